@@ -1,0 +1,37 @@
+/// Errors. Thrown anywhere in the library, caught once, in cli::run_tool, which turns them into one line on
+/// standard error ("attend: k.npy: record 17: key width 64 does not match query width 512") and an exit status.
+#pragma once
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace pipeformer {
+
+/// Data, files or a computation are wrong: exit status 1.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The command line is wrong: exit status 2, and a pointer to --help.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Joins its arguments into one text, so that messages can carry both sizes of a mismatch: cat("width ", a, " is not ", b).
+template <class... Parts>
+std::string cat(const Parts&... parts) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Throws Error with cat(parts...) unless the condition holds.
+template <class... Parts>
+void require(bool condition, const Parts&... parts) {
+  if (!condition) throw Error(cat(parts...));
+}
+
+}  // namespace pipeformer
