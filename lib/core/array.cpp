@@ -1,0 +1,222 @@
+#include "core/array.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "core/error.hpp"
+
+static_assert(std::endian::native == std::endian::little, "elements are little-endian in memory and in files");
+
+namespace pipeformer {
+namespace {
+
+constexpr struct {
+  const char* name;
+  std::size_t size;
+} dtypes[] = {{"f2", 2}, {"f4", 4}, {"f8", 8}, {"i4", 4}, {"i8", 8}, {"u1", 1}, {"b1", 1}};
+
+/// Tags that keep f2 and b1 apart from uint16_t and uint8_t in the conversion loops.
+struct Half {
+  std::uint16_t bits;
+};
+struct Bool {
+  std::uint8_t byte;
+};
+
+/// IEEE 754 binary64 -> binary16, round to nearest even, on the bits. Coming from f4 the first step (f4 -> f8) is exact, so
+/// there is one rounding only. A NaN keeps its sign and the top of its payload.
+Half half_from_double(double value) {
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const auto sign = static_cast<std::uint16_t>(bits >> 48 & 0x8000);
+  const auto exponent = static_cast<int>(bits >> 52 & 0x7ff);
+  std::uint64_t fraction = bits & 0xfffffffffffffULL;
+  if (exponent == 0x7ff) {
+    const auto payload = static_cast<std::uint16_t>(fraction >> 42);
+    return {static_cast<std::uint16_t>(sign | 0x7c00 | (fraction != 0 && payload == 0 ? 1 : payload))};
+  }
+  const int biased = exponent - 1023 + 15;
+  if (biased >= 31) return {static_cast<std::uint16_t>(sign | 0x7c00)};
+  if (biased < -10) return {sign};  // below half of the least subnormal
+  int drop = 42;                    // fraction bits of f8 that f2 does not have
+  std::uint64_t result = 0;
+  if (biased > 0) {
+    result = static_cast<std::uint64_t>(biased) << 10;
+  } else {
+    fraction |= 1ULL << 52;
+    drop += 1 - biased;
+  }
+  const std::uint64_t rest = fraction & ((1ULL << drop) - 1), tie = 1ULL << (drop - 1);
+  result += fraction >> drop;
+  if (rest > tie || (rest == tie && (result & 1))) ++result;  // a carry runs into the exponent, up to infinity, as it should
+  return {static_cast<std::uint16_t>(sign | result)};
+}
+
+float float_from_half(Half half) {
+  const std::uint32_t sign = (half.bits & 0x8000u) << 16, exponent = half.bits >> 10 & 31, fraction = half.bits & 0x3ff;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
+  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
+  return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+[[noreturn]] void bad_element(std::size_t index, const std::string& value, const char* problem) {
+  throw Error(cat("element ", index, ": ", value, problem));
+}
+
+/// One element from one type to another. Floats to integers must be exact, integers must fit.
+template <class To, class From>
+To convert(From from, std::size_t index) {
+  if constexpr (std::is_same_v<To, From>) {
+    return from;
+  } else if constexpr (std::is_same_v<From, Half>) {
+    return convert<To>(float_from_half(from), index);
+  } else if constexpr (std::is_same_v<From, Bool>) {
+    return convert<To>(static_cast<std::int32_t>(from.byte), index);
+  } else if constexpr (std::is_same_v<To, Half>) {
+    return half_from_double(static_cast<double>(from));
+  } else if constexpr (std::is_same_v<To, Bool>) {
+    if (!(from == From(0) || from == From(1))) bad_element(index, cat(+from), " is neither 0 nor 1");
+    return {static_cast<std::uint8_t>(from == From(1))};
+  } else if constexpr (std::is_floating_point_v<To>) {
+    return static_cast<To>(from);
+  } else if constexpr (std::is_floating_point_v<From>) {
+    constexpr double low = static_cast<double>(std::numeric_limits<To>::min());
+    const double high = std::ldexp(1.0, std::numeric_limits<To>::digits);  // first value above the range, exact
+    if (!(from >= low && from < high)) bad_element(index, cat(from), " does not fit an integer of this type");
+    if (std::trunc(from) != from) bad_element(index, cat(from), " is not an integer");
+    return static_cast<To>(from);
+  } else {
+    if (!std::in_range<To>(from)) bad_element(index, cat(+from), " does not fit an integer of this type");
+    return static_cast<To>(from);
+  }
+}
+
+/// Calls f with a value of the element type.
+template <class F>
+decltype(auto) with_type(DType type, F f) {
+  switch (type) {
+    case DType::f2: return f(Half{});
+    case DType::f4: return f(float{});
+    case DType::f8: return f(double{});
+    case DType::i4: return f(std::int32_t{});
+    case DType::i8: return f(std::int64_t{});
+    case DType::u1: return f(std::uint8_t{});
+    case DType::b1: return f(Bool{});
+  }
+  throw Error("unknown dtype");
+}
+
+template <class T>
+bool holds(DType type) {
+  if constexpr (std::is_same_v<T, std::uint16_t>) return type == DType::f2;
+  if constexpr (std::is_same_v<T, float>) return type == DType::f4;
+  if constexpr (std::is_same_v<T, double>) return type == DType::f8;
+  if constexpr (std::is_same_v<T, std::int32_t>) return type == DType::i4;
+  if constexpr (std::is_same_v<T, std::int64_t>) return type == DType::i8;
+  if constexpr (std::is_same_v<T, std::uint8_t>) return type == DType::u1 || type == DType::b1;
+  if constexpr (std::is_same_v<T, bool>) return type == DType::b1;
+}
+
+template <class T>
+constexpr DType type_of() {
+  if constexpr (std::is_same_v<T, std::uint16_t>) return DType::f2;
+  if constexpr (std::is_same_v<T, float>) return DType::f4;
+  if constexpr (std::is_same_v<T, double>) return DType::f8;
+  if constexpr (std::is_same_v<T, std::int32_t>) return DType::i4;
+  if constexpr (std::is_same_v<T, std::int64_t>) return DType::i8;
+  if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u1;
+  if constexpr (std::is_same_v<T, bool>) return DType::b1;
+}
+
+}  // namespace
+
+std::size_t dtype_size(DType type) { return dtypes[static_cast<std::size_t>(type)].size; }
+const char* dtype_name(DType type) { return dtypes[static_cast<std::size_t>(type)].name; }
+
+DType dtype_from_name(const std::string& name) {
+  for (std::size_t i = 0; i < std::size(dtypes); ++i) {
+    if (name == dtypes[i].name) return static_cast<DType>(i);
+  }
+  throw Error(cat("unknown dtype '", name, "' (f2, f4, f8, i4, i8, u1 and b1 are known)"));
+}
+
+bool is_floating(DType type) { return type == DType::f2 || type == DType::f4 || type == DType::f8; }
+
+std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  bool empty = false;
+  for (const std::int64_t axis : shape) {
+    require(axis >= 0, "shape ", shape_text(shape), " has a negative axis");
+    // A zero elsewhere does not excuse the other axes: their product is still somebody's buffer size.
+    if (axis == 0) {
+      empty = true;
+    } else {
+      require(!__builtin_mul_overflow(count, axis, &count), "shape ", shape_text(shape), " has too many elements");
+    }
+  }
+  require(count <= std::numeric_limits<std::int64_t>::max() / 8, "shape ", shape_text(shape), " has too many elements");
+  return empty ? 0 : count;
+}
+
+std::string shape_text(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+Array::Array(DType type, Shape dims)
+    : dtype(type), shape(std::move(dims)), bytes(static_cast<std::size_t>(element_count(shape)) * dtype_size(type)) {}
+
+template <class T>
+std::span<const T> Array::values() const {
+  require(holds<T>(dtype), "elements are ", dtype_name(dtype), ", not ", dtype_name(type_of<T>()));
+  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
+template <class T>
+std::span<T> Array::values() {
+  const auto view = std::as_const(*this).template values<T>();
+  return {const_cast<T*>(view.data()), view.size()};
+}
+
+template <class T>
+Array Array::of(Shape dims, std::span<const T> elements) {
+  Array array(type_of<T>(), std::move(dims));
+  require(elements.size_bytes() == array.bytes.size(), "shape ", shape_text(array.shape), " does not hold ", elements.size(),
+          " elements");
+  if (!elements.empty()) std::memcpy(array.bytes.data(), elements.data(), elements.size_bytes());
+  return array;
+}
+
+Array Array::as(DType type) const {
+  if (type == dtype) return *this;
+  Array result(type, shape);
+  with_type(dtype, [&]<class From>(From) {
+    with_type(type, [&]<class To>(To) {
+      const auto* from = reinterpret_cast<const From*>(bytes.data());
+      auto* to = reinterpret_cast<To*>(result.bytes.data());
+      for (std::size_t i = 0, n = bytes.size() / sizeof(From); i < n; ++i) to[i] = convert<To>(from[i], i);
+    });
+  });
+  return result;
+}
+
+#define PIPEFORMER_ELEMENT(T)                                  \
+  template std::span<T> Array::values<T>();                    \
+  template std::span<const T> Array::values<T>() const;        \
+  template Array Array::of<T>(Shape, std::span<const T>);
+PIPEFORMER_ELEMENT(float)
+PIPEFORMER_ELEMENT(double)
+PIPEFORMER_ELEMENT(std::int32_t)
+PIPEFORMER_ELEMENT(std::int64_t)
+PIPEFORMER_ELEMENT(std::uint8_t)
+PIPEFORMER_ELEMENT(std::uint16_t)
+PIPEFORMER_ELEMENT(bool)
+#undef PIPEFORMER_ELEMENT
+
+}  // namespace pipeformer
