@@ -7,23 +7,20 @@
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xmath.hpp>
 #include <xtensor/xoperation.hpp>
+#include <xtensor/xtensor.hpp>
 
 namespace pipeformer {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-template <class T>
-Statistics of(std::span<const T> values) {
+/// Two passes over a block that fits the cache; x holds float64.
+Statistics of_block(const xt::xtensor<double, 1>& x, bool floating) {
+  constexpr auto now = xt::evaluation_strategy::immediate;
   Statistics s;
-  s.count = static_cast<std::int64_t>(values.size());
-  if (s.count == 0) return s;
-  // One lazy view of the elements as float64: nothing is copied, every reduction below reads the array itself.
-  const std::array<std::size_t, 1> shape{values.size()};
-  const auto x = xt::cast<double>(xt::adapt(values.data(), values.size(), xt::no_ownership(), shape));
-  const auto now = xt::evaluation_strategy::immediate;
+  s.count = static_cast<std::int64_t>(x.size());
   s.zeros = xt::sum<std::int64_t>(xt::equal(x, 0.0), now)();
-  if constexpr (std::is_floating_point_v<T>) {
+  if (floating) {
     s.nan = xt::sum<std::int64_t>(xt::isnan(x), now)();
     s.infinite = xt::sum<std::int64_t>(xt::isinf(x), now)();
     if (s.nan == s.count) return s;
@@ -32,16 +29,29 @@ Statistics of(std::span<const T> values) {
   if (s.nan == 0) {
     s.min = xt::amin(x, now)();
     s.max = xt::amax(x, now)();
-    s.mean = xt::sum<double>(x, now)() / number;
-    s.squares = xt::sum<double>(xt::square(x - s.mean), now)();
+    s.mean = xt::sum(x, now)() / number;
+    s.squares = xt::sum(xt::square(x - s.mean), now)();
   } else {
-    s.min = xt::nanmin<double>(x, now)();
-    s.max = xt::nanmax<double>(x, now)();
-    s.mean = xt::nansum<double>(x, now)() / number;
-    s.squares = xt::nansum<double>(xt::square(x - s.mean), now)();
+    s.min = xt::nanmin(x, now)();
+    s.max = xt::nanmax(x, now)();
+    s.mean = xt::nansum(x, now)() / number;
+    s.squares = xt::nansum(xt::square(x - s.mean), now)();
   }
   if (s.infinite > 0) s.squares = kNan;  // nansum would have ignored inf - inf
   return s;
+}
+
+/// Blocks are merged one after another, so rounding errors grow with the number of blocks, not of elements.
+template <class T>
+Statistics of(std::span<const T> values) {
+  constexpr std::size_t kBlock = 4096;
+  Statistics all;
+  for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
+    const std::array<std::size_t, 1> shape{std::min(kBlock, values.size() - begin)};
+    const xt::xtensor<double, 1> block = xt::cast<double>(xt::adapt(values.data() + begin, shape[0], xt::no_ownership(), shape));
+    all.merge(of_block(block, std::is_floating_point_v<T>));
+  }
+  return all;
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ struct Statistics {
   void merge(const Statistics& other);
 };
 
-/// Statistics of an array of any dtype and shape; two passes, accumulated in float64.
+/// Statistics of an array of any dtype and shape, accumulated in float64.
 Statistics statistics(const Array&);
 
 }  // namespace pipeformer
