@@ -12,13 +12,13 @@
 namespace pipeformer {
 
 struct Batch {
-  bool ids = false;                   ///< Records are ids (..., T) int32, in `tokens`; else vectors (..., T, D) float32, in `rows`.
-  std::int64_t width = 0;             ///< D; 0 for ids.
-  Buffer<float> rows;                 ///< (offsets.back(), D)
-  Buffer<std::int32_t> tokens;        ///< (offsets.back(),)
+  bool ids = false;  ///< Records are ids (..., T) int32, in `tokens`; else vectors (..., T, D) float32, in `rows`.
+  std::int64_t width = 0;                ///< D; 0 for ids.
+  Buffer<float> rows;                    ///< (offsets.back(), D)
+  Buffer<std::int32_t> tokens;           ///< (offsets.back(),)
   std::vector<std::int64_t> offsets{0};  ///< [sequences + 1]: sequence s is rows offsets[s] .. offsets[s + 1].
-  std::vector<Shape> shapes;          ///< The shape of each record as it was read.
-  std::int64_t first_record = 0;      ///< Index in its stream of the first record.
+  std::vector<Shape> shapes;             ///< The shape of each record as it was read.
+  std::int64_t first_record = 0;         ///< Index in its stream of the first record.
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t positions() const { return offsets.back(); }
@@ -28,8 +28,9 @@ struct Batch {
 /// What kinds of records a tool takes.
 enum class Accept { ids, vectors, either };
 
-/// Reads records until about `max_rows` rows or `max_records` records are held (at least one record). False at the end of the stream. Each record
-/// must be of an accepted kind and all of one stream of the same kind and width; throws Error naming the record otherwise.
+/// Reads records until about `max_rows` rows or `max_records` records are held (at least one record). False at the end
+/// of the stream. Each record must be of an accepted kind and all of one stream of the same kind and width; throws
+/// Error naming the record otherwise.
 bool read_batch(RecordReader&, Batch&, Accept, std::int64_t max_rows, std::int64_t max_records);
 
 /// Appends one record (already checked and converted: i4 or f4) to a batch.

@@ -1,13 +1,20 @@
-/// Record streams: what flows through a pipe. A record is one Array; a stream is NPY arrays back to back until end of file,
-/// or, at rest, an HDF5 group with `data` and `offsets` (or a plain dataset: one record).
+/// Record streams: what flows through a pipe. A record is one Array; a stream is NPY arrays back to back until end of
+/// file, or, at rest, an HDF5 group with `data` and `offsets` (or a plain dataset: one record). An empty input is a
+/// stream of no records.
 ///
-/// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root). The input format is sniffed
-/// from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
+/// HDF5 output: records of rank 1 or more become `data` (rows concatenated on axis 0) and `offsets` below the address,
+/// even when there is only one; they must agree in dtype and in the axes after the first. A record of rank 0 must be
+/// alone and becomes one dataset: at the address, or `data` when the address is the root. A stream of no records is an
+/// empty f4 `data`. HDF5 from a pipe is buffered whole; a large HDF5 file is read in blocks.
+///
+/// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root). The input format is
+/// sniffed from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/array.hpp"
 #include "core/error.hpp"
@@ -30,15 +37,22 @@ class RecordReader {
   /// "in.npy: record 16": the prefix of every message about the current record.
   std::string where() const;
 
-  /// The current record must hold ids: an integer dtype, converted to i4 (range-checked); or vectors: floating, converted to
-  /// f4. Throws Error naming the record otherwise.
+  /// The current record must hold ids: an integer dtype, converted to i4 (range-checked); or vectors: floating,
+  /// converted to f4. Throws Error naming the record otherwise.
   void expect_ids(Array& record) const;
   void expect_floats(Array& record) const;
+  /// The current record (ids or vectors, as `ids` says) must have the width (last axis; 0 for ids) that the stream's
+  /// first one had. Throws Error naming both.
+  void expect_like_first(bool ids, std::int64_t width);
 
  protected:
+  explicit RecordReader(std::string name) : name_(std::move(name)) {}
   virtual bool read(Array& record) = 0;
   std::string name_;
   std::int64_t count_ = 0;
+
+ private:
+  std::optional<std::pair<bool, std::int64_t>> first_;  ///< Kind and width of the first record.
 };
 
 struct OutputOptions {
@@ -54,9 +68,26 @@ class RecordWriter {
   static std::unique_ptr<RecordWriter> open(const std::string& address, const OutputOptions& options = {});
   virtual ~RecordWriter() = default;
 
-  virtual void write(const Array& record) = 0;
+  void write(const Array& record) { write(record.dtype, record.shape, record.bytes.data()); }
+  /// The same for elements that live elsewhere: element_count(shape) of them, in C order.
+  void write(DType dtype, const Shape& shape, const void* elements);
+  /// Hands buffered records on to the next process of a pipe. Small records are buffered until then; write_rows and
+  /// write_ids flush once for each batch.
+  virtual void flush() {}
   /// Flushes, closes and renames; throws Error when any of it fails (full disk). Must be called last.
   virtual void close() = 0;
+
+  const std::string& name() const { return name_; }  ///< As the user typed it; "(stdout)" for "-".
+  std::int64_t count() const { return count_; }      ///< Records written so far.
+
+ protected:
+  RecordWriter(std::string name, std::optional<DType> dtype) : name_(std::move(name)), dtype_(dtype) {}
+  virtual void put(DType dtype, const Shape& shape, const std::byte* elements) = 0;
+
+ private:
+  std::string name_;
+  std::optional<DType> dtype_;
+  std::int64_t count_ = 0;
 };
 
 /// Reads one record that must be the only one of its stream (a mask, a weight matrix, an image).

@@ -1,0 +1,25 @@
+#include "io/address.hpp"
+
+#include <sys/stat.h>
+
+namespace pipeformer {
+namespace {
+bool exists(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0;
+}
+}  // namespace
+
+bool has_hdf5_suffix(const std::string& path) {
+  return path.ends_with(".h5") || path.ends_with(".hdf5");
+}
+
+Address split_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || exists(text)) return {text, ""};
+  const std::string file = text.substr(0, colon);
+  if (file != "-" && !has_hdf5_suffix(file) && !exists(file)) return {text, ""};
+  return {file, text.substr(colon + 1)};
+}
+
+}  // namespace pipeformer

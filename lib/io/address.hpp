@@ -1,0 +1,18 @@
+/// Addresses of tensors: "-", "file", "file.h5:group/name".
+#pragma once
+#include <string>
+
+namespace pipeformer {
+
+struct Address {
+  std::string file;   ///< "-" for a standard stream.
+  std::string group;  ///< Path inside an HDF5 file; empty: the root, or there was no colon.
+};
+
+/// Splits at the last colon, but only when what stands before it is an existing file, ends in .h5 or .hdf5, or is "-";
+/// an existing file whose own name has a colon is that file.
+Address split_address(const std::string& text);
+
+bool has_hdf5_suffix(const std::string& path);
+
+}  // namespace pipeformer

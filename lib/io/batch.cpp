@@ -1,0 +1,86 @@
+#include "io/batch.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace pipeformer {
+namespace {
+
+/// The axes of a record that number its positions: all for ids, all but the width for vectors.
+Shape position_axes(const Batch& batch, const Shape& shape) {
+  return batch.ids ? shape : Shape(shape.begin(), shape.end() - 1);
+}
+
+template <class T>
+void append(Buffer<T>& to, const Array& record) {
+  const auto values = record.values<T>();
+  to.insert(to.end(), values.begin(), values.end());
+}
+
+}  // namespace
+
+void append_record(Batch& batch, const Array& record) {
+  const Shape positions = position_axes(batch, record.shape);
+  const std::int64_t length = positions.back();
+  const std::int64_t sequences = element_count(Shape(positions.begin(), positions.end() - 1));
+  if (batch.ids) {
+    append(batch.tokens, record);
+  } else {
+    append(batch.rows, record);
+  }
+  for (std::int64_t s = 0; s < sequences; ++s) batch.offsets.push_back(batch.offsets.back() + length);
+  batch.shapes.push_back(record.shape);
+}
+
+bool read_batch(RecordReader& reader, Batch& batch, Accept accept, std::int64_t max_rows, std::int64_t max_records) {
+  batch.rows.clear();
+  batch.tokens.clear();
+  batch.offsets.assign(1, 0);
+  batch.shapes.clear();
+  batch.first_record = reader.count();
+  Array record;
+  do {
+    if (!reader.next(record)) break;
+    const bool ids = accept == Accept::ids || (accept == Accept::either && !is_floating(record.dtype));
+    if (ids) {
+      reader.expect_ids(record);
+    } else {
+      reader.expect_floats(record);
+    }
+    const std::int64_t rank = ids ? 1 : 2;
+    require(record.rank() >= rank, reader.where(), ": expected ", ids ? "ids (..., T)" : "vectors (..., T, D)",
+            ", not shape ", shape_text(record.shape));
+    const std::int64_t width = ids ? 0 : record.shape.back();
+    reader.expect_like_first(ids, width);
+    batch.ids = ids;
+    batch.width = width;
+    append_record(batch, record);
+  } while (batch.positions() < max_rows && batch.records() < max_records);
+  return batch.records() > 0;
+}
+
+namespace {
+
+void write_values(RecordWriter& writer, const Batch& layout, DType dtype, const std::byte* values, std::int64_t width) {
+  const std::size_t row = dtype_size(dtype) * static_cast<std::size_t>(width == 0 ? 1 : width);
+  for (const Shape& shape : layout.shapes) {
+    Shape out = position_axes(layout, shape);
+    const std::int64_t positions = element_count(out);
+    if (width > 0) out.push_back(width);
+    writer.write(dtype, out, values);
+    values += static_cast<std::size_t>(positions) * row;
+  }
+  writer.flush();
+}
+
+}  // namespace
+
+void write_rows(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {
+  write_values(writer, layout, DType::f4, reinterpret_cast<const std::byte*>(rows), width);
+}
+
+void write_ids(RecordWriter& writer, const Batch& layout, const std::int32_t* ids) {
+  write_values(writer, layout, DType::i4, reinterpret_cast<const std::byte*>(ids), 0);
+}
+
+}  // namespace pipeformer

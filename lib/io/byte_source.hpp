@@ -1,0 +1,44 @@
+/// Buffered bytes from a file, a pipe or standard input. Small reads come from one buffer, large ones go straight from
+/// the system into the caller's memory.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pipeformer {
+
+class ByteSource {
+ public:
+  /// Opens a path; "-" is standard input. Throws Error naming the path.
+  explicit ByteSource(const std::string& path);
+  ~ByteSource();
+  ByteSource(const ByteSource&) = delete;
+  ByteSource& operator=(const ByteSource&) = delete;
+
+  /// Reads `size` bytes, fewer only at the end of the input. Returns how many; throws Error when the system fails.
+  std::size_t read(void* to, std::size_t size);
+  /// The next bytes without consuming them: at least `size` (at most 64 KiB) unless the input ends before.
+  std::span<const std::byte> peek(std::size_t size);
+  void skip(std::size_t size);  ///< Consumes bytes that peek() has shown.
+  /// Everything up to the end of the input.
+  std::vector<std::byte> read_all();
+
+  bool regular() const { return regular_; }
+  /// Bytes left in a regular file; nothing for pipes, whose end is not known.
+  std::optional<std::uint64_t> remaining() const;
+
+ private:
+  std::size_t read_some(std::byte* to, std::size_t size);
+  int fd_ = -1;
+  bool regular_ = false;
+  std::vector<std::byte> buffer_;
+  std::size_t begin_ = 0, end_ = 0;
+};
+
+/// "(stdin)" for "-", else the path: how messages name an input.
+std::string input_name(const std::string& path);
+
+}  // namespace pipeformer

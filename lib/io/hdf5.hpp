@@ -1,0 +1,100 @@
+/// HDF5 files. Only lib/io/*.cpp sees the HDF5 library; everyone else sees arrays, attributes and offsets.
+///
+/// Files are written with the default (oldest) format bounds, without object times (the same run writes the same
+/// bytes), with contiguous little-endian datasets aligned to 64 bytes, so that a model can be mapped into memory. Paths
+/// are "group/name"; a leading '/' is allowed, "" is the root. Every failure is an Error that begins with the file's
+/// name.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/array.hpp"
+
+namespace pipeformer {
+
+/// A scalar attribute, as h5py reads it: numpy.bool_, int64, float64, str (variable-length UTF-8).
+using Attribute = std::variant<bool, std::int64_t, double, std::string>;
+
+/// True when bytes begin as an HDF5 file begins.
+bool looks_like_hdf5(std::span<const std::byte>);
+
+/// One dataset of an open file (which it keeps open).
+class Hdf5Dataset {
+ public:
+  DType dtype() const;  ///< As it will be read: int8, int16 and uint16 as i4, uint32 and uint64 as i8 (range-checked).
+  const Shape& shape() const;
+  std::int64_t rows() const;  ///< The first axis; 1 for rank 0.
+  /// Position in the file of the first element, when the elements lie there exactly as an Array of dtype() holds them
+  /// (contiguous, little-endian, not filtered, not in an image); nothing otherwise.
+  std::optional<std::uint64_t> file_offset() const;
+  Array read() const;
+  /// Rows begin .. end (of the first axis) into memory of (end - begin) rows.
+  void read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const;
+
+ private:
+  friend class Hdf5File;
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+/// A dataset written row by row without an end known: contiguous when little is written, else in chunks of about 1 MiB.
+class Hdf5Appender {
+ public:
+  void append(const std::byte* rows, std::int64_t count);
+  std::int64_t rows() const;
+  /// Writes what is left. Must be called before the file is closed.
+  void finish();
+
+ private:
+  friend class Hdf5File;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+class Hdf5File {
+ public:
+  /// Opens a regular file for reading.
+  static Hdf5File open(const std::string& path);
+  /// Opens the bytes of a whole file. They are copied.
+  static Hdf5File open_image(std::span<const std::byte> bytes, const std::string& name);
+  /// A new file, written under a temporary name until close(). "-" and special files (pipes) are written as an image at
+  /// close(), from memory. Throws UsageError when that would go to a terminal.
+  static Hdf5File create(const std::string& path);
+
+  const std::string& name() const;
+  /// Finishes a created file: without it, nothing is left. Does nothing for a file opened for reading.
+  void close();
+
+  bool has_group(const std::string& path) const;
+  bool has_dataset(const std::string& path) const;
+  std::vector<std::string> groups(const std::string& path = "") const;    ///< Names directly below, sorted by bytes.
+  std::vector<std::string> datasets(const std::string& path = "") const;  ///< The same for datasets.
+
+  Hdf5Dataset dataset(const std::string& path) const;
+  Array read(const std::string& path) const { return dataset(path).read(); }
+
+  /// A contiguous dataset; parents are made. b1 becomes h5py's boolean enum, f2 IEEE half.
+  void write(const std::string& path, const Array&);
+  void write(const std::string& path, DType, const Shape&, const void* elements);
+  void make_group(const std::string& path);
+  /// `row` is the shape of one row: the dataset is (rows, row...).
+  Hdf5Appender append_to(const std::string& path, DType, const Shape& row);
+
+  /// Attributes, by default of the root. Integers of any size, float of any size, booleans of h5py, strings of fixed or
+  /// variable length are read; anything that is no scalar is not listed.
+  void set_attribute(const std::string& name, const Attribute&, const std::string& path = "");
+  std::optional<Attribute> attribute(const std::string& name, const std::string& path = "") const;
+  std::map<std::string, Attribute> attributes(const std::string& path = "") const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace pipeformer

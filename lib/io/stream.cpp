@@ -1,0 +1,140 @@
+#include "io/stream.hpp"
+
+#include "io/address.hpp"
+#include "io/byte_source.hpp"
+#include "io/hdf5.hpp"
+#include "io/hdf5_stream.hpp"
+#include "io/npy.hpp"
+#include "io/output_file.hpp"
+
+namespace pipeformer {
+namespace {
+
+class NpyReader : public RecordReader {
+ public:
+  NpyReader(std::string name, std::unique_ptr<ByteSource> source)
+      : RecordReader(std::move(name)), source_(std::move(source)) {}
+
+ private:
+  bool read(Array& record) override { return read_npy(*source_, record); }
+  std::unique_ptr<ByteSource> source_;
+};
+
+class NpyWriter : public RecordWriter {
+ public:
+  NpyWriter(const std::string& path, std::optional<DType> dtype)
+      : RecordWriter(output_name(path), dtype), out_(path, Content::binary) {}
+  void flush() override { out_.flush(); }
+  void close() override { out_.close(); }
+
+ private:
+  void put(DType dtype, const Shape& shape, const std::byte* elements) override {
+    write_npy(out_, dtype, shape, elements);
+  }
+  OutputFile out_;
+};
+
+/// "npy" or "h5", by option, suffix, or nature of the output.
+std::string output_format(const Address& address, const OutputOptions& options) {
+  if (options.format) {
+    if (*options.format == "npy" || *options.format == "h5") return *options.format;
+    throw UsageError(cat("unknown format '", *options.format, "' (npy and h5 are known)"));
+  }
+  if (has_hdf5_suffix(address.file)) return "h5";
+  if (address.file == "-" || address.file.ends_with(".npy") || is_special_file(address.file)) return "npy";
+  throw UsageError(cat(address.file, ": the suffix names no format: end the name in .npy or .h5, or give --format"));
+}
+
+}  // namespace
+
+std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
+  const std::string name = input_name(address);
+  const Address parts = split_address(address);
+  auto source = std::make_unique<ByteSource>(parts.file);
+  const auto start = source->peek(8);
+  if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
+  require(start.size() < 6 || looks_like_npy(start), name, ": neither NPY nor HDF5");
+  require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
+  return std::make_unique<NpyReader>(name, std::move(source));
+}
+
+bool RecordReader::next(Array& record) {
+  try {
+    if (!read(record)) return false;
+  } catch (const Error& error) {
+    throw Error(cat(name_, ": record ", count_, ": ", error.what()));
+  }
+  ++count_;
+  return true;
+}
+
+std::string RecordReader::where() const {
+  return cat(name_, ": record ", count_ - 1);
+}
+
+void RecordReader::expect_ids(Array& record) const {
+  require(!is_floating(record.dtype) && record.dtype != DType::b1, where(), ": expected ids (integers), not ",
+          dtype_name(record.dtype), " ", shape_text(record.shape));
+  try {
+    if (record.dtype != DType::i4) record = record.as(DType::i4);
+  } catch (const Error& error) {
+    throw Error(cat(where(), ": ", error.what()));
+  }
+}
+
+void RecordReader::expect_floats(Array& record) const {
+  require(is_floating(record.dtype), where(), ": expected floating-point numbers, not ", dtype_name(record.dtype), " ",
+          shape_text(record.shape));
+  if (record.dtype != DType::f4) record = record.as(DType::f4);
+}
+
+void RecordReader::expect_like_first(bool ids, std::int64_t width) {
+  if (!first_) first_ = {ids, width};
+  require(first_->first == ids, where(), ": ", ids ? "ids" : "vectors", " in a stream that began with ",
+          first_->first ? "ids" : "vectors");
+  require(first_->second == width, where(), ": width ", width, " does not match width ", first_->second,
+          " of the stream's first record");
+}
+
+std::unique_ptr<RecordWriter> RecordWriter::open(const std::string& address, const OutputOptions& options) {
+  const Address parts = split_address(address);
+  const std::string format = output_format(parts, options);
+  if (format == "h5") return open_hdf5_writer(output_name(address), parts, options.dtype);
+  if (!parts.group.empty()) throw UsageError(cat(address, ": only HDF5 output has parts such as '", parts.group, "'"));
+  return std::make_unique<NpyWriter>(parts.file, options.dtype);
+}
+
+void RecordWriter::write(DType dtype, const Shape& shape, const void* elements) {
+  const auto* bytes = static_cast<const std::byte*>(elements);
+  if (dtype_ && *dtype_ != dtype && is_floating(dtype)) {
+    Array record(dtype, shape);
+    record.bytes.assign(bytes, bytes + record.bytes.size());
+    try {
+      record = record.as(*dtype_);
+    } catch (const Error& error) {
+      throw Error(cat(name_, ": record ", count_, ": ", error.what()));
+    }
+    put(record.dtype, record.shape, record.bytes.data());
+  } else {
+    put(dtype, shape, bytes);
+  }
+  ++count_;
+}
+
+Array read_single(const std::string& address) {
+  const auto reader = RecordReader::open(address);
+  Array record, second;
+  require(reader->next(record), reader->name(), ": holds no record, expected one");
+  require(!reader->next(second), reader->name(), ": holds more than one record, expected one");
+  return record;
+}
+
+bool next_pair(RecordReader& a, Array& record_a, RecordReader& b, Array& record_b) {
+  const bool has_a = a.next(record_a), has_b = b.next(record_b);
+  if (has_a == has_b) return has_a;
+  const RecordReader& shorter = has_a ? b : a;
+  const RecordReader& longer = has_a ? a : b;
+  throw Error(cat(shorter.name(), " ended after ", shorter.count(), " records, ", longer.name(), " has more"));
+}
+
+}  // namespace pipeformer
