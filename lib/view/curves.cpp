@@ -1,0 +1,222 @@
+#include "view/curves.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "core/error.hpp"
+#include "view/svg.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr double kWidth = 680, kHeight = 380;  // of the plot inside its axes
+constexpr std::size_t kDense = 2 * static_cast<std::size_t>(kWidth);  // points above which a curve is thinned
+
+std::vector<std::string> split(const std::string& line, char separator) {
+  std::vector<std::string> cells;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = line.find(separator, begin)) != std::string::npos; begin = end + 1) {
+    cells.push_back(line.substr(begin, end - begin));
+  }
+  cells.push_back(line.substr(begin));
+  return cells;
+}
+
+bool read_line(std::istream& in, std::string& line, std::int64_t& number) {
+  while (std::getline(in, line)) {
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty() && line[0] != '#') return true;
+  }
+  return false;
+}
+
+/// One axis: values to places, and its ticks.
+struct Axis {
+  bool log = false;
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+  double length = 1;
+
+  double scaled(double value) const { return log ? std::log10(value) : value; }
+  void include(double value) {
+    low = std::min(low, scaled(value));
+    high = std::max(high, scaled(value));
+  }
+  /// Leaves room around the values; a single value gets an axis around it.
+  void widen(double share) {
+    const double room = high > low ? share * (high - low) : std::max(0.5, 0.1 * std::abs(low));
+    if (share > 0 || !(high > low)) low -= room, high += room;
+  }
+  double place(double value) const { return length * (scaled(value) - low) / (high - low); }
+  std::vector<double> ticks(int count) const {
+    if (!log) return round_ticks(low, high, count);
+    std::vector<double> all;
+    const int decades = static_cast<int>(std::floor(high) - std::floor(low)) + 1;
+    const int every = std::max(1, decades / 8);
+    const std::vector<int> digits = decades <= 2 ? std::vector<int>{1, 2, 3, 4, 5, 7} : decades <= 4 ? std::vector<int>{1, 2, 5} : std::vector<int>{1};
+    for (int decade = static_cast<int>(std::floor(low)); decade <= high; decade += every) {
+      for (const int digit : digits) {
+        const double tick = digit * std::pow(10.0, decade);
+        if (scaled(tick) >= low - 1e-9 && scaled(tick) <= high + 1e-9) all.push_back(tick);
+      }
+    }
+    return all.size() >= 2 ? all : linear_ticks(count);
+  }
+  /// Round values of a logarithmic axis too short for decades.
+  std::vector<double> linear_ticks(int count) const { return round_ticks(std::pow(10.0, low), std::pow(10.0, high), count); }
+};
+
+bool drawable(const Curve& curve, std::size_t i) { return std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]); }
+
+/// Indices of the points to draw: all of them, or first, lowest, highest and last of each picture column.
+std::vector<std::size_t> thinned(const Curve& curve, const Axis& x) {
+  std::vector<std::size_t> keep;
+  if (curve.x.size() <= kDense) {
+    for (std::size_t i = 0; i < curve.x.size(); ++i) keep.push_back(i);
+    return keep;
+  }
+  const auto column = [&](std::size_t i) { return static_cast<std::int64_t>(std::floor(x.place(curve.x[i]))); };
+  for (std::size_t begin = 0, end = 0; begin < curve.x.size(); begin = end) {
+    std::size_t least = begin, most = begin;
+    for (end = begin; end < curve.x.size() && drawable(curve, end) && column(end) == column(begin); ++end) {
+      if (curve.y[end] < curve.y[least]) least = end;
+      if (curve.y[end] > curve.y[most]) most = end;
+    }
+    if (end == begin) {  // not drawable: kept, it interrupts the line
+      keep.push_back(end++);
+      continue;
+    }
+    for (const std::size_t i : {begin, std::min(least, most), std::max(least, most), end - 1}) {
+      if (keep.empty() || keep.back() < i) keep.push_back(i);
+    }
+  }
+  return keep;
+}
+
+std::string label(double x, double y, const std::string& attributes, const std::string& text, double size = 12) {
+  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", size, "\"", attributes, ">", xml_text(text), "</text>\n");
+}
+
+std::string draw_axes(const Axis& x, const Axis& y) {
+  std::string out = "<g stroke=\"#e4e4e4\">\n";
+  for (const double tick : x.ticks(8)) out += cat("<path d=\"M", coordinate(x.place(tick)), " 0v", kHeight, "\"/>\n");
+  for (const double tick : y.ticks(7)) out += cat("<path d=\"M0 ", coordinate(kHeight - y.place(tick)), "h", kWidth, "\"/>\n");
+  out += cat("</g>\n<path d=\"M0 0v", kHeight, "h", kWidth, "\" fill=\"none\" stroke=\"#888\"/>\n");
+  for (const double tick : x.ticks(8)) out += label(x.place(tick), kHeight + 18, " text-anchor=\"middle\"", number_text(tick, 6));
+  for (const double tick : y.ticks(7)) out += label(-8, kHeight - y.place(tick) + 4, " text-anchor=\"end\"", number_text(tick, 6));
+  return out;
+}
+
+std::string draw_curve(const Curve& curve, const std::string& color, const Axis& x, const Axis& y) {
+  std::string path, dots;
+  const auto points = thinned(curve, x);
+  bool pen_down = false;
+  for (const std::size_t i : points) {
+    if (!drawable(curve, i)) {
+      pen_down = false;
+      continue;
+    }
+    const std::string px = coordinate(x.place(curve.x[i]));
+    const std::string py = coordinate(kHeight - y.place(curve.y[i]));
+    path += cat(pen_down ? "L" : "M", px, ' ', py, '\n');
+    pen_down = true;
+    if (points.size() <= 100) {  // few points: show each, with its numbers
+      dots += cat("<circle cx=\"", px, "\" cy=\"", py, "\" r=\"2.5\"><title>", xml_text(curve.name), ": ", number_text(curve.x[i], 9), ", ",
+                  number_text(curve.y[i], 6), "</title></circle>\n");
+    }
+  }
+  return cat("<path d=\"", path, "\" fill=\"none\" stroke=\"", color, "\" stroke-width=\"1.6\" stroke-linejoin=\"round\"/>\n<g fill=\"", color,
+             "\">\n", dots, "</g>\n");
+}
+
+}  // namespace
+
+std::vector<Curve> read_curves(std::istream& in, const std::string& name, const std::string& x, const std::vector<std::string>& ys) {
+  std::string line;
+  std::int64_t number = 0;
+  require(read_line(in, line, number), name, ": no line with column names");
+  const std::vector<std::string> names = split(line, '\t');
+  const auto find = [&](const std::string& column) {
+    const auto at = std::find(names.begin(), names.end(), column);
+    if (at == names.end()) {
+      std::string known;
+      for (const std::string& each : names) known += cat(known.empty() ? "" : ", ", each);
+      throw Error(cat(name, ": no column ", column, ", there are ", known));
+    }
+    return static_cast<std::size_t>(at - names.begin());
+  };
+  const std::size_t x_column = x.empty() ? 0 : find(x);
+  std::vector<std::size_t> columns;
+  std::vector<Curve> curves;
+  for (const std::string& y : ys) columns.push_back(find(y));
+  for (std::size_t c = 0; ys.empty() && c < names.size(); ++c) {
+    if (c != x_column) columns.push_back(c);
+  }
+  for (const std::size_t c : columns) curves.push_back({names[c], {}, {}});
+
+  while (read_line(in, line, number)) {
+    const std::vector<std::string> cells = split(line, '\t');
+    require(cells.size() == names.size(), name, ": line ", number, ": ", cells.size(), " cells do not match ", names.size(), " column names");
+    const auto value = [&](std::size_t column) {
+      const std::string& cell = cells[column];
+      double parsed = 0;
+      const auto end = std::from_chars(cell.data(), cell.data() + cell.size(), parsed);
+      require(end.ec == std::errc() && end.ptr == cell.data() + cell.size(), name, ": line ", number, ": column ", names[column], ": ", cell,
+              " is not a number");
+      return parsed;
+    };
+    if (cells[x_column].empty()) continue;
+    for (std::size_t k = 0; k < curves.size(); ++k) {
+      if (cells[columns[k]].empty()) continue;
+      curves[k].x.push_back(value(x_column));
+      curves[k].y.push_back(value(columns[k]));
+    }
+  }
+  return curves;
+}
+
+std::string draw_curves(const std::vector<Curve>& curves, const CurveOptions& options) {
+  Axis x{.log = options.log_x, .length = kWidth};
+  Axis y{.log = options.log_y, .length = kHeight};
+  for (const Curve& curve : curves) {
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!drawable(curve, i)) continue;
+      require(!x.log || curve.x[i] > 0, curve.name, ": ", curve.x[i], " cannot be shown on a logarithmic axis");
+      require(!y.log || curve.y[i] > 0, curve.name, ": ", curve.y[i], " cannot be shown on a logarithmic axis");
+      x.include(curve.x[i]);
+      y.include(curve.y[i]);
+    }
+  }
+  require(x.low <= x.high, "there is no point to draw");
+  x.widen(0);
+  y.widen(0.04);
+
+  double widest = 0, names = 0;
+  for (const double tick : y.ticks(7)) widest = std::max(widest, text_width(number_text(tick, 6), 12));
+  for (const Curve& curve : curves) names = std::max(names, text_width(curve.name, 12));
+  const double left = 30 + widest + (options.y_title.empty() ? 0 : 22);
+  const double top = options.title.empty() ? 24 : 52;
+  const bool legend = curves.size() > 1;
+  std::string out = svg_open(left + kWidth + (legend ? 60 + names : 40), top + kHeight + (options.x_title.empty() ? 36 : 60), options.title);
+  if (!options.title.empty()) out += label(left, 32, " font-weight=\"bold\"", options.title, 16);
+  out += cat("<g transform=\"translate(", coordinate(left), ' ', top, ")\">\n", draw_axes(x, y));
+  if (!options.x_title.empty()) out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
+  if (!options.y_title.empty()) {
+    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ", coordinate(28 - left), ' ', kHeight / 2, ")\"");
+    out += label(28 - left, kHeight / 2, place, options.y_title, 13);
+  }
+  for (std::size_t k = 0; k < curves.size(); ++k) {
+    const std::string color = series_color(static_cast<std::int64_t>(k));
+    out += draw_curve(curves[k], color, x, y);
+    if (legend) {
+      const double row = 10 + 20 * static_cast<double>(k);
+      out += cat("<path d=\"M", kWidth + 14, ' ', row, "h18\" stroke=\"", color, "\" stroke-width=\"2.5\"/>\n");
+      out += label(kWidth + 38, row + 4, "", curves[k].name);
+    }
+  }
+  return out + "</g>\n</svg>\n";
+}
+
+}  // namespace pipeformer
