@@ -1,0 +1,159 @@
+#include "ops/gemm.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr std::int64_t kRowBlock = 96;     // rows of A that one task takes through a group of panels
+constexpr std::int64_t kPanelGroup = 16;   // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
+constexpr std::int64_t kTileStride = kDepthBlock + 16;  // not a power of two: rows of a tile fall in different cache sets
+
+std::int64_t panel_count(std::int64_t n) { return (n + kernels().panel - 1) / kernels().panel; }
+
+Buffer<float>& scratch() {
+  thread_local Buffer<float> buffer;
+  return buffer;
+}
+
+float* ensure(Buffer<float>& buffer, std::int64_t floats) {
+  if (static_cast<std::int64_t>(buffer.size()) < floats) buffer.resize(static_cast<std::size_t>(floats));
+  return buffer.data();
+}
+
+/// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at panel `first`.
+template <bool Transposed>
+void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* panels,
+                    std::int64_t first, std::int64_t last, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+  const Kernels& kernel = kernels();
+  alignas(64) float tile[16 * kTileStride];
+  for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
+    const std::int64_t depth = std::min(kDepthBlock, k - k0);
+    const std::int64_t tiles = (m + kernel.tile_rows - 1) / kernel.tile_rows;
+    for (std::int64_t t = 0, i = 0; t < tiles; ++t) {
+      const std::int64_t height = (m - i + (tiles - t) - 1) / (tiles - t);
+      // The tile of A is copied next to each other once and used for the whole group of panels.
+      if constexpr (Transposed) {
+        for (std::int64_t kk = 0; kk < depth; ++kk)
+          std::memcpy(tile + kk * height, a + (k0 + kk) * lda + i, static_cast<std::size_t>(height) * sizeof(float));
+      } else {
+        for (std::int64_t r = 0; r < height; ++r)
+          std::memcpy(tile + r * kTileStride, a + (i + r) * lda + k0, static_cast<std::size_t>(depth) * sizeof(float));
+      }
+      for (std::int64_t p = first; p < last; ++p) {
+        const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
+        const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
+        float* to = c + i * ldc + p * kernel.panel;
+        if constexpr (Transposed)
+          kernel.gemm_panel_transposed(height, depth, tile, height, panel, to, ldc, columns, accumulate || k0 > 0);
+        else
+          kernel.gemm_panel(height, depth, tile, kTileStride, panel, to, ldc, columns, accumulate || k0 > 0);
+      }
+      i += height;
+    }
+  }
+  if (bias) {
+    const std::int64_t column = first * kernel.panel, width = std::min(n, last * kernel.panel) - column;
+    kernel.add_bias(m, width, bias + column, c + column, ldc);
+  }
+}
+
+/// The frame of all three products. pack(first, last, out) packs panels [first, last) of B. With many rows B is packed once, before; with
+/// few, each task packs the panels it uses into its own cache.
+template <bool Transposed, class Pack>
+void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed, Pack pack,
+              const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+  if (m == 0 || n == 0) return;
+  const std::int64_t panels = panel_count(n), panel_floats = k * kernels().panel;
+  const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock;
+  const std::int64_t rows = (m + row_blocks - 1) / row_blocks;
+  // Enough pieces for the team, unless the whole is too small to be worth waking it.
+  const bool small = m * n * k < 200000;
+  const std::int64_t wanted = small ? 1 : (4 * thread_count() + row_blocks - 1) / row_blocks;
+  const std::int64_t group = std::clamp<std::int64_t>((panels + wanted - 1) / wanted, 1, kPanelGroup);
+  const std::int64_t groups = (panels + group - 1) / group;
+  if (!packed && row_blocks > 1) {
+    thread_local Buffer<float> whole;  // of the calling thread: products are not nested
+    float* out = ensure(whole, panels * panel_floats);
+    parallel_for(panels, std::max<std::int64_t>(1, 16384 / (panel_floats + 1)),
+                 [&](std::int64_t begin, std::int64_t end) { pack(begin, end, out + begin * panel_floats); });
+    packed = out;
+  }
+  const std::int64_t tasks = row_blocks * groups;
+  parallel_for(tasks, small ? tasks : 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t block = task / groups, first = task % groups * group, last = std::min(panels, first + group);
+      const std::int64_t row = block * rows, height = std::min(rows, m - row);
+      if (height <= 0) continue;
+      const float* from = packed + first * panel_floats;
+      if (!packed) {
+        float* out = ensure(scratch(), group * panel_floats);
+        pack(first, last, out);
+        from = out;
+      }
+      multiply_block<Transposed>(height, n, k, Transposed ? a + row : a + row * lda, lda, from, first, last, bias, c + row * ldc, ldc,
+                                 accumulate);
+    }
+  });
+}
+
+}  // namespace
+
+const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k) {
+  if (panels_.empty() && ++uses_ > 1) {
+    const std::int64_t width = kernels().panel, count = panel_count(n);
+    panels_.resize(static_cast<std::size_t>(count * width * k));
+    parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
+      kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr,
+                                panels_.data() + begin * width * k);
+    });
+  }
+  return panels_.empty() ? nullptr : panels_.data();
+}
+
+void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias, float* c,
+                std::int64_t ldc, PackedWeight* cache) {
+  const std::int64_t width = kernels().panel;
+  multiply<false>(
+      m, n, k, a, k, cache ? cache->panels(w, n, k) : nullptr,
+      [&](std::int64_t first, std::int64_t last, float* out) {
+        kernels().pack_transposed(std::min(n, last * width) - first * width, k, w + first * width * k, k, nullptr, out);
+      },
+      bias, c, ldc, false);
+}
+
+void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c, bool accumulate) {
+  const std::int64_t width = kernels().panel;
+  multiply<false>(
+      m, n, k, a, lda, nullptr,
+      [&](std::int64_t first, std::int64_t last, float* out) {
+        kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
+      },
+      nullptr, c, n, accumulate);
+}
+
+void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c) {
+  if (k == 0) return;
+  const std::int64_t width = kernels().panel;
+  multiply<true>(
+      m, n, k, a, lda, nullptr,
+      [&](std::int64_t first, std::int64_t last, float* out) {
+        kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
+      },
+      nullptr, c, n, true);
+}
+
+void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums) {
+  // Each task owns some columns and adds all rows in order: the same sums for any number of threads.
+  constexpr std::int64_t kColumns = 64;
+  parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);
+    kernels().column_sums(rows, last - first, x + first, ld, sums + first);
+  });
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,41 @@
+/// Matrix products on row-major float32.
+///
+/// An element of a product is the sum over k in blocks of kDepthBlock terms: each block one chain of multiply-adds in ascending k,
+/// the blocks added in ascending order. That definition does not mention the number of rows, so a row's bits are the same in every
+/// batch, at every position, with any number of threads (law 4), at no cost in time.
+#pragma once
+#include <cstdint>
+
+#include "core/array.hpp"
+
+namespace pipeformer {
+
+constexpr std::int64_t kDepthBlock = 256;
+
+/// A weight matrix packed for the kernels, kept between products. Filled at the second use: a tool that runs a weight once
+/// should not pay for a second copy of the model.
+class PackedWeight {
+ public:
+  /// The panels for w (n, k), or nullptr at the first use.
+  const float* panels(const float* w, std::int64_t n, std::int64_t k);
+
+ private:
+  Buffer<float> panels_;
+  int uses_ = 0;
+};
+
+/// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null; ldc >= n is the row
+/// stride of c; cache may be null.
+void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias, float* c,
+                std::int64_t ldc, PackedWeight* cache = nullptr);
+
+/// c (m, n) (+)= a (m, k) b, b (k, n); lda is the row stride of a.
+void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c, bool accumulate);
+
+/// c (m, n) += a^T b, a (k, m) with row stride lda, b (k, n): the gradient of a weight.
+void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c);
+
+/// sums (n) += the columns of x (rows, n) with row stride ld.
+void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums);
+
+}  // namespace pipeformer

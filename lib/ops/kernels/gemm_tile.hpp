@@ -1,0 +1,92 @@
+/// The innermost piece of every matrix product: a tile of C, a few rows by one panel of columns, in registers.
+///
+/// Each element of C is one chain of multiply-adds over k in ascending order, whatever the tile's height or the element's place in
+/// it: this is what makes a row's result independent of the rest of the batch (law 4).
+#pragma once
+#include "ops/kernels/simd.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr int kPanelVectors = 2;
+constexpr int kPanel = kPanelVectors * kLanes;  // columns of a packed panel of B
+#if defined(__AVX512F__)
+constexpr int kTileRows = 12;
+#elif defined(__AVX__)
+constexpr int kTileRows = 6;
+#else
+constexpr int kTileRows = 4;
+#endif
+
+/// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j < columns.
+/// KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed).
+template <int Rows, bool KContiguous>
+void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, float* c, std::int64_t ldc,
+               int columns, bool accumulate) {
+  Vec acc[Rows][kPanelVectors] = {};
+  constexpr int kGroup = 3;  // rows addressed from one pointer: p, p + s, p + 2s are x86 addressing modes
+  constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
+  const float* group[kGroups];
+  for (int g = 0; g < kGroups; ++g) group[g] = KContiguous ? a + g * kGroup * stride : a + g * kGroup;
+  for (std::int64_t k = 0; k < depth; ++k) {
+    Vec b[kPanelVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) b[v] = load(panel + v * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const Vec x = splat(KContiguous ? group[i / kGroup][(i % kGroup) * stride] : group[i / kGroup][i % kGroup]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVectors; ++v) acc[i][v] += x * b[v];
+    }
+    panel += kPanel;
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) group[g] += KContiguous ? 1 : stride;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i, c += ldc) {
+    if (columns == kPanel) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVectors; ++v)
+        store(c + v * kLanes, accumulate ? load(c + v * kLanes) + acc[i][v] : acc[i][v]);
+    } else {
+      float row[kPanel];
+      for (int v = 0; v < kPanelVectors; ++v) store(row + v * kLanes, acc[i][v]);
+      for (int j = 0; j < columns; ++j) c[j] = accumulate ? c[j] + row[j] : row[j];
+    }
+  }
+}
+
+using GemmTile = void (*)(std::int64_t, const float*, std::int64_t, const float*, float*, std::int64_t, int, bool);
+
+template <bool KContiguous, int... Rows>
+constexpr GemmTile pick_tile(int rows, __attribute__((unused)) int first = 0) {
+  constexpr GemmTile table[] = {&gemm_tile<Rows, KContiguous>...};
+  return table[rows - 1];
+}
+
+template <bool KContiguous>
+GemmTile tile_for(int rows) {
+#if defined(__AVX512F__)
+  return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12>(rows);
+#elif defined(__AVX__)
+  return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6>(rows);
+#else
+  return pick_tile<KContiguous, 1, 2, 3, 4>(rows);
+#endif
+}
+
+/// Rows of C by one panel, all tiles.
+template <bool KContiguous>
+void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel, float* c,
+                std::int64_t ldc, int columns, bool accumulate) {
+  std::int64_t i = 0;
+  const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    const int height = static_cast<int>((rows - i + (tiles - t) - 1) / (tiles - t));  // even heights, no thin last tile
+    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel, c + i * ldc, ldc, columns, accumulate);
+    i += height;
+  }
+}
+
+}  // namespace
+}  // namespace pipeformer

@@ -1,0 +1,354 @@
+/// Compiled once for each instruction set (PIPEFORMER_ISA names it); see kernels.hpp for what each function does.
+#include "ops/kernels/kernels.hpp"
+
+#include "ops/kernels/gemm_tile.hpp"
+#include "ops/kernels/math.hpp"
+
+#define PIPEFORMER_JOIN2(a, b) a##b
+#define PIPEFORMER_JOIN(a, b) PIPEFORMER_JOIN2(a, b)
+#define PIPEFORMER_STRING2(a) #a
+#define PIPEFORMER_STRING(a) PIPEFORMER_STRING2(a)
+
+namespace pipeformer {
+namespace {
+
+/// Calls body(i, load, store) for each vector of a row, the last one perhaps partial. load(p) and store(p, v) take the row's base.
+template <class Body>
+inline void for_vectors(std::int64_t n, Body body) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    body([i](const float* p, float = 0.0f) { return load(p + i); }, [i](float* p, Vec v) { store(p + i, v); }, i);
+  if (i < n)
+    body([i, n](const float* p, float fill = 0.0f) { return load_part(p + i, n - i, fill); },
+         [i, n](float* p, Vec v) { store_part(p + i, v, n - i); }, i);
+}
+
+// --- packing ---
+
+void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index, float* out) {
+  for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
+    const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
+    constexpr std::int64_t kBlock = 16;  // a cache line of each row at a time
+    for (std::int64_t k0 = 0; k0 < depth; k0 += kBlock) {
+      const std::int64_t k1 = k0 + kBlock < depth ? k0 + kBlock : depth;
+      for (int j = 0; j < columns; ++j) {
+        const float* row = w + (index ? index[first + j] : first + j) * ld;
+        for (std::int64_t k = k0; k < k1; ++k) out[k * kPanel + j] = row[k];
+      }
+      for (int j = columns; j < kPanel; ++j)
+        for (std::int64_t k = k0; k < k1; ++k) out[k * kPanel + j] = 0.0f;
+    }
+  }
+}
+
+void pack(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index, float* out) {
+  for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
+    const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const float* row = b + (index ? index[k] : k) * ld + first;
+      float* to = out + k * kPanel;
+      if (columns == kPanel) {
+        for (int v = 0; v < kPanelVectors; ++v) store(to + v * kLanes, load(row + v * kLanes));
+      } else {
+        for (int j = 0; j < columns; ++j) to[j] = row[j];
+        for (int j = columns; j < kPanel; ++j) to[j] = 0.0f;
+      }
+    }
+  }
+}
+
+// --- elementwise ---
+
+void add_bias(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld) {
+  for (std::int64_t r = 0; r < rows; ++r, y += ld)
+    for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(y) + get(bias)); });
+}
+void add(std::int64_t n, const float* a, const float* b, float* y) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(a) + get(b)); });
+}
+void multiply(std::int64_t n, const float* a, const float* b, float* y) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(a) * get(b)); });
+}
+void axpy(std::int64_t n, float alpha, const float* x, float* y) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(y) + alpha * get(x)); });
+}
+void scale(std::int64_t n, float alpha, float* y) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(y) * alpha); });
+}
+double sum_squares(std::int64_t n, const float* x) {
+  double total = 0.0;
+  for (std::int64_t i = 0; i < n;) {  // float sums of short stretches, added in double
+    const std::int64_t stretch = n - i < 1024 ? n - i : 1024;
+    Vec sum{};
+    for_vectors(stretch, [&](auto get, auto, std::int64_t) {
+      const Vec v = get(x + i);
+      sum += v * v;
+    });
+    total += static_cast<double>(sum_lanes(sum));
+    i += stretch;
+  }
+  return total;
+}
+
+// --- softmax ---
+
+const float kMinusInfinity = -__builtin_inff();
+
+float softmax_step(std::int64_t n, float* scores, float* maximum, float* sum) {
+  Vec top = splat(*maximum);
+  for_vectors(n, [&](auto get, auto, std::int64_t) { top = max(top, get(scores, kMinusInfinity)); });
+  const float m = max_lanes(top);
+  if (m == kMinusInfinity) {  // everything masked so far
+    for_vectors(n, [&](auto, auto put, std::int64_t) { put(scores, Vec{}); });
+    return 1.0f;
+  }
+  Vec total{};
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec e = exp(get(scores, kMinusInfinity) - m);
+    put(scores, e);
+    total += e;
+  });
+  const float correction = exp(splat(*maximum - m))[0];
+  *sum = *sum * correction + sum_lanes(total);
+  *maximum = m;
+  return correction;
+}
+void exp_shifted(std::int64_t n, float shift, float* scores) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(scores, exp(get(scores) - shift)); });
+}
+float dot(std::int64_t n, const float* p, const float* q) {
+  Vec sum{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(p) * get(q); });
+  return sum_lanes(sum);
+}
+void softmax_backward(std::int64_t n, const float* p, float delta, float factor, float* dp) {
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(dp, get(p) * (get(dp) - delta) * factor); });
+}
+
+// --- dropout ---
+
+inline UintVec hash(UintVec x) {  // the finaliser of MurmurHash3 (Appleby), a bijection of 32 bits
+  x ^= x >> 16;
+  x *= 0x85ebca6bu;
+  x ^= x >> 13;
+  x *= 0xc2b2ae35u;
+  x ^= x >> 16;
+  return x;
+}
+void dropout(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float factor, const float* x, float* y) {
+  UintVec lane{};
+  for (int i = 0; i < kLanes; ++i) lane[i] = static_cast<std::uint32_t>(i);
+  for_vectors(n, [&](auto get, auto put, std::int64_t i) {
+    const UintVec bits = hash((lane + static_cast<std::uint32_t>(i)) * 0x9e3779b9u + key);
+    put(y, bits < threshold ? Vec{} : get(x) * factor);
+  });
+}
+
+// --- norms ---
+
+void layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y, float* mean,
+                float* rstd) {
+  Vec sum{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(x); });
+  const float mu = sum_lanes(sum) / static_cast<float>(n);
+  Vec squares{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) {
+    const Vec d = get(x, mu) - mu;
+    squares += d * d;
+  });
+  const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec normal = (get(x) - mu) * r;
+    put(y, beta ? normal * get(gamma) + get(beta) : normal * get(gamma));
+  });
+  *mean = mu;
+  *rstd = r;
+}
+void rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y, float* rstd) {
+  Vec squares{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) {
+    const Vec d = get(x);
+    squares += d * d;
+  });
+  const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x) * r * get(gamma)); });
+  *rstd = r;
+}
+void norm_backward(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred, const float* dy,
+                   float* dx) {
+  // With g = dy * gamma and xhat = (x - mean) * rstd:  dx = rstd * (g - mean(g) - xhat * mean(g * xhat)); RMS has no mean(g).
+  Vec sum_g{}, sum_gx{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) {
+    const Vec g = get(dy) * get(gamma);
+    sum_g += g;
+    sum_gx += g * ((get(x, mean) - mean) * rstd);
+  });
+  const float mean_g = centred ? sum_lanes(sum_g) / static_cast<float>(n) : 0.0f;
+  const float mean_gx = sum_lanes(sum_gx) / static_cast<float>(n);
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec g = get(dy) * get(gamma);
+    put(dx, rstd * (g - mean_g - (get(x) - mean) * rstd * mean_gx));
+  });
+}
+void norm_parameters_backward(std::int64_t rows, std::int64_t n, const float* x, const float* dy, std::int64_t ld,
+                              const float* mean, const float* rstd, float* dgamma, float* dbeta) {
+  for (std::int64_t r = 0; r < rows; ++r, x += ld, dy += ld) {
+    const float mu = mean ? mean[r] : 0.0f, s = rstd[r];
+    for_vectors(n, [&](auto get, auto put, std::int64_t) {
+      const Vec g = get(dy);
+      put(dgamma, get(dgamma) + g * ((get(x) - mu) * s));
+      if (dbeta) put(dbeta, get(dbeta) + g);
+    });
+  }
+}
+void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums) {
+  for (std::int64_t r = 0; r < rows; ++r, x += ld)
+    for_vectors(n, [&](auto get, auto put, std::int64_t) { put(sums, get(sums) + get(x)); });
+}
+
+// --- activations ---
+
+constexpr float kSqrtHalf = 0.70710678f;          // 1 / sqrt(2)
+constexpr float kInverseSqrt2Pi = 0.39894228f;    // 1 / sqrt(2 pi)
+constexpr float kTanhScale = 0.79788456f;         // sqrt(2 / pi)
+constexpr float kTanhCubic = 0.044715f;
+
+void activation(Activation kind, std::int64_t n, const float* x, float* y) {
+  switch (kind) {
+    case Activation::identity:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x)); });
+      break;
+    case Activation::relu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        put(y, v > Vec{} ? v : (v == v ? Vec{} : v));  // NaN stays NaN: it must not be hidden
+      });
+      break;
+    case Activation::gelu:  // Hendrycks, Gimpel 2016: x Phi(x)
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        put(y, 0.5f * v * (1.0f + erf(v * kSqrtHalf)));
+      });
+      break;
+    case Activation::gelu_tanh:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        put(y, 0.5f * v * (1.0f + tanh(kTanhScale * (v + kTanhCubic * v * v * v))));
+      });
+      break;
+    case Activation::silu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        put(y, v * sigmoid(v));
+      });
+      break;
+  }
+}
+void activation_backward(Activation kind, std::int64_t n, const float* x, const float* dy, float* dx) {
+  switch (kind) {
+    case Activation::identity:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) { put(dx, get(dy)); });
+      break;
+    case Activation::relu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) { put(dx, get(x) > Vec{} ? get(dy) : Vec{}); });
+      break;
+    case Activation::gelu:  // Phi(x) + x phi(x)
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        const Vec cdf = 0.5f * (1.0f + erf(v * kSqrtHalf));
+        put(dx, get(dy) * (cdf + v * kInverseSqrt2Pi * exp(-0.5f * v * v)));
+      });
+      break;
+    case Activation::gelu_tanh:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        const Vec t = tanh(kTanhScale * (v + kTanhCubic * v * v * v));
+        const Vec inner = kTanhScale * (1.0f + 3.0f * kTanhCubic * v * v);
+        put(dx, get(dy) * (0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * inner));
+      });
+      break;
+    case Activation::silu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x), s = sigmoid(v);
+        put(dx, get(dy) * s * (1.0f + v * (1.0f - s)));
+      });
+      break;
+  }
+}
+
+// --- cross-entropy ---
+
+void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum) {
+  Vec top = splat(kMinusInfinity);
+  for_vectors(n, [&](auto get, auto, std::int64_t) { top = max(top, get(x, kMinusInfinity)); });
+  const float m = max_lanes(top);
+  Vec total{};
+  for_vectors(n, [&](auto get, auto, std::int64_t) { total += exp(get(x, kMinusInfinity) - m); });
+  *maximum = m;
+  *sum = sum_lanes(total);
+}
+float cross_entropy_row(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float factor, float* logits) {
+  const float inverse = factor / sum, share = factor * smoothing / static_cast<float>(n);
+  Vec total{};
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec v = get(logits);
+    total += v;
+    put(logits, exp(v - maximum) * inverse - share);
+  });
+  logits[target] -= factor * (1.0f - smoothing);
+  return sum_lanes(total);
+}
+
+// --- optimiser ---
+
+void adam(std::int64_t n, const AdamStep& s, const float* gradient, float* weight, float* m, float* v) {
+  const float step = s.learning_rate / s.correction1, root = 1.0f / __builtin_sqrtf(s.correction2);
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec w = get(weight);
+    Vec g = get(gradient) * s.gradient_scale;
+    if (s.l2 != 0.0f) g += s.l2 * w;
+    if (s.l1 != 0.0f) g += w > Vec{} ? splat(s.l1) : (w < Vec{} ? splat(-s.l1) : Vec{});
+    const Vec m1 = s.beta1 * get(m) + (1.0f - s.beta1) * g;
+    const Vec v1 = s.beta2 * get(v) + (1.0f - s.beta2) * g * g;
+    put(m, m1);
+    put(v, v1);
+    const Vec decayed = w - s.learning_rate * s.decay * w;
+    put(weight, decayed - step * m1 / (sqrt(v1) * root + s.epsilon));
+  });
+}
+
+}  // namespace
+
+extern const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA);
+const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
+    PIPEFORMER_STRING(PIPEFORMER_ISA),
+    kPanel,
+    kTileRows,
+    pack_transposed,
+    pack,
+    gemm_panel<true>,
+    gemm_panel<false>,
+    add_bias,
+    add,
+    axpy,
+    scale,
+    sum_squares,
+    softmax_step,
+    exp_shifted,
+    dot,
+    softmax_backward,
+    dropout,
+    layer_norm,
+    rms_norm,
+    norm_backward,
+    norm_parameters_backward,
+    column_sums,
+    activation,
+    activation_backward,
+    multiply,
+    log_sum_exp,
+    cross_entropy_row,
+    adam,
+};
+
+}  // namespace pipeformer
