@@ -4,9 +4,12 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/stream.hpp"
@@ -23,6 +26,7 @@ struct Option {
   std::string fallback;            ///< Default as text; empty: the option is absent unless given.
   double minimum = -std::numeric_limits<double>::infinity();  ///< For integer and number, inclusive.
   double maximum = std::numeric_limits<double>::infinity();
+  char letter = 0;  ///< Short form, for the options that all tools share; a flag that has one has no --no- form.
 };
 
 /// Shorthands that keep a spec a table.
@@ -33,12 +37,17 @@ Option text(std::string name, std::string value, std::string help, std::string f
 Option choice(std::string name, std::string choices, std::string help, std::string fallback = "");
 Option list(std::string name, std::string value, std::string help);  ///< May be repeated.
 
+/// One table from several, for options that tools share: options = join({search_options(), {flag("echo", "...")}}).
+std::vector<Option> join(std::initializer_list<std::vector<Option>> tables);
+
 /// What a tool is: its help, man page, completion and parser all come from this.
 struct ToolSpec {
   std::string name;
   std::string summary;                  ///< One line: "scaled dot-product attention".
-  std::string description;              ///< Paragraphs: shapes read and written, the rule, the source (paper, equation).
-  std::string arguments = "[FILE]";     ///< Ordinary arguments in the usage line: "[FILE]", "FILE...", "" for none.
+  std::string description;              ///< Paragraphs, separated by an empty line: shapes, the rule, the source; wrapped, but for indented lines.
+  /// Ordinary arguments as the usage line shows them; their number is checked. Each word is one argument, in [] when it may be
+  /// left out, with ... when it may be repeated: "[FILE]", "FILE...", "[FILE...]", "COMMAND FILE...", "" for none.
+  std::string arguments = "[FILE]";
   std::vector<Option> options;
   std::vector<std::pair<std::string, std::string>> examples;  ///< Two runnable ones: (what it does, command).
   std::vector<std::string> see_also;
@@ -46,6 +55,8 @@ struct ToolSpec {
   bool writes_records = true;           ///< Takes --format and --dtype.
 };
 
+/// The parsed command line. Numbers are already in their range. Asking for the value of an option that was not given and has no
+/// default throws UsageError ("option '--heads' is required").
 class Args {
  public:
   bool has(const std::string& name) const;        ///< Given, or has a default.
@@ -57,7 +68,7 @@ class Args {
   std::vector<std::string> list(const std::string& name) const;
 
   std::vector<std::string> inputs() const;         ///< Ordinary arguments.
-  std::string input() const;                       ///< The only one, "-" when none is given.
+  std::string input() const;                       ///< The only one, "-" when none is given; UsageError when that is a terminal.
   std::string output() const;                      ///< -o, "-" by default.
   OutputOptions output_options() const;            ///< --format and --dtype.
   std::string model() const;                       ///< -m; throws UsageError when it is missing.
@@ -65,9 +76,10 @@ class Args {
   int threads() const;                             ///< -j, all cores by default.
   bool verbose() const;
   bool quiet() const;
+  std::string tool() const;                        ///< The name the tool was called by; it begins its messages.
 
   /// Used by run_tool; public so that tests can parse.
-  static Args parse(const ToolSpec&, const std::vector<std::string>& words);
+  static Args parse(const ToolSpec&, const std::vector<std::string>& words);  ///< Throws UsageError.
   struct Data;
   explicit Args(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
 

@@ -1,0 +1,124 @@
+#include "cli/tool.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <new>
+
+#include "cli/options.hpp"
+#include "core/threads.hpp"
+
+namespace pipeformer {
+namespace cli {
+
+std::string one_line(const std::string& message) {
+  std::string line = message;
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  for (char& c : line) {
+    if (c == '\n' || c == '\r' || c == '\t') {
+      c = ' ';
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      c = '?';
+    }
+  }
+  return line;
+}
+
+void write_error(const std::string& text) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::write(STDERR_FILENO, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace cli
+
+namespace {
+
+/// The name to use in messages: that of the executable when it is the tool's with a prefix (pf-attend), else the
+/// tool's.
+std::string called_name(const ToolSpec& spec, int argc, char** argv) {
+  if (argc < 1) return spec.name;
+  const std::string path = argv[0];
+  const std::string base = path.substr(path.rfind('/') + 1);
+  const bool prefixed =
+      base.size() > spec.name.size() && base.compare(base.size() - spec.name.size(), spec.name.size(), spec.name) == 0;
+  return prefixed ? base : spec.name;
+}
+
+/// Everything written must have arrived: a full disk is an error of the tool, not of its reader.
+void check_standard_output() {
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout) {
+    throw Error(cat("(stdout): cannot write", errno ? ": " : "", errno ? std::strerror(errno) : ""));
+  }
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+void generate(const ToolSpec& spec, const std::string& what) {
+  if (what == "man") {
+    print(cli::man_page(spec, PIPEFORMER_TOOL_PREFIX));
+  } else if (what == "completion") {
+    print(cli::bash_completion(spec, PIPEFORMER_TOOL_PREFIX));
+  } else {
+    throw UsageError(cat("option '--generate': '", what, "' is not man or completion"));
+  }
+}
+
+void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::string>& words,
+         const std::function<void(const Args&)>& body) {
+  // Help is given even when the rest of the line is wrong.
+  for (const auto& word : words) {
+    if (word == "--") break;
+    if (word == "-h" || word == "--help") return print(cli::help_text(called));
+  }
+  const Args args = Args::parse(called, words);
+  if (args.flag("help")) return print(cli::help_text(called));
+  if (args.flag("version")) return print(cli::version_text(called));
+  if (args.has("generate")) return generate(spec, args.text("generate"));
+  set_thread_count(args.threads());
+  body(args);
+}
+
+}  // namespace
+
+int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<void(const Args&)>& body) {
+  ToolSpec called = spec;
+  called.name = called_name(spec, argc, argv);
+  std::setvbuf(stderr, nullptr, _IOLBF, BUFSIZ);
+  const auto fail = [&](int status, const std::string& message, const std::string& more = "") {
+    // What the tool wrote before the error comes out first, so that data and message appear in order.
+    std::cout.flush();
+    std::fflush(stdout);
+    cli::write_error(called.name + ": " + cli::one_line(message) + "\n" + more);
+    return status;
+  };
+  try {
+    run(spec, called, std::vector<std::string>(argv + std::min(argc, 1), argv + argc), body);
+    check_standard_output();
+    return 0;
+  } catch (const cli::NoInput& e) {
+    return fail(2, e.what(), cli::usage_line(called) + "\nTry '" + called.name + " --help'.\n");
+  } catch (const UsageError& e) {
+    return fail(2, e.what(), "Try '" + called.name + " --help'.\n");
+  } catch (const std::bad_alloc&) {
+    return fail(1, "out of memory");
+  } catch (const std::exception& e) {
+    return fail(1, e.what());
+  } catch (...) {
+    return fail(1, "unknown failure");
+  }
+}
+
+}  // namespace pipeformer
