@@ -59,7 +59,7 @@ class Hdf5Appender {
 
 class Hdf5File {
  public:
-  /// Opens a regular file for reading.
+  /// Opens a file for reading; "-" and special files (pipes, FIFOs) are read whole and opened as an image.
   static Hdf5File open(const std::string& path);
   /// Opens the bytes of a whole file. They are copied.
   static Hdf5File open_image(std::span<const std::byte> bytes, const std::string& name);
@@ -93,6 +93,8 @@ class Hdf5File {
   std::map<std::string, Attribute> attributes(const std::string& path = "") const;
 
  private:
+  friend class Hdf5Dataset;
+  friend class Hdf5Appender;
   struct State;
   std::shared_ptr<State> state_;
 };

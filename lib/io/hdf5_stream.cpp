@@ -1,16 +1,174 @@
 #include "io/hdf5_stream.hpp"
 
+#include <algorithm>
+#include <cstring>
+#include <new>
+
 #include "core/error.hpp"
 #include "io/hdf5.hpp"
 
 namespace pipeformer {
-bool looks_like_hdf5(std::span<const std::byte>) {
-  return false;
+namespace {
+
+constexpr std::size_t block_bytes = 4 << 20;
+
+std::string below(const std::string& group, const char* name) {
+  return group.empty() ? name : group + "/" + name;
 }
-std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address&, ByteSource&) {
-  throw Error(cat(name, ": HDF5 comes with the next commit"));
+
+/// A dataset that is one record.
+class SingleReader : public RecordReader {
+ public:
+  SingleReader(std::string name, Hdf5Dataset data) : RecordReader(std::move(name)), data_(std::move(data)) {}
+
+ private:
+  bool read(Array& record) override {
+    if (count_ > 0) return false;
+    record = data_.read();
+    return true;
+  }
+  Hdf5Dataset data_;
+};
+
+/// Rows of `data` cut at `offsets`, read in blocks that hold many small records.
+class RaggedReader : public RecordReader {
+ public:
+  RaggedReader(std::string name, Hdf5Dataset data, const Hdf5Dataset& offsets)
+      : RecordReader(std::move(name)), data_(std::move(data)) {
+    require(!is_floating(offsets.dtype()) && offsets.dtype() != DType::b1 && offsets.shape().size() == 1, name_,
+            ": 'offsets' must be integers of rank 1, not ", dtype_name(offsets.dtype()), " ",
+            shape_text(offsets.shape()));
+    require(!data_.shape().empty(), name_, ": 'data' of a stream needs at least one axis");
+    offsets_ = offsets.read().as(DType::i8);
+    const auto cut = offsets_.values<std::int64_t>();
+    require(!cut.empty() && cut[0] == 0, name_, ": 'offsets' must begin with 0");
+    for (std::size_t i = 1; i < cut.size(); ++i) {
+      require(cut[i] >= cut[i - 1], name_, ": offsets[", i, "] = ", cut[i], " is less than offsets[", i - 1,
+              "] = ", cut[i - 1]);
+    }
+    require(cut.back() == data_.rows(), name_, ": the last offset is ", cut.back(), ", but 'data' has ", data_.rows(),
+            " rows");
+    Shape row(data_.shape().begin() + 1, data_.shape().end());
+    row_bytes_ = static_cast<std::size_t>(element_count(row)) * dtype_size(data_.dtype());
+  }
+
+ private:
+  bool read(Array& record) override {
+    const auto cut = std::as_const(offsets_).values<std::int64_t>();
+    if (count_ + 1 >= static_cast<std::int64_t>(cut.size())) return false;
+    const std::int64_t begin = cut[static_cast<std::size_t>(count_)], end = cut[static_cast<std::size_t>(count_) + 1];
+    const std::size_t size = static_cast<std::size_t>(end - begin) * row_bytes_;
+    record.dtype = data_.dtype();
+    record.shape = data_.shape();
+    record.shape[0] = end - begin;
+    try {
+      record.bytes.resize(size);
+      if (size >= block_bytes) {
+        data_.read_rows(begin, end, record.bytes.data());
+      } else if (size > 0) {
+        if (begin < block_begin_ || end > block_end_) load(begin);
+        std::memcpy(record.bytes.data(), block_.data() + static_cast<std::size_t>(begin - block_begin_) * row_bytes_,
+                    size);
+      }
+    } catch (const std::bad_alloc&) {
+      throw Error(cat("shape ", shape_text(record.shape), " does not fit in memory"));
+    }
+    return true;
+  }
+
+  void load(std::int64_t begin) {
+    const std::int64_t rows = static_cast<std::int64_t>(std::max<std::size_t>(1, block_bytes / row_bytes_));
+    block_begin_ = begin;
+    block_end_ = std::min(data_.rows(), begin + rows);
+    block_.resize(static_cast<std::size_t>(block_end_ - block_begin_) * row_bytes_);
+    data_.read_rows(block_begin_, block_end_, block_.data());
+  }
+
+  Hdf5Dataset data_;
+  Array offsets_;
+  std::size_t row_bytes_ = 0;
+  Buffer<std::byte> block_;
+  std::int64_t block_begin_ = 0, block_end_ = 0;
+};
+
+class Hdf5Writer : public RecordWriter {
+ public:
+  Hdf5Writer(std::string name, const Address& address, std::optional<DType> dtype)
+      : RecordWriter(std::move(name), dtype), group_(address.group), file_(Hdf5File::create(address.file)) {}
+
+  void close() override {
+    if (!data_ && count() == 0) {
+      start(DType::f4, {0});
+    }
+    if (data_) {
+      data_->finish();
+      offsets_->finish();
+    }
+    file_.close();
+  }
+
+ private:
+  void put(DType dtype, const Shape& shape, const std::byte* elements) override {
+    if (shape.empty()) {
+      require(count() == 0, name(), ": record ", count(),
+              ": a record of rank 0 must be alone in HDF5: write the stream as NPY");
+      file_.write(group_.empty() ? "data" : group_, dtype, shape, elements);
+      return;
+    }
+    if (count() == 0) start(dtype, shape);
+    const bool fits = data_ && dtype == dtype_ && std::equal(shape.begin() + 1, shape.end(), row_.begin(), row_.end());
+    require(fits, name(), ": record ", count(), ": ", dtype_name(dtype), " ", shape_text(shape),
+            " cannot stand in an HDF5 stream of ",
+            data_ ? cat(dtype_name(dtype_), " rows ", shape_text(row_)) : "one scalar", ": write the stream as NPY");
+    data_->append(elements, shape[0]);
+    put_offset();
+  }
+
+  void start(DType dtype, const Shape& shape) {
+    dtype_ = dtype;
+    row_.assign(shape.begin() + 1, shape.end());
+    data_ = file_.append_to(below(group_, "data"), dtype, row_);
+    offsets_ = file_.append_to(below(group_, "offsets"), DType::i8, {});
+    put_offset();
+  }
+
+  void put_offset() {
+    const std::int64_t rows = data_->rows();
+    offsets_->append(reinterpret_cast<const std::byte*>(&rows), 1);
+  }
+
+  std::string group_;
+  Hdf5File file_;
+  DType dtype_ = DType::f4;
+  Shape row_;
+  std::optional<Hdf5Appender> data_, offsets_;
+};
+
+}  // namespace
+
+std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address& address, ByteSource& source) {
+  const Hdf5File file = source.regular() && address.file != "-" ? Hdf5File::open(address.file)
+                                                                : Hdf5File::open_image(source.read_all(), name);
+  const std::string& group = address.group;
+  if (file.has_dataset(group)) return std::make_unique<SingleReader>(name, file.dataset(group));
+  require(file.has_group(group), name, ": no dataset or group '", group, "'");
+  const std::string data = below(group, "data"), offsets = below(group, "offsets");
+  if (file.has_dataset(data)) {
+    if (file.has_dataset(offsets))
+      return std::make_unique<RaggedReader>(name, file.dataset(data), file.dataset(offsets));
+    return std::make_unique<SingleReader>(name, file.dataset(data));
+  }
+  std::string names;
+  for (const auto& list : {file.groups(group), file.datasets(group)}) {
+    for (const std::string& child : list) names += (names.empty() ? "" : ", ") + child;
+  }
+  throw Error(cat(name, ": no stream ('data' and 'offsets') here",
+                  names.empty() ? ", nothing at all" : ": give FILE:NAME, one of ", names));
 }
-std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address&, std::optional<DType>) {
-  throw Error(cat(name, ": HDF5 comes with the next commit"));
+
+std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address& address,
+                                               std::optional<DType> dtype) {
+  return std::make_unique<Hdf5Writer>(name, address, dtype);
 }
+
 }  // namespace pipeformer
