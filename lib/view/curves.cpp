@@ -4,14 +4,16 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "core/error.hpp"
+#include "io/byte_source.hpp"
 #include "view/svg.hpp"
 
 namespace pipeformer {
 namespace {
 
-constexpr double kWidth = 680, kHeight = 380;  // of the plot inside its axes
+constexpr double kWidth = 680, kHeight = 380;                         // of the plot inside its axes
 constexpr std::size_t kDense = 2 * static_cast<std::size_t>(kWidth);  // points above which a curve is thinned
 
 std::vector<std::string> split(const std::string& line, char separator) {
@@ -55,7 +57,9 @@ struct Axis {
     std::vector<double> all;
     const int decades = static_cast<int>(std::floor(high) - std::floor(low)) + 1;
     const int every = std::max(1, decades / 8);
-    const std::vector<int> digits = decades <= 2 ? std::vector<int>{1, 2, 3, 4, 5, 7} : decades <= 4 ? std::vector<int>{1, 2, 5} : std::vector<int>{1};
+    const std::vector<int> digits = decades <= 2   ? std::vector<int>{1, 2, 3, 4, 5, 7}
+                                    : decades <= 4 ? std::vector<int>{1, 2, 5}
+                                                   : std::vector<int>{1};
     for (int decade = static_cast<int>(std::floor(low)); decade <= high; decade += every) {
       for (const int digit : digits) {
         const double tick = digit * std::pow(10.0, decade);
@@ -65,10 +69,14 @@ struct Axis {
     return all.size() >= 2 ? all : linear_ticks(count);
   }
   /// Round values of a logarithmic axis too short for decades.
-  std::vector<double> linear_ticks(int count) const { return round_ticks(std::pow(10.0, low), std::pow(10.0, high), count); }
+  std::vector<double> linear_ticks(int count) const {
+    return round_ticks(std::pow(10.0, low), std::pow(10.0, high), count);
+  }
 };
 
-bool drawable(const Curve& curve, std::size_t i) { return std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]); }
+bool drawable(const Curve& curve, std::size_t i) {
+  return std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]);
+}
 
 /// Indices of the points to draw: all of them, or first, lowest, highest and last of each picture column.
 std::vector<std::size_t> thinned(const Curve& curve, const Axis& x) {
@@ -96,16 +104,20 @@ std::vector<std::size_t> thinned(const Curve& curve, const Axis& x) {
 }
 
 std::string label(double x, double y, const std::string& attributes, const std::string& text, double size = 12) {
-  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", size, "\"", attributes, ">", xml_text(text), "</text>\n");
+  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", size, "\"", attributes, ">",
+             xml_text(text), "</text>\n");
 }
 
 std::string draw_axes(const Axis& x, const Axis& y) {
   std::string out = "<g stroke=\"#e4e4e4\">\n";
   for (const double tick : x.ticks(8)) out += cat("<path d=\"M", coordinate(x.place(tick)), " 0v", kHeight, "\"/>\n");
-  for (const double tick : y.ticks(7)) out += cat("<path d=\"M0 ", coordinate(kHeight - y.place(tick)), "h", kWidth, "\"/>\n");
+  for (const double tick : y.ticks(7))
+    out += cat("<path d=\"M0 ", coordinate(kHeight - y.place(tick)), "h", kWidth, "\"/>\n");
   out += cat("</g>\n<path d=\"M0 0v", kHeight, "h", kWidth, "\" fill=\"none\" stroke=\"#888\"/>\n");
-  for (const double tick : x.ticks(8)) out += label(x.place(tick), kHeight + 18, " text-anchor=\"middle\"", number_text(tick, 6));
-  for (const double tick : y.ticks(7)) out += label(-8, kHeight - y.place(tick) + 4, " text-anchor=\"end\"", number_text(tick, 6));
+  for (const double tick : x.ticks(8))
+    out += label(x.place(tick), kHeight + 18, " text-anchor=\"middle\"", number_text(tick, 6));
+  for (const double tick : y.ticks(7))
+    out += label(-8, kHeight - y.place(tick) + 4, " text-anchor=\"end\"", number_text(tick, 6));
   return out;
 }
 
@@ -123,17 +135,18 @@ std::string draw_curve(const Curve& curve, const std::string& color, const Axis&
     path += cat(pen_down ? "L" : "M", px, ' ', py, '\n');
     pen_down = true;
     if (points.size() <= 100) {  // few points: show each, with its numbers
-      dots += cat("<circle cx=\"", px, "\" cy=\"", py, "\" r=\"2.5\"><title>", xml_text(curve.name), ": ", number_text(curve.x[i], 9), ", ",
-                  number_text(curve.y[i], 6), "</title></circle>\n");
+      dots += cat("<circle cx=\"", px, "\" cy=\"", py, "\" r=\"2.5\"><title>", xml_text(curve.name), ": ",
+                  number_text(curve.x[i], 9), ", ", number_text(curve.y[i], 6), "</title></circle>\n");
     }
   }
-  return cat("<path d=\"", path, "\" fill=\"none\" stroke=\"", color, "\" stroke-width=\"1.6\" stroke-linejoin=\"round\"/>\n<g fill=\"", color,
-             "\">\n", dots, "</g>\n");
+  return cat("<path d=\"", path, "\" fill=\"none\" stroke=\"", color,
+             "\" stroke-width=\"1.6\" stroke-linejoin=\"round\"/>\n<g fill=\"", color, "\">\n", dots, "</g>\n");
 }
 
 }  // namespace
 
-std::vector<Curve> read_curves(std::istream& in, const std::string& name, const std::string& x, const std::vector<std::string>& ys) {
+std::vector<Curve> read_curves(std::istream& in, const std::string& name, const std::string& x,
+                               const std::vector<std::string>& ys) {
   std::string line;
   std::int64_t number = 0;
   require(read_line(in, line, number), name, ": no line with column names");
@@ -158,13 +171,14 @@ std::vector<Curve> read_curves(std::istream& in, const std::string& name, const 
 
   while (read_line(in, line, number)) {
     const std::vector<std::string> cells = split(line, '\t');
-    require(cells.size() == names.size(), name, ": line ", number, ": ", cells.size(), " cells do not match ", names.size(), " column names");
+    require(cells.size() == names.size(), name, ": line ", number, ": ", cells.size(), " cells do not match ",
+            names.size(), " column names");
     const auto value = [&](std::size_t column) {
       const std::string& cell = cells[column];
       double parsed = 0;
       const auto end = std::from_chars(cell.data(), cell.data() + cell.size(), parsed);
-      require(end.ec == std::errc() && end.ptr == cell.data() + cell.size(), name, ": line ", number, ": column ", names[column], ": ", cell,
-              " is not a number");
+      require(end.ec == std::errc() && end.ptr == cell.data() + cell.size(), name, ": line ", number, ": column ",
+              names[column], ": ", cell, " is not a number");
       return parsed;
     };
     if (cells[x_column].empty()) continue;
@@ -175,6 +189,12 @@ std::vector<Curve> read_curves(std::istream& in, const std::string& name, const 
     }
   }
   return curves;
+}
+
+std::vector<Curve> load_curves(const std::string& path, const std::string& x, const std::string& ys) {
+  const auto bytes = ByteSource(path).read_all();
+  std::istringstream in(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  return read_curves(in, input_name(path), x, ys.empty() ? std::vector<std::string>{} : split(ys, ','));
 }
 
 std::string draw_curves(const std::vector<Curve>& curves, const CurveOptions& options) {
@@ -199,12 +219,15 @@ std::string draw_curves(const std::vector<Curve>& curves, const CurveOptions& op
   const double left = 30 + widest + (options.y_title.empty() ? 0 : 22);
   const double top = options.title.empty() ? 24 : 52;
   const bool legend = curves.size() > 1;
-  std::string out = svg_open(left + kWidth + (legend ? 60 + names : 40), top + kHeight + (options.x_title.empty() ? 36 : 60), options.title);
+  std::string out = svg_open(left + kWidth + (legend ? 60 + names : 40),
+                             top + kHeight + (options.x_title.empty() ? 36 : 60), options.title);
   if (!options.title.empty()) out += label(left, 32, " font-weight=\"bold\"", options.title, 16);
   out += cat("<g transform=\"translate(", coordinate(left), ' ', top, ")\">\n", draw_axes(x, y));
-  if (!options.x_title.empty()) out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
+  if (!options.x_title.empty())
+    out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
   if (!options.y_title.empty()) {
-    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ", coordinate(28 - left), ' ', kHeight / 2, ")\"");
+    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ",
+                                  coordinate(28 - left), ' ', kHeight / 2, ")\"");
     out += label(28 - left, kHeight / 2, place, options.y_title, 13);
   }
   for (std::size_t k = 0; k < curves.size(); ++k) {

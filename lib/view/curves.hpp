@@ -1,4 +1,5 @@
-/// Curves as SVG: losses, learning rates and whatever else a table of numbers holds. The same numbers give the same bytes.
+/// Curves as SVG: losses, learning rates and whatever else a table of numbers holds. The same numbers give the same
+/// bytes.
 #pragma once
 #include <istream>
 #include <string>
@@ -16,14 +17,19 @@ struct CurveOptions {
   bool log_x = false, log_y = false;  ///< Logarithmic axes; all values must be positive.
 };
 
-/// Reads columns of a table: tab-separated, column names in the first line, lines starting with '#' skipped. `x` empty: the
-/// first column; `ys` empty: all others. A row whose x or y cell is empty gives no point to that curve ("not measured").
-/// Throws Error naming file, line and column: no such column, rows of another length, cells that are no numbers.
-std::vector<Curve> read_curves(std::istream&, const std::string& name, const std::string& x, const std::vector<std::string>& ys);
+/// Reads columns of a table: tab-separated, column names in the first line, lines starting with '#' skipped. `x` empty:
+/// the first column; `ys` empty: all others. A row whose x or y cell is empty gives no point to that curve ("not
+/// measured"). Throws Error naming file, line and column: no such column, rows of another length, cells that are no
+/// numbers.
+std::vector<Curve> read_curves(std::istream&, const std::string& name, const std::string& x,
+                               const std::vector<std::string>& ys);
 
-/// The SVG text, with axes, ticks, and a legend when there are several curves. Curves of more points than the picture has
-/// columns are drawn as their range in each column, so no peak is lost. Throws Error when there is no finite point, or a value
-/// that a logarithmic axis cannot show.
+/// The same from a file ("-" is standard input), with the names of the y columns separated by commas.
+std::vector<Curve> load_curves(const std::string& path, const std::string& x, const std::string& ys);
+
+/// The SVG text, with axes, ticks, and a legend when there are several curves. Curves of more points than the picture
+/// has columns are drawn as their range in each column, so no peak is lost. Throws Error when there is no finite point,
+/// or a value that a logarithmic axis cannot show.
 std::string draw_curves(const std::vector<Curve>&, const CurveOptions& options = {});
 
 }  // namespace pipeformer

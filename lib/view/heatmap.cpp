@@ -5,13 +5,14 @@
 #include <limits>
 
 #include "core/error.hpp"
-#include "text/tokenizer.hpp"
+#include "io/byte_source.hpp"
+#include "text/utf8.hpp"
 #include "view/svg.hpp"
 
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kMostCells = 300000;
+constexpr std::int64_t kMostCells = 65536;
 constexpr double kCaption = 20;  // height of a caption line
 constexpr double kSlant = 60;    // degrees by which column labels are turned
 
@@ -127,7 +128,8 @@ Scale scale_of(const std::vector<Matrix>& all, const HeatmapOptions& options) {
       if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
     }
   }
-  if (low > high) low = 0, high = 1;  // nothing finite
+  if (low > high) low = 0, high = 1;        // nothing finite
+  if (low > 0 && low < high / 10) low = 0;  // weights and probabilities: the scale begins at nothing
   Scale scale{low, high, low < 0};
   if (scale.diverging) {
     scale.high = std::max(-low, high);
@@ -136,13 +138,15 @@ Scale scale_of(const std::vector<Matrix>& all, const HeatmapOptions& options) {
   if (options.low) scale.low = *options.low;
   if (options.high) scale.high = *options.high;
   if (options.low || options.high) {
-    require(scale.low < scale.high, "lower end of the colour scale ", scale.low, " is not below the upper end ", scale.high);
+    require(scale.low < scale.high, "lower end of the colour scale ", scale.low, " is not below the upper end ",
+            scale.high);
     scale.diverging = scale.low == -scale.high;
   }
   return scale;
 }
 
-Axis make_axis(std::int64_t count, std::int64_t block, double target, const std::vector<std::string>& tokens, const std::string& title) {
+Axis make_axis(std::int64_t count, std::int64_t block, double target, const std::vector<std::string>& tokens,
+               const std::string& title) {
   Axis axis;
   axis.count = count;
   axis.block = block;
@@ -156,34 +160,37 @@ Axis make_axis(std::int64_t count, std::int64_t block, double target, const std:
 }
 
 std::string text_at(double x, double y, double size, const std::string& attributes, const std::string& text) {
-  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", coordinate(size), "\"", attributes, ">", xml_text(text),
-             "</text>\n");
+  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", coordinate(size), "\"",
+             attributes, ">", xml_text(text), "</text>\n");
 }
 
 /// The cells of one matrix; the origin is its upper left corner.
 std::string draw_cells(const Matrix& m, const Axis& rows, const Axis& columns, const Scale& scale) {
   std::vector<std::string> places;
   for (std::int64_t c = 0; c < m.columns; ++c) places.push_back(xml_text(columns.place(c, "column")));
-  const std::string size = cat("\" width=\"", coordinate(columns.cell), "\" height=\"", coordinate(rows.cell), "\" fill=\"");
+  const std::string size =
+      cat("\" width=\"", coordinate(columns.cell), "\" height=\"", coordinate(rows.cell), "\" fill=\"");
   std::string out = "<g shape-rendering=\"crispEdges\">\n";
   for (std::int64_t r = 0; r < m.rows; ++r) {
     const std::string y = cat("\" y=\"", coordinate(static_cast<double>(r) * rows.cell));
     const std::string place = xml_text(rows.place(r, "row"));
     for (std::int64_t c = 0; c < m.columns; ++c) {
       const double value = m.cells[static_cast<std::size_t>(r * m.columns + c)];
-      out += "<rect x=\"" + coordinate(static_cast<double>(c) * columns.cell) + y + size + scale.color(value) + "\"><title>" + place + ", " +
-             places[static_cast<std::size_t>(c)] + ": " + number_text(value, 6) + "</title></rect>\n";
+      out += "<rect x=\"" + coordinate(static_cast<double>(c) * columns.cell) + y + size + scale.color(value) +
+             "\"><title>" + place + ", " + places[static_cast<std::size_t>(c)] + ": " + number_text(value, 6) +
+             "</title></rect>\n";
     }
   }
-  return cat(out, "</g>\n<rect x=\"-0.5\" y=\"-0.5\" width=\"", coordinate(columns.length() + 1), "\" height=\"", coordinate(rows.length() + 1),
-             "\" fill=\"none\" stroke=\"#888\"/>\n");
+  return cat(out, "</g>\n<rect x=\"-0.5\" y=\"-0.5\" width=\"", coordinate(columns.length() + 1), "\" height=\"",
+             coordinate(rows.length() + 1), "\" fill=\"none\" stroke=\"#888\"/>\n");
 }
 
 std::string draw_row_labels(const Axis& rows) {
   std::string out;
   const auto stride = rows.stride(14);
   for (std::int64_t i = 0; i < rows.count; i += stride) {
-    out += text_at(-6, (static_cast<double>(i) + 0.5) * rows.cell + rows.font * 0.35, rows.font, " text-anchor=\"end\"", rows.label(i));
+    out += text_at(-6, (static_cast<double>(i) + 0.5) * rows.cell + rows.font * 0.35, rows.font, " text-anchor=\"end\"",
+                   rows.label(i));
   }
   return out;
 }
@@ -197,7 +204,8 @@ std::string draw_column_labels(const Axis& columns) {
       out += text_at(x, -6, columns.font, " text-anchor=\"middle\"", columns.label(i));
     } else {
       const double foot = x + columns.font * 0.3;
-      out += text_at(foot, -5, columns.font, cat(" transform=\"rotate(-", kSlant, ' ', coordinate(foot), " -5)\""), columns.label(i));
+      out += text_at(foot, -5, columns.font, cat(" transform=\"rotate(-", kSlant, ' ', coordinate(foot), " -5)\""),
+                     columns.label(i));
     }
   }
   return out;
@@ -209,11 +217,13 @@ std::string draw_legend(const Scale& scale, double height, bool has_nan) {
   std::string out = "<defs><linearGradient id=\"scale\" x1=\"0\" y1=\"1\" x2=\"0\" y2=\"0\">\n";
   for (int i = 0; i <= kStops; ++i) {
     const double t = static_cast<double>(i) / kStops;
-    const std::string color =
-        scale.high > scale.low ? (scale.diverging ? diverging_color(2 * t - 1) : sequential_color(t)) : scale.color(scale.low);
+    const std::string color = scale.high > scale.low
+                                  ? (scale.diverging ? diverging_color(2 * t - 1) : sequential_color(t))
+                                  : scale.color(scale.low);
     out += cat("<stop offset=\"", coordinate(100 * t), "%\" stop-color=\"", color, "\"/>\n");
   }
-  out += cat("</linearGradient></defs>\n<rect width=\"14\" height=\"", coordinate(height), "\" fill=\"url(#scale)\" stroke=\"#888\"/>\n");
+  out += cat("</linearGradient></defs>\n<rect width=\"14\" height=\"", coordinate(height),
+             "\" fill=\"url(#scale)\" stroke=\"#888\"/>\n");
   std::vector<std::pair<double, double>> marks{{scale.low, height}};  // value, place
   if (scale.high > scale.low) {
     marks.emplace_back(scale.high, 0);
@@ -223,16 +233,35 @@ std::string draw_legend(const Scale& scale, double height, bool has_nan) {
     }
   }
   for (const auto& [value, y] : marks) {
-    out += cat("<path d=\"M14 ", coordinate(y), "h4\" stroke=\"#888\"/>\n", text_at(21, y + 3.5, 10, "", number_text(value, 3)));
+    out += cat("<path d=\"M14 ", coordinate(y), "h4\" stroke=\"#888\"/>\n",
+               text_at(21, y + 3.5, 10, "", number_text(value, 3)));
   }
   if (has_nan) {
-    out += cat("<rect y=\"", coordinate(height + 14), "\" width=\"14\" height=\"14\" fill=\"#c8c8c8\" stroke=\"#888\"/>\n",
-               text_at(21, height + 25, 10, "", "NaN"));
+    out +=
+        cat("<rect y=\"", coordinate(height + 14), "\" width=\"14\" height=\"14\" fill=\"#c8c8c8\" stroke=\"#888\"/>\n",
+            text_at(21, height + 25, 10, "", "NaN"));
   }
   return out;
 }
 
 }  // namespace
+
+std::vector<std::string> read_tokens(const std::string& path, std::int64_t line) {
+  const auto bytes = ByteSource(path).read_all();
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (std::int64_t skipped = 0; skipped < line && !text.empty(); ++skipped) {
+    text.remove_prefix(std::min(text.size(), text.find('\n') == text.npos ? text.size() : text.find('\n') + 1));
+  }
+  require(!text.empty(), input_name(path), ": no line for record ", line);
+  text = text.substr(0, text.find('\n'));
+  std::vector<std::string> tokens;
+  for (std::size_t begin = 0; (begin = text.find_first_not_of(" \t\r", begin)) != text.npos;) {
+    const std::size_t end = std::min(text.size(), text.find_first_of(" \t\r", begin));
+    tokens.emplace_back(text.substr(begin, end - begin));
+    begin = end;
+  }
+  return tokens;
+}
 
 Array mean_of_matrices(const Array& record) {
   const auto all = matrices(record);
@@ -260,14 +289,15 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
   // Cells: as many as a viewer can show.
   const auto [full_rows, full_columns] = std::pair{all[0].rows, all[0].columns};
   const auto check = [](const std::vector<std::string>& tokens, std::int64_t count, const char* what) {
-    require(tokens.empty() || static_cast<std::int64_t>(tokens.size()) == count, tokens.size(), ' ', what, " tokens do not match ", count, ' ',
-            what, 's');
+    require(tokens.empty() || static_cast<std::int64_t>(tokens.size()) == count, tokens.size(), ' ', what,
+            " tokens do not match ", count, ' ', what, 's');
   };
   check(options.row_tokens, full_rows, "row");
   check(options.column_tokens, full_columns, "column");
   std::int64_t height = 1, width = 1;
   const auto blocks = [](std::int64_t n, std::int64_t block) { return (n + block - 1) / block; };
-  while (panels * blocks(full_rows, height) * blocks(full_columns, width) > kMostCells && (height < full_rows || width < full_columns)) {
+  while (panels * blocks(full_rows, height) * blocks(full_columns, width) > kMostCells &&
+         (height < full_rows || width < full_columns)) {
     ++(blocks(full_rows, height) >= blocks(full_columns, width) ? height : width);
   }
   if (height > 1 || width > 1) {
@@ -283,7 +313,8 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
   Axis columns = make_axis(all[0].columns, width, target, options.column_tokens, options.column_title);
   if (std::max(rows.cell, columns.cell) <= 4 * std::min(rows.cell, columns.cell)) {
     const bool labelled = !rows.tokens.empty() || !columns.tokens.empty();
-    const double cell = labelled ? std::max(13.0, std::min(rows.cell, columns.cell)) : std::min(rows.cell, columns.cell);
+    const double cell =
+        labelled ? std::max(13.0, std::min(rows.cell, columns.cell)) : std::min(rows.cell, columns.cell);
     rows.cell = columns.cell = cell;
   }
 
@@ -292,7 +323,8 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
   constexpr double kPi = 3.14159265358979323846;
   const double slant = kSlant * kPi / 180;
   const double above = (columns.tokens.empty() ? 20 : columns.widest() * std::sin(slant) + 14);
-  const double beside = columns.tokens.empty() ? 0 : columns.widest() * std::cos(slant);  // the last slanted label reaches out
+  const double beside =
+      columns.tokens.empty() ? 0 : columns.widest() * std::cos(slant);  // the last slanted label reaches out
   const double left = 24 + rows.widest() + 10 + (rows.title.empty() ? 0 : 20);
   const double top = 16 + (options.title.empty() ? 0 : 26) + (columns.title.empty() ? 0 : 20);
   const double step_x = std::max(columns.length(), text_width(all[0].caption, 12)) + std::max(24.0, beside);
@@ -300,7 +332,8 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
   std::int64_t across = 1;
   double best = std::numeric_limits<double>::infinity();
   for (std::int64_t n = 1; n <= panels; ++n) {
-    const double extent = std::max(static_cast<double>(n) * step_x / 1.4, static_cast<double>(blocks(panels, n)) * step_y);
+    const double extent =
+        std::max(static_cast<double>(n) * step_x / 1.4, static_cast<double>(blocks(panels, n)) * step_y);
     if (extent < best - 1) best = extent, across = n;
   }
   const std::int64_t down = blocks(panels, across);
@@ -332,13 +365,23 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
       out += draw_row_labels(rows);
       if (!rows.title.empty()) {
         const std::string turn = cat("rotate(-90 ", coordinate(-left + 30), ' ', coordinate(rows.length() / 2), ')');
-        out += text_at(-left + 30, rows.length() / 2, 13, cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"", turn, "\""), rows.title);
+        out += text_at(-left + 30, rows.length() / 2, 13,
+                       cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"", turn, "\""), rows.title);
       }
     }
     out += draw_cells(m, rows, columns, scale) + "</g>\n";
   }
-  out += cat("<g transform=\"translate(", coordinate(left + grid_width), ' ', coordinate(legend_top), ")\">\n", draw_legend(scale, bar, has_nan));
+  out += cat("<g transform=\"translate(", coordinate(left + grid_width), ' ', coordinate(legend_top), ")\">\n",
+             draw_legend(scale, bar, has_nan));
   return out + "</g>\n</svg>\n";
+}
+
+std::string draw_heatmap(const Array& record, const HeatmapOptions& options, const std::string& where) {
+  try {
+    return draw_heatmap(record, options);
+  } catch (const Error& error) {
+    throw Error(cat(where, ": ", error.what()));
+  }
 }
 
 }  // namespace pipeformer

@@ -48,7 +48,8 @@ Statistics of(std::span<const T> values) {
   Statistics all;
   for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
     const std::array<std::size_t, 1> shape{std::min(kBlock, values.size() - begin)};
-    const xt::xtensor<double, 1> block = xt::cast<double>(xt::adapt(values.data() + begin, shape[0], xt::no_ownership(), shape));
+    const xt::xtensor<double, 1> block =
+        xt::cast<double>(xt::adapt(values.data() + begin, shape[0], xt::no_ownership(), shape));
     all.merge(of_block(block, std::is_floating_point_v<T>));
   }
   return all;
@@ -56,7 +57,9 @@ Statistics of(std::span<const T> values) {
 
 }  // namespace
 
-double Statistics::std() const { return count == nan ? kNan : std::sqrt(squares / static_cast<double>(count - nan)); }
+double Statistics::std() const {
+  return count == nan ? kNan : std::sqrt(squares / static_cast<double>(count - nan));
+}
 
 void Statistics::merge(const Statistics& other) {
   const double mine = static_cast<double>(count - nan);
@@ -85,13 +88,19 @@ void Statistics::merge(const Statistics& other) {
 
 Statistics statistics(const Array& array) {
   switch (array.dtype) {
-    case DType::f2: return statistics(array.as(DType::f4));
-    case DType::f4: return of(array.values<float>());
-    case DType::f8: return of(array.values<double>());
-    case DType::i4: return of(array.values<std::int32_t>());
-    case DType::i8: return of(array.values<std::int64_t>());
+    case DType::f2:
+      return statistics(array.as(DType::f4));
+    case DType::f4:
+      return of(array.values<float>());
+    case DType::f8:
+      return of(array.values<double>());
+    case DType::i4:
+      return of(array.values<std::int32_t>());
+    case DType::i8:
+      return of(array.values<std::int64_t>());
     case DType::u1:
-    case DType::b1: return of(array.values<std::uint8_t>());
+    case DType::b1:
+      return of(array.values<std::uint8_t>());
   }
   return {};
 }

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
-#include "text/tokenizer.hpp"
+#include "text/utf8.hpp"
 
 namespace pipeformer {
 namespace {
@@ -16,22 +16,19 @@ std::string to_text(T value, int digits) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 64> text{};
-  const auto end = digits > 0 ? std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits)
-                              : std::to_chars(text.data(), text.data() + text.size(), value);
+  const auto end =
+      digits > 0 ? std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, digits)
+                 : std::to_chars(text.data(), text.data() + text.size(), value);
   return {text.data(), end.ptr};
 }
 
-/// Decodes valid UTF-8: calls f(code point, begin, end) for each character.
+/// Calls f(code point, end) for each character.
 template <class F>
 void each_code_point(std::string_view text, F f) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    const std::size_t end = std::min(i + length, text.size());
-    std::uint32_t code = length == 1 ? lead : lead & (0xffU >> (length + 1));
-    for (std::size_t k = i + 1; k < end; ++k) code = code << 6 | (static_cast<unsigned char>(text[k]) & 0x3fU);
-    f(code, i, end);
-    i = end;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Step step = utf8_step(text, at);
+    at += step.length;
+    f(step.code, at);
   }
 }
 
@@ -64,28 +61,49 @@ std::string from_table(const std::array<Lab, N>& table, double t) {
   const std::size_t i = std::min(static_cast<std::size_t>(at), N - 2);
   const double f = at - static_cast<double>(i);
   const auto mix = [f](double x, double y) { return x + f * (y - x); };
-  return srgb({mix(table[i].lightness, table[i + 1].lightness), mix(table[i].a, table[i + 1].a), mix(table[i].b, table[i + 1].b)});
+  return srgb({mix(table[i].lightness, table[i + 1].lightness), mix(table[i].a, table[i + 1].a),
+               mix(table[i].b, table[i + 1].b)});
 }
 
 }  // namespace
 
-std::string number_text(double value, int digits) { return to_text(value, digits); }
-std::string number_text(float value, int digits) { return to_text(value, digits); }
+std::string number_text(double value, int digits) {
+  return to_text(value, digits);
+}
+std::string number_text(float value, int digits) {
+  return to_text(value, digits);
+}
 
-std::string coordinate(double value) { return number_text(std::round(value * 100) / 100); }
+std::string coordinate(double value) {
+  return number_text(std::round(value * 100) / 100);
+}
 
 std::string xml_text(std::string_view raw) {
   const std::string text = replace_invalid_utf8(raw);
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      case '\t': out += "&#9;"; break;
-      case '\n': out += "&#10;"; break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '\t':
+        out += "&#9;";
+        break;
+      case '\n':
+        out += "&#10;";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\xef\xbf\xbd";
@@ -100,7 +118,7 @@ std::string xml_text(std::string_view raw) {
 std::string elided(std::string_view text, std::int64_t limit) {
   std::int64_t seen = 0;
   std::size_t keep = 0;
-  each_code_point(text, [&](std::uint32_t, std::size_t, std::size_t end) {
+  each_code_point(text, [&](char32_t, std::size_t end) {
     if (++seen < limit) keep = end;
   });
   return seen <= limit ? std::string(text) : std::string(text.substr(0, keep)) + "\xe2\x80\xa6";
@@ -108,18 +126,23 @@ std::string elided(std::string_view text, std::int64_t limit) {
 
 double text_width(std::string_view text, double font_size) {
   double ems = 0;
-  each_code_point(text, [&](std::uint32_t code, std::size_t, std::size_t) {
-    const bool narrow = code < 0x80 && std::string_view("ijlt.,:;!|'()[]fr1 ").find(static_cast<char>(code)) != std::string_view::npos;
-    const bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xd7ff) || code == 'm' || code == 'w' ||
-                      code == 'M' || code == 'W' || (code >= 0xf900 && code <= 0xff60) || code >= 0x1f000;
+  each_code_point(text, [&](char32_t code, std::size_t) {
+    const bool narrow =
+        code < 0x80 && std::string_view("ijlt.,:;!|'()[]fr1 ").find(static_cast<char>(code)) != std::string_view::npos;
+    const bool wide = (code >= 0x1100 && code <= 0x115f) || (code >= 0x2e80 && code <= 0xd7ff) || code == 'm' ||
+                      code == 'w' || code == 'M' || code == 'W' || (code >= 0xf900 && code <= 0xff60) ||
+                      code >= 0x1f000;
     ems += narrow ? 0.38 : wide ? 1.0 : 0.62;
   });
   return ems * font_size;
 }
 
 std::string sequential_color(double t) {
-  static constexpr std::array<Lab, 5> table{{{0.985, 0.000, 0.012}, {0.804, -0.070, 0.020}, {0.623, -0.075, -0.065},
-                                             {0.441, -0.010, -0.125}, {0.260, 0.040, -0.105}}};
+  static constexpr std::array<Lab, 5> table{{{0.985, 0.000, 0.012},
+                                             {0.804, -0.070, 0.020},
+                                             {0.623, -0.075, -0.065},
+                                             {0.441, -0.010, -0.125},
+                                             {0.260, 0.040, -0.105}}};
   return from_table(table, t);
 }
 
@@ -130,8 +153,14 @@ std::string diverging_color(double t) {
 }
 
 std::string series_color(std::int64_t index) {
-  static constexpr std::array<Lab, 8> table{{{0.52, -0.020, -0.130}, {0.62, 0.140, 0.090}, {0.60, -0.120, 0.070}, {0.55, 0.090, -0.110},
-                                             {0.70, 0.030, 0.130}, {0.45, 0.000, 0.000}, {0.65, -0.080, -0.060}, {0.60, 0.170, -0.040}}};
+  static constexpr std::array<Lab, 8> table{{{0.52, -0.020, -0.130},
+                                             {0.62, 0.140, 0.090},
+                                             {0.60, -0.120, 0.070},
+                                             {0.55, 0.090, -0.110},
+                                             {0.70, 0.030, 0.130},
+                                             {0.45, 0.000, 0.000},
+                                             {0.65, -0.080, -0.060},
+                                             {0.60, 0.170, -0.040}}};
   return srgb(table[static_cast<std::size_t>(index) % table.size()]);
 }
 
@@ -155,8 +184,10 @@ std::vector<double> round_ticks(double low, double high, int count) {
 std::string svg_open(double width, double height, std::string_view title) {
   const std::string w = coordinate(std::ceil(width));
   const std::string h = coordinate(std::ceil(height));
-  std::string out = cat("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", w, "\" height=\"", h,
-                        "\" viewBox=\"0 0 ", w, " ", h, "\" font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" fill=\"#222\">\n");
+  std::string out =
+      cat("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", w,
+          "\" height=\"", h, "\" viewBox=\"0 0 ", w, " ", h,
+          "\" font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" fill=\"#222\">\n");
   if (!title.empty()) out += cat("<title>", xml_text(title), "</title>\n");
   return out + "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
 }

@@ -1,0 +1,152 @@
+// peek: looks at tensor files. Every picture and number in it comes from lib/view.
+#include <unistd.h>
+
+#include "cli/tool.hpp"
+#include "io/output_file.hpp"
+#include "view/curves.hpp"
+#include "view/heatmap.hpp"
+#include "view/report.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "peek",
+    .summary = "shapes, statistics, values and pictures of tensors",
+    .description =
+        "Reads record streams (NPY or HDF5, any dtype, any shape) in one pass, holding one record at a time, and "
+        "writes a "
+        "table with one line for each record: dtype, shape, least and largest value, mean, standard deviation, and how "
+        "many "
+        "elements are zero, NaN and infinite. NaN is ignored by the other columns. The table is tab-separated; on a "
+        "terminal it is aligned.\n\n"
+        "An HDF5 file without a group is listed: its root attributes, then one line for each stream and each dataset "
+        "in it. "
+        "FILE:/ reads the stream at the root.\n\n"
+        "--values writes the elements themselves: a row of the last axis on each line, empty lines between matrices. "
+        "--heatmap draws one record (..., rows, columns) as SVG, one picture for each matrix (H, Tq, Tk) of attention "
+        "weights. --curves draws the columns of a tab-separated table, for example of a training log.",
+    .arguments = "[FILE...]",
+    .options =
+        {
+            flag("summary", "one line for a whole stream: records, range of shapes, positions, statistics"),
+            flag("values", "write the elements as text"),
+            flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
+            flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
+            flag("check", "fail when there are NaN or infinite elements, after writing the table"),
+            integer("record", "N", "only this record, counted from 0", "", 0, 9007199254740992.0),
+            integer("digits", "N", "significant digits (default: 6 in tables, as many as read back exactly in values)",
+                    "", 1, 17),
+            text("rows-tokens", "FILE",
+                 "heat map: label the rows with the tokens on the record's line of this text file"),
+            text("columns-tokens", "FILE", "heat map: label the columns likewise"),
+            text("rows-title", "TEXT", "heat map: what the rows are, for example target"),
+            text("columns-title", "TEXT", "heat map: what the columns are, for example source"),
+            flag("mean", "heat map: the mean over the heads, not each of them"),
+            number("low", "X", "heat map: lower end of the colour scale (default: from the values)", "", -1e300, 1e300),
+            number("high", "X", "heat map: upper end of the colour scale (default: from the values)", "", -1e300,
+                   1e300),
+            text("x", "NAME", "curves: the column of the horizontal axis (default: the first)"),
+            text("y", "NAMES", "curves: the columns to draw, separated by commas (default: all others)"),
+            flag("log-x", "curves: logarithmic horizontal axis"),
+            flag("log-y", "curves: logarithmic vertical axis"),
+            text("y-title", "TEXT", "curves: what the vertical axis is"),
+            text("title", "TEXT", "title of the picture"),
+        },
+    .examples = {{"statistics of every record", "peek vectors.npy"},
+                 {"the attention of a sentence, head by head", "peek --heatmap --record 0 weights.npy -o heads.svg"}},
+    .see_also = {"attend", "mhattn", "model", "train"},
+    .writes_records = false,
+};
+
+/// Calls body(reader, record) for each record of an address, or for the one that --record picks.
+template <class Body>
+static void for_records(const Args& args, const std::string& address, Body body) {
+  const auto reader = RecordReader::open(address);
+  Array record;
+  while (reader->next(record)) {
+    if (!args.has("record")) {
+      body(*reader, record);
+    } else if (reader->count() == args.integer("record") + 1) {
+      return body(*reader, record);
+    }
+  }
+  require(!args.has("record"), reader->name(), ": no record ", args.text("record"), ", the stream ended after ",
+          reader->count());
+}
+
+static void write_table(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
+  const TextSink sink = [&](const std::string& text) { out.write(text); };
+  const bool terminal = args.output() == "-" && isatty(STDOUT_FILENO);
+  StatisticsTable table(sink, terminal, args.has("digits") ? static_cast<int>(args.integer("digits")) : 6);
+  const auto summarize = [&](const std::string& address) {
+    std::string name = address;
+    for_records(args, address,
+                [&](const RecordReader& reader, const Array& record) { name = reader.name(), table.add(record); });
+    table.finish(name);
+  };
+  for (const std::string& input : inputs) {
+    if (!args.has("record") && lists_hdf5(input)) {
+      sink(hdf5_attribute_lines(input));
+      for (const std::string& address : hdf5_addresses(input)) summarize(address);
+    } else if (args.flag("summary")) {
+      summarize(input);
+    } else {
+      for_records(args, input, [&](const RecordReader& reader, const Array& record) {
+        table.record(reader.name(), reader.count() - 1, record);
+      });
+    }
+  }
+  out.close();
+  const Statistics& all = table.total();
+  require(!args.flag("check") || all.finite(), inputs.front(), inputs.size() > 1 ? " and others" : "", ": ", all.nan,
+          " NaN and ", all.infinite, " infinite elements");
+}
+
+static void write_values(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
+  ValuePrinter printer([&](const std::string& text) { out.write(text); },
+                       args.has("digits") ? static_cast<int>(args.integer("digits")) : 0);
+  for (const std::string& input : inputs) {
+    for_records(args, input, [&](const RecordReader&, const Array& record) { printer.print(record); });
+  }
+  out.close();
+}
+
+static void write_heatmap(const Args& args, OutputFile& out) {
+  const std::int64_t index = args.has("record") ? args.integer("record") : 0;
+  HeatmapOptions options;
+  options.mean = args.flag("mean");
+  const auto get = [&](const char* name) { return args.has(name) ? args.text(name) : std::string(); };
+  options.title = get("title"), options.row_title = get("rows-title"), options.column_title = get("columns-title");
+  if (args.has("rows-tokens")) options.row_tokens = read_tokens(args.text("rows-tokens"), index);
+  if (args.has("columns-tokens")) options.column_tokens = read_tokens(args.text("columns-tokens"), index);
+  if (args.has("low")) options.low = args.number("low");
+  if (args.has("high")) options.high = args.number("high");
+  const auto reader = RecordReader::open(args.input());
+  Array record;
+  while (reader->count() <= index) {
+    require(reader->next(record), reader->name(), ": no record ", index, ", the stream ended after ", reader->count());
+  }
+  out.write(draw_heatmap(record, options, reader->where()));
+  out.close();
+}
+
+static void write_curves(const Args& args, OutputFile& out) {
+  const auto get = [&](const char* name) { return args.has(name) ? args.text(name) : std::string(); };
+  const auto curves = load_curves(args.input(), get("x"), get("y"));
+  out.write(draw_curves(curves, {get("title"), get("x"), get("y-title"), args.flag("log-x"), args.flag("log-y")}));
+  out.close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, [](const Args& args) {
+    const int modes = args.flag("summary") + args.flag("values") + args.flag("heatmap") + args.flag("curves");
+    if (modes > 1) throw UsageError("--summary, --values, --heatmap and --curves exclude each other");
+    auto inputs = args.inputs();
+    if (inputs.empty()) inputs = {"-"};
+    OutputFile out(args.output(), Content::text);
+    if (args.flag("curves")) return write_curves(args, out);
+    if (args.flag("heatmap")) return write_heatmap(args, out);
+    if (args.flag("values")) return write_values(args, inputs, out);
+    write_table(args, inputs, out);
+  });
+}
