@@ -26,8 +26,8 @@ struct Bool {
   std::uint8_t byte;
 };
 
-/// IEEE 754 binary64 -> binary16, round to nearest even, on the bits. Coming from f4 the first step (f4 -> f8) is exact, so
-/// there is one rounding only. A NaN keeps its sign and the top of its payload.
+/// IEEE 754 binary64 -> binary16, round to nearest even, on the bits. Coming from f4 the first step (f4 -> f8) is
+/// exact, so there is one rounding only. A NaN keeps its sign and the top of its payload.
 Half half_from_double(double value) {
   const auto bits = std::bit_cast<std::uint64_t>(value);
   const auto sign = static_cast<std::uint16_t>(bits >> 48 & 0x8000);
@@ -50,14 +50,16 @@ Half half_from_double(double value) {
   }
   const std::uint64_t rest = fraction & ((1ULL << drop) - 1), tie = 1ULL << (drop - 1);
   result += fraction >> drop;
-  if (rest > tie || (rest == tie && (result & 1))) ++result;  // a carry runs into the exponent, up to infinity, as it should
+  if (rest > tie || (rest == tie && (result & 1)))
+    ++result;  // a carry runs into the exponent, up to infinity, as it should
   return {static_cast<std::uint16_t>(sign | result)};
 }
 
 float float_from_half(Half half) {
   const std::uint32_t sign = (half.bits & 0x8000u) << 16, exponent = half.bits >> 10 & 31, fraction = half.bits & 0x3ff;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
-  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
+  if (exponent == 0)
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
   return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
@@ -97,13 +99,20 @@ To convert(From from, std::size_t index) {
 template <class F>
 decltype(auto) with_type(DType type, F f) {
   switch (type) {
-    case DType::f2: return f(Half{});
-    case DType::f4: return f(float{});
-    case DType::f8: return f(double{});
-    case DType::i4: return f(std::int32_t{});
-    case DType::i8: return f(std::int64_t{});
-    case DType::u1: return f(std::uint8_t{});
-    case DType::b1: return f(Bool{});
+    case DType::f2:
+      return f(Half{});
+    case DType::f4:
+      return f(float{});
+    case DType::f8:
+      return f(double{});
+    case DType::i4:
+      return f(std::int32_t{});
+    case DType::i8:
+      return f(std::int64_t{});
+    case DType::u1:
+      return f(std::uint8_t{});
+    case DType::b1:
+      return f(Bool{});
   }
   throw Error("unknown dtype");
 }
@@ -132,8 +141,12 @@ constexpr DType type_of() {
 
 }  // namespace
 
-std::size_t dtype_size(DType type) { return dtypes[static_cast<std::size_t>(type)].size; }
-const char* dtype_name(DType type) { return dtypes[static_cast<std::size_t>(type)].name; }
+std::size_t dtype_size(DType type) {
+  return dtypes[static_cast<std::size_t>(type)].size;
+}
+const char* dtype_name(DType type) {
+  return dtypes[static_cast<std::size_t>(type)].name;
+}
 
 DType dtype_from_name(const std::string& name) {
   for (std::size_t i = 0; i < std::size(dtypes); ++i) {
@@ -142,7 +155,9 @@ DType dtype_from_name(const std::string& name) {
   throw Error(cat("unknown dtype '", name, "' (f2, f4, f8, i4, i8, u1 and b1 are known)"));
 }
 
-bool is_floating(DType type) { return type == DType::f2 || type == DType::f4 || type == DType::f8; }
+bool is_floating(DType type) {
+  return type == DType::f2 || type == DType::f4 || type == DType::f8;
+}
 
 std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
@@ -187,8 +202,8 @@ std::span<T> Array::values() {
 template <class T>
 Array Array::of(Shape dims, std::span<const T> elements) {
   Array array(type_of<T>(), std::move(dims));
-  require(elements.size_bytes() == array.bytes.size(), "shape ", shape_text(array.shape), " does not hold ", elements.size(),
-          " elements");
+  require(elements.size_bytes() == array.bytes.size(), "shape ", shape_text(array.shape), " does not hold ",
+          elements.size(), " elements");
   if (!elements.empty()) std::memcpy(array.bytes.data(), elements.data(), elements.size_bytes());
   return array;
 }
@@ -206,9 +221,9 @@ Array Array::as(DType type) const {
   return result;
 }
 
-#define PIPEFORMER_ELEMENT(T)                                  \
-  template std::span<T> Array::values<T>();                    \
-  template std::span<const T> Array::values<T>() const;        \
+#define PIPEFORMER_ELEMENT(T)                           \
+  template std::span<T> Array::values<T>();             \
+  template std::span<const T> Array::values<T>() const; \
   template Array Array::of<T>(Shape, std::span<const T>);
 PIPEFORMER_ELEMENT(float)
 PIPEFORMER_ELEMENT(double)

@@ -1,0 +1,15 @@
+/// Between ragged streams and dense arrays.
+#pragma once
+#include "core/array.hpp"
+#include "io/stream.hpp"
+
+namespace pipeformer {
+
+/// All records of a stream as one: N records of shape S become (N, S...). Throws Error naming the first record whose
+/// dtype or shape differs, and when there is no record at all (its shape would be unknown).
+Array stack_records(RecordReader&);
+
+/// The reverse: each element of the leading axis becomes one record. Throws Error for rank 0.
+void write_unstacked(RecordWriter&, const Array& record, const std::string& where);
+
+}  // namespace pipeformer
