@@ -5,39 +5,31 @@
 
 using namespace pipeformer;
 
-namespace {
+static const ToolSpec spec = {
+    .name = "convert",
+    .summary = "copy tensors between NPY streams and HDF5 files, ragged or dense",
+    .description =
+        "Reads records of any shape and dtype and writes the same records. The input format is found from the first "
+        "bytes; the "
+        "output format follows the suffix of -o (.npy, .h5, .hdf5) or --format, and is NPY on standard output.\n\n"
+        "In HDF5 a stream is a group with 'data' (rows of all records, one after another) and 'offsets' (record i is "
+        "rows "
+        "offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. HDF5 "
+        "on a "
+        "pipe is held in memory whole.\n\n"
+        "Shapes: N records (...) -> N records (...); with --stack N records (...) -> one record (N, ...); with "
+        "--unstack one "
+        "record (N, ...) -> N records (...).",
+    .options = {flag("stack", "make one dense record of all records, which must have one shape"),
+                flag("unstack", "make a record of each element of the leading axis")},
+    .examples = {{"keep a stream in an HDF5 file, below the group 'train/memory'",
+                  "convert vectors.npy -o vectors.h5:train/memory"},
+                 {"make ragged records of a dense array, in half the space",
+                  "convert dense.npy --unstack --dtype f2 > ragged.npy"}},
+    .see_also = {"peek", "tokenize"},
+};
 
-ToolSpec spec() {
-  ToolSpec s;
-  s.name = "convert";
-  s.summary = "copy tensors between NPY streams and HDF5 files, ragged or dense";
-  s.description =
-      "Reads records of any shape and dtype and writes the same records. The input format is found from the first "
-      "bytes; the "
-      "output format follows the suffix of -o (.npy, .h5, .hdf5) or --format, and is NPY on standard output.\n\n"
-      "In HDF5 a stream is a group with 'data' (rows of all records, one after another) and 'offsets' (record i is "
-      "rows "
-      "offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. HDF5 "
-      "on a pipe "
-      "is held in memory whole.\n\n"
-      "Shapes: N records (...) -> N records (...); with --stack N records (...) -> one record (N, ...); with --unstack "
-      "one "
-      "record (N, ...) -> N records (...).";
-  s.options = {
-      flag("stack", "make one dense record of all records, which must have one shape"),
-      flag("unstack", "make a record of each element of the leading axis"),
-  };
-  s.examples = {
-      {"Keep the records of a stream in an HDF5 file, below group 'train/source'",
-       "tokenize -m char.model < in.txt | convert -o data.h5:train/source"},
-      {"Make one dense array, which numpy.load reads, of sequences of one length",
-       "convert ids.h5:source --stack -o dense.npy"},
-  };
-  s.see_also = {"peek", "tokenize"};
-  return s;
-}
-
-void convert(const Args& args) {
+static void convert(const Args& args) {
   if (args.flag("stack") && args.flag("unstack")) throw UsageError("--stack and --unstack exclude each other");
   const auto reader = RecordReader::open(args.input());
   const auto writer = RecordWriter::open(args.output(), args.output_options());
