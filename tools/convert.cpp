@@ -10,16 +10,13 @@ static const ToolSpec spec = {
     .summary = "copy tensors between NPY streams and HDF5 files, ragged or dense",
     .description =
         "Reads records of any shape and dtype and writes the same records. The input format is found from the first "
-        "bytes; the "
-        "output format follows the suffix of -o (.npy, .h5, .hdf5) or --format, and is NPY on standard output.\n\n"
+        "bytes; the output format follows the suffix of -o (.npy, .h5, .hdf5) or --format, and is NPY on standard "
+        "output.\n\n"
         "In HDF5 a stream is a group with 'data' (rows of all records, one after another) and 'offsets' (record i is "
-        "rows "
-        "offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. HDF5 "
-        "on a "
-        "pipe is held in memory whole.\n\n"
+        "rows offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. "
+        "HDF5 on a pipe is held in memory whole.\n\n"
         "Shapes: N records (...) -> N records (...); with --stack N records (...) -> one record (N, ...); with "
-        "--unstack one "
-        "record (N, ...) -> N records (...).",
+        "--unstack one record (N, ...) -> N records (...).",
     .options = {flag("stack", "make one dense record of all records, which must have one shape"),
                 flag("unstack", "make a record of each element of the leading axis")},
     .examples = {{"keep a stream in an HDF5 file, below the group 'train/memory'",
@@ -48,8 +45,6 @@ static void convert(const Args& args) {
   writer->close();
 }
 
-}  // namespace
-
 int main(int argc, char** argv) {
-  return run_tool(spec(), argc, argv, convert);
+  return run_tool(spec, argc, argv, convert);
 }

@@ -112,7 +112,7 @@ class Hdf5Writer : public RecordWriter {
     if (shape.empty()) {
       require(count() == 0, name(), ": record ", count(),
               ": a record of rank 0 must be alone in HDF5: write the stream as NPY");
-      file_.write(group_.empty() ? "data" : group_, dtype, shape, elements);
+      file_.write(is_root(group_) ? "data" : group_, dtype, shape, elements);
       return;
     }
     if (count() == 0) start(dtype, shape);
