@@ -13,7 +13,11 @@ namespace {
 constexpr std::size_t block_bytes = 4 << 20;
 
 std::string below(const std::string& group, const char* name) {
-  return group.empty() ? name : group + "/" + name;
+  return group + "/" + name;
+}
+
+bool is_root(const std::string& group) {
+  return group.find_first_not_of('/') == std::string::npos;
 }
 
 /// A dataset that is one record.
