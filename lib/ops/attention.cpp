@@ -1,0 +1,283 @@
+#include "ops/attention.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "core/random.hpp"
+#include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr std::int64_t kKeyBlock = 256;      // keys of one step of the running softmax
+constexpr std::int64_t kQueryBlock = 24;     // queries whose scores are held at a time
+constexpr std::int64_t kQueryChunk = 512;    // queries of one task
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/// One head of one sequence: where its rows are and which keys a query may see.
+struct Head {
+  const AttentionShape& shape;
+  const AttentionInput& in;
+  std::int64_t sequence, head;
+
+  std::int64_t kv_head() const { return head * shape.kv_heads / shape.heads; }
+  std::int64_t queries() const { return in.queries.length(sequence); }
+  std::int64_t keys() const { return in.keys.length(sequence); }
+  const float* query(std::int64_t i) const {
+    return in.query + (in.queries.begin(sequence) + i) * in.query_stride + head * shape.key_width;
+  }
+  /// Base pointers and index for packing keys from position j on.
+  const std::int32_t* index(std::int64_t j) const { return in.key_index ? in.key_index + in.keys.begin(sequence) + j : nullptr; }
+  const float* key(std::int64_t j) const {
+    return in.key + kv_head() * shape.key_width + (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.key_stride);
+  }
+  const float* value(std::int64_t j) const {
+    return in.value + kv_head() * shape.value_width + (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.value_stride);
+  }
+  /// Keys [0, visible(i)) may be attended to by query i, before the mask.
+  std::int64_t visible(std::int64_t i) const {
+    std::int64_t n = keys();
+    if (in.key_lengths) n = std::min(n, in.key_lengths[sequence]);
+    return shape.causal ? std::clamp<std::int64_t>(i + keys() - queries() + 1, 0, n) : n;
+  }
+  /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with -inf to `padded`.
+  void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores) const {
+    const std::int64_t n = std::clamp<std::int64_t>(visible(i) - first, 0, count);
+    kernels().scale(n, shape.scale, scores);
+    const std::size_t which = static_cast<std::size_t>(sequence * shape.heads + head);
+    if (in.bias) kernels().add(n, scores, in.bias[which] + i * keys() + first, scores);
+    if (in.mask) {
+      const std::uint8_t* mask = in.mask[which] + i * keys() + first;
+      for (std::int64_t j = 0; j < n; ++j)
+        if (!mask[j]) scores[j] = kMinusInfinity;
+    }
+    std::fill(scores + n, scores + padded, kMinusInfinity);
+  }
+  void drop(std::int64_t i, std::int64_t first, std::int64_t n, float* p) const {
+    if (shape.dropout == 0.0f) return;
+    const std::uint64_t key = derive_key(derive_key(shape.dropout_key, static_cast<std::uint64_t>(shape.first_sequence + sequence)),
+                                         static_cast<std::uint64_t>(head * queries() + i));
+    kernels().dropout(n, static_cast<std::uint32_t>(key) + static_cast<std::uint32_t>(first) * 0x9e3779b9u,
+                      static_cast<std::uint32_t>(shape.dropout * 4294967296.0), 1.0f / (1.0f - shape.dropout), p, p);
+  }
+};
+
+/// Buffers of one thread, grown once.
+struct Scratch {
+  Buffer<float> keys, values, key_rows, value_columns, scores, d_scores, queries, d_out, state;
+  static Scratch& get() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+};
+
+float* ensure(Buffer<float>& buffer, std::int64_t floats) {
+  if (static_cast<std::int64_t>(buffer.size()) < floats) buffer.resize(static_cast<std::size_t>(floats));
+  return buffer.data();
+}
+
+/// c (rows, n) (+)= a (rows, depth) * packed panels.
+void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* panels, float* c,
+             std::int64_t ldc, bool accumulate) {
+  const int width = kernels().panel;
+  for (std::int64_t p = 0; p * width < n; ++p)
+    kernels().gemm_panel(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
+                         static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
+}
+/// The same with A stored transposed.
+void product_transposed(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* panels,
+                        float* c, std::int64_t ldc, bool accumulate) {
+  const int width = kernels().panel;
+  for (std::int64_t p = 0; p * width < n; ++p)
+    kernels().gemm_panel_transposed(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
+                                    static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
+}
+
+void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum, float* weights) {
+  const AttentionShape& shape = head.shape;
+  const Kernels& kernel = kernels();
+  const std::int64_t width = kernel.panel, out_stride = shape.heads * shape.value_width;
+  const std::int64_t row0 = head.in.queries.begin(head.sequence), keys = head.keys();
+  out += row0 * out_stride + head.head * shape.value_width;
+  const std::int64_t count = last_query - first_query;
+  Scratch& scratch = Scratch::get();
+  float* maximum = ensure(scratch.state, 2 * count);
+  float* sum = maximum + count;
+  std::fill(maximum, maximum + count, kMinusInfinity);
+  std::fill(sum, sum + count, 0.0f);
+  float* scores = ensure(scratch.scores, kQueryBlock * kKeyBlock);
+  const std::int64_t dv = shape.value_width, dk = shape.key_width;
+
+  std::int64_t most_visible = 0;
+  for (std::int64_t i = first_query; i < last_query; ++i) {
+    most_visible = std::max(most_visible, head.visible(i));
+    if (keys == 0) std::fill_n(out + i * out_stride, dv, 0.0f);
+  }
+  for (std::int64_t j0 = 0; j0 < keys && (j0 == 0 || j0 < most_visible); j0 += kKeyBlock) {
+    const std::int64_t block = std::min(kKeyBlock, keys - j0);
+    float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
+    float* packed_values = ensure(scratch.values, kKeyBlock * round_up(dv, width));
+    kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
+    kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
+    for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
+      const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
+      const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
+      if (seen <= 0 && j0 > 0) continue;
+      const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
+      product(i1 - i0, padded, dk, head.query(i0), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+      for (std::int64_t i = i0; i < i1; ++i) {
+        float* row = scores + (i - i0) * kKeyBlock;
+        head.finish_scores(i, j0, columns, padded, row);
+        const float correction = kernel.softmax_step(padded, row, &maximum[i - first_query], &sum[i - first_query]);
+        if (j0 > 0 && correction != 1.0f) kernel.scale(dv, correction, out + i * out_stride);
+        head.drop(i, j0, padded, row);
+      }
+      // V has `block` packed rows a panel; only the first `columns` take part.
+      for (std::int64_t p = 0; p * width < dv; ++p)
+        kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width, out + i0 * out_stride + p * width,
+                          out_stride, static_cast<int>(std::min(width, dv - p * width)), j0 > 0);
+    }
+  }
+  for (std::int64_t i = first_query; i < last_query; ++i) {
+    const float l = sum[i - first_query];
+    kernel.scale(dv, l > 0.0f || std::isnan(l) ? 1.0f / l : 0.0f, out + i * out_stride);
+    const float shift = l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
+    if (log_sum) log_sum[(row0 + i) * shape.heads + head.head] = shift;
+  }
+  if (!weights) return;
+  // The weights are a second look at the scores with the final maximum and sum: what is returned above is not touched.
+  for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
+    const std::int64_t block = std::min(kKeyBlock, keys - j0), padded = round_up(block, width);
+    float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
+    kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
+    for (std::int64_t i = first_query; i < last_query; ++i) {
+      product(1, padded, dk, head.query(i), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+      head.finish_scores(i, j0, block, padded, scores);
+      const float l = sum[i - first_query];
+      if (l > 0.0f || std::isnan(l)) {
+        kernel.exp_shifted(padded, maximum[i - first_query], scores);
+        head.drop(i, j0, padded, scores);
+        kernel.scale(padded, 1.0f / l, scores);
+      } else {
+        std::fill(scores, scores + padded, 0.0f);
+      }
+      std::memcpy(weights + i * keys + j0, scores, static_cast<std::size_t>(block) * sizeof(float));
+    }
+  }
+}
+
+/// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in one order.
+void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, float* d_query, float* d_key, float* d_value) {
+  const AttentionShape& shape = head.shape;
+  const AttentionInput& in = head.in;
+  const Kernels& kernel = kernels();
+  const std::int64_t width = kernel.panel, dk = shape.key_width, dv = shape.value_width, out_stride = shape.heads * dv;
+  const std::int64_t queries = head.queries(), keys = head.keys();
+  const std::int64_t query_row = in.queries.begin(head.sequence), key_row = in.keys.begin(head.sequence);
+  const std::int64_t group = shape.heads / shape.kv_heads, kv = head.kv_head();
+  float* dk_rows = d_key + key_row * in.key_stride + kv * dk;
+  float* dv_rows = d_value + key_row * in.value_stride + kv * dv;
+  if (queries == 0) {
+    for (std::int64_t j = 0; j < keys; ++j) {
+      std::fill_n(dk_rows + j * in.key_stride, dk, 0.0f);
+      std::fill_n(dv_rows + j * in.value_stride, dv, 0.0f);
+    }
+    return;
+  }
+  Scratch& scratch = Scratch::get();
+  float* delta = ensure(scratch.state, queries);
+  float* p = ensure(scratch.scores, 2 * kQueryBlock * kKeyBlock);
+  float* dropped = p + kQueryBlock * kKeyBlock;
+  float* ds = ensure(scratch.d_scores, kQueryBlock * kKeyBlock);
+  for (std::int64_t member = 0; member < group; ++member) {
+    head.head = kv * group + member;
+    const float* o = out + query_row * out_stride + head.head * dv;
+    const float* d_o = d_out + query_row * out_stride + head.head * dv;
+    float* dq = d_query + query_row * in.query_stride + head.head * dk;
+    for (std::int64_t i = 0; i < queries; ++i) {
+      delta[i] = kernel.dot(dv, d_o + i * out_stride, o + i * out_stride);
+      if (keys == 0) std::fill_n(dq + i * in.query_stride, dk, 0.0f);
+    }
+    for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
+      const std::int64_t block = std::min(kKeyBlock, keys - j0);
+      float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
+      float* packed_values = ensure(scratch.value_columns, round_up(kKeyBlock, width) * dv);
+      float* key_rows = ensure(scratch.key_rows, kKeyBlock * round_up(dk, width));
+      kernel.pack_transposed(block, dk, head.key(j0), in.key_stride, head.index(j0), packed_keys);
+      kernel.pack_transposed(block, dv, head.value(j0), in.value_stride, head.index(j0), packed_values);
+      kernel.pack(block, dk, head.key(j0), in.key_stride, head.index(j0), key_rows);
+      bool first = member == 0;  // dK and dV of this block are stored at first, then added to
+      for (std::int64_t i0 = 0; i0 < queries; i0 += kQueryBlock) {
+        const std::int64_t i1 = std::min(queries, i0 + kQueryBlock), rows = i1 - i0;
+        // All keys of the block take part (masked ones with weight zero), so that every dK and dV row is written.
+        const std::int64_t padded = round_up(block, width);
+        const bool nothing = std::max(head.visible(i0), head.visible(i1 - 1)) <= j0;
+        if (nothing && !first && j0 > 0) continue;
+        product(rows, padded, dk, head.query(i0), in.query_stride, packed_keys, p, kKeyBlock, false);
+        product(rows, padded, dv, d_o + i0 * out_stride, out_stride, packed_values, ds, kKeyBlock, false);
+        for (std::int64_t i = i0; i < i1; ++i) {
+          float* row = p + (i - i0) * kKeyBlock;
+          float* d_row = ds + (i - i0) * kKeyBlock;
+          head.finish_scores(i, j0, block, padded, row);
+          kernel.exp_shifted(padded, log_sum[(query_row + i) * shape.heads + head.head], row);
+          head.drop(i, j0, padded, d_row);  // dP passes the same mask as P did
+          kernel.softmax_backward(padded, row, delta[i], shape.scale, d_row);
+          float* dropped_row = dropped + (i - i0) * kKeyBlock;
+          std::memcpy(dropped_row, row, static_cast<std::size_t>(padded) * sizeof(float));
+          head.drop(i, j0, padded, dropped_row);
+        }
+        float* packed_do = ensure(scratch.d_out, kQueryBlock * round_up(dv, width));
+        float* packed_q = ensure(scratch.queries, kQueryBlock * round_up(dk, width));
+        kernel.pack(rows, dv, d_o + i0 * out_stride, out_stride, nullptr, packed_do);
+        kernel.pack(rows, dk, head.query(i0), in.query_stride, nullptr, packed_q);
+        product_transposed(block, dv, rows, dropped, kKeyBlock, packed_do, dv_rows + j0 * in.value_stride, in.value_stride, !first);
+        product_transposed(block, dk, rows, ds, kKeyBlock, packed_q, dk_rows + j0 * in.key_stride, in.key_stride, !first);
+        product(rows, dk, block, ds, kKeyBlock, key_rows, dq + i0 * in.query_stride, in.query_stride, j0 > 0);
+        first = false;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void attention_forward(const AttentionShape& shape, const AttentionInput& in, float* out, float* log_sum, float* const* weights) {
+  struct Task {
+    std::int64_t sequence, first, last;
+  };
+  thread_local std::vector<Task> tasks;
+  tasks.clear();
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
+    for (std::int64_t i = 0; i < in.queries.length(s); i += kQueryChunk)
+      tasks.push_back({s, i, std::min(in.queries.length(s), i + kQueryChunk)});
+    longest = std::max(longest, in.queries.length(s) * in.keys.length(s));
+  }
+  const std::vector<Task>& list = tasks;
+  const std::int64_t total = static_cast<std::int64_t>(list.size()) * shape.heads;
+  parallel_for(total, longest > 4096 ? 1 : std::clamp<std::int64_t>(total / 16, 1, 32), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
+      const Head head{shape, in, task.sequence, n % shape.heads};
+      forward_chunk(head, task.first, task.last, out, log_sum, weights ? weights[task.sequence * shape.heads + head.head] : nullptr);
+    }
+  });
+}
+
+void attention_backward(const AttentionShape& shape, const AttentionInput& in, const float* out, const float* log_sum,
+                        const float* d_out, float* d_query, float* d_key, float* d_value) {
+  const std::int64_t total = in.queries.sequences() * shape.kv_heads;
+  parallel_for(total, std::clamp<std::int64_t>(total / 64, 1, 16), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n)
+      backward_head(Head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)}, out, log_sum, d_out, d_query,
+                    d_key, d_value);
+  });
+}
+
+}  // namespace pipeformer

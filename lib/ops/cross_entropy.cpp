@@ -1,0 +1,84 @@
+#include "ops/cross_entropy.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/threads.hpp"
+#include "ops/gemm.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+
+void CrossEntropy::add(const CrossEntropy& other) {
+  loss += other.loss;
+  negative_log_likelihood += other.negative_log_likelihood;
+  correct += other.correct;
+  rows += other.rows;
+}
+
+CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocabulary, const float* hidden, const float* weight,
+                           const float* bias, const std::int32_t* targets, float smoothing, float scale, Workspace& workspace,
+                           float* d_hidden, float* d_weight, float* d_bias) {
+  // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
+  const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
+  const WorkspaceScope scope(workspace);
+  float* logits = workspace.get(std::min(chunk, rows) * vocabulary);
+  struct Row {
+    double loss, nll;
+    bool counted, correct;
+  };
+  Row* results = workspace.get<Row>(std::min(chunk, rows));
+  CrossEntropy total;
+  for (std::int64_t first = 0; first < rows; first += chunk) {
+    const std::int64_t n = std::min(chunk, rows - first);
+    product_nt(n, vocabulary, d, hidden + first * d, weight, bias, logits, vocabulary);
+    parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
+      for (; r < end; ++r) {
+        float* x = logits + r * vocabulary;
+        const std::int32_t target = targets[first + r];
+        if (target < 0) {
+          if (d_hidden) std::fill_n(x, vocabulary, 0.0f);
+          results[r] = {0, 0, false, false};
+          continue;
+        }
+        float maximum = 0, sum = 0;
+        kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+        const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
+        const double at_target = x[target];
+        double all = 0;
+        if (d_hidden) {
+          all = kernels().cross_entropy_row(vocabulary, maximum, sum, smoothing, target, scale, x);
+        } else if (smoothing > 0) {
+          for (std::int64_t v = 0; v < vocabulary; ++v) all += x[v];
+        }
+        results[r] = {lse - (1.0 - smoothing) * at_target - smoothing / static_cast<double>(vocabulary) * all, lse - at_target, true,
+                      at_target >= static_cast<double>(maximum)};
+      }
+    });
+    for (std::int64_t r = 0; r < n; ++r) {
+      total.loss += results[r].loss;
+      total.negative_log_likelihood += results[r].nll;
+      total.correct += results[r].correct;
+      total.rows += results[r].counted;
+    }
+    if (!d_hidden) continue;
+    product_nn(n, d, vocabulary, logits, vocabulary, weight, d_hidden + first * d, false);
+    product_tn(vocabulary, d, n, logits, vocabulary, hidden + first * d, d_weight);
+    if (d_bias) column_sums(n, vocabulary, logits, vocabulary, d_bias);
+  }
+  return total;
+}
+
+void log_softmax(std::int64_t rows, std::int64_t vocabulary, float* logits) {
+  parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      float* x = logits + r * vocabulary;
+      float maximum = 0, sum = 0;
+      kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+      const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
+      for (std::int64_t v = 0; v < vocabulary; ++v) x[v] = static_cast<float>(x[v] - lse);
+    }
+  });
+}
+
+}  // namespace pipeformer

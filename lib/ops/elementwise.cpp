@@ -1,0 +1,75 @@
+#include "ops/elementwise.hpp"
+
+#include <algorithm>
+
+#include "core/random.hpp"
+#include "core/threads.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr std::int64_t kGrain = 16384;  // elements below which a piece is not worth another thread
+
+std::int64_t row_grain(std::int64_t n) { return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(n, 1)); }
+
+}  // namespace
+
+// Pieces of flat loops begin at multiples of kGrain, which every vector width divides.
+void add(std::int64_t count, const float* a, const float* b, float* y) {
+  parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().add(end - i, a + i, b + i, y + i); });
+}
+void scale(std::int64_t count, float alpha, float* y) {
+  parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().scale(end - i, alpha, y + i); });
+}
+void multiply(std::int64_t count, const float* a, const float* b, float* y) {
+  parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().multiply(end - i, a + i, b + i, y + i); });
+}
+
+void activation(Activation kind, std::int64_t rows, std::int64_t n, const float* x, float* y) {
+  parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) kernels().activation(kind, n, x + r * n, y + r * n);
+  });
+}
+void activation_backward(Activation kind, std::int64_t rows, std::int64_t n, const float* x, const float* dy, float* dx) {
+  parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) kernels().activation_backward(kind, n, x + r * n, dy + r * n, dx + r * n);
+  });
+}
+
+void dropout(float p, std::uint64_t key, std::int64_t rows, std::int64_t n, const float* x, float* y) {
+  const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
+  parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r)
+      kernels().dropout(n, static_cast<std::uint32_t>(derive_key(key, static_cast<std::uint64_t>(r))), threshold, 1.0f / (1.0f - p),
+                        x + r * n, y + r * n);
+  });
+}
+
+void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta, float* y,
+          float* mean, float* rstd) {
+  parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      if (shape.rms) {
+        kernels().rms_norm(n, x + r * n, gamma, shape.epsilon, y + r * n, &rstd[r]);
+        mean[r] = 0.0f;
+      } else {
+        kernels().layer_norm(n, x + r * n, gamma, beta, shape.epsilon, y + r * n, &mean[r], &rstd[r]);
+      }
+    }
+  });
+}
+
+void norm_backward(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* mean,
+                   const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta) {
+  constexpr std::int64_t kColumns = 64;  // as in column_sums: a task owns columns, rows are added in order
+  parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);
+    kernels().norm_parameters_backward(rows, last - first, x + first, dy + first, n, mean, rstd, dgamma + first,
+                                       dbeta ? dbeta + first : nullptr);
+  });
+  parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) kernels().norm_backward(n, x + r * n, gamma, mean[r], rstd[r], !shape.rms, dy + r * n, dx + r * n);
+  });
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,87 @@
+#include "ops/embedding.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xbuilder.hpp>
+#include <xtensor/xmath.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
+
+#include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+
+void embedding(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* table, float scale, float* y) {
+  parallel_for(n, 64, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      std::memcpy(y + r * d, table + ids[r] * d, static_cast<std::size_t>(d) * sizeof(float));
+      if (scale != 1.0f) kernels().scale(d, scale, y + r * d);
+    }
+  });
+}
+
+void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* dy, float scale, std::int64_t vocabulary,
+                        float* d_table) {
+  // Each task owns a range of ids and walks the whole batch: no two tasks write one row, and a row's sum has one order.
+  const std::int64_t pieces = 16, share = (vocabulary + pieces - 1) / pieces;
+  parallel_for(pieces, n * d < 65536 ? pieces : 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * share, last = end * share;
+    for (std::int64_t r = 0; r < n; ++r)
+      if (ids[r] >= first && ids[r] < last) kernels().axpy(d, scale, dy + r * d, d_table + ids[r] * d);
+  });
+}
+
+Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, bool halved) {
+  Buffer<float> table(static_cast<std::size_t>(positions * d));
+  const auto rows = static_cast<std::size_t>(positions), half = static_cast<std::size_t>(d / 2);
+  const xt::xtensor<double, 1> position = xt::arange<double>(static_cast<double>(positions));
+  const xt::xtensor<double, 1> frequency = xt::exp(xt::arange<double>(static_cast<double>(half)) * (-2.0 / static_cast<double>(d) * std::log(10000.0)));
+  const auto angle = xt::view(position, xt::all(), xt::newaxis()) * xt::view(frequency, xt::newaxis(), xt::all());
+  auto out = xt::adapt(table.data(), table.size(), xt::no_ownership(), std::array<std::size_t, 2>{rows, 2 * half});
+  if (halved) {
+    xt::view(out, xt::all(), xt::range(0, half)) = xt::cast<float>(xt::sin(angle));
+    xt::view(out, xt::all(), xt::range(half, 2 * half)) = xt::cast<float>(xt::cos(angle));
+  } else {
+    xt::view(out, xt::all(), xt::range(0, 2 * half, 2)) = xt::cast<float>(xt::sin(angle));
+    xt::view(out, xt::all(), xt::range(1, 2 * half, 2)) = xt::cast<float>(xt::cos(angle));
+  }
+  return table;
+}
+
+void add_positions(const Ragged& ragged, std::int64_t d, std::int64_t first, const float* table, const float* x, float* y) {
+  parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s)
+      for (std::int64_t t = 0; t < ragged.length(s); ++t) {
+        const std::int64_t row = (ragged.begin(s) + t) * d;
+        kernels().add(d, x + row, table + (first + t) * d, y + row);
+      }
+  });
+}
+
+void add_positions_backward(const Ragged& ragged, std::int64_t d, const float* dy, float* d_table) {
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+    for (std::int64_t t = 0; t < ragged.length(s); ++t) kernels().axpy(d, 1.0f, dy + (ragged.begin(s) + t) * d, d_table + t * d);
+}
+
+void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse, float* x,
+            std::int64_t stride) {
+  const std::int64_t half = width / 2;
+  parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r)
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double angle = positions[r] * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        const float c = static_cast<float>(std::cos(angle)), s = static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle));
+        for (std::int64_t h = 0; h < heads; ++h) {
+          float* pair = x + r * stride + h * width + i;
+          const float a = pair[0], b = pair[half];
+          pair[0] = a * c - b * s;
+          pair[half] = b * c + a * s;
+        }
+      }
+  });
+}
+
+}  // namespace pipeformer
