@@ -51,13 +51,12 @@ std::vector<Option> standard_options(const ToolSpec& spec) {
         with_letter('m', text("model", "FILE[:GROUP]", "take the parameters from this model, or a part of it")));
   }
   if (spec.writes_records) {
-    all.push_back(choice("format", "npy|h5", "write this format (default: by the suffix of FILE, else npy)"));
-    all.push_back(choice("dtype", "f4|f8|f2", "store floating-point records as this type (default: as computed)"));
+    all.push_back(choice("format", "npy|h5", "write this format, by default that of the suffix of FILE, else npy"));
+    all.push_back(choice("dtype", "f4|f8|f2", "store floating-point records as this type, by default as computed"));
   }
-  all.push_back(with_letter('j', integer("threads", "N", "compute on N threads (default: all cores)", "", 1, 256)));
+  all.push_back(with_letter('j', integer("threads", "N", "compute on N threads, by default on all cores", "", 1, 256)));
   all.push_back(integer("seed", "N", "the seed of all random numbers", "1", 0, 9007199254740992.0));
-  all.push_back(
-      text("config", "FILE", "read options from FILE, lines 'name = value'; the command line goes before it"));
+  all.push_back(text("config", "FILE", "read options from FILE, lines 'name = value'; the command line overrides it"));
   all.push_back(with_letter('q', flag("quiet", "no progress")));
   all.push_back(with_letter('v', flag("verbose", "one line of summary at the end")));
   all.push_back(with_letter('h', flag("help", "print this help")));
