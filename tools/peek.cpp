@@ -70,8 +70,8 @@ static void for_records(const Args& args, const std::string& address, Body body)
       return body(*reader, record);
     }
   }
-  require(!args.has("record"), reader->name(), ": no record ", args.text("record"), ", the stream ended after ",
-          reader->count());
+  if (!args.has("record")) return;
+  throw Error(cat(reader->name(), ": no record ", args.text("record"), ", the stream ended after ", reader->count()));
 }
 
 static void write_table(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {

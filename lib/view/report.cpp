@@ -17,6 +17,14 @@ void append_statistics(std::vector<std::string>& cells, const Statistics& s, int
   for (const std::int64_t count : {s.zeros, s.nan, s.infinite}) cells.push_back(std::to_string(count));
 }
 
+/// Of a column on a terminal.
+std::size_t width_of(const std::string& column) {
+  if (column == "name") return 40;
+  if (column == "shape") return 16;
+  const bool number = column == "min" || column == "max" || column == "mean" || column == "std";
+  return number ? 12 : 9;
+}
+
 /// The addresses' paths below one group. A stream is one entry; groups follow the datasets beside them.
 void collect(const Hdf5File& file, const std::string& group, std::vector<std::string>& paths) {
   const auto below = [&](const std::string& name) { return group.empty() ? name : group + "/" + name; };
@@ -71,7 +79,7 @@ void Table::row(const std::vector<std::string>& cells) const {
       line += '\t';
       continue;
     }
-    const std::size_t width = names_[i] == "name" ? 40 : names_[i] == "shape" ? 16 : names_[i] == "dtype" ? 5 : 12;
+    const std::size_t width = width_of(names_[i]);
     line.append(cells[i].size() < width ? width - cells[i].size() : 0, ' ').append("  ");
   }
   sink_(line + "\n");

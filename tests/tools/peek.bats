@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# peek as a user runs it. PIPEFORMER_BIN is the directory of the tools.
+
+setup() {
+  cd "$BATS_TEST_TMPDIR"
+  PATH="$PIPEFORMER_BIN:$PATH"
+  /usr/bin/python3 - <<'PYTHON'
+import h5py
+import numpy as np
+
+with open("s.npy", "wb") as stream:
+    for rows in (2, 0, 3):
+        np.save(stream, np.arange(2 * rows, dtype="f4").reshape(rows, 2))
+with open("ids.npy", "wb") as stream:
+    for ids in ([7, 8, 9], [], [5]):
+        np.save(stream, np.array(ids, dtype="i4"))
+np.save("bad.npy", np.array([[1, np.nan], [np.inf, 2]], dtype="f4"))
+np.save("heads.npy", np.full((2, 2, 3), 0.25, dtype="f4"))
+with h5py.File("m.h5", "w") as file:
+    file.attrs["width"] = 512
+    file.attrs["norm"] = "post"
+    file["encoder/0/bias"] = np.zeros(5, dtype="f4")
+    file["s/data"] = np.ones((4, 2), dtype="f4")
+    file["s/offsets"] = np.array([0, 1, 1, 4])
+PYTHON
+  printf 'der Hund\n\nein <b> Text\n' > rows.txt
+}
+
+@test "one line for each record, the empty one too" {
+  run peek s.npy
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 4 ]
+  [ "${lines[1]}" = $'s.npy\t0\tf4\t(2, 2)\t0\t3\t1.5\t1.11803\t1\t0\t0' ]
+  [ "${lines[2]}" = $'s.npy\t1\tf4\t(0, 2)\tnan\tnan\tnan\tnan\t0\t0\t0' ]
+}
+
+@test "standard input gives the same lines" {
+  peek s.npy | sed 's/^s.npy/(stdin)/' > want
+  cat s.npy | peek > got
+  cmp want got
+}
+
+@test "a summary is one line for a stream" {
+  run peek --summary s.npy ids.npy
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 3 ]
+  [ "${lines[1]}" = $'s.npy\t3\tf4\t(0..3, 2)\t5\t10\t0\t5\t2.1\t1.57797\t2\t0\t0' ]
+  [ "${lines[2]}" = $'ids.npy\t3\ti4\t(0..3,)\t4\t4\t5\t9\t7.25\t1.47902\t0\t0\t0' ]
+}
+
+@test "values of ids are one line for each record" {
+  peek --values ids.npy > got
+  printf '7\t8\t9\n\n5\n' | cmp - got
+}
+
+@test "values of matrices are separated by empty lines" {
+  peek --values --record 2 s.npy > got
+  printf '0\t1\n2\t3\n4\t5\n' | cmp - got
+  peek --values s.npy > got
+  printf '0\t1\n2\t3\n\n\n0\t1\n2\t3\n4\t5\n' | cmp - got
+}
+
+@test "a record that is not there is an error" {
+  run peek --record 3 s.npy
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"peek: s.npy: no record 3, the stream ended after 3"* ]]
+}
+
+@test "check fails on NaN and infinity, after the table" {
+  run peek --check bad.npy
+  [ "$status" -eq 1 ]
+  [[ "${lines[1]}" == bad.npy* ]]
+  [[ "$output" == *"peek: bad.npy: 1 NaN and 1 infinite elements"* ]]
+  peek --check s.npy
+}
+
+@test "a truncated stream is an error that names the record" {
+  head -c 300 s.npy > cut.npy
+  run peek cut.npy
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"cut.npy: record 2: "* ]]
+}
+
+@test "an HDF5 file is listed with its attributes" {
+  run peek m.h5
+  [ "$status" -eq 0 ]
+  [ "${lines[0]}" = "# norm = post" ]
+  [ "${lines[1]}" = "# width = 512" ]
+  [[ "${lines[3]}" == $'m.h5:encoder/0/bias\t1\tf4\t(5,)\t'* ]]
+  [[ "${lines[4]}" == $'m.h5:s\t3\tf4\t(0..3, 2)\t4\t8\t1\t1\t1\t0\t'* ]]
+  [ "$(peek m.h5:s | wc -l)" -eq 4 ]
+}
+
+@test "a heat map of heads is well-formed and the same each time" {
+  peek --heatmap heads.npy --rows-tokens rows.txt --rows-title target -o a.svg
+  peek --heatmap --rows-tokens rows.txt --rows-title target < heads.npy > b.svg
+  cmp a.svg b.svg
+  /usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse("a.svg")'
+  [ "$(grep -c '</title></rect>' a.svg)" -eq 12 ]
+  grep -q 'target 1 Hund, column 2: 0.25<' a.svg
+  peek --heatmap --mean heads.npy -o mean.svg
+  [ "$(grep -c '</title></rect>' mean.svg)" -eq 6 ]
+}
+
+@test "tokens that do not match leave no picture" {
+  run peek --heatmap --record 2 --rows-tokens rows.txt --columns-tokens rows.txt s.npy -o a.svg
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"s.npy: record 2: 3 column tokens do not match 2 columns"* ]]
+  [ ! -e a.svg ]
+}
+
+@test "curves of a training log" {
+  printf 'step\ttrain_loss\tvalid_loss\n10\t5\t\n20\t3\t4\n30\t2\t\n40\t1.5\t3\n' > train.tsv
+  peek --curves train.tsv --x step --y train_loss,valid_loss --log-y -o curves.svg
+  /usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse("curves.svg")'
+  [ "$(grep -c '<circle' curves.svg)" -eq 6 ]
+  peek s.npy | peek --curves --x record --y max > of_table.svg
+  [ "$(grep -c '<circle' of_table.svg)" -eq 2 ]
+  run peek --curves train.tsv --y loss
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"train.tsv: no column loss, there are step, train_loss, valid_loss"* ]]
+}
+
+@test "one picture or table at a time" {
+  run peek --values --heatmap s.npy
+  [ "$status" -eq 2 ]
+  run peek missing.npy
+  [ "$status" -eq 1 ]
+}
+
+@test "a closed pipe is quiet" {
+  for i in $(seq 200); do cat s.npy; done > many.npy
+  run bash -o pipefail -c 'peek many.npy 2>err | head -n 1'
+  [ "$output" = "$(peek s.npy | head -n 1)" ]
+  [ ! -s err ]
+}
