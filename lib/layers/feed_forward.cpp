@@ -1,0 +1,57 @@
+#include "layers/feed_forward.hpp"
+
+namespace pipeformer {
+
+FeedForward::FeedForward(ParameterSource& source, const std::string& name, const FeedForwardShape& shape)
+    : name_(name), shape_(shape), linear1_(source, name + "/linear1", shape.width, shape.inner, shape.bias) {
+  if (shape.gated) gate_ = Linear(source, name + "/gate", shape.width, shape.inner, shape.bias);
+  linear2_ = Linear(source, name + "/linear2", shape.inner, shape.width, shape.bias);
+}
+
+void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved) const {
+  const std::int64_t rows = ragged.rows(), inner = shape_.inner;
+  saved.input = x;
+  saved.up = pass.workspace.get(rows * inner);
+  saved.inner = pass.workspace.get(rows * inner);
+  linear1_.forward(rows, x, saved.up, !pass.training);
+  pass.show(name_ + "/linear1", saved.up, inner, ragged);
+  if (shape_.gated) {
+    saved.gate = pass.workspace.get(rows * inner);
+    gate_.forward(rows, x, saved.gate, !pass.training);
+    pass.show(name_ + "/gate", saved.gate, inner, ragged);
+    activation(shape_.activation, rows, inner, saved.gate, saved.inner);
+    multiply(rows * inner, saved.inner, saved.up, saved.inner);
+  } else {
+    activation(shape_.activation, rows, inner, saved.up, saved.inner);
+  }
+  pass.show(name_ + "/inner", saved.inner, inner, ragged);
+  if (const float p = pass.rate(pass.dropout.activation); p > 0) {
+    saved.key = pass.next_key();
+    dropout(p, saved.key, rows, inner, saved.inner, saved.inner);
+  }
+  linear2_.forward(rows, saved.inner, y, !pass.training);
+}
+
+void FeedForward::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
+  const WorkspaceScope scope(pass.workspace);
+  const std::int64_t inner = shape_.inner, count = rows * inner;
+  float* d_inner = pass.workspace.get(count);
+  linear2_.backward(rows, saved.inner, dy, d_inner, false);
+  if (const float p = pass.rate(pass.dropout.activation); p > 0) dropout(p, saved.key, rows, inner, d_inner, d_inner);
+  if (!shape_.gated) {
+    activation_backward(shape_.activation, rows, inner, saved.up, d_inner, d_inner);
+    linear1_.backward(rows, saved.input, d_inner, dx, false);
+    return;
+  }
+  // inner = f(gate) * up:  d_up = d_inner * f(gate),  d_gate = d_inner * up * f'(gate)
+  float* active = pass.workspace.get(count);
+  float* d_up = pass.workspace.get(count);
+  activation(shape_.activation, rows, inner, saved.gate, active);
+  multiply(count, d_inner, active, d_up);
+  multiply(count, d_inner, saved.up, d_inner);
+  activation_backward(shape_.activation, rows, inner, saved.gate, d_inner, d_inner);
+  linear1_.backward(rows, saved.input, d_up, dx, false);
+  gate_.backward(rows, saved.input, d_inner, dx, true);
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,36 @@
+/// Position-wise feed-forward layer (Vaswani et al. 2017, equation 2): linear2(f(linear1(x))), or gated (Shazeer 2020):
+/// linear2(f(gate(x)) * linear1(x)).
+#pragma once
+#include <string>
+
+#include "layers/linear.hpp"
+#include "layers/pass.hpp"
+#include "ops/elementwise.hpp"
+
+namespace pipeformer {
+
+struct FeedForwardShape {
+  std::int64_t width = 0, inner = 0;
+  Activation activation = Activation::relu;
+  bool gated = false, bias = true;
+};
+
+class FeedForward {
+ public:
+  struct Saved {
+    const float* input = nullptr;
+    float *up = nullptr, *gate = nullptr, *inner = nullptr;
+    std::uint64_t key = 0;
+  };
+  FeedForward() = default;
+  FeedForward(ParameterSource&, const std::string& name, const FeedForwardShape&);
+  void forward(Pass&, const Ragged&, const float* x, float* y, Saved&) const;
+  void backward(Pass&, std::int64_t rows, const Saved&, const float* dy, float* dx) const;
+
+ private:
+  std::string name_;
+  FeedForwardShape shape_;
+  Linear linear1_, gate_, linear2_;
+};
+
+}  // namespace pipeformer

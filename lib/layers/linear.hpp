@@ -1,0 +1,35 @@
+/// Linear layer: y = x W^T + b, W (out, in) as in torch.nn.Linear.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "layers/parameter.hpp"
+#include "ops/gemm.hpp"
+
+namespace pipeformer {
+
+class Linear {
+ public:
+  Linear() = default;
+  /// Parameters `name`/weight (out, in) and, with bias, `name`/bias (out).
+  Linear(ParameterSource&, const std::string& name, std::int64_t in, std::int64_t out, bool bias);
+  /// A linear layer over a weight that another layer owns (tied embeddings).
+  Linear(Parameter weight, Parameter bias, std::int64_t in, std::int64_t out);
+
+  /// y (rows, out). fixed_weights: they will not change (inference), so a packed copy may be kept.
+  void forward(std::int64_t rows, const float* x, float* y, bool fixed_weights) const;
+  /// dx (rows, in) = (or +=, with accumulate) dy W; null: not wanted. Adds to the gradients: dW += dy^T x, db += column sums of dy.
+  void backward(std::int64_t rows, const float* x, const float* dy, float* dx, bool accumulate) const;
+
+  std::int64_t in() const { return in_; }
+  std::int64_t out() const { return out_; }
+  const Parameter& weight() const { return weight_; }
+  const Parameter& bias() const { return bias_; }
+
+ private:
+  Parameter weight_, bias_;
+  std::int64_t in_ = 0, out_ = 0;
+  std::shared_ptr<PackedWeight> packed_;
+};
+
+}  // namespace pipeformer

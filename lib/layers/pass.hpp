@@ -1,0 +1,45 @@
+/// What a forward or backward pass carries through the layers.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "core/random.hpp"
+#include "core/ragged.hpp"
+#include "core/workspace.hpp"
+
+namespace pipeformer {
+
+/// Sees intermediates by name as they are computed (law 5): "encoder/0/self_attn/query", "encoder/0/norm1", ... Looking never changes a result.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual bool wants(const std::string& name) const = 0;
+  /// One matrix of rows (ragged.rows(), width).
+  virtual void rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) = 0;
+  /// Attention weights: [sequence * heads + head] -> (Tq, Tk).
+  virtual void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) = 0;
+};
+
+struct DropoutRates {
+  float residual = 0;    ///< On each sublayer's output and on the embeddings (the paper's P_drop).
+  float attention = 0;   ///< On attention weights.
+  float activation = 0;  ///< Inside the feed-forward layer.
+};
+
+struct Pass {
+  Workspace& workspace;
+  bool training = false;       ///< Dropout on, weights not cached; intermediates are kept for backward.
+  DropoutRates dropout{};
+  std::uint64_t key = 0;       ///< Of this step's random numbers; each place that draws derives its own.
+  Observer* observer = nullptr;
+  std::uint64_t places = 0;
+
+  float rate(float p) const { return training ? p : 0.0f; }
+  std::uint64_t next_key() { return derive_key(key, ++places); }
+  bool watched(const std::string& name) const { return observer && observer->wants(name); }
+  void show(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) const {
+    if (watched(name)) observer->rows(name, x, width, ragged);
+  }
+};
+
+}  // namespace pipeformer

@@ -1,0 +1,143 @@
+#include "layers/transformer_layers.hpp"
+
+#include <cstring>
+
+namespace pipeformer {
+
+Residual::Residual(ParameterSource& source, const std::string& layer, const std::string& number, const LayerShape& shape)
+    : layer_(layer),
+      number_(number),
+      norm_(source, layer + "/norm" + number, shape.feed_forward.width, shape.norm),
+      width_(shape.feed_forward.width),
+      pre_norm_(shape.pre_norm) {}
+
+template <class Sublayer>
+void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved, Sublayer sublayer) const {
+  const std::int64_t rows = ragged.rows();
+  Workspace& workspace = pass.workspace;
+  const float* input = x;
+  if (pre_norm_) {
+    float* normed = workspace.get(rows * width_);
+    norm_.forward(pass, rows, x, normed, saved.norm);
+    pass.show(layer_ + "/norm" + number_, normed, width_, ragged);
+    input = normed;
+  }
+  float* output = pre_norm_ ? y : workspace.get(rows * width_);
+  sublayer(input, output);
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    saved.key = pass.next_key();
+    dropout(p, saved.key, rows, width_, output, output);
+  }
+  add(rows * width_, x, output, output);
+  pass.show(layer_ + "/add" + number_, output, width_, ragged);
+  if (!pre_norm_) {
+    norm_.forward(pass, rows, output, y, saved.norm);
+    pass.show(layer_ + "/norm" + number_, y, width_, ragged);
+  }
+}
+
+template <class Sublayer>
+void Residual::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx, Sublayer sublayer) const {
+  const WorkspaceScope scope(pass.workspace);
+  const std::int64_t count = rows * width_;
+  const float* d_sum = dy;
+  if (!pre_norm_) {
+    float* through_norm = pass.workspace.get(count);
+    norm_.backward(rows, saved.norm, dy, through_norm);
+    d_sum = through_norm;
+  }
+  const float* d_output = d_sum;
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    float* dropped = pass.workspace.get(count);
+    dropout(p, saved.key, rows, width_, d_sum, dropped);
+    d_output = dropped;
+  }
+  float* d_input = pass.workspace.get(count);
+  sublayer(d_output, d_input);
+  if (pre_norm_) norm_.backward(rows, saved.norm, d_input, d_input);
+  add(count, d_sum, d_input, dx);
+}
+
+TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& name, const LayerShape& shape)
+    : name_(name), shape_(shape), self_attention_(source, name + "/self_attn", shape.self_attention) {
+  if (shape.cross) cross_attention_ = MultiheadAttention(source, name + "/cross_attn", shape.cross_attention);
+  feed_forward_ = FeedForward(source, name + "/ffn", shape.feed_forward);
+  for (int i = 0; i < (shape.cross ? 3 : 2); ++i) residual_[i] = Residual(source, name, std::to_string(i + 1), shape);
+}
+
+const float* TransformerLayer::forward(Pass& pass, const Ragged& ragged, const float* x, const Ragged& memory_ragged, const float* memory,
+                                       Saved& saved) const {
+  const std::int64_t width = shape_.feed_forward.width, count = ragged.rows() * width;
+  float* y = pass.workspace.get(count);
+  residual_[0].forward(pass, ragged, x, y, saved.residual[0], [&](const float* input, float* output) {
+    self_attention_.forward(pass, ragged, input, ragged, nullptr, output, saved.self_attention);
+    pass.show(name_ + "/self_attn", output, width, ragged);
+  });
+  int next = 1;
+  if (shape_.cross) {
+    float* z = pass.workspace.get(count);
+    residual_[next].forward(pass, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
+      cross_attention_.forward(pass, ragged, input, memory_ragged, memory, output, saved.cross_attention);
+      pass.show(name_ + "/cross_attn", output, width, ragged);
+    });
+    y = z;
+    ++next;
+  }
+  float* z = pass.workspace.get(count);
+  residual_[next].forward(pass, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
+    feed_forward_.forward(pass, ragged, input, output, saved.feed_forward);
+    pass.show(name_ + "/ffn", output, width, ragged);
+  });
+  return z;
+}
+
+const float* TransformerLayer::backward(Pass& pass, const Ragged& ragged, const Ragged& memory_ragged, const Saved& saved, const float* dy,
+                                        float* d_memory) const {
+  const std::int64_t rows = ragged.rows(), count = rows * shape_.feed_forward.width;
+  float* dx = pass.workspace.get(count);
+  int last = shape_.cross ? 2 : 1;
+  residual_[last].backward(pass, rows, saved.residual[last], dy, dx, [&](const float* d_output, float* d_input) {
+    feed_forward_.backward(pass, rows, saved.feed_forward, d_output, d_input);
+  });
+  if (shape_.cross)
+    residual_[1].backward(pass, rows, saved.residual[1], dx, dx, [&](const float* d_output, float* d_input) {
+      cross_attention_.backward(pass, ragged, memory_ragged, saved.cross_attention, d_output, d_input, d_memory);
+    });
+  residual_[0].backward(pass, rows, saved.residual[0], dx, dx, [&](const float* d_output, float* d_input) {
+    self_attention_.backward(pass, ragged, ragged, saved.self_attention, d_output, d_input, nullptr);
+  });
+  return dx;
+}
+
+const float* TransformerLayer::step(Pass& pass, const Step& step, const float* x) const {
+  const Ragged& queries = step.queries;
+  const std::int64_t rows = queries.rows(), width = shape_.feed_forward.width, count = rows * width;
+  const std::int64_t kv_width = shape_.self_attention.kv_width();
+  float* y = pass.workspace.get(count);
+  const WorkspaceScope scope(pass.workspace);
+  Saved saved;
+  float* a = pass.workspace.get(count);
+  residual_[0].forward(pass, queries, x, a, saved.residual[0], [&](const float* input, float* output) {
+    const KeyValues fresh{pass.workspace.get(rows * kv_width), pass.workspace.get(rows * kv_width)};
+    self_attention_.project_keys(rows, input, step.positions, fresh);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      std::memcpy(step.past.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width, static_cast<std::size_t>(kv_width) * sizeof(float));
+      std::memcpy(step.past.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width, static_cast<std::size_t>(kv_width) * sizeof(float));
+    }
+    self_attention_.attend_ready(pass, queries, input, step.positions, step.past_keys, step.past, step.past_index, output);
+  });
+  int next = 1;
+  if (shape_.cross) {
+    float* b = pass.workspace.get(count);
+    residual_[1].forward(pass, queries, a, b, saved.residual[1], [&](const float* input, float* output) {
+      cross_attention_.attend_ready(pass, step.memory_queries, input, step.positions, step.memory_keys, step.memory, nullptr, output);
+    });
+    a = b;
+    next = 2;
+  }
+  residual_[next].forward(pass, queries, a, y, saved.residual[next],
+                          [&](const float* input, float* output) { feed_forward_.forward(pass, queries, input, output, saved.feed_forward); });
+  return y;
+}
+
+}  // namespace pipeformer
