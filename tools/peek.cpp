@@ -52,8 +52,8 @@ static const ToolSpec spec = {
             text("y-title", "TEXT", "curves: what the vertical axis is"),
             text("title", "TEXT", "title of the picture"),
         },
-    .examples = {{"statistics of every record", "peek vectors.npy"},
-                 {"the attention of a sentence, head by head", "peek --heatmap --record 0 weights.npy -o heads.svg"}},
+    .examples = {{"statistics of every record", "peek x.npy"},
+                 {"a picture of the second record", "peek --heatmap --record 1 x.npy -o second.svg"}},
     .see_also = {"attend", "mhattn", "model", "train"},
     .writes_records = false,
 };

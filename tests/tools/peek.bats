@@ -134,3 +134,14 @@ PYTHON
   [ "$output" = "$(peek s.npy | head -n 1)" ]
   [ ! -s err ]
 }
+
+@test "plot-training draws what a log has" {
+  printf 'step\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\n10\t5\t148\t\t\t0.1\n20\t3\t20\t4\t55\t0.2\n' > train.tsv
+  "$BATS_TEST_DIRNAME/../../scripts/plot-training" train.tsv
+  [ "$(ls *.svg | tr '\n' ' ')" = "train-learning-rate.svg train-loss.svg train-perplexity.svg " ]
+  grep -q '>valid_loss<' train-loss.svg
+  "$BATS_TEST_DIRNAME/../../scripts/plot-training" - other < train.tsv
+  cmp train-loss.svg other-loss.svg
+  run "$BATS_TEST_DIRNAME/../../scripts/plot-training" missing.tsv
+  [ "$status" -eq 1 ]
+}
