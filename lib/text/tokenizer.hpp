@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/utf8.hpp"
+
 namespace pipeformer {
 
 /// What a tokenizer model file holds is enough to make it: SentencePiece's own .model files (bpe, unigram, word, char of theirs)
@@ -15,6 +17,7 @@ class Tokenizer {
  public:
   /// From a model's bytes; `name` is for messages. Throws Error when the bytes are neither.
   static std::unique_ptr<Tokenizer> parse(std::string bytes, const std::string& name);
+  /// From a tokenizer model file, or from the dataset `tokenizer` of a Transformer model file (HDF5).
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   virtual ~Tokenizer() = default;
 
@@ -26,25 +29,27 @@ class Tokenizer {
   virtual std::int32_t begin_id() const = 0;  ///< -1 when the vocabulary has none.
   virtual std::int32_t end_id() const = 0;    ///< -1 when the vocabulary has none.
   virtual std::int32_t unknown_id() const = 0;
+  /// True when ids and text correspond byte for byte, newlines included (char, byte): what documents need.
+  virtual bool exact() const = 0;
+  virtual bool takes_any_bytes() const { return false; }  ///< True when text need not be UTF-8 (byte).
   virtual std::string bytes() const = 0;      ///< The model file's bytes; parse(bytes()) is the same tokenizer.
 };
 
 struct TokenizerTraining {
   std::string type = "bpe";  ///< bpe, unigram, char, byte
   std::int32_t vocabulary_size = 8000;  ///< For bpe and unigram; char and byte find their own size.
-  double character_coverage = 1.0;
-  std::uint64_t seed = 1;
-  int threads = 1;
+  double character_coverage = 1.0;      ///< Share of the corpus' characters that get an id of their own (bpe, unigram).
+  bool byte_fallback = false;           ///< Spell unknown characters as bytes (bpe, unigram).
+  std::uint64_t seed = 1;               ///< Nothing in these trainings is random; kept for those that come.
+  int threads = 1;                      ///< Changes the speed, never the model.
   /// Called with the number of lines read so far and a label of the stage; may be empty.
   std::function<void(const std::string& stage, std::int64_t lines)> progress;
 };
 
-/// Trains a tokenizer on the lines of text files ("-" is standard input) and returns the model file's bytes.
+/// Trains a tokenizer on the lines of text files ("-" is standard input) and returns the model file's bytes. Ids: unknown 0,
+/// begin 1, end 2, no padding; then bpe and unigram as SentencePiece trains them (Kudo & Richardson 2018; its defaults, and no
+/// line is too long), char: the code points of the corpus and the newline in ascending order, byte: 256 bytes. Throws Error for
+/// text that is not UTF-8 (naming file and line), an empty corpus, or a vocabulary size the corpus does not allow.
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining&);
-
-/// Byte offset of the first invalid UTF-8 sequence (RFC 3629: no overlong forms, no surrogates), or npos.
-std::size_t find_invalid_utf8(std::string_view);
-/// Each maximal invalid part replaced by U+FFFD, as Unicode chapter 3 (and Python's errors="replace") does.
-std::string replace_invalid_utf8(std::string_view);
 
 }  // namespace pipeformer

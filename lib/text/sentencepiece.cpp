@@ -1,0 +1,137 @@
+#include "text/sentencepiece.hpp"
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
+#include <cstdlib>
+#include <exception>
+#include <unordered_map>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+namespace {
+
+namespace sp = sentencepiece;
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  SentencePieceTokenizer(std::string bytes, const std::string& name) : bytes_(std::move(bytes)), name_(name) {
+    const auto status = processor_.LoadFromSerializedProto(bytes_);
+    require(status.ok() && processor_.GetPieceSize() > 0, name, ": not a tokenizer model");
+  }
+
+  std::vector<std::int32_t> encode(std::string_view line) const override {
+    std::vector<int> ids;
+    check(processor_.Encode(line, &ids));
+    return ids;
+  }
+
+  std::string decode(const std::vector<std::int32_t>& ids) const override {
+    for (const std::int32_t id : ids) check_id(id);
+    std::string text;
+    check(processor_.Decode(ids, &text));
+    return text;
+  }
+
+  std::string piece(std::int32_t id) const override {
+    check_id(id);
+    return processor_.IdToPiece(id);
+  }
+
+  std::int32_t vocabulary_size() const override { return processor_.GetPieceSize(); }
+  std::int32_t begin_id() const override { return processor_.bos_id(); }
+  std::int32_t end_id() const override { return processor_.eos_id(); }
+  std::int32_t unknown_id() const override { return processor_.unk_id(); }
+  bool exact() const override { return false; }
+  std::string bytes() const override { return bytes_; }
+
+ private:
+  void check(const sp::util::Status& status) const { require(status.ok(), name_, ": ", status.message()); }
+  void check_id(std::int32_t id) const {
+    require(id >= 0 && id < vocabulary_size(), "id ", id, " is outside the vocabulary of ", vocabulary_size());
+  }
+
+  std::string bytes_;
+  std::string name_;
+  sp::SentencePieceProcessor processor_;
+};
+
+/// Hands lines to SentencePiece. An exception must not cross its code: it is kept, and thrown again when training has returned.
+class Lines final : public sp::SentenceIterator {
+ public:
+  explicit Lines(const std::function<bool(std::string&)>& next_line) : next_line_(next_line) { advance(); }
+  bool done() const override { return done_; }
+  void Next() override { advance(); }
+  const std::string& value() const override { return line_; }
+  sp::util::Status status() const override {
+    return failure_ ? sp::util::Status(sp::util::StatusCode::kDataLoss, "unreadable corpus") : sp::util::Status();
+  }
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  void advance() {
+    try {
+      done_ = !next_line_(line_);
+    } catch (...) {
+      failure_ = std::current_exception();
+      done_ = true;
+    }
+  }
+
+  const std::function<bool(std::string&)>& next_line_;
+  std::string line_;
+  bool done_ = false;
+  std::exception_ptr failure_;
+};
+
+/// The whole number after `words` in a message, or -1.
+long number_after(const std::string& message, const std::string& words) {
+  const std::size_t at = message.find(words);
+  return at == std::string::npos ? -1 : std::strtol(message.c_str() + at + words.size(), nullptr, 10);
+}
+
+/// SentencePiece's complaints, which name its source lines and its own options, in terms of ours.
+std::string explain(const std::string& message, const TokenizerTraining& settings) {
+  if (const long most = number_after(message, "set it to a value <= "); most >= 0) {
+    return cat("vocabulary size ", settings.vocabulary_size, " is too large for this corpus, the largest possible is ", most);
+  }
+  if (message.find("smaller than required_chars") != std::string::npos) {
+    return cat("vocabulary size ", settings.vocabulary_size, " is too small for this corpus, the smallest possible is ",
+               number_after(message, " vs "), ", or less with a lower character coverage");
+  }
+  const std::size_t condition = message.find("] ");
+  return "training failed: " + (condition == std::string::npos ? message : message.substr(condition + 2));
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> parse_sentencepiece(std::string bytes, const std::string& name) {
+  return std::make_unique<SentencePieceTokenizer>(std::move(bytes), name);
+}
+
+std::string train_sentencepiece(const std::function<bool(std::string&)>& next_line, const TokenizerTraining& settings) {
+  // SentencePiece sums expected counts per thread, so that a unigram model depends on their number: it stays the same here,
+  // SentencePiece's own default. Only the other types take the caller's.
+  const int threads = settings.type == "unigram" ? 16 : settings.threads;
+  const std::unordered_map<std::string, std::string> arguments{
+      {"model_type", settings.type},
+      {"vocab_size", std::to_string(settings.vocabulary_size)},
+      {"character_coverage", cat(settings.character_coverage)},
+      {"byte_fallback", settings.byte_fallback ? "true" : "false"},
+      {"num_threads", std::to_string(threads)},
+      {"max_sentence_length", "2147483647"},  // Its default silently leaves out lines of more than 4192 bytes.
+      {"minloglevel", "3"},
+  };
+  Lines lines(next_line);
+  std::string model;
+  const auto status = sp::SentencePieceTrainer::Train(arguments, &lines, &model);
+  lines.rethrow();
+  if (!status.ok()) throw Error(explain(status.message(), settings));
+  return model;
+}
+
+}  // namespace pipeformer

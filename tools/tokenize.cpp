@@ -1,0 +1,135 @@
+// tokenize: lines of text to records of ids, and back.
+#include <optional>
+#include <utility>
+
+#include "cli/tool.hpp"
+#include "io/output_file.hpp"
+#include "text/line_batches.hpp"
+#include "text/tokenizer.hpp"
+
+using namespace pipeformer;
+
+namespace {
+
+const ToolSpec spec{
+    .name = "tokenize",
+    .summary = "lines of text to records of ids, and back",
+    .description =
+        "Reads lines of UTF-8 text and writes one record of ids (T,) i4 per line; with --decode the reverse. An empty line is "
+        "an empty record. Trains a tokenizer with --train.\n\n"
+        "Tokenizers are SentencePiece models (bpe, unigram; files made elsewhere load as they are) or our own char (one id per "
+        "code point) and byte (one id per byte), whose ids are exact: what is encoded is decoded to the same bytes. In "
+        "trained tokenizers id 0 is unknown, 1 begin, 2 end. A Transformer model file holds its tokenizer and will do for -m.\n\n"
+        "Source: Kudo and Richardson 2018, SentencePiece.",
+    .arguments = "[FILE...]",
+    .options =
+        {
+            flag("decode", "turn records of ids into lines of text"),
+            flag("pieces", "write lines of pieces, separated by spaces, instead of ids or text"),
+            flag("begin", "put the begin id before each record"),
+            flag("end", "put the end id after each record"),
+            flag("document", "the whole input is one record and newlines are characters (char and byte)"),
+            choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD", "error"),
+            flag("train", "train a tokenizer on the lines of all files and write it to --output"),
+            choice("type", "bpe|unigram|char|byte", "the tokenizer to train", "bpe"),
+            integer("vocab-size", "N", "number of ids to train (bpe, unigram)", "8000", 1),
+            number("character-coverage", "P", "share of the text's characters that get an id (bpe, unigram)", "1", 0, 1),
+            flag("byte-fallback", "train so that unknown characters are spelled as bytes (bpe, unigram)"),
+        },
+    .examples =
+        {
+            {"train a tokenizer of 300 ids and write a text as ids",
+             "tokenize --train --vocab-size 300 -o bpe.model text.txt && tokenize -m bpe.model text.txt > ids.npy"},
+            {"show the pieces of a text", "tokenize --train --type char -o char.model text.txt && "
+                                          "tokenize -m char.model --pieces < text.txt"},
+        },
+    .see_also = {"embed", "decode", "score"},
+    .uses_model = true,
+};
+
+void train(const Args& args) {
+  Progress progress(args, "tokenizer", 0, "lines");
+  TokenizerTraining settings;
+  settings.type = args.text("type");
+  settings.vocabulary_size = static_cast<std::int32_t>(args.integer("vocab-size"));
+  settings.character_coverage = args.number("character-coverage");
+  settings.byte_fallback = args.flag("byte-fallback");
+  settings.threads = args.threads();
+  settings.progress = [&](const std::string& stage, std::int64_t lines) { progress.update(lines, stage); };
+  const auto corpus = args.inputs().empty() ? std::vector<std::string>{args.input()} : args.inputs();
+  const std::string model = train_tokenizer(corpus, settings);
+  OutputFile output(args.output(), Content::binary);
+  output.write(model);
+  output.close();
+  progress.finish(cat(Tokenizer::parse(model, args.output())->vocabulary_size(), " ids"));
+}
+
+void decode(const Args& args, const Tokenizer& tokenizer) {
+  const auto reader = RecordReader::open(args.input());
+  OutputFile output(args.output(), Content::text);
+  const bool document = args.flag("document");
+  for (Batch batch; read_batch(*reader, batch, Accept::ids, 1 << 18, 4096);) {
+    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), args.flag("pieces"), !document)) {
+      output.write(text);
+      if (!document) output.write("\n");
+    }
+  }
+  output.close();
+}
+
+/// The lines of the input, a batch at a time, or all of it as one text.
+class Texts {
+ public:
+  Texts(const Args& args, InvalidUtf8 policy) : policy_(policy) {
+    if (args.flag("document")) {
+      document_.push_back(read_document(args.input(), policy));
+    } else {
+      reader_.emplace(args.input());
+    }
+  }
+  bool next(std::vector<std::string>& texts) {
+    if (reader_) return read_line_batch(*reader_, policy_, texts);
+    texts = std::exchange(document_, {});
+    return !texts.empty();
+  }
+
+ private:
+  InvalidUtf8 policy_;
+  std::optional<TextLines> reader_;
+  std::vector<std::string> document_;
+};
+
+void encode(const Args& args, const Tokenizer& tokenizer) {
+  const bool replace = args.text("invalid-utf8") == "replace";
+  Texts texts(args, replace ? InvalidUtf8::replace : tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error);
+  const ControlIds control{args.flag("begin"), args.flag("end")};
+  std::vector<std::string> lines;
+  if (args.flag("pieces")) {
+    OutputFile output(args.output(), Content::text);
+    while (texts.next(lines)) {
+      const Batch batch = encode_lines(tokenizer, lines, control);
+      for (const std::string& line : decode_batch(tokenizer, batch, "(pieces)", true, true)) output.write(line + "\n");
+    }
+    output.close();
+  } else {
+    const auto writer = RecordWriter::open(args.output(), args.output_options());
+    while (texts.next(lines)) {
+      const Batch batch = encode_lines(tokenizer, lines, control);
+      write_ids(*writer, batch, batch.tokens.data());
+    }
+    writer->close();
+  }
+}
+
+void body(const Args& args) {
+  if (args.flag("train")) return train(args);
+  const auto tokenizer = Tokenizer::load(args.model());
+  if (args.flag("document") && !tokenizer->exact()) {
+    throw UsageError("--document needs a char or byte tokenizer: this one does not keep newlines and spaces as they are");
+  }
+  args.flag("decode") ? decode(args, *tokenizer) : encode(args, *tokenizer);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run_tool(spec, argc, argv, body); }
