@@ -351,15 +351,16 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
 
   std::string out = svg_open(total_width, total_height, options.title);
   if (!options.title.empty()) out += text_at(24, 30, 16, " font-weight=\"bold\"", options.title);
-  if (!columns.title.empty()) {
-    out += text_at(left + columns.length() / 2, top - 4, 13, " text-anchor=\"middle\" fill=\"#555\"", columns.title);
-  }
   for (std::int64_t p = 0; p < panels; ++p) {
     const double x = left + static_cast<double>(p % across) * step_x;
     const double y = top + static_cast<double>(p / across) * step_y + (captions ? kCaption : 0) + above;
     out += cat("<g transform=\"translate(", coordinate(x), ' ', coordinate(y), ")\">\n");
     const Matrix& m = all[static_cast<std::size_t>(p)];
     if (captions) out += text_at(0, -above - 4, 12, " font-weight=\"bold\"", m.caption);
+    if (p < across && !columns.title.empty()) {
+      const double y_title = top - 4 - y;
+      out += text_at(columns.length() / 2, y_title, 13, " text-anchor=\"middle\" fill=\"#555\"", columns.title);
+    }
     out += draw_column_labels(columns);
     if (p % across == 0) {
       out += draw_row_labels(rows);
