@@ -18,7 +18,7 @@ Address split_address(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || exists(text)) return {text, ""};
   const std::string file = text.substr(0, colon);
-  if (file != "-" && !has_hdf5_suffix(file) && !exists(file)) return {text, ""};
+  if (!has_hdf5_suffix(file) && !exists(file)) return {text, ""};
   return {file, text.substr(colon + 1)};
 }
 
