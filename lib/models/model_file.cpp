@@ -1,0 +1,156 @@
+#include "models/model_file.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+#include "core/threads.hpp"
+#include "io/address.hpp"
+
+namespace pipeformer {
+namespace {
+
+bool all_finite(const float* x, std::int64_t n) {
+  std::atomic<bool> finite{true};
+  parallel_for(n, std::int64_t{1} << 18, [&](std::int64_t begin, std::int64_t end) {
+    // An exponent of all ones is infinity or NaN.
+    std::uint32_t bad = 0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::uint32_t bits;
+      std::memcpy(&bits, x + i, sizeof bits);
+      bad |= static_cast<std::uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
+    }
+    if (bad) finite = false;
+  });
+  return finite;
+}
+
+std::uint64_t hash_name(const std::string& name) {
+  std::uint64_t hash = 0;
+  for (const char c : name) hash = mix64(hash ^ static_cast<unsigned char>(c));
+  return hash;
+}
+
+}  // namespace
+
+ModelFile::ModelFile(const std::string& address_text) {
+  const Address address = split_address(address_text);
+  file_ = Hdf5File::open(address.file);
+  group_ = address.group;
+  configuration_ = Configuration::read(*file_);
+  require(group_.empty() || file_->has_group(group_), file_->name(), ": the model has no group ", group_);
+}
+
+Shape ModelFile::shape(const std::string& name) const {
+  require(has(name), file_->name(), ": the model has no parameter ", name);
+  return file_->dataset(name).shape();
+}
+
+Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
+  const Shape found = this->shape(name);
+  require(found == shape, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ", shape_text(shape));
+  const Hdf5Dataset dataset = file_->dataset(name);
+  Parameter parameter;
+  const auto offset = dataset.dtype() == DType::f4 ? dataset.file_offset() : std::nullopt;
+  if (offset && *offset % alignof(float) == 0) {
+    if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
+    require(*offset + static_cast<std::uint64_t>(element_count(shape)) * sizeof(float) <= mapping_->bytes().size(), file_->name(),
+            ": parameter ", name, " lies beyond the end of the file");
+    parameter.value = reinterpret_cast<const float*>(mapping_->bytes().data() + *offset);
+  } else {
+    const Array array = dataset.read();
+    require(is_floating(array.dtype), file_->name(), ": parameter ", name, " has type ", dtype_name(array.dtype), ", expected f4");
+    read_.push_back(array.as(DType::f4));
+    parameter.value = read_.back().values<float>().data();
+  }
+  require(all_finite(parameter.value, element_count(shape)), file_->name(), ": parameter ", name, " holds NaN or infinity");
+  return parameter;
+}
+
+std::optional<std::string> ModelFile::tokenizer(const std::string& dataset) const {
+  if (!has(dataset)) return std::nullopt;
+  const Array array = file_->read(dataset);
+  require(array.dtype == DType::u1, file_->name(), ": dataset ", dataset, " has type ", dtype_name(array.dtype), ", expected u1");
+  return std::string(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
+}
+
+ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) {
+  struct Lister : ParameterSource {
+    ParameterArena& arena;
+    explicit Lister(ParameterArena& a) : arena(a) {}
+    Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
+      for (const Entry& entry : arena.entries_)
+        if (entry.name == name) return {};  // shared by two layers (tied embeddings)
+      const std::int64_t size = element_count(shape);
+      arena.entries_.push_back({name, shape, initial, arena.size_, size});
+      arena.size_ += (size + 15) / 16 * 16;  // parameters begin on cache lines
+      return {};
+    }
+  } lister(*this);
+  build(lister);
+  values_.resize(static_cast<std::size_t>(size_));
+  gradients_.resize(static_cast<std::size_t>(size_));
+  std::fill(values_.begin(), values_.end(), 0.0f);
+  std::fill(gradients_.begin(), gradients_.end(), 0.0f);
+}
+
+Parameter ParameterArena::get(const std::string& name, const Shape& shape, Initial) {
+  for (const Entry& entry : entries_)
+    if (entry.name == name) {
+      require(entry.shape == shape, "parameter ", name, " has shape ", shape_text(entry.shape), ", expected ", shape_text(shape));
+      return {values_.data() + entry.offset, gradients_.data() + entry.offset};
+    }
+  throw Error(cat("unknown parameter ", name));
+}
+
+std::int64_t ParameterArena::parameters() const {
+  std::int64_t total = 0;
+  for (const Entry& entry : entries_) total += entry.size;
+  return total;
+}
+
+void ParameterArena::initialize(std::uint64_t seed) {
+  parallel_for(static_cast<std::int64_t>(entries_.size()), 1, [&](std::int64_t e, std::int64_t last) {
+    for (; e < last; ++e) {
+      const Entry& entry = entries_[static_cast<std::size_t>(e)];
+      float* values = values_.data() + entry.offset;
+      Random random(derive_key(seed, hash_name(entry.name)));
+      switch (entry.initial) {
+        case Initial::zero:
+          std::fill_n(values, entry.size, 0.0f);
+          break;
+        case Initial::one:
+          std::fill_n(values, entry.size, 1.0f);
+          break;
+        case Initial::xavier: {
+          const double bound = std::sqrt(6.0 / static_cast<double>(entry.shape[0] + entry.shape[1]));
+          for (std::int64_t i = 0; i < entry.size; ++i) values[i] = static_cast<float>((2.0 * random.uniform() - 1.0) * bound);
+          break;
+        }
+        case Initial::embedding: {
+          const double deviation = 1.0 / std::sqrt(static_cast<double>(entry.shape[1]));
+          for (std::int64_t i = 0; i < entry.size; ++i) values[i] = static_cast<float>(random.normal() * deviation);
+          break;
+        }
+      }
+    }
+  });
+}
+
+void ParameterArena::load(ModelFile& file) {
+  for (const Entry& entry : entries_) {
+    const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
+    std::copy_n(parameter.value, entry.size, values_.data() + entry.offset);
+  }
+}
+
+void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const std::string& tokenizer, const float* values) const {
+  configuration.write(file);
+  for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values + entry.offset);
+  if (!tokenizer.empty()) file.write("tokenizer", DType::u1, {static_cast<std::int64_t>(tokenizer.size())}, tokenizer.data());
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,78 @@
+/// Model files: one HDF5 file with the hyper-parameters as attributes of the root, the parameters as datasets in groups named after the paper
+/// ("encoder/0/self_attn/query/weight", [out, in]), and the tokenizer as a byte dataset `tokenizer`.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/hdf5.hpp"
+#include "io/mapped_file.hpp"
+#include "layers/parameter.hpp"
+#include "models/configuration.hpp"
+
+namespace pipeformer {
+
+/// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a large model
+/// opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read instead.
+class ModelFile : public ParameterSource {
+ public:
+  /// Address "model.h5" or "model.h5:encoder/0/self_attn". Throws Error when the file is no model or has no such group.
+  explicit ModelFile(const std::string& address);
+
+  const Configuration& configuration() const { return configuration_; }
+  const std::string& name() const { return file_->name(); }
+  const std::string& group() const { return group_; }  ///< "" for the whole model.
+  /// `path` below the addressed group: "query/weight" -> "encoder/0/self_attn/query/weight".
+  std::string below(const std::string& path) const { return group_.empty() ? path : group_ + "/" + path; }
+
+  bool has(const std::string& name) const { return file_->has_dataset(name); }
+  Shape shape(const std::string& name) const;  ///< Throws Error when there is no such parameter.
+  /// Binds a parameter by its full name. Throws Error when it is missing, has another shape, or holds NaN or infinity.
+  Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
+  /// The bytes of the tokenizer(s) stored with the model; nothing when there is none.
+  std::optional<std::string> tokenizer(const std::string& dataset = "tokenizer") const;
+  const Hdf5File& file() const { return *file_; }
+
+ private:
+  std::optional<Hdf5File> file_;
+  std::string group_;
+  Configuration configuration_;
+  std::unique_ptr<MappedFile> mapping_;
+  std::vector<Array> read_;  ///< Parameters that could not be mapped.
+};
+
+/// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer step, an
+/// all-reduce and a checkpoint are one pass each.
+class ParameterArena : public ParameterSource {
+ public:
+  struct Entry {
+    std::string name;
+    Shape shape;
+    Initial initial;
+    std::int64_t offset, size;
+  };
+  /// `build` constructs the layers from a source; it is called twice: to list the parameters, and by the user, to bind them.
+  explicit ParameterArena(const std::function<void(ParameterSource&)>& build);
+
+  Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
+  const std::vector<Entry>& entries() const { return entries_; }
+  std::int64_t size() const { return size_; }        ///< Of the arena, with the gaps that align its parameters.
+  std::int64_t parameters() const;                   ///< Trained numbers.
+  float* values() { return values_.data(); }
+  float* gradients() { return gradients_.data(); }
+
+  /// Fresh values; each parameter's draw depends on the seed and its name only.
+  void initialize(std::uint64_t seed);
+  void load(ModelFile&);
+  /// Writes the parameters, the configuration and the tokenizer (when not empty) into a file being made.
+  void write(Hdf5File&, const Configuration&, const std::string& tokenizer, const float* values) const;
+
+ private:
+  std::vector<Entry> entries_;
+  std::int64_t size_ = 0;
+  Buffer<float> values_, gradients_;
+};
+
+}  // namespace pipeformer
