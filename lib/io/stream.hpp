@@ -7,8 +7,8 @@
 /// alone and becomes one dataset: at the address, or `data` when the address is the root. A stream of no records is an
 /// empty f4 `data`. HDF5 from a pipe is buffered whole; a large HDF5 file is read in blocks.
 ///
-/// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root). The input format is
-/// sniffed from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
+/// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root; "/dev/stdin:group" on a
+/// pipe). The input format is sniffed from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
 #pragma once
 #include <cstdint>
 #include <memory>

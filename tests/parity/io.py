@@ -8,7 +8,7 @@ import tempfile
 import h5py
 import numpy as np
 
-convert = os.path.join(os.environ["PIPEFORMER_BIN"], "convert")
+convert = os.path.abspath(os.path.join(os.environ["PIPEFORMER_BIN"], "convert"))
 dtypes = ["<f2", "<f4", "<f8", "<i4", "<i8", "|u1", "|b1"]
 failures = 0
 
@@ -82,7 +82,7 @@ for dtype in dtypes:
         check(f"{dtype} HDF5: h5py reads a ragged stream",
               same([f["a/b/data"][()]], [np.concatenate(ragged)]) and f["a/b/offsets"][()].tolist() == [0, 3, 3, 4, 21, 21])
     check(f"{dtype} HDF5: and back", run("r.h5:a/b") == pack(ragged))
-    check(f"{dtype} HDF5: and back through a pipe", run("-:a/b", data=open("r.h5", "rb").read()) == pack(ragged))
+    check(f"{dtype} HDF5: and back through a pipe", run("/dev/stdin:a/b", data=open("r.h5", "rb").read()) == pack(ragged))
     run("--format", "h5", "-o", "image.h5", data=pack(ragged))
     check(f"{dtype} HDF5: an image on standard output",
           run("-", data=run("--format", "h5", data=pack(ragged))) == pack(ragged))
@@ -106,7 +106,8 @@ for dtype in dtypes:
     check(f"{dtype} --unstack", run("--unstack", data=pack([dense])) == pack(list(dense)))
 
 values = np.concatenate([random("<f4", (100000,)), np.arange(65536, dtype="u2").view("<f2").astype("<f4")])
-values = np.concatenate([values, np.nextafter(values, np.float32(0)), values * np.float32(1.00048828125)])
+with np.errstate(all="ignore"):
+    values = np.concatenate([values, np.nextafter(values, np.float32(0)), values * np.float32(1.00048828125)])
 with np.errstate(all="ignore"):
     for to in ["f2", "f8"]:
         got, expected = unpack(run("--dtype", to, data=pack([values])))[0], values.astype("<" + to)

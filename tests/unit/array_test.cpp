@@ -48,7 +48,9 @@ TEST_CASE("every half survives the way to f4 and back", "[array]") {
           exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
       if (std::fabs(value) != expected || std::signbit(value) != (bits >> 15 == 1)) FAIL("half " << bits);
     }
-    if (half(value) != bits) FAIL("half " << bits << " came back as " << half(value));
+    // The processor makes every NaN a quiet one.
+    const std::uint32_t expected_bits = exponent == 31 && fraction != 0 ? bits | 0x200 : bits;
+    if (half(value) != expected_bits) FAIL("half " << bits << " came back as " << half(value));
   }
 }
 
