@@ -193,8 +193,10 @@ std::string absolute(const std::string& path) {
   return "/" + clean_path(path);
 }
 
-void quiet() {
-  static const herr_t once = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+/// No error stacks on standard error; and no clean-up at exit: we close what we open, and HDF5 1.10's own clean-up
+/// crashes when a file could not be written (a full disk).
+void prepare_library() {
+  static const herr_t once = (H5dont_atexit(), H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr));
   (void)once;
 }
 
@@ -277,8 +279,7 @@ struct Hdf5File::State {
   void write(const std::string& path, DType type, const Shape& shape, const void* elements) const {
     const Handle set = make_dataset(path, type, shape, 0);
     if (element_count(shape) == 0) return;
-    check(H5Dwrite(set, hdf5_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) >= 0,
-          cat("cannot write '", path, "'"));
+    check(H5Dwrite(set, hdf5_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) >= 0, "cannot write");
   }
 };
 
@@ -320,7 +321,7 @@ struct Hdf5Appender::State {
     const Handle memory(H5Screate_simple(static_cast<int>(part.size()), part.data(), nullptr), H5Sclose);
     good = good && H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, part.data(), nullptr) >= 0 &&
            H5Dwrite(set, hdf5_type(dtype), memory, space, H5P_DEFAULT, from) >= 0;
-    file->check(good, cat("cannot write '", path, "'"));
+    file->check(good, "cannot write");
     written += count;
   }
 };
@@ -423,7 +424,7 @@ void Hdf5Appender::finish() {
   State& s = *state_;
   if (s.set) {
     s.put(s.buffer.data(), static_cast<std::int64_t>(s.buffer.size() / s.row_bytes));
-    s.file->check(s.set.reset() >= 0, cat("cannot write '", s.path, "'"));
+    s.file->check(s.set.reset() >= 0, "cannot write");
   } else {
     s.file->write(s.path, s.dtype, s.shape(s.rows), s.buffer.data());
   }
@@ -434,7 +435,7 @@ void Hdf5Appender::finish() {
 
 Hdf5File Hdf5File::open(const std::string& path) {
   if (path == "-" || is_special_file(path)) return open_image(ByteSource(path).read_all(), input_name(path));
-  quiet();
+  prepare_library();
   struct stat status {};
   require(::stat(path.c_str(), &status) == 0, path, ": cannot open: ", std::strerror(errno));
   Hdf5File file;
@@ -448,7 +449,7 @@ Hdf5File Hdf5File::open(const std::string& path) {
 }
 
 Hdf5File Hdf5File::open_image(std::span<const std::byte> bytes, const std::string& name) {
-  quiet();
+  prepare_library();
   Hdf5File file;
   file.state_ = std::make_shared<State>();
   State& s = *file.state_;
@@ -463,7 +464,7 @@ Hdf5File Hdf5File::open_image(std::span<const std::byte> bytes, const std::strin
 }
 
 Hdf5File Hdf5File::create(const std::string& path) {
-  quiet();
+  prepare_library();
   Hdf5File file;
   file.state_ = std::make_shared<State>();
   State& s = *file.state_;
