@@ -32,7 +32,7 @@ const ToolSpec spec{
             choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD", "error"),
             flag("train", "train a tokenizer on the lines of all files and write it to --output"),
             choice("type", "bpe|unigram|char|byte", "the tokenizer to train", "bpe"),
-            integer("vocab-size", "N", "number of ids to train (bpe, unigram)", "8000", 1),
+            integer("vocab-size", "N", "number of ids to train (bpe, unigram)", "8000", 4),
             number("character-coverage", "P", "share of the text's characters that get an id (bpe, unigram)", "1", 0, 1),
             flag("byte-fallback", "train so that unknown characters are spelled as bytes (bpe, unigram)"),
         },

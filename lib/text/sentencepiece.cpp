@@ -104,7 +104,8 @@ std::string explain(const std::string& message, const TokenizerTraining& setting
                number_after(message, " vs "), ", or less with a lower character coverage");
   }
   const std::size_t condition = message.find("] ");
-  return "training failed: " + (condition == std::string::npos ? message : message.substr(condition + 2));
+  const bool explained = condition != std::string::npos && condition + 2 < message.size();
+  return "training failed: " + (explained ? message.substr(condition + 2) : message);
 }
 
 }  // namespace
@@ -123,7 +124,7 @@ std::string train_sentencepiece(const std::function<bool(std::string&)>& next_li
       {"character_coverage", cat(settings.character_coverage)},
       {"byte_fallback", settings.byte_fallback ? "true" : "false"},
       {"num_threads", std::to_string(threads)},
-      {"max_sentence_length", "2147483647"},  // Its default silently leaves out lines of more than 4192 bytes.
+      {"max_sentence_length", "1073741824"},  // Its default silently leaves out lines of more than 4192 bytes.
       {"minloglevel", "3"},
   };
   Lines lines(next_line);

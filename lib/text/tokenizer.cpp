@@ -155,7 +155,6 @@ class Corpus {
   void report(const std::string& stage) const {
     if (settings_.progress) settings_.progress(stage, lines_);
   }
-  std::int64_t lines() const { return lines_; }
 
  private:
   const std::vector<std::string>& paths_;
@@ -164,6 +163,18 @@ class Corpus {
   std::unique_ptr<TextLines> reader_;
   std::int64_t lines_ = 0;
 };
+
+/// Whether SentencePiece's normalization (nmt_nfkc) leaves something of a line: it drops control characters, makes spaces of
+/// these others, and its trainer passes over lines with its own reserved character, U+2585.
+bool leaves_text(std::string_view line) {
+  bool any = false;
+  for (const char32_t code : utf8_to_codes(line)) {
+    if (code == 0x2585) return false;
+    any |= code > 0x20 && !(code >= 0x7F && code <= 0x9F) && !is_unicode_space(code) && !(code >= 0x200B && code <= 0x200F) &&
+           code != 0x2581 && code != 0xFEFF && code != 0xFFFD;
+  }
+  return any;
+}
 
 std::string train_char(Corpus& corpus) {
   std::set<char32_t> codes;
@@ -209,14 +220,14 @@ std::string train_tokenizer(const std::vector<std::string>& corpus, const Tokeni
   Corpus lines(corpus, settings);
   if (settings.type == "char") return train_char(lines);
   require(settings.type == "bpe" || settings.type == "unigram", "unknown tokenizer type '", settings.type, "'");
+  bool any_text = false;  // Without any, SentencePiece would end the process.
   const auto next_line = [&](std::string& line) {
     std::string_view view;
     const bool more = lines.next(view);
     line = view;
-    if (!more) {
-      require(lines.lines() > 0, "the corpus is empty");
-      lines.report("training");
-    }
+    if (more && !any_text) any_text = leaves_text(line);
+    require(more || any_text, "the corpus is empty");
+    if (!more) lines.report("training");
     return more;
   };
   return train_sentencepiece(next_line, settings);
