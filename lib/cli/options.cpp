@@ -74,11 +74,10 @@ std::string number_text(double value) {
 
 std::string range_text(const Option& option) {
   if (option.kind != Option::Kind::integer && option.kind != Option::Kind::number) return "";
-  const double infinity = std::numeric_limits<double>::infinity();
-  const bool low = option.minimum != -infinity;
   // A bound that only says "fits the type" would be noise in the help.
-  const bool high =
-      option.maximum != infinity && !(option.kind == Option::Kind::integer && option.maximum >= 2147483647.0);
+  const double large = option.kind == Option::Kind::integer ? 2147483647.0 : 1e300;
+  const bool low = option.minimum > -large;
+  const bool high = option.maximum < large;
   if (low && high) return number_text(option.minimum) + " to " + number_text(option.maximum);
   if (low) return "at least " + number_text(option.minimum);
   return high ? "at most " + number_text(option.maximum) : "";

@@ -54,7 +54,7 @@ Try 'probe --help'." ]
 }
 
 @test "a closed pipe is quiet" {
-  run -0 --separate-stderr bash -c 'for i in {1..500}; do "$PIPEFORMER_PROBE" --help; done 2> err | head -n 1 > /dev/null; cat err'
+  run -0 --separate-stderr bash -c 'for i in {1..40}; do "$PIPEFORMER_PROBE" --help; done 2> err | head -n 1 > /dev/null; cat err'
   [ -z "$output" ]
 }
 
