@@ -21,6 +21,7 @@ constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::size_t appender_buffer = 4 << 20;
 constexpr std::size_t chunk_cache = 64 << 20;  // other people's chunks may be large, and are read in several pieces
 constexpr hsize_t alignment = 64;
+constexpr std::size_t largest_sparse = 1 << 30;  // bytes that a dataset may claim however small the file
 
 /// The innermost line of HDF5's error stack: the reason ("file signature not found"), or the system's own message.
 std::string hdf5_reason() {
@@ -548,6 +549,12 @@ Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
     require(std::in_range<std::int64_t>(axis), state_->name, ": dataset '", s->path, "': an axis is too large");
     s->shape.push_back(static_cast<std::int64_t>(axis));
   }
+  // A shape that lies must not become an allocation. Compressed data may be long, but deflate gives at most 1032 : 1.
+  hsize_t file_size = 0;
+  H5Fget_filesize(state_->file, &file_size);
+  const auto most = static_cast<double>(largest_sparse) + 1032.0 * static_cast<double>(file_size);
+  require(static_cast<double>(element_count(s->shape)) * static_cast<double>(dtype_size(s->dtype)) <= most,
+          state_->name, ": dataset '", s->path, "': shape ", shape_text(s->shape), " is more than the file can hold");
   Hdf5Dataset set;
   set.state_ = std::move(s);
   return set;
