@@ -13,7 +13,8 @@ namespace pipeformer::test {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "pipeformer-XXXXXX").string();
+    // mkdtemp fills in the six letters.
+    std::string name = (std::filesystem::temp_directory_path() / ("pipeformer-" + std::string(6, 'X'))).string();
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
     path_ = name;
   }
