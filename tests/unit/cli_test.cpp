@@ -1,11 +1,9 @@
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
-#include <fstream>
 
 #include "cli/options.hpp"
 #include "cli/tool.hpp"
 #include "core/error.hpp"
+#include "files.hpp"
 
 using namespace pipeformer;
 
@@ -42,14 +40,9 @@ std::string complaint(const std::vector<std::string>& words, const ToolSpec& of 
 }
 
 struct ConfigFile {
-  std::string path;
-  explicit ConfigFile(const std::string& lines) {
-    char name[] = "/tmp/pipeformer-cli-XXXXXX";
-    ::close(::mkstemp(name));
-    path = name;
-    std::ofstream(path) << lines;
-  }
-  ~ConfigFile() { ::unlink(path.c_str()); }
+  test::TemporaryDirectory directory;
+  std::string path = directory / "run.conf";
+  explicit ConfigFile(const std::string& lines) { test::spit(path, lines); }
 };
 
 }  // namespace
