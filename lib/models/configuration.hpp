@@ -43,6 +43,7 @@ struct Configuration {
   static Configuration read(const Hdf5File&);
 
   LayerShape layer_shape(bool decoder) const;
+  bool operator==(const Configuration&) const = default;
 };
 
 Activation activation_from_name(const std::string&);

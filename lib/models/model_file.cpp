@@ -147,9 +147,9 @@ void ParameterArena::load(ModelFile& file) {
   }
 }
 
-void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const std::string& tokenizer, const float* values) const {
+void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const std::string& tokenizer) const {
   configuration.write(file);
-  for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values + entry.offset);
+  for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values_.data() + entry.offset);
   if (!tokenizer.empty()) file.write("tokenizer", DType::u1, {static_cast<std::int64_t>(tokenizer.size())}, tokenizer.data());
 }
 

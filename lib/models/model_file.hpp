@@ -67,7 +67,7 @@ class ParameterArena : public ParameterSource {
   void initialize(std::uint64_t seed);
   void load(ModelFile&);
   /// Writes the parameters, the configuration and the tokenizer (when not empty) into a file being made.
-  void write(Hdf5File&, const Configuration&, const std::string& tokenizer, const float* values) const;
+  void write(Hdf5File&, const Configuration&, const std::string& tokenizer) const;
 
  private:
   std::vector<Entry> entries_;

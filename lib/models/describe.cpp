@@ -1,0 +1,33 @@
+#include "models/describe.hpp"
+
+#include <functional>
+#include <iomanip>
+#include <sstream>
+
+#include "core/error.hpp"
+#include "models/transformer.hpp"
+
+namespace pipeformer {
+
+std::string describe(const ModelFile& model) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  for (const auto& [name, value] : model.file().attributes()) {
+    out << std::left << std::setw(20) << name;
+    std::visit([&](const auto& v) { out << std::boolalpha << v; }, value);
+    out << '\n';
+  }
+  const Configuration& configuration = model.configuration();
+  const ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
+  out << '\n';
+  for (const auto& entry : arena.entries()) {
+    require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ", shape_text(model.shape(entry.name)),
+            ", expected ", shape_text(entry.shape));
+    out << std::left << std::setw(48) << entry.name << shape_text(entry.shape) << '\n';
+  }
+  out << '\n' << std::left << std::setw(20) << "parameters" << arena.parameters() << '\n';
+  out << std::setw(20) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none") << '\n';
+  return out.str();
+}
+
+}  // namespace pipeformer

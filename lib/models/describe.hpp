@@ -1,0 +1,12 @@
+/// A model file in words.
+#pragma once
+#include <string>
+
+#include "models/model_file.hpp"
+
+namespace pipeformer {
+
+/// Lines of "name value" for the hyper-parameters, then one line for each parameter (name, shape), then totals.
+std::string describe(const ModelFile&);
+
+}  // namespace pipeformer

@@ -1,0 +1,42 @@
+#include "train/report.hpp"
+
+#include <cmath>
+#include <sstream>
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+namespace {
+
+std::string digits(double value, int significant) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  out.precision(significant);
+  out << value;
+  return out.str();
+}
+
+}  // namespace
+
+std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps_per_epoch) {
+  const std::int64_t by_epochs = settings.max_epochs * steps_per_epoch;
+  if (settings.max_steps == 0) return by_epochs;
+  return by_epochs == 0 ? settings.max_steps : std::min(settings.max_steps, by_epochs);
+}
+
+std::string step_note(const TrainingState& state, double loss, double tokens_per_second) {
+  return cat("epoch ", state.epoch + 1, ", loss ", digits(loss, 4), ", ppl ",
+             digits(state.window_tokens > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_tokens)) : 0, 4), ", ",
+             std::llround(tokens_per_second), " tokens/s");
+}
+
+std::string row_note(const LogRow& row) {
+  std::string text = cat("step ", row.step, " epoch ", row.epoch);
+  if (!std::isnan(row.train_loss))
+    text += cat(": loss ", digits(row.train_loss, 4), ", ppl ", digits(row.train_perplexity, 4), ", ", std::llround(row.tokens_per_second), " tokens/s");
+  if (!std::isnan(row.valid_loss))
+    text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4), row.best ? " (best)" : "");
+  return text + cat(", learning rate ", digits(row.learning_rate, 3));
+}
+
+}  // namespace pipeformer
