@@ -23,6 +23,14 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(workspace);
   float* logits = workspace.get(std::min(chunk, rows) * vocabulary);
+  // The weight is packed once for all chunks, in both directions.
+  float* by_logit = workspace.get(packed_size(vocabulary, d));
+  pack_nt(vocabulary, d, weight, by_logit);
+  float* by_width = nullptr;
+  if (d_hidden) {
+    by_width = workspace.get(packed_size(d, vocabulary));
+    pack_nn(d, vocabulary, weight, by_width);
+  }
   struct Row {
     double loss, nll;
     bool counted, correct;
@@ -31,7 +39,7 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
   CrossEntropy total;
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
-    product_nt(n, vocabulary, d, hidden + first * d, weight, bias, logits, vocabulary);
+    product_packed(n, vocabulary, d, hidden + first * d, d, by_logit, bias, logits, vocabulary, false);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
@@ -62,7 +70,7 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
       total.rows += results[r].counted;
     }
     if (!d_hidden) continue;
-    product_nn(n, d, vocabulary, logits, vocabulary, weight, d_hidden + first * d, false);
+    product_packed(n, d, vocabulary, logits, vocabulary, by_width, nullptr, d_hidden + first * d, d, false);
     product_tn(vocabulary, d, n, logits, vocabulary, hidden + first * d, d_weight);
     if (d_bias) column_sums(n, vocabulary, logits, vocabulary, d_bias);
   }

@@ -20,9 +20,29 @@ Buffer<float>& scratch() {
   return buffer;
 }
 
+Buffer<float>& tile_scratch() {
+  thread_local Buffer<float> buffer;
+  return buffer;
+}
+
 float* ensure(Buffer<float>& buffer, std::int64_t floats) {
   if (static_cast<std::int64_t>(buffer.size()) < floats) buffer.resize(static_cast<std::size_t>(floats));
   return buffer.data();
+}
+
+/// Columns [0, m) of `depth` rows of a transposed A, tile by tile: the tile of columns [i, i + height) stands at out + i * depth, its
+/// `height` floats of each row next to each other. One walk over the rows serves all tiles, since each row is another page of memory.
+void copy_columns(std::int64_t m, std::int64_t depth, const float* a, std::int64_t lda, std::int64_t tile_rows, float* out) {
+  for (std::int64_t k = 0; k < depth; ++k, a += lda) {
+    std::int64_t i = 0;
+    if (tile_rows == 12)  // a constant length is copied in three instructions
+      for (; i + 12 <= m; i += 12) std::memcpy(out + i * depth + k * 12, a + i, 12 * sizeof(float));
+    for (; i < m; i += tile_rows) {
+      const std::int64_t height = std::min(tile_rows, m - i);
+      float* to = out + i * depth + k * height;
+      for (std::int64_t c = 0; c < height; ++c) to[c] = a[i + c];
+    }
+  }
 }
 
 /// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at panel `first`.
@@ -30,30 +50,26 @@ template <bool Transposed>
 void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* panels,
                     std::int64_t first, std::int64_t last, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
-  alignas(64) float tile[16 * kTileStride];
+  float* tile = ensure(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
+  // Rows a large power of two apart would fall into the same few cache sets, so such a tile of A is copied together first.
+  const bool copy = lda % 256 == 0 && lda > 256;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
-    const std::int64_t tiles = (m + kernel.tile_rows - 1) / kernel.tile_rows;
-    for (std::int64_t t = 0, i = 0; t < tiles; ++t) {
-      const std::int64_t height = (m - i + (tiles - t) - 1) / (tiles - t);
-      // The tile of A is copied next to each other once and used for the whole group of panels.
-      if constexpr (Transposed) {
-        for (std::int64_t kk = 0; kk < depth; ++kk)
-          std::memcpy(tile + kk * height, a + (k0 + kk) * lda + i, static_cast<std::size_t>(height) * sizeof(float));
-      } else {
+    if constexpr (Transposed) copy_columns(m, depth, a + k0 * lda, lda, kernel.tile_rows, tile);
+    for (std::int64_t i = 0; i < m; i += kernel.tile_rows) {
+      const std::int64_t height = std::min<std::int64_t>(kernel.tile_rows, m - i);
+      if (!Transposed && copy)
         for (std::int64_t r = 0; r < height; ++r)
           std::memcpy(tile + r * kTileStride, a + (i + r) * lda + k0, static_cast<std::size_t>(depth) * sizeof(float));
-      }
       for (std::int64_t p = first; p < last; ++p) {
         const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
         const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
         float* to = c + i * ldc + p * kernel.panel;
         if constexpr (Transposed)
-          kernel.gemm_panel_transposed(height, depth, tile, height, panel, to, ldc, columns, accumulate || k0 > 0);
+          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, to, ldc, columns, accumulate || k0 > 0);
         else
-          kernel.gemm_panel(height, depth, tile, kTileStride, panel, to, ldc, columns, accumulate || k0 > 0);
+          kernel.gemm_panel(height, depth, copy ? tile : a + i * lda + k0, copy ? kTileStride : lda, panel, to, ldc, columns, accumulate || k0 > 0);
       }
-      i += height;
     }
   }
   if (bias) {
@@ -103,16 +119,33 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, st
 
 }  // namespace
 
+std::int64_t packed_size(std::int64_t n, std::int64_t k) { return panel_count(n) * kernels().panel * k; }
+
+void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed) {
+  const std::int64_t width = kernels().panel;
+  parallel_for(panel_count(n), 4, [&](std::int64_t begin, std::int64_t end) {
+    kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr, packed + begin * width * k);
+  });
+}
+
+void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
+  const std::int64_t width = kernels().panel;
+  parallel_for(panel_count(n), 1, [&](std::int64_t begin, std::int64_t end) {
+    kernels().pack(k, std::min(n, end * width) - begin * width, b + begin * width, n, nullptr, packed + begin * width * k);
+  });
+}
+
 const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k) {
   if (panels_.empty() && ++uses_ > 1) {
-    const std::int64_t width = kernels().panel, count = panel_count(n);
-    panels_.resize(static_cast<std::size_t>(count * width * k));
-    parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
-      kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr,
-                                panels_.data() + begin * width * k);
-    });
+    panels_.resize(static_cast<std::size_t>(packed_size(n, k)));
+    pack_nt(n, k, w, panels_.data());
   }
   return panels_.empty() ? nullptr : panels_.data();
+}
+
+void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed, const float* bias, float* c,
+                    std::int64_t ldc, bool accumulate) {
+  multiply<false>(m, n, k, a, lda, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, ldc, accumulate);
 }
 
 void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias, float* c,

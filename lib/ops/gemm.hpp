@@ -24,6 +24,14 @@ class PackedWeight {
   int uses_ = 0;
 };
 
+/// B as the kernels read it, for a product that is taken several times with the same B: packed once into packed_size(n, k) floats.
+std::int64_t packed_size(std::int64_t n, std::int64_t k);
+void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed);  ///< B = w^T, w (n, k)
+void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed);  ///< B = b, b (k, n)
+/// c (m, n) (+)= a (m, k) B + bias; lda and ldc are row strides.
+void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed, const float* bias, float* c,
+                    std::int64_t ldc, bool accumulate);
+
 /// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null; ldc >= n is the row
 /// stride of c; cache may be null.
 void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias, float* c,
