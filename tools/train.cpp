@@ -31,6 +31,7 @@ const ToolSpec spec{
             text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
             text("from", "FILE", "start from this model's parameters and hyper-parameters (fine-tuning)"),
             text("checkpoint", "FILE", "state of the run (default: --output with .checkpoint.h5)"),
+            text("gradients", "FILE.h5", "write the gradient of each parameter at the last update, before clipping"),
             flag("resume", "go on from the checkpoint, if there is one"),
             text("log", "FILE", "log of the run as TSV"),
             integer("log-every", "N", "steps between rows of the log", "50", 1),
@@ -105,7 +106,8 @@ int main(int argc, char** argv) {
     if (configuration.kind != "encoder-decoder") throw UsageError("pairs train an encoder-decoder, not a model of kind " + configuration.kind);
     if (args.output() == "-") throw UsageError("--output is needed: a model is a file");
     TrainingFiles files{args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
-                        args.has("log") ? args.text("log") : "", tokenizer ? tokenizer->bytes() : from ? from->tokenizer().value_or("") : ""};
+                        args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",
+                        tokenizer ? tokenizer->bytes() : from ? from->tokenizer().value_or("") : ""};
     const auto corpus = PairCorpus::load(needed(args, "source"), needed(args, "target"), configuration.source_vocabulary, configuration.target_vocabulary);
     std::optional<PairCorpus> valid;
     if (args.has("valid-source") || args.has("valid-target"))

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -105,13 +106,14 @@ CrossEntropy Trainer::train_step() {
           "A lower --learning-rate, a longer --warmup or --clip-norm 1 may help");
   const double scale = norm > settings_.clip_norm && settings_.clip_norm > 0 ? settings_.clip_norm / norm : 1.0;
   ++state_.step;
-  adam_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
   state_.position = end;
   if (end == train_.pairs()) {
     ++state_.epoch;
     state_.position = 0;
     order_.clear();
   }
+  if (!files_.gradients.empty() && finished()) save_gradients();
+  adam_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
   state_.window_tokens += result.rows;
@@ -195,6 +197,8 @@ void Trainer::resume() {
     require(typed != nullptr, files_.checkpoint, ": has no ", name);
     value = *typed;
   });
+  require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model, ": the best model so far (step ",
+          state_.best_step, ") is missing; without it ", files_.checkpoint, " cannot be resumed");
   const auto moment = [&](const char* name, float* to) {
     const Array array = model.file().read(std::string(kStateGroup) + "/" + name);
     require(array.dtype == DType::f4 && array.shape == Shape{adam_.size()}, files_.checkpoint, ": ", name, " has shape ", shape_text(array.shape),
@@ -209,6 +213,12 @@ void Trainer::resume() {
 bool Trainer::finished() const {
   return (settings_.max_steps > 0 && state_.step >= settings_.max_steps) || (settings_.max_epochs > 0 && state_.epoch >= settings_.max_epochs) ||
          (settings_.patience > 0 && state_.stale >= settings_.patience);
+}
+
+void Trainer::save_gradients() {
+  Hdf5File file = Hdf5File::create(files_.gradients);
+  for (const auto& entry : arena_.entries()) file.write(entry.name, DType::f4, entry.shape, arena_.gradients() + entry.offset);
+  file.close();
 }
 
 void Trainer::validate_and_save(const Watcher& watcher) {

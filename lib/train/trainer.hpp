@@ -55,6 +55,7 @@ struct TrainingFiles {
   std::string model;       ///< The best model by validation loss; without validation data the last one.
   std::string checkpoint;  ///< The last state, for --resume: model, optimizer moments and TrainingState.
   std::string log;         ///< TSV; empty: none.
+  std::string gradients;   ///< HDF5: the gradient of each parameter at the last update, before clipping; empty: none.
   std::string tokenizer;   ///< Bytes stored in the model.
 };
 
@@ -89,6 +90,7 @@ class Trainer {
   void log_row(const Watcher&, double valid_loss, bool best);
   void save_model() const;
   void save_checkpoint();
+  void save_gradients();
   bool finished() const;
 
   Configuration configuration_;
