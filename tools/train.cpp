@@ -89,11 +89,6 @@ TrainingSettings settings_from(const Args& args) {
   return s;
 }
 
-std::string needed(const Args& args, const char* option) {
-  if (!args.has(option)) throw UsageError(cat("--", option, " is needed"));
-  return args.text(option);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -108,10 +103,14 @@ int main(int argc, char** argv) {
     TrainingFiles files{args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
                         args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",
                         tokenizer ? tokenizer->bytes() : from ? from->tokenizer().value_or("") : ""};
-    const auto corpus = PairCorpus::load(needed(args, "source"), needed(args, "target"), configuration.source_vocabulary, configuration.target_vocabulary);
+    const auto load = [&](const std::string& source, const std::string& target) {
+      return PairCorpus::load(source, target, configuration.source_vocabulary, configuration.target_vocabulary);
+    };
+    const std::string source = args.text("source"), target = args.text("target");
+    const auto corpus = load(source, target);
     std::optional<PairCorpus> valid;
     if (args.has("valid-source") || args.has("valid-target"))
-      valid = PairCorpus::load(needed(args, "valid-source"), needed(args, "valid-target"), configuration.source_vocabulary, configuration.target_vocabulary);
+      valid = load(args.text("valid-source"), args.text("valid-target"));
 
     Trainer trainer(configuration, settings, files, corpus, valid ? &*valid : nullptr);
     if (args.flag("resume") && std::filesystem::exists(files.checkpoint))

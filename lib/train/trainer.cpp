@@ -181,6 +181,7 @@ void Trainer::save_checkpoint() {
 void Trainer::resume() {
   ModelFile model(files_.checkpoint);
   require(model.file().has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
+  require(model.configuration() == configuration_, files_.checkpoint, ": was made with other hyper-parameters than this run has");
   arena_.load(model);
   const auto check = [&](const char* name, std::int64_t expected) {
     const auto attribute = model.file().attribute(name, kStateGroup);

@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# train and model: the same bits whatever the threads, exact resumption, refusals.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  export PATH="$PIPEFORMER_BIN:$PATH"
+  export DATA="$BATS_FILE_TMPDIR/data"
+  "$BATS_TEST_DIRNAME/../../scripts/make-testdata" "$DATA"
+  export SMALL="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --width 32 --heads 4 --inner 64
+    --encoder-layers 1 --decoder-layers 1 --dropout 0.2 --attention-dropout 0.1 --activation-dropout 0.1 --clip-norm 1 --learning-rate 0.01 --warmup 20
+    --batch-tokens 500 --quiet"
+  export VALID="--valid-source $DATA/text.en.npy --valid-target $DATA/text.de.npy"
+}
+
+setup() {
+  cd "$BATS_TEST_TMPDIR"
+}
+
+@test "the loss falls, and the log says so" {
+  train $SMALL $VALID --epochs 8 --log log.tsv --log-every 10 -o m.h5
+  [ "$(head -n 1 log.tsv)" = "$(printf 'step\tepoch\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\ttokens_per_second\tseconds')" ]
+  # Validation loss of the last row against the first measured one.
+  awk -F'\t' 'NR > 1 && $5 != "" { if (!first) first = $5; last = $5 } END { exit !(last < 0.8 * first) }' log.tsv
+  model describe m.h5 | grep -q '^parameters'
+}
+
+@test "one and two threads, every instruction set: the same model" {
+  for isa in generic avx2 avx512; do
+    PIPEFORMER_ISA=$isa train $SMALL --steps 12 -j 1 -o one.h5
+    PIPEFORMER_ISA=$isa train $SMALL --steps 12 -j 2 -o two.h5
+    cmp one.h5 two.h5
+    PIPEFORMER_ISA=$isa train $SMALL --steps 12 -j 3 -o three.h5
+    cmp one.h5 three.h5
+  done
+}
+
+@test "a run in two parts ends in the same file" {
+  train $SMALL $VALID --steps 30 --validate-every 7 -o through.h5
+  train $SMALL $VALID --steps 14 --validate-every 7 -o parts.h5
+  train $SMALL $VALID --steps 30 --validate-every 7 --resume -o parts.h5
+  cmp through.h5 parts.h5
+}
+
+@test "killed at any moment and resumed: the same file" {
+  train $SMALL $VALID --steps 60 --validate-every 5 -o through.h5
+  for delay in 0.1 0.3 0.5; do
+    rm -f killed.h5*
+    for attempt in 1 2 3; do
+      timeout -s KILL "$delay" train $SMALL $VALID --steps 60 --validate-every 5 --resume -o killed.h5 || true
+    done
+    train $SMALL $VALID --steps 60 --validate-every 5 --resume -o killed.h5
+    cmp through.h5 killed.h5
+  done
+}
+
+@test "a termination finishes the step, writes the checkpoint, and ends with 143" {
+  train $SMALL $VALID --steps 300 --validate-every 50 -o through.h5
+  train $SMALL $VALID --steps 300 --validate-every 50 -o stopped.h5 &
+  pid=$!
+  sleep 0.5
+  kill -TERM $pid
+  status=0
+  wait $pid || status=$?
+  [ $status -eq 143 ] || [ $status -eq 0 ]   # 0: the machine was faster than the signal
+  train $SMALL $VALID --steps 300 --validate-every 50 --resume -o stopped.h5
+  cmp through.h5 stopped.h5
+}
+
+@test "another seed gives another model, a model is a function of its seed" {
+  model make --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --seed 5 -o a.h5
+  model make --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --seed 5 -o b.h5
+  model make --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --seed 6 -o c.h5
+  cmp a.h5 b.h5
+  ! cmp -s a.h5 c.h5
+}
+
+@test "penalties act: L2 makes weights smaller, L1 makes more of them nearly zero" {
+  train $SMALL --steps 40 -o plain.h5
+  train $SMALL --steps 40 --l2 0.1 -o l2.h5
+  train $SMALL --steps 40 --l1 0.01 -o l1.h5
+  std() { peek "$1:decoder/0/ffn/linear1/weight" | awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "std") c = i } NR == 2 { print $c }'; }
+  awk -v a="$(std l2.h5)" -v b="$(std plain.h5)" 'BEGIN { exit !(a < b) }'
+  awk -v a="$(std l1.h5)" -v b="$(std plain.h5)" 'BEGIN { exit !(a < b) }'
+}
+
+@test "early stopping" {
+  run train $(small_without learning-rate) $VALID --steps 1000 --validate-every 1 --patience 2 --learning-rate 0 --log log.tsv -o m.h5
+  [ "$status" -eq 0 ]
+  [ "$(tail -n 1 log.tsv | cut -f 1)" -eq 3 ]
+}
+
+# The options of SMALL without some: an option may be given once.
+small_without() {
+  local words=" $(echo $SMALL) " option
+  for option in "$@"; do words=$(sed -E "s/ --$option [^ ]+ / /" <<<"$words"); done
+  echo "$words"
+}
+
+refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, nothing under a final name
+  local expected=$1 pattern=$2
+  shift 2
+  run --separate-stderr "$@"
+  [ "$status" -eq "$expected" ]
+  [[ "${stderr_lines[0]}" == $pattern ]]
+  [ "$expected" -eq 2 ] || [ "${#stderr_lines[@]}" -eq 1 ]
+  [ ! -e m.h5 ]
+}
+
+@test "refusals are one line and leave nothing" {
+  refused 2 "train: *--output*" train $SMALL
+  refused 2 "train: *--source*" train --tokenizer "$DATA/tok.model" -o m.h5
+  refused 2 "train: *heads*" train $(small_without heads) --heads 5 -o m.h5
+  refused 2 "train: *steps*" train $SMALL --steps -1 -o m.h5
+  refused 2 "train: *schedule*" train $SMALL --schedule cosine -o m.h5
+  refused 1 "train: none.npy: *" train $SMALL --valid-source none.npy --valid-target none.npy -o m.h5
+  head -c 3000 "$DATA/text.de.npy" > cut.npy
+  refused 1 "train: cut.npy: record *truncated*" train $SMALL --valid-source "$DATA/text.en.npy" --valid-target cut.npy -o m.h5
+  refused 1 "train: *text.en.npy has 300 records*has 5 records" train $SMALL --valid-source "$DATA/text.en.npy" --valid-target "$DATA/ids.npy" -o m.h5
+  refused 1 "train: *record 0: *f4*" train $SMALL --valid-source "$DATA/vectors.npy" --valid-target "$DATA/vectors.npy" -o m.h5
+  refused 1 "train: *record *: id * is outside the vocabulary of 20" train $SMALL --source-vocabulary 20 --target-vocabulary 20 -o m.h5
+  refused 1 "train: *nowhere*" train $SMALL --steps 1 -o nowhere/m.h5
+  refused 1 "train: *loss is not finite*" train $(small_without learning-rate warmup clip-norm) --learning-rate 10 --warmup 0 --l2 1000000 --steps 400 -o m.h5
+  refused 1 "model: $DATA/tok.model: *" model describe "$DATA/tok.model"
+}
+
+@test "a checkpoint of other data or hyper-parameters is refused" {
+  train $SMALL $VALID --steps 4 --validate-every 2 -o m.h5
+  run --separate-stderr train $SMALL $VALID --steps 8 --seed 9 --resume -o m.h5
+  [ "$status" -eq 1 ] && [[ "$stderr" == *"seed 1"*"9"* ]]
+  run --separate-stderr train $(small_without width) $VALID --steps 8 --width 64 --resume -o m.h5
+  [ "$status" -eq 1 ]
+  run --separate-stderr train $SMALL $VALID --steps 8 --activation gelu --resume -o m.h5
+  [ "$status" -eq 1 ]
+  run --separate-stderr train $(small_without batch-tokens) $VALID --steps 8 --batch-tokens 77 --resume -o m.h5
+  [ "$status" -eq 1 ]
+}
