@@ -116,11 +116,14 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 1 "train: none.npy: *" train $SMALL --valid-source none.npy --valid-target none.npy -o m.h5
   head -c 3000 "$DATA/text.de.npy" > cut.npy
   refused 1 "train: cut.npy: record *truncated*" train $SMALL --valid-source "$DATA/text.en.npy" --valid-target cut.npy -o m.h5
-  refused 1 "train: *text.en.npy has 300 records*has 5 records" train $SMALL --valid-source "$DATA/text.en.npy" --valid-target "$DATA/ids.npy" -o m.h5
+  refused 1 "train: *text.en.npy has 300 records*has 5" train $SMALL --valid-source "$DATA/text.en.npy" --valid-target "$DATA/ids.npy" -o m.h5
   refused 1 "train: *record 0: *f4*" train $SMALL --valid-source "$DATA/vectors.npy" --valid-target "$DATA/vectors.npy" -o m.h5
   refused 1 "train: *record *: id * is outside the vocabulary of 20" train $SMALL --source-vocabulary 20 --target-vocabulary 20 -o m.h5
   refused 1 "train: *nowhere*" train $SMALL --steps 1 -o nowhere/m.h5
-  refused 1 "train: *loss is not finite*" train $(small_without learning-rate warmup clip-norm) --learning-rate 10 --warmup 0 --l2 1000000 --steps 400 -o m.h5
+  # Parameters that are finite, but whose products are not.
+  cp "$DATA/model.h5" huge.h5
+  /usr/bin/python3 -c "import h5py; f = h5py.File('huge.h5', 'a'); f['decoder/1/norm3/weight'][...] = 3e38"
+  refused 1 "train: step 1: the loss is not finite*" train $SMALL --from huge.h5 --steps 3 -o m.h5
   refused 1 "model: $DATA/tok.model: *" model describe "$DATA/tok.model"
 }
 
