@@ -54,7 +54,6 @@ void train(const Args& args) {
   settings.vocabulary_size = static_cast<std::int32_t>(args.integer("vocab-size"));
   settings.character_coverage = args.number("character-coverage");
   settings.byte_fallback = args.flag("byte-fallback");
-  settings.threads = args.threads();
   settings.progress = [&](const std::string& stage, std::int64_t lines) { progress.update(lines, stage); };
   const auto corpus = args.inputs().empty() ? std::vector<std::string>{args.input()} : args.inputs();
   const std::string model = train_tokenizer(corpus, settings);

@@ -115,15 +115,13 @@ std::unique_ptr<Tokenizer> parse_sentencepiece(std::string bytes, const std::str
 }
 
 std::string train_sentencepiece(const std::function<bool(std::string&)>& next_line, const TokenizerTraining& settings) {
-  // SentencePiece sums expected counts per thread, so that a unigram model depends on their number: it stays the same here,
-  // SentencePiece's own default. Only the other types take the caller's.
-  const int threads = settings.type == "unigram" ? 16 : settings.threads;
   const std::unordered_map<std::string, std::string> arguments{
       {"model_type", settings.type},
       {"vocab_size", std::to_string(settings.vocabulary_size)},
       {"character_coverage", cat(settings.character_coverage)},
       {"byte_fallback", settings.byte_fallback ? "true" : "false"},
-      {"num_threads", std::to_string(threads)},
+      // A unigram model depends on this (expected counts are summed per thread), and every model records it.
+      {"num_threads", "16"},
       {"max_sentence_length", "1073741824"},  // Its default silently leaves out lines of more than 4192 bytes.
       {"minloglevel", "3"},
   };

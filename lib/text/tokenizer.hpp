@@ -41,7 +41,6 @@ struct TokenizerTraining {
   double character_coverage = 1.0;      ///< Share of the corpus' characters that get an id of their own (bpe, unigram).
   bool byte_fallback = false;           ///< Spell unknown characters as bytes (bpe, unigram).
   std::uint64_t seed = 1;               ///< Nothing in these trainings is random; kept for those that come.
-  int threads = 1;                      ///< Changes the speed, never the model.
   /// Called with the number of lines read so far and a label of the stage; may be empty.
   std::function<void(const std::string& stage, std::int64_t lines)> progress;
 };
