@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# tokenize: lines to ids and back, training, documents.
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  PATH="$PIPEFORMER_BIN:$PATH"
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  for i in {1..80}; do
+    printf 'the cat number %d sat on the mat\n\nthe dogs ran to the house and back\n' $((i * 7919 % 1000))
+  done > text.txt
+  printf 'z\303\244h "q"\tx\n' >> text.txt
+}
+
+@test "one line in, one line out: every type, empty lines too" {
+  for type in bpe unigram char byte; do
+    tokenize --quiet --train --type $type --vocab-size 70 -o m.model text.txt
+    tokenize -m m.model < text.txt > ids.npy
+    tokenize -m m.model --decode < ids.npy > back.txt
+    [ "$(wc -l < back.txt)" -eq 241 ]
+    [ "$(sed -n 2p back.txt)" = "" ]
+    # SentencePiece makes a space of the tab of the last line.
+    cmp <(head -240 text.txt) <(head -240 back.txt)
+  done
+  cmp text.txt back.txt
+}
+
+@test "the ids are the same on a pipe, in a file and in HDF5, whatever the threads" {
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  tokenize -m m.model -j 1 text.txt > one.npy
+  tokenize -m m.model -j 4 text.txt -o four.npy
+  cmp one.npy four.npy
+  tokenize -m m.model text.txt -o ids.h5
+  cmp <(tokenize -m m.model --decode ids.h5) <(tokenize -m m.model --decode one.npy)
+}
+
+@test "a last line without newline is a line; an empty input is an empty stream" {
+  tokenize --train --type byte -o m.model text.txt
+  [ "$(printf 'a\n\nb' | tokenize -m m.model | tokenize -m m.model --decode)" = $'a\n\nb' ]
+  [ "$(tokenize -m m.model < /dev/null | wc -c)" -eq 0 ]
+  [ "$(tokenize -m m.model < /dev/null | tokenize -m m.model --decode | wc -c)" -eq 0 ]
+}
+
+@test "--begin and --end put control ids around, which decode to nothing" {
+  tokenize --train --type byte -o m.model text.txt
+  run -0 tokenize -m m.model --pieces --begin --end <<< 'ab'
+  [ "$output" = '<s> a b </s>' ]
+  run -0 bash -c "printf 'ab\n\n' | tokenize -m m.model --begin --end | tokenize -m m.model --decode | od -An -c | tr -d ' '"
+  [ "$output" = 'ab\n\n' ]
+}
+
+@test "--pieces shows what the ids stand for, both ways" {
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  tokenize -m m.model --pieces text.txt > pieces.txt
+  [ "$(wc -l < pieces.txt)" -eq 241 ]
+  grep -q '^▁the ' pieces.txt
+  tokenize -m m.model text.txt | tokenize -m m.model --decode --pieces | cmp - pieces.txt
+  if command -v spm_encode; then cmp <(head -240 pieces.txt) <(head -240 text.txt | spm_encode --model=m.model); fi
+}
+
+@test "--document keeps every byte, in one record" {
+  printf 'a\n\n b\r\nlast' > odd.txt
+  tokenize --train --type char -o char.model odd.txt
+  tokenize --train --type byte -o byte.model odd.txt
+  for m in char byte; do
+    tokenize -m $m.model --document odd.txt > ids.npy
+    [ "$(grep -ac NUMPY ids.npy)" -eq 1 ]
+    tokenize -m $m.model --decode --document ids.npy | cmp - odd.txt
+  done
+  head -c 100000 /dev/urandom > random
+  tokenize -m byte.model --document random | tokenize -m byte.model --decode --document | cmp - random
+  # Without --document that text is not one line.
+  run -1 tokenize -m char.model --decode <(tokenize -m char.model --document odd.txt)
+  [[ $output == *"record 0: "*newline* ]]
+}
+
+@test "--document needs an exact tokenizer" {
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  run -2 tokenize -m m.model --document text.txt
+  [[ $output == *"char or byte"* ]]
+}
+
+@test "invalid UTF-8: an error that names the line, or a replacement" {
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  tokenize --train --type byte -o byte.model text.txt
+  tokenize --train --type char -o char.model text.txt
+  printf 'the cat\nthe \377 dog\n' > bad.txt
+  run -1 tokenize -m m.model bad.txt
+  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  run -1 tokenize -m char.model --document bad.txt
+  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  run -1 tokenize --train --vocab-size 70 -o n.model text.txt bad.txt
+  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  [ ! -e n.model ]
+  run -0 tokenize -m m.model --invalid-utf8 replace -o ids.npy bad.txt
+  # Bytes are bytes.
+  tokenize -m byte.model bad.txt | tokenize -m byte.model --decode | cmp - bad.txt
+}
+
+@test "errors name the stream, the record and the values" {
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  tokenize --train --type byte -o byte.model text.txt
+  tokenize -m byte.model text.txt > bytes.npy
+  run -1 tokenize -m m.model --decode bytes.npy
+  [[ $output == "tokenize: bytes.npy: record "*": id "*" is outside the vocabulary of 70" ]]
+  run -1 tokenize -m text.txt text.txt
+  [ "$output" = 'tokenize: text.txt: not a tokenizer model' ]
+  run -1 tokenize -m absent.model text.txt
+  [[ $output == *absent.model* ]]
+  run -2 tokenize text.txt
+  [[ $output == *model* ]]
+  head -c 200 bytes.npy > cut.npy
+  run -1 tokenize -m byte.model --decode cut.npy
+  [[ $output == *"cut.npy: record "*truncated* ]]
+}
+
+@test "training: a vocabulary of the wrong size says which is possible" {
+  for type in bpe unigram; do
+    run -1 tokenize --train --type $type --vocab-size 50000 -o m.model text.txt
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == 'tokenize: vocabulary size 50000 is too large for this corpus, the largest possible is '* ]]
+    tokenize --train --type $type --vocab-size "${output##* }" -o m.model text.txt
+    run -1 tokenize --train --type $type --vocab-size 10 -o n.model text.txt
+    [[ $output == *'vocabulary size 10 is too small'* ]]
+    run -1 tokenize --train --type $type -o n.model /dev/null
+    [ "$output" = 'tokenize: the corpus is empty' ]
+  done
+}
+
+@test "training is silent, the same every time, and reads several files or standard input" {
+  run -0 --separate-stderr tokenize --quiet --train --vocab-size 70 -o m.model text.txt
+  [ -z "$output$stderr" ]
+  tokenize --train --vocab-size 70 -j 4 < text.txt > n.model
+  cmp m.model n.model
+  head -100 text.txt > a.txt
+  tail -n +101 text.txt > b.txt
+  tokenize --train --vocab-size 70 a.txt b.txt > n.model
+  cmp m.model n.model
+}
+
+@test "--byte-fallback keeps characters that training has not seen" {
+  tokenize --train --vocab-size 340 --byte-fallback -o m.model text.txt
+  [ "$(tokenize -m m.model <<< 'the ж cat' | tokenize -m m.model --decode)" = 'the ж cat' ]
+}
+
+@test "a closed pipe is quiet, a full disk is an error" {
+  tokenize --train --type byte -o m.model text.txt
+  for _ in {1..40}; do cat text.txt; done > big.txt
+  run --separate-stderr bash -c 'tokenize -m m.model big.txt | head -c 10 > /dev/null'
+  [ -z "$stderr" ]
+  if [ -e /dev/full ]; then run -1 bash -c 'tokenize -m m.model text.txt > /dev/full'; fi
+}
+
+@test "the tokenizer inside a Transformer model file" {
+  /usr/bin/python3 -c 'import h5py, numpy' || skip "no h5py"
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy
+with h5py.File("model.h5", "w") as f: f["tokenizer"] = numpy.frombuffer(open("m.model", "rb").read(), "u1")
+with h5py.File("none.h5", "w") as f: f["other"] = numpy.zeros(3)
+PYTHON
+  cmp <(tokenize -m model.h5 text.txt) <(tokenize -m m.model text.txt)
+  run -1 tokenize -m none.h5 text.txt
+  [[ $output == *"none.h5: "*tokenizer* ]]
+}
