@@ -1,6 +1,7 @@
 /// Errors. Thrown anywhere in the library, caught once, in cli::run_tool, which turns them into one line on
 /// standard error ("attend: k.npy: record 17: key width 64 does not match query width 512") and an exit status.
 #pragma once
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,17 @@ class Error : public std::runtime_error {
 class UsageError : public Error {
  public:
   using Error::Error;
+};
+
+/// An Error about one row of a batch. Who computes does not know the files; who reads them (for_batches, lib/cli/batches.hpp) turns
+/// the row into "ids.npy: record 3: ...".
+class RowError : public Error {
+ public:
+  RowError(std::int64_t row, const std::string& what) : Error(what), row_(row) {}
+  std::int64_t row() const { return row_; }
+
+ private:
+  std::int64_t row_;
 };
 
 /// Joins its arguments into one text, so that messages can carry both sizes of a mismatch: cat("width ", a, " is not ", b).

@@ -32,31 +32,48 @@ void append_record(Batch& batch, const Array& record) {
   batch.shapes.push_back(record.shape);
 }
 
-bool read_batch(RecordReader& reader, Batch& batch, Accept accept, std::int64_t max_rows, std::int64_t max_records) {
+void clear_batch(Batch& batch, const RecordReader& reader) {
   batch.rows.clear();
   batch.tokens.clear();
   batch.offsets.assign(1, 0);
   batch.shapes.clear();
   batch.first_record = reader.count();
-  Array record;
-  do {
-    if (!reader.next(record)) break;
-    const bool ids = accept == Accept::ids || (accept == Accept::either && !is_floating(record.dtype));
-    if (ids) {
-      reader.expect_ids(record);
-    } else {
-      reader.expect_floats(record);
-    }
-    const std::int64_t rank = ids ? 1 : 2;
-    require(record.rank() >= rank, reader.where(), ": expected ", ids ? "ids (..., T)" : "vectors (..., T, D)",
-            ", not shape ", shape_text(record.shape));
-    const std::int64_t width = ids ? 0 : record.shape.back();
-    reader.expect_like_first(ids, width);
-    batch.ids = ids;
-    batch.width = width;
-    append_record(batch, record);
-  } while (batch.positions() < max_rows && batch.records() < max_records);
+}
+
+bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
+  thread_local Array record;  // its memory is used again and again
+  if (!reader.next(record)) return false;
+  const bool ids = accept == Accept::ids || (accept == Accept::either && !is_floating(record.dtype));
+  if (ids) {
+    reader.expect_ids(record);
+  } else {
+    reader.expect_floats(record);
+  }
+  const std::int64_t width = ids || record.rank() < 2 ? 0 : record.shape.back();
+  require(ids ? record.rank() >= 1 : width > 0, reader.where(), ": expected ", ids ? "ids (..., T)" : "vectors (..., T, D)",
+          ", not shape ", shape_text(record.shape));
+  reader.expect_like_first(ids, width);
+  batch.ids = ids;
+  batch.width = width;
+  append_record(batch, record);
+  return true;
+}
+
+bool read_batch(RecordReader& reader, Batch& batch, Accept accept, std::int64_t max_rows, std::int64_t max_records) {
+  clear_batch(batch, reader);
+  while (read_record(reader, batch, accept) && batch.positions() < max_rows && batch.records() < max_records) {
+  }
   return batch.records() > 0;
+}
+
+Shape Batch::leading_axes(std::int64_t r) const {
+  Shape axes = position_axes(*this, shapes[static_cast<std::size_t>(r)]);
+  axes.pop_back();
+  return axes;
+}
+
+std::int64_t Batch::length(std::int64_t r) const {
+  return position_axes(*this, shapes[static_cast<std::size_t>(r)]).back();
 }
 
 namespace {
@@ -81,6 +98,22 @@ void write_rows(RecordWriter& writer, const Batch& layout, const float* rows, st
 
 void write_ids(RecordWriter& writer, const Batch& layout, const std::int32_t* ids) {
   write_values(writer, layout, DType::i4, reinterpret_cast<const std::byte*>(ids), 0);
+}
+
+void write_weights(RecordWriter& writer, const Batch& queries, const Batch& keys, std::int64_t heads, bool heads_axis,
+                   const float* const* matrices) {
+  Buffer<float> record;
+  for (std::int64_t r = 0; r < queries.records(); ++r) {
+    Shape shape = queries.leading_axes(r);
+    const std::int64_t count = element_count(shape) * heads, size = queries.length(r) * keys.length(r);
+    if (heads_axis) shape.push_back(heads);
+    shape.insert(shape.end(), {queries.length(r), keys.length(r)});
+    record.resize(static_cast<std::size_t>(count * size));
+    for (std::int64_t m = 0; m < count && size > 0; ++m) std::copy_n(*matrices++, size, record.data() + m * size);
+    if (size == 0) matrices += count;
+    writer.write(DType::f4, shape, record.data());
+  }
+  writer.flush();
 }
 
 }  // namespace pipeformer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/array.hpp"
+#include "core/ragged.hpp"
 #include "io/stream.hpp"
 
 namespace pipeformer {
@@ -23,6 +24,10 @@ struct Batch {
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t positions() const { return offsets.back(); }
   std::int64_t records() const { return static_cast<std::int64_t>(shapes.size()); }
+  Ragged ragged() const { return {offsets}; }
+  /// Of record r of the batch: the axes before T, and T.
+  Shape leading_axes(std::int64_t r) const;
+  std::int64_t length(std::int64_t r) const;
 };
 
 /// What kinds of records a tool takes.
@@ -33,6 +38,12 @@ enum class Accept { ids, vectors, either };
 /// Error naming the record otherwise.
 bool read_batch(RecordReader&, Batch&, Accept, std::int64_t max_rows, std::int64_t max_records);
 
+/// Empties a batch, to be filled with the next records of a stream.
+void clear_batch(Batch&, const RecordReader&);
+
+/// Reads and appends one record, with the same checks. False at the end of the stream.
+bool read_record(RecordReader&, Batch&, Accept);
+
 /// Appends one record (already checked and converted: i4 or f4) to a batch.
 void append_record(Batch&, const Array& record);
 
@@ -40,5 +51,10 @@ void append_record(Batch&, const Array& record);
 /// (..., T) when width is 0.
 void write_rows(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);
 void write_ids(RecordWriter&, const Batch& layout, const std::int32_t* ids);
+
+/// Writes attention weights, one record (..., heads, Tq, Tk) for each record of `queries` and its leading axes; without `heads_axis`
+/// (heads is 1 then) (..., Tq, Tk). matrices: [sequence * heads + head] -> (Tq, Tk).
+void write_weights(RecordWriter&, const Batch& queries, const Batch& keys, std::int64_t heads, bool heads_axis,
+                   const float* const* matrices);
 
 }  // namespace pipeformer

@@ -26,6 +26,7 @@ class FeedForward {
   FeedForward(ParameterSource&, const std::string& name, const FeedForwardShape&);
   void forward(Pass&, const Ragged&, const float* x, float* y, Saved&) const;
   void backward(Pass&, std::int64_t rows, const Saved&, const float* dy, float* dx) const;
+  const FeedForwardShape& shape() const { return shape_; }
 
  private:
   std::string name_;

@@ -19,6 +19,7 @@ class Norm {
   void forward(Pass&, std::int64_t rows, const float* x, float* y, Saved&) const;
   /// dx overwritten.
   void backward(std::int64_t rows, const Saved&, const float* dy, float* dx) const;
+  std::int64_t width() const { return width_; }
 
  private:
   Parameter weight_, bias_;

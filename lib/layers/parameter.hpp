@@ -29,4 +29,12 @@ class ParameterSource {
   virtual Parameter get(const std::string& name, const Shape& shape, Initial initial) = 0;
 };
 
+/// A source of parameters that are stored somewhere, so that it can be asked what there is.
+class StoredParameters : public ParameterSource {
+ public:
+  virtual bool has(const std::string& name) const = 0;
+  virtual Shape shape(const std::string& name) const = 0;  ///< Throws Error when there is no such parameter.
+  virtual std::string where() const { return ""; }         ///< "model.h5: ", to begin messages with.
+};
+
 }  // namespace pipeformer

@@ -16,7 +16,7 @@ namespace pipeformer {
 
 /// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a large model
 /// opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read instead.
-class ModelFile : public ParameterSource {
+class ModelFile : public StoredParameters {
  public:
   /// Address "model.h5" or "model.h5:encoder/0/self_attn". Throws Error when the file is no model or has no such group.
   explicit ModelFile(const std::string& address);
@@ -27,8 +27,9 @@ class ModelFile : public ParameterSource {
   /// `path` below the addressed group: "query/weight" -> "encoder/0/self_attn/query/weight".
   std::string below(const std::string& path) const { return group_.empty() ? path : group_ + "/" + path; }
 
-  bool has(const std::string& name) const { return file_->has_dataset(name); }
-  Shape shape(const std::string& name) const;  ///< Throws Error when there is no such parameter.
+  bool has(const std::string& name) const override { return file_->has_dataset(name); }
+  Shape shape(const std::string& name) const override;  ///< Throws Error when there is no such parameter.
+  std::string where() const override { return name() + ": "; }
   /// Binds a parameter by its full name. Throws Error when it is missing, has another shape, or holds NaN or infinity.
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
   /// The bytes of the tokenizer(s) stored with the model; nothing when there is none.

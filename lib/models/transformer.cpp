@@ -8,43 +8,53 @@
 
 namespace pipeformer {
 
+Positions::Positions(ParameterSource& source, const Configuration& c, const std::string& side)
+    : kind_(c.positions), max_positions_(c.max_positions) {
+  if (kind_ == "learned") learned_ = source.get(side + "/positions/weight", {max_positions_, c.width}, Initial::embedding);
+}
+
+const float* Positions::table(std::int64_t positions, std::int64_t width) const {
+  if (kind_ == "learned") {
+    require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_, " learned positions");
+    return learned_.value;
+  }
+  require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
+  if (width != width_ || static_cast<std::int64_t>(sinusoids_.size()) < positions * width) {
+    sinusoids_ = sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved");
+    width_ = width;
+  }
+  return sinusoids_.data();
+}
+
+void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first, const float* x, float* y) const {
+  if (!added()) {
+    if (x != y && ragged.rows() > 0) std::memcpy(y, x, static_cast<std::size_t>(ragged.rows() * width) * sizeof(float));
+    return;
+  }
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+    longest = std::max(longest, ragged.length(s));
+    if (kind_ == "learned" && ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
+      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ", max_positions_, " learned positions"));
+  }
+  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width), x, y);
+}
+
 TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
     : side_(side),
       vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
       width_(c.width),
-      max_positions_(c.max_positions),
-      scale_(c.embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f),
-      positions_(c.positions) {
+      scale_(c.embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
   const bool shared = c.kind == "encoder-decoder" && c.tied == "all";
   table_ = source.get(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_}, Initial::embedding);
-  if (positions_ == "learned") learned_ = source.get(side + "/positions/weight", {max_positions_, width_}, Initial::embedding);
-}
-
-const float* TokenEmbedding::position_table(std::int64_t positions) const {
-  if (positions_ == "learned") {
-    require(positions <= max_positions_, "a sequence of ", positions, " tokens is longer than the model's ", max_positions_,
-            " learned positions");
-    return learned_.value;
-  }
-  if (static_cast<std::int64_t>(sinusoids_.size()) < positions * width_)
-    sinusoids_ = sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width_, positions_ == "sinusoidal-halved");
-  return sinusoids_.data();
+  positions_ = Positions(source, c, side);
 }
 
 void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, float* y) const {
-  for (std::int64_t r = 0; r < rows; ++r)
-    require(ids[r] >= 0 && ids[r] < vocabulary_, "id ", ids[r], " is outside the vocabulary of ", vocabulary_);
-  embedding(rows, width_, ids, table_.value, scale_, y);
-}
-
-void TokenEmbedding::add_positions(const Ragged& ragged, std::int64_t first, const float* x, float* y) const {
-  if (positions_ == "rotary" || positions_ == "none") {
-    if (x != y) std::memcpy(y, x, static_cast<std::size_t>(ragged.rows() * width_) * sizeof(float));
-    return;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (ids[r] < 0 || ids[r] >= vocabulary_) throw RowError(r, cat("id ", ids[r], " is outside the vocabulary of ", vocabulary_));
   }
-  std::int64_t longest = 0;
-  for (std::int64_t s = 0; s < ragged.sequences(); ++s) longest = std::max(longest, ragged.length(s));
-  pipeformer::add_positions(ragged, width_, first, position_table(first + longest), x, y);
+  embedding(rows, width_, ids, table_.value, scale_, y);
 }
 
 const float* TokenEmbedding::forward(Pass& pass, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
@@ -68,7 +78,7 @@ void TokenEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& sav
     dropout(p, saved.key, ragged.rows(), width_, dy, dropped);
     dy = dropped;
   }
-  if (positions_ == "learned") add_positions_backward(ragged, width_, dy, learned_.gradient);
+  if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
   embedding_backward(ragged.rows(), width_, saved.ids, dy, scale_, vocabulary_, table_.gradient);
 }
 

@@ -1,0 +1,44 @@
+#include "io/batch_stream.hpp"
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+
+std::string BatchStream::where_record(std::int64_t r) const {
+  return cat(reader->name(), ": record ", batch.first_record + r);
+}
+
+std::string BatchStream::where(std::int64_t row) const {
+  std::int64_t r = 0;
+  for (std::int64_t end = 0; r < batch.records() - 1; ++r) {
+    end += element_count(batch.leading_axes(r)) * batch.length(r);
+    if (row < end) break;
+  }
+  return where_record(r);
+}
+
+void BatchStream::expect_width(std::int64_t width, const std::string& whose) const {
+  require(batch.ids || batch.width == width, where_record(0), ": width ", batch.width, " does not match ", whose, " width ", width);
+}
+
+bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) {
+  const BatchStream& first = *streams.front();
+  for (BatchStream* stream : streams) clear_batch(stream->batch, *stream->reader);
+  do {
+    const BatchStream *ended = nullptr, *more = nullptr;
+    for (BatchStream* stream : streams) (read_record(*stream->reader, stream->batch, stream->accept) ? more : ended) = stream;
+    if (ended && more) {
+      throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ", more->reader->name(), " has more"));
+    }
+    if (ended) break;
+    const std::int64_t r = first.batch.records() - 1;
+    for (const BatchStream* stream : streams) {
+      const Shape axes = stream->batch.leading_axes(r), expected = first.batch.leading_axes(r);
+      require(axes == expected, stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ", shape_text(expected), " of ",
+              first.reader->name());
+    }
+  } while (first.batch.positions() < max_rows);
+  return first.batch.records() > 0;
+}
+
+}  // namespace pipeformer

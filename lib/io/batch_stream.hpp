@@ -1,0 +1,32 @@
+/// Streams read in batches, several of them in lock step: what a tool loops over.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+
+#include "io/batch.hpp"
+
+namespace pipeformer {
+
+/// A stream and the batch that it is read into.
+struct BatchStream {
+  BatchStream(const std::string& address, Accept accept) : reader(RecordReader::open(address)), accept(accept) {}
+
+  std::unique_ptr<RecordReader> reader;
+  Accept accept;
+  Batch batch;
+
+  /// "x.npy: record 3": the record that holds this row of the batch.
+  std::string where(std::int64_t row) const;
+  /// The same for record r of the batch.
+  std::string where_record(std::int64_t r) const;
+  /// Throws Error "x.npy: record 0: width 5 does not match WHOSE width 6" unless the vectors of the batch have this width.
+  void expect_width(std::int64_t width, const std::string& whose) const;
+};
+
+/// Reads the next batch of every stream: one record of each in turn, so that streams that come from one source by way of `tee` cannot
+/// wait for each other, until the first holds about max_rows rows. False when all are at their end. Throws Error naming both
+/// streams when one ends before the others or a record's leading axes are not those of the first stream's.
+bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows);
+
+}  // namespace pipeformer

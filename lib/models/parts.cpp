@@ -1,0 +1,96 @@
+#include "models/parts.hpp"
+
+#include <cmath>
+
+#include "core/error.hpp"
+#include "io/stream.hpp"
+
+namespace pipeformer {
+
+void ArrayParameters::add(const std::vector<std::string>& names, const std::string& address) {
+  const Array whole = read_single(address);
+  require(is_floating(whole.dtype), address, ": expected floating-point numbers, not ", dtype_name(whole.dtype));
+  const Array array = whole.as(DType::f4);
+  for (const float x : array.values<float>()) require(std::isfinite(x), address, ": holds NaN or infinity");
+  const auto parts = static_cast<std::int64_t>(names.size());
+  require(array.rank() > 0 && array.shape[0] % parts == 0, address, ": shape ", shape_text(array.shape), " is not ", parts,
+          " parameters of the same size");
+  Shape shape = array.shape;
+  shape[0] /= parts;
+  const auto size = static_cast<std::size_t>(element_count(shape));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    arrays_[names[i]] = {address, Array::of<float>(shape, array.values<float>().subspan(i * size, size))};
+  }
+}
+
+Shape ArrayParameters::shape(const std::string& name) const {
+  const auto found = arrays_.find(name);
+  require(found != arrays_.end(), "there is no array for parameter ", name);
+  return found->second.array.shape;
+}
+
+Parameter ArrayParameters::get(const std::string& name, const Shape& expected, Initial) {
+  const Shape found = shape(name);
+  Entry& entry = arrays_.at(name);
+  require(found == expected, entry.file, ": parameter ", name, " has shape ", shape_text(found), ", expected ", shape_text(expected));
+  return {entry.array.values<float>().data(), nullptr};
+}
+
+namespace {
+
+/// The shape of the parameter that makes a part the layer that it is.
+Shape defining_shape(const StoredParameters& source, const std::string& name, const std::string& parameter, std::size_t rank,
+                     const char* layer) {
+  const std::string full = name + "/" + parameter;
+  require(source.has(full), source.where(), name.empty() ? "the whole model" : name, " is no ", layer, " (it has no ", parameter, ")");
+  const Shape shape = source.shape(full);
+  require(shape.size() == rank, source.where(), "parameter ", full, " has shape ", shape_text(shape), ", expected ", rank,
+          rank == 1 ? " axis" : " axes");
+  return shape;
+}
+
+}  // namespace
+
+Linear make_linear(StoredParameters& source, const std::string& name) {
+  const Shape weight = defining_shape(source, name, "weight", 2, "linear layer");
+  return Linear(source, name, weight[1], weight[0], source.has(name + "/bias"));
+}
+
+Norm make_norm(StoredParameters& source, const std::string& name, const NormShape& shape) {
+  return Norm(source, name, defining_shape(source, name, "weight", 1, "norm")[0], shape);
+}
+
+FeedForward make_feed_forward(StoredParameters& source, const std::string& name, Activation activation) {
+  const Shape weight = defining_shape(source, name, "linear1/weight", 2, "feed-forward layer");
+  FeedForwardShape shape;
+  shape.width = weight[1];
+  shape.inner = weight[0];
+  shape.activation = activation;
+  shape.gated = source.has(name + "/gate/weight");
+  shape.bias = source.has(name + "/linear1/bias");
+  return FeedForward(source, name, shape);
+}
+
+MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads, std::int64_t kv_heads, bool rotary,
+                                  bool causal) {
+  MultiheadAttentionShape shape;
+  shape.width = defining_shape(source, name, "query/weight", 2, "multi-head attention")[0];
+  shape.heads = heads;
+  shape.kv_heads = kv_heads;
+  shape.bias = source.has(name + "/query/bias");
+  shape.rotary = rotary;
+  shape.causal = causal;
+  require(shape.width % heads == 0, source.where(), "width ", shape.width, " is not a multiple of ", heads, " heads");
+  require(heads % kv_heads == 0, source.where(), heads, " heads are not a multiple of ", kv_heads, " key/value heads");
+  return MultiheadAttention(source, name, shape);
+}
+
+std::string embedding_side(const ModelFile& model) {
+  const Configuration& c = model.configuration();
+  const std::string side = !model.group().empty() ? model.group() : c.has_encoder() ? "encoder" : "decoder";
+  require(side == "encoder" ? c.has_encoder() : side == "decoder" && c.has_decoder(), model.name(), ": '", side,
+          "' is no part with embeddings of this ", c.kind, " model");
+  return side;
+}
+
+}  // namespace pipeformer
