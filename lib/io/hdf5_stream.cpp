@@ -34,10 +34,10 @@ class SingleReader : public RecordReader {
   Hdf5Dataset data_;
 };
 
-/// Rows of `data` cut at `offsets`, read in blocks that hold many small records.
+/// Rows of `data` cut at `offsets`, perhaps given the shapes in `shapes`, read in blocks that hold many small records.
 class RaggedReader : public RecordReader {
  public:
-  RaggedReader(std::string name, Hdf5Dataset data, const Hdf5Dataset& offsets)
+  RaggedReader(std::string name, Hdf5Dataset data, const Hdf5Dataset& offsets, const std::optional<Hdf5Dataset>& shapes)
       : RecordReader(std::move(name)), data_(std::move(data)) {
     require(!is_floating(offsets.dtype()) && offsets.dtype() != DType::b1 && offsets.shape().size() == 1, name_,
             ": 'offsets' must be integers of rank 1, not ", dtype_name(offsets.dtype()), " ",
@@ -54,9 +54,30 @@ class RaggedReader : public RecordReader {
             " rows");
     Shape row(data_.shape().begin() + 1, data_.shape().end());
     row_bytes_ = static_cast<std::size_t>(element_count(row)) * dtype_size(data_.dtype());
+    if (shapes) read_shapes(*shapes);
   }
 
  private:
+  void read_shapes(const Hdf5Dataset& shapes) {
+    const auto cut = std::as_const(offsets_).values<std::int64_t>();
+    const Shape& axes = shapes.shape();
+    require(data_.shape().size() == 1 && !is_floating(shapes.dtype()) && shapes.dtype() != DType::b1 && axes.size() == 2 &&
+                axes[0] + 1 == static_cast<std::int64_t>(cut.size()) && axes[1] > 0,
+            name_, ": 'shapes' must be integers (", cut.size() - 1, ", rank) beside 'data' of rank 1, not ", dtype_name(shapes.dtype()), " ",
+            shape_text(axes), " beside ", shape_text(data_.shape()));
+    shapes_ = shapes.read().as(DType::i8);
+    rank_ = static_cast<std::size_t>(axes[1]);
+    for (std::size_t i = 0; i + 1 < cut.size(); ++i) {
+      require(element_count(shape_of(i)) == cut[i + 1] - cut[i], name_, ": record ", i, " has ", cut[i + 1] - cut[i],
+              " elements, but shape ", shape_text(shape_of(i)));
+    }
+  }
+
+  Shape shape_of(std::size_t record) const {
+    const auto axes = shapes_.values<std::int64_t>().subspan(record * rank_, rank_);
+    return {axes.begin(), axes.end()};
+  }
+
   bool read(Array& record) override {
     const auto cut = std::as_const(offsets_).values<std::int64_t>();
     if (count_ + 1 >= static_cast<std::int64_t>(cut.size())) return false;
@@ -65,6 +86,7 @@ class RaggedReader : public RecordReader {
     record.dtype = data_.dtype();
     record.shape = data_.shape();
     record.shape[0] = end - begin;
+    if (rank_ > 0) record.shape = shape_of(static_cast<std::size_t>(count_));
     try {
       record.bytes.resize(size);
       if (size >= block_bytes) {
@@ -89,66 +111,84 @@ class RaggedReader : public RecordReader {
   }
 
   Hdf5Dataset data_;
-  Array offsets_;
-  std::size_t row_bytes_ = 0;
+  Array offsets_, shapes_;
+  std::size_t row_bytes_ = 0, rank_ = 0;
   Buffer<std::byte> block_;
   std::int64_t block_begin_ = 0, block_end_ = 0;
 };
 
 class Hdf5Writer : public RecordWriter {
  public:
-  Hdf5Writer(std::string name, const Address& address, std::optional<DType> dtype)
-      : RecordWriter(std::move(name), dtype), group_(address.group), file_(Hdf5File::create(address.file)) {}
+  Hdf5Writer(const std::string& name, const Address& address, const OutputOptions& options)
+      : RecordWriter(name, options.dtype),
+        group_(address.group),
+        file_(Hdf5File::create(address.file)),
+        stream_(file_, group_, name, options.any_shape) {}
 
   void close() override {
-    if (!data_ && count() == 0) {
-      start(DType::f4, {0});
-    }
-    if (data_) {
-      data_->finish();
-      offsets_->finish();
-    }
+    if (!scalar_) stream_.finish();
     file_.close();
   }
 
  private:
   void put(DType dtype, const Shape& shape, const std::byte* elements) override {
-    if (shape.empty()) {
+    if (scalar_ || shape.empty()) {
       require(count() == 0, name(), ": record ", count(),
               ": a record of rank 0 must be alone in HDF5: write the stream as NPY");
       file_.write(is_root(group_) ? "data" : group_, dtype, shape, elements);
+      scalar_ = true;
       return;
     }
-    if (count() == 0) start(dtype, shape);
-    const bool fits = data_ && dtype == dtype_ && std::equal(shape.begin() + 1, shape.end(), row_.begin(), row_.end());
-    require(fits, name(), ": record ", count(), ": ", dtype_name(dtype), " ", shape_text(shape),
-            " cannot stand in an HDF5 stream of ",
-            data_ ? cat(dtype_name(dtype_), " rows ", shape_text(row_)) : "one scalar", ": write the stream as NPY");
-    data_->append(elements, shape[0]);
-    put_offset();
-  }
-
-  void start(DType dtype, const Shape& shape) {
-    dtype_ = dtype;
-    row_.assign(shape.begin() + 1, shape.end());
-    data_ = file_.append_to(below(group_, "data"), dtype, row_);
-    offsets_ = file_.append_to(below(group_, "offsets"), DType::i8, {});
-    put_offset();
-  }
-
-  void put_offset() {
-    const std::int64_t rows = data_->rows();
-    offsets_->append(reinterpret_cast<const std::byte*>(&rows), 1);
+    stream_.append(dtype, shape, elements);
   }
 
   std::string group_;
   Hdf5File file_;
-  DType dtype_ = DType::f4;
-  Shape row_;
-  std::optional<Hdf5Appender> data_, offsets_;
+  Hdf5Stream stream_;
+  bool scalar_ = false;
 };
 
 }  // namespace
+
+Hdf5Stream::Hdf5Stream(const Hdf5File& file, std::string group, std::string name, bool any_shape)
+    : file_(file), group_(std::move(group)), name_(std::move(name)), any_shape_(any_shape) {}
+
+void Hdf5Stream::append(DType dtype, const Shape& shape, const std::byte* elements) {
+  if (count_ == 0) start(dtype, shape);
+  const std::size_t fixed = any_shape_ ? shape.size() : shape.size() - 1;
+  const bool fits = dtype == dtype_ && fixed == row_.size() && (any_shape_ || std::equal(shape.begin() + 1, shape.end(), row_.begin()));
+  require(fits, name_, ": record ", count_, ": ", dtype_name(dtype), " ", shape_text(shape), " cannot stand in an HDF5 stream of ",
+          dtype_name(dtype_), any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)),
+          ": write the stream as NPY");
+  data_->append(elements, any_shape_ ? element_count(shape) : shape[0]);
+  if (shapes_) shapes_->append(reinterpret_cast<const std::byte*>(shape.data()), 1);
+  put_offset();
+  ++count_;
+}
+
+void Hdf5Stream::start(DType dtype, const Shape& shape) {
+  dtype_ = dtype;
+  row_.assign(shape.begin() + (any_shape_ ? 0 : 1), shape.end());
+  data_ = file_.append_to(below(group_, "data"), dtype, any_shape_ ? Shape{} : row_);
+  offsets_ = file_.append_to(below(group_, "offsets"), DType::i8, {});
+  if (any_shape_) shapes_ = file_.append_to(below(group_, "shapes"), DType::i8, {static_cast<std::int64_t>(shape.size())});
+  put_offset();
+}
+
+void Hdf5Stream::put_offset() {
+  const std::int64_t rows = data_->rows();
+  offsets_->append(reinterpret_cast<const std::byte*>(&rows), 1);
+}
+
+void Hdf5Stream::finish() {
+  if (count_ == 0) {
+    any_shape_ = false;  // nothing tells the rank
+    start(DType::f4, {0});
+  }
+  data_->finish();
+  offsets_->finish();
+  if (shapes_) shapes_->finish();
+}
 
 std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address& address, ByteSource& source) {
   const Hdf5File file = source.regular() && address.file != "-" ? Hdf5File::open(address.file)
@@ -156,10 +196,11 @@ std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Ad
   const std::string& group = address.group;
   if (file.has_dataset(group)) return std::make_unique<SingleReader>(name, file.dataset(group));
   require(file.has_group(group), name, ": no dataset or group '", group, "'");
-  const std::string data = below(group, "data"), offsets = below(group, "offsets");
+  const std::string data = below(group, "data"), offsets = below(group, "offsets"), shapes = below(group, "shapes");
   if (file.has_dataset(data)) {
     if (file.has_dataset(offsets))
-      return std::make_unique<RaggedReader>(name, file.dataset(data), file.dataset(offsets));
+      return std::make_unique<RaggedReader>(name, file.dataset(data), file.dataset(offsets),
+                                            file.has_dataset(shapes) ? std::optional(file.dataset(shapes)) : std::nullopt);
     return std::make_unique<SingleReader>(name, file.dataset(data));
   }
   std::string names;
@@ -170,9 +211,8 @@ std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Ad
                   names.empty() ? ", nothing at all" : ": give FILE:NAME, one of ", names));
 }
 
-std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address& address,
-                                               std::optional<DType> dtype) {
-  return std::make_unique<Hdf5Writer>(name, address, dtype);
+std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address& address, const OutputOptions& options) {
+  return std::make_unique<Hdf5Writer>(name, address, options);
 }
 
 }  // namespace pipeformer

@@ -99,7 +99,7 @@ void RecordReader::expect_like_first(bool ids, std::int64_t width) {
 std::unique_ptr<RecordWriter> RecordWriter::open(const std::string& address, const OutputOptions& options) {
   const Address parts = split_address(address);
   const std::string format = output_format(parts, options);
-  if (format == "h5") return open_hdf5_writer(output_name(address), parts, options.dtype);
+  if (format == "h5") return open_hdf5_writer(output_name(address), parts, options);
   if (!parts.group.empty()) throw UsageError(cat(address, ": only HDF5 output has parts such as '", parts.group, "'"));
   return std::make_unique<NpyWriter>(parts.file, options.dtype);
 }

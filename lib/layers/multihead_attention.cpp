@@ -44,6 +44,9 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   in.queries = queries;
   in.keys = keys;
   in.key_index = key_index;
+  in.mask = saved.masks.mask;
+  in.bias = saved.masks.bias;
+  in.key_lengths = saved.masks.key_lengths;
   return in;
 }
 
@@ -91,11 +94,12 @@ void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const f
 }
 
 void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y,
-                                 Saved& saved) const {
+                                 Saved& saved, const AttentionMasks& masks) const {
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
   const float* from = memory ? memory : x;
   saved.input = x;
   saved.memory = memory;
+  saved.masks = masks;
   saved.query = pass.workspace.get(rows * shape_.width);
   saved.kv = {pass.workspace.get(key_rows * shape_.kv_width()), pass.workspace.get(key_rows * shape_.kv_width())};
   saved.context = pass.workspace.get(rows * shape_.width);

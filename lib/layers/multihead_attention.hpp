@@ -32,12 +32,14 @@ class MultiheadAttention {
     KeyValues kv;
     float *log_sum = nullptr, *context = nullptr;
     std::uint64_t key = 0;
+    AttentionMasks masks;
   };
   MultiheadAttention() = default;
   MultiheadAttention(ParameterSource&, const std::string& name, const MultiheadAttentionShape&);
 
   /// y (queries.rows(), width) from x and, for cross-attention, memory (keys.rows(), width); memory null: self-attention.
-  void forward(Pass&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y, Saved&) const;
+  void forward(Pass&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y, Saved&,
+               const AttentionMasks& masks = {}) const;
   /// dx overwritten; d_memory added to.
   void backward(Pass&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx, float* d_memory) const;
 

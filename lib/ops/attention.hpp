@@ -25,6 +25,13 @@ struct AttentionShape {
   std::int64_t first_sequence = 0;
 };
 
+/// What limits or shifts the scores besides the causal order; see AttentionInput.
+struct AttentionMasks {
+  const std::uint8_t* const* mask = nullptr;
+  const float* const* bias = nullptr;
+  const std::int64_t* key_lengths = nullptr;
+};
+
 struct AttentionInput {
   const float* query = nullptr;  ///< (rows, heads * key_width), row stride query_stride
   std::int64_t query_stride = 0;

@@ -35,7 +35,7 @@ void collect(const Hdf5File& file, const std::string& group, std::vector<std::st
   const bool stream = has("data") && has("offsets");
   if (stream) paths.push_back(group.empty() ? "/" : group);
   for (const std::string& name : datasets) {
-    if (!stream || (name != "data" && name != "offsets")) paths.push_back(below(name));
+    if (!stream || (name != "data" && name != "offsets" && name != "shapes")) paths.push_back(below(name));
   }
   for (const std::string& name : file.groups(group)) collect(file, below(name), paths);
 }

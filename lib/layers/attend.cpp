@@ -1,0 +1,83 @@
+#include "layers/attend.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/error.hpp"
+#include "layers/multihead_attention.hpp"
+#include "ops/embedding.hpp"
+
+namespace pipeformer {
+
+AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const {
+  const std::int64_t heads = options_.heads, kv_heads = options_.kv_heads;
+  const auto split = [](const BatchStream& stream, std::int64_t parts, const char* what) {
+    require(stream.batch.width % parts == 0, stream.where_record(0), ": width ", stream.batch.width, " is not a multiple of ", parts, what);
+    return stream.batch.width / parts;
+  };
+  AttentionShape shape;
+  shape.heads = heads;
+  shape.kv_heads = kv_heads;
+  shape.key_width = split(query, heads, " heads");
+  const std::int64_t key_width = split(key, kv_heads, " key/value heads");
+  require(key_width == shape.key_width, key.where_record(0), ": key width ", key_width, heads > 1 ? " of a head" : "",
+          " does not match query width ", shape.key_width, " of ", query.reader->name());
+  shape.value_width = split(value, kv_heads, " key/value heads");
+  for (std::int64_t r = 0; r < value.batch.records(); ++r) {
+    require(value.batch.length(r) == key.batch.length(r), value.where_record(r), ": ", value.batch.length(r), " values do not match ",
+            key.batch.length(r), " keys of ", key.reader->name());
+  }
+  require(!options_.rotary || shape.key_width % 2 == 0, query.where_record(0), ": rotary positions need an even head width, not ",
+          shape.key_width);
+  shape.scale = static_cast<float>(options_.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
+  shape.causal = options_.causal;
+  shape.dropout = options_.dropout;
+  shape.dropout_key = options_.seed;
+  shape.first_sequence = sequences_;
+  return shape;
+}
+
+const float* Attend::turned(Pass& pass, const BatchStream& stream, std::int64_t heads, std::int64_t head_width) const {
+  const Batch& batch = stream.batch;
+  if (!options_.rotary) return batch.rows.data();
+  float* rows = pass.workspace.get(batch.positions() * batch.width);
+  std::memcpy(rows, batch.rows.data(), batch.rows.size() * sizeof(float));
+  std::int32_t* positions = pass.workspace.get<std::int32_t>(batch.positions());
+  fill_positions(batch.ragged(), 0, positions);
+  rotate(batch.positions(), heads, head_width, positions, false, rows, batch.width);
+  return rows;
+}
+
+void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value, RecordWriter& out,
+                   RecordWriter* weights) {
+  const AttentionShape attention = shape(query, key, value);
+  const AttentionMasks masks = masks_.next(query, key, options_.heads, options_.heads_axis);
+  AttentionInput in;
+  in.query = turned(pass, query, attention.heads, attention.key_width);
+  in.key = turned(pass, key, attention.kv_heads, attention.key_width);
+  in.value = value.batch.rows.data();
+  in.query_stride = query.batch.width;
+  in.key_stride = key.batch.width;
+  in.value_stride = value.batch.width;
+  in.queries = query.batch.ragged();
+  in.keys = key.batch.ragged();
+  in.mask = masks.mask;
+  in.bias = masks.bias;
+  in.key_lengths = masks.key_lengths;
+
+  std::vector<float*> matrices;
+  if (weights) {
+    for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
+      for (std::int64_t h = 0; h < attention.heads; ++h) matrices.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
+    }
+  }
+  const std::int64_t width = attention.heads * attention.value_width;
+  float* context = pass.workspace.get(query.batch.positions() * width);
+  attention_forward(attention, in, context, nullptr, weights ? matrices.data() : nullptr);
+  write_rows(out, query.batch, context, width);
+  if (weights) write_weights(*weights, query.batch, key.batch, attention.heads, options_.heads_axis, matrices.data());
+  sequences_ += in.queries.sequences();
+}
+
+}  // namespace pipeformer
