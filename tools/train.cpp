@@ -96,7 +96,11 @@ int main(int argc, char** argv) {
     const TrainingSettings settings = settings_from(args);
     const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
     std::optional<ModelFile> from;
-    if (args.has("from")) from.emplace(args.text("from"));
+    if (args.has("from")) {
+      for (const Option& option : configuration_options())
+        if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+      from.emplace(args.text("from"));
+    }
     const Configuration configuration = from ? from->configuration() : configuration_from(args, tokenizer.get());
     if (configuration.kind != "encoder-decoder") throw UsageError("pairs train an encoder-decoder, not a model of kind " + configuration.kind);
     if (args.output() == "-") throw UsageError("--output is needed: a model is a file");

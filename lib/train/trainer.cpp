@@ -123,18 +123,17 @@ CrossEntropy Trainer::train_step() {
 CrossEntropy Trainer::evaluate(const PairCorpus& corpus) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(corpus.pairs()));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+  // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the same arena.
+  const Transformer frozen(arena_, configuration_);
   CrossEntropy total;
   for (std::int64_t at = 0; at < corpus.pairs();) {
     const std::int64_t end = batch_end(corpus, order, at, settings_.batch_tokens);
     batch_.clear();
     for (; at < end; ++at)
       batch_.append(corpus, at, static_cast<std::int32_t>(configuration_.begin_id), static_cast<std::int32_t>(configuration_.end_id));
-    // Weights change between validations, so this pass must not keep packed copies of them: a training pass without dropout
-    // and without gradients would do; building the layers anew is as cheap and keeps one meaning of `training`.
     Pass pass{workspace_, false};
-    const Transformer fresh(arena_, configuration_);
-    total.add(fresh.loss(pass, {{batch_.source_offsets}, {batch_.target_offsets}, batch_.source.data(), batch_.target.data(), batch_.labels.data()},
-                         0.0f, 1.0f));
+    const Transformer::Pairs pairs{{batch_.source_offsets}, {batch_.target_offsets}, batch_.source.data(), batch_.target.data(), batch_.labels.data()};
+    total.add(frozen.loss(pass, pairs, 0.0f, 1.0f));
   }
   return total;
 }

@@ -111,6 +111,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 2 "train: *--output*" train $SMALL
   refused 2 "train: *--source*" train --tokenizer "$DATA/tok.model" -o m.h5
   refused 2 "train: *heads*" train $(small_without heads) --heads 5 -o m.h5
+  refused 2 "train: --width is given by the model*" train $SMALL --from "$DATA/model.h5" -o m.h5
   refused 2 "train: *steps*" train $SMALL --steps -1 -o m.h5
   refused 2 "train: *schedule*" train $SMALL --schedule cosine -o m.h5
   refused 1 "train: none.npy: *" train $SMALL --valid-source none.npy --valid-target none.npy -o m.h5
@@ -123,7 +124,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   # Parameters that are finite, but whose products are not.
   cp "$DATA/model.h5" huge.h5
   /usr/bin/python3 -c "import h5py; f = h5py.File('huge.h5', 'a'); f['decoder/1/norm3/weight'][...] = 3e38"
-  refused 1 "train: step 1: the loss is not finite*" train $SMALL --from huge.h5 --steps 3 -o m.h5
+  refused 1 "train: step 1: the loss is not finite*" train --source "$DATA/text.en.npy" --target "$DATA/text.de.npy" --from huge.h5 --steps 3 -o m.h5
   refused 1 "model: $DATA/tok.model: *" model describe "$DATA/tok.model"
 }
 
