@@ -17,22 +17,24 @@ const ToolSpec spec{
     .name = "score",
     .summary = "BLEU, chrF and accuracy of lines against reference lines",
     .description =
-        "Reads lines of text and a reference with as many lines, and writes one line per metric, each 0 to 100. bleu is corpus "
-        "BLEU with sacreBLEU's defaults: up to 4-grams, 13a tokens, case counts, exponential smoothing, one reference. chrf "
-        "is sacreBLEU's chrF2: up to 6 characters, white space left out. accuracy is the share of lines equal to their "
-        "reference, for labels as well as for sentences.\n\n"
+        "Reads lines of text and a reference with as many lines, and writes one line per metric, each 0 to 100. bleu "
+        "is corpus BLEU with sacreBLEU's defaults: up to 4-grams, 13a tokens, case counts, exponential smoothing, one "
+        "reference. chrf is sacreBLEU's chrF2: up to 6 characters, white space left out. accuracy is the share of "
+        "lines equal to their reference, for labels as well as for sentences.\n\n"
         "Source: Papineni et al. 2002, Popović 2015, Post 2018.",
     .options =
         {
             text("reference", "FILE", "the right lines"),
             list("metric", "NAME", "bleu, chrf, accuracy or all; may be repeated (default bleu)"),
-            choice("tokenize", "13a|none", "how lines become words for bleu: mteval-v13a, or split at white space", "13a"),
+            choice("tokenize", "13a|none", "how lines become words for bleu: mteval-v13a, or split at white space",
+                   "13a"),
             flag("lowercase", "compare in lower case"),
         },
     .examples =
         {
             {"BLEU of a translation", "score --reference reference.txt hypothesis.txt"},
-            {"the share of lines that are right, as a bare number", "score --metric accuracy --quiet --reference reference.txt < hypothesis.txt"},
+            {"the share of lines that are right, as a bare number",
+             "score --metric accuracy --quiet --reference reference.txt < hypothesis.txt"},
         },
     .see_also = {"decode", "tokenize"},
     .writes_records = false,
@@ -77,17 +79,19 @@ void body(const Args& args) {
   OutputFile output(args.output(), Content::text);
   for (const std::string& name : names) {
     if (args.quiet()) {
-      output.write(formatted("%.4f\n", name == "bleu" ? bleu.score() : name == "chrf" ? chrf.score() : accuracy.score()));
+      output.write(formatted("%.4f\n", name == "bleu"   ? bleu.score()
+                                       : name == "chrf" ? chrf.score()
+                                                        : accuracy.score()));
     } else if (name == "bleu") {
-      output.write(formatted("BLEU %.2f (%.1f/%.1f/%.1f/%.1f, BP %.3f, ratio %.3f, hyp %lld, ref %lld)\n", bleu.score(),
-                             bleu.precision(1), bleu.precision(2), bleu.precision(3), bleu.precision(4), bleu.brevity_penalty(),
-                             bleu.length_ratio(), static_cast<long long>(bleu.hypothesis_length()),
-                             static_cast<long long>(bleu.reference_length())));
+      output.write(formatted(
+          "BLEU %.2f (%.1f/%.1f/%.1f/%.1f, BP %.3f, ratio %.3f, hyp %lld, ref %lld)\n", bleu.score(), bleu.precision(1),
+          bleu.precision(2), bleu.precision(3), bleu.precision(4), bleu.brevity_penalty(), bleu.length_ratio(),
+          static_cast<long long>(bleu.hypothesis_length()), static_cast<long long>(bleu.reference_length())));
     } else if (name == "chrf") {
       output.write(formatted("chrF %.2f\n", chrf.score()));
     } else {
-      output.write(formatted("accuracy %.2f (%lld of %lld)\n", accuracy.score(), static_cast<long long>(accuracy.equal()),
-                             static_cast<long long>(accuracy.lines())));
+      output.write(formatted("accuracy %.2f (%lld of %lld)\n", accuracy.score(),
+                             static_cast<long long>(accuracy.equal()), static_cast<long long>(accuracy.lines())));
     }
   }
   output.close();
@@ -95,4 +99,6 @@ void body(const Args& args) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run_tool(spec, argc, argv, body); }
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, body);
+}

@@ -15,11 +15,12 @@ const ToolSpec spec{
     .name = "tokenize",
     .summary = "lines of text to records of ids, and back",
     .description =
-        "Reads lines of UTF-8 text and writes one record of ids (T,) i4 per line; with --decode the reverse. An empty line is "
-        "an empty record. Trains a tokenizer with --train.\n\n"
-        "Tokenizers are SentencePiece models (bpe, unigram; files made elsewhere load as they are) or our own char (one id per "
-        "code point) and byte (one id per byte), whose ids are exact: what is encoded is decoded to the same bytes. In "
-        "trained tokenizers id 0 is unknown, 1 begin, 2 end. A Transformer model file holds its tokenizer and will do for -m.\n\n"
+        "Reads lines of UTF-8 text and writes one record of ids (T,) i4 per line; with --decode the reverse. An empty "
+        "line is an empty record. Trains a tokenizer with --train.\n\n"
+        "Tokenizers are SentencePiece models (bpe, unigram; files made elsewhere load as they are) or our own char "
+        "(one id per code point) and byte (one id per byte), whose ids are exact: what is encoded is decoded to the "
+        "same bytes. In trained tokenizers id 0 is unknown, 1 begin, 2 end. A Transformer model file holds its "
+        "tokenizer and will do for -m.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
     .options =
@@ -29,19 +30,22 @@ const ToolSpec spec{
             flag("begin", "put the begin id before each record"),
             flag("end", "put the end id after each record"),
             flag("document", "the whole input is one record and newlines are characters (char and byte)"),
-            choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD", "error"),
+            choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD",
+                   "error"),
             flag("train", "train a tokenizer on the lines of all files and write it to --output"),
             choice("type", "bpe|unigram|char|byte", "the tokenizer to train", "bpe"),
             integer("vocab-size", "N", "number of ids to train (bpe, unigram)", "8000", 4),
-            number("character-coverage", "P", "share of the text's characters that get an id (bpe, unigram)", "1", 0, 1),
+            number("character-coverage", "P", "share of the text's characters that get an id (bpe, unigram)", "1", 0,
+                   1),
             flag("byte-fallback", "train so that unknown characters are spelled as bytes (bpe, unigram)"),
         },
     .examples =
         {
             {"train a tokenizer of 300 ids and write a text as ids",
              "tokenize --train --vocab-size 300 -o bpe.model text.txt && tokenize -m bpe.model text.txt > ids.npy"},
-            {"show the pieces of a text", "tokenize --train --type char -o char.model text.txt && "
-                                          "tokenize -m char.model --pieces < text.txt"},
+            {"show the pieces of a text",
+             "tokenize --train --type char -o char.model text.txt && "
+             "tokenize -m char.model --pieces < text.txt"},
         },
     .see_also = {"embed", "decode", "score"},
     .uses_model = true,
@@ -99,8 +103,9 @@ class Texts {
 };
 
 void encode(const Args& args, const Tokenizer& tokenizer) {
-  const bool replace = args.text("invalid-utf8") == "replace";
-  Texts texts(args, replace ? InvalidUtf8::replace : tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error);
+  InvalidUtf8 policy = tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error;
+  if (args.text("invalid-utf8") == "replace") policy = InvalidUtf8::replace;
+  Texts texts(args, policy);
   const ControlIds control{args.flag("begin"), args.flag("end")};
   std::vector<std::string> lines;
   if (args.flag("pieces")) {
@@ -124,11 +129,14 @@ void body(const Args& args) {
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
   if (args.flag("document") && !tokenizer->exact()) {
-    throw UsageError("--document needs a char or byte tokenizer: this one does not keep newlines and spaces as they are");
+    throw UsageError(
+        "--document needs a char or byte tokenizer: this one does not keep newlines and spaces as they are");
   }
   args.flag("decode") ? decode(args, *tokenizer) : encode(args, *tokenizer);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) { return run_tool(spec, argc, argv, body); }
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, body);
+}

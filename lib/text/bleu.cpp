@@ -32,17 +32,22 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   }
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_stop(char c) { return c == '.' || c == ','; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_stop(char c) {
+  return c == '.' || c == ',';
+}
 
-/// ASCII punctuation and symbols except the apostrophe, comma, full stop and hyphen; the space too, which makes no difference.
+/// ASCII punctuation and symbols except the apostrophe, comma, full stop and hyphen; the space too, which makes no
+/// difference.
 bool is_mark(char c) {
   return (c >= ' ' && c <= '&') || (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
          (c >= '{' && c <= '~') || c == '/';
 }
 
-/// The substitutions of mteval-v13a, each over the whole line before the next, matches not overlapping. They look at ASCII
-/// only, so bytes will do for characters.
+/// The substitutions of mteval-v13a, each over the whole line before the next, matches not overlapping. They look at
+/// ASCII only, so bytes will do for characters.
 std::string mteval_13a(std::string_view line) {
   std::string text(line);
   replace_all(text, "<skipped>", "");
@@ -78,7 +83,11 @@ std::string mteval_13a(std::string_view line) {
   const auto not_digit = [](char c) { return !is_digit(c); };
   substitute_pairs(not_digit, is_stop, [&out](char a, char b) { out.append({a, ' ', b, ' '}); });
   substitute_pairs(is_stop, not_digit, [&out](char a, char b) { out.append({' ', a, ' ', b}); });
-  substitute_pairs(is_digit, [](char c) { return c == '-'; }, [&out](char a, char b) { out.append({a, ' ', b, ' '}); });
+  substitute_pairs(
+      is_digit, [](char c) { return c == '-'; },
+      [&out](char a, char b) {
+        out.append({a, ' ', b, ' '});
+      });
   return out;
 }
 
@@ -119,7 +128,9 @@ std::int64_t ngram_count(std::size_t length, int order) {
   return std::max<std::int64_t>(0, static_cast<std::int64_t>(length) - order + 1);
 }
 
-double ratio(std::int64_t a, std::int64_t b) { return b ? static_cast<double>(a) / static_cast<double>(b) : 0.0; }
+double ratio(std::int64_t a, std::int64_t b) {
+  return b ? static_cast<double>(a) / static_cast<double>(b) : 0.0;
+}
 
 }  // namespace
 
@@ -156,7 +167,9 @@ double Bleu::brevity_penalty() const {
   return hypothesis_length_ == 0 ? 0.0 : std::exp(1.0 - ratio(reference_length_, hypothesis_length_));
 }
 
-double Bleu::length_ratio() const { return ratio(hypothesis_length_, reference_length_); }
+double Bleu::length_ratio() const {
+  return ratio(hypothesis_length_, reference_length_);
+}
 
 double Bleu::score() const {
   double log_sum = 0.0;

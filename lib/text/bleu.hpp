@@ -1,5 +1,5 @@
-/// Scores of translations against one reference: corpus BLEU and chrF as sacreBLEU computes them (Post 2018, "A Call for
-/// Clarity in Reporting BLEU Scores"), and exact match. All scores are percentages, 0 to 100.
+/// Scores of translations against one reference: corpus BLEU and chrF as sacreBLEU computes them (Post 2018, "A Call
+/// for Clarity in Reporting BLEU Scores"), and exact match. All scores are percentages, 0 to 100.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -9,15 +9,16 @@
 
 namespace pipeformer {
 
-/// How lines become words for BLEU: `mteval13a` is NIST's mteval-v13a as sacreBLEU has it, its default; `none` splits at white space.
+/// How lines become words for BLEU: `mteval13a` is NIST's mteval-v13a as sacreBLEU has it, its default; `none` splits
+/// at white space.
 enum class BleuTokens { mteval13a, none };
 
 /// Words of one line. Throws nothing; invalid UTF-8 counts as replacement characters.
 std::vector<std::string> bleu_words(std::string_view line, BleuTokens tokens);
 
-/// Corpus BLEU (Papineni et al. 2002), n = 1..4:  BP * exp(mean_n log p_n),  p_n = matches_n / candidates_n over the whole
-/// corpus, matches clipped by the reference's counts; BP = 1 when hyp_length >= ref_length, else exp(1 - ref_length / hyp_length).
-/// The k-th zero precision becomes 1 / (2^k candidates_n) ("exp" smoothing, mteval-v13a).
+/// Corpus BLEU (Papineni et al. 2002), n = 1..4:  BP * exp(mean_n log p_n),  p_n = matches_n / candidates_n over the
+/// whole corpus, matches clipped by the reference's counts; BP = 1 when hyp_length >= ref_length, else exp(1 -
+/// ref_length / hyp_length). The k-th zero precision becomes 1 / (2^k candidates_n) ("exp" smoothing, mteval-v13a).
 class Bleu {
  public:
   static constexpr int max_order = 4;
@@ -26,9 +27,10 @@ class Bleu {
   void add(std::string_view hypothesis, std::string_view reference);
 
   double score() const;
-  double precision(int order) const;  ///< In percent, smoothed; order 1..4. 0 when nothing matches at all, or no hypothesis is that long.
+  double precision(int order)
+      const;  ///< In percent, smoothed; order 1..4. 0 when nothing matches at all, or no hypothesis is that long.
   double brevity_penalty() const;
-  double length_ratio() const;        ///< Hypothesis words per reference word; 0 without reference words.
+  double length_ratio() const;  ///< Hypothesis words per reference word; 0 without reference words.
   std::int64_t hypothesis_length() const { return hypothesis_length_; }
   std::int64_t reference_length() const { return reference_length_; }
 
@@ -38,8 +40,8 @@ class Bleu {
   std::int64_t hypothesis_length_ = 0, reference_length_ = 0;
 };
 
-/// Corpus chrF2 (Popović 2015): character n-grams, n = 1..6, white space left out, beta = 2. Precision and recall are averaged
-/// over the orders that both sides have, then combined:  F = (1 + beta^2) P R / (beta^2 P + R).
+/// Corpus chrF2 (Popović 2015): character n-grams, n = 1..6, white space left out, beta = 2. Precision and recall are
+/// averaged over the orders that both sides have, then combined:  F = (1 + beta^2) P R / (beta^2 P + R).
 class Chrf {
  public:
   static constexpr int max_order = 6;

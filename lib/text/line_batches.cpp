@@ -26,7 +26,8 @@ std::int64_t record_of(const Batch& batch, std::int64_t s) {
 
 void require_utf8(std::string_view line, const TextLines& reader) {
   const std::size_t invalid = find_invalid_utf8(line);
-  require(invalid == std::string_view::npos, reader.name(), ": line ", reader.count(), ": invalid UTF-8 at byte ", invalid + 1);
+  require(invalid == std::string_view::npos, reader.name(), ": line ", reader.count(), ": invalid UTF-8 at byte ",
+          invalid + 1);
 }
 
 bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::string>& lines) {
@@ -67,7 +68,8 @@ Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& l
   const auto count = static_cast<std::int64_t>(lines.size());
   std::vector<std::vector<std::int32_t>> ids(lines.size());
   parallel_for(count, lines_per_piece, [&](std::int64_t from, std::int64_t to) {
-    for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i) ids[i] = tokenizer.encode(lines[i]);
+    for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i)
+      ids[i] = tokenizer.encode(lines[i]);
   });
   Batch batch;
   batch.ids = true;
@@ -81,12 +83,13 @@ Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& l
   return batch;
 }
 
-std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name, bool pieces,
-                                      bool single_lines) {
+std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
+                                      bool pieces, bool single_lines) {
   std::vector<std::string> texts(static_cast<std::size_t>(batch.sequences()));
   const auto decode = [&](std::int64_t s) {
     const auto at = static_cast<std::size_t>(s);
-    const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[at], batch.tokens.begin() + batch.offsets[at + 1]);
+    const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[at],
+                                        batch.tokens.begin() + batch.offsets[at + 1]);
     if (!pieces) return tokenizer.decode(ids);
     std::string line;
     for (const std::int32_t id : ids) line.append(line.empty() ? "" : " ").append(tokenizer.piece(id));

@@ -58,7 +58,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   sp::SentencePieceProcessor processor_;
 };
 
-/// Hands lines to SentencePiece. An exception must not cross its code: it is kept, and thrown again when training has returned.
+/// Hands lines to SentencePiece. An exception must not cross its code: it is kept, and thrown again when training has
+/// returned.
 class Lines final : public sp::SentenceIterator {
  public:
   explicit Lines(const std::function<bool(std::string&)>& next_line) : next_line_(next_line) { advance(); }
@@ -97,7 +98,8 @@ long number_after(const std::string& message, const std::string& words) {
 /// SentencePiece's complaints, which name its source lines and its own options, in terms of ours.
 std::string explain(const std::string& message, const TokenizerTraining& settings) {
   if (const long most = number_after(message, "set it to a value <= "); most >= 0) {
-    return cat("vocabulary size ", settings.vocabulary_size, " is too large for this corpus, the largest possible is ", most);
+    return cat("vocabulary size ", settings.vocabulary_size, " is too large for this corpus, the largest possible is ",
+               most);
   }
   if (message.find("smaller than required_chars") != std::string::npos) {
     return cat("vocabulary size ", settings.vocabulary_size, " is too small for this corpus, the smallest possible is ",

@@ -68,7 +68,8 @@ class ByteTokenizer final : public SymbolTokenizer {
  public:
   std::vector<std::int32_t> encode(std::string_view line) const override {
     std::vector<std::int32_t> ids(line.size());
-    std::transform(line.begin(), line.end(), ids.begin(), [](char c) { return first_free + static_cast<unsigned char>(c); });
+    std::transform(line.begin(), line.end(), ids.begin(),
+                   [](char c) { return first_free + static_cast<unsigned char>(c); });
     return ids;
   }
   std::int32_t vocabulary_size() const override { return first_free + 256; }
@@ -76,7 +77,9 @@ class ByteTokenizer final : public SymbolTokenizer {
   std::string bytes() const override { return header_start + "byte\n"; }
 
  private:
-  void append_symbol(std::string& text, std::int32_t symbol) const override { text.push_back(static_cast<char>(symbol)); }
+  void append_symbol(std::string& text, std::int32_t symbol) const override {
+    text.push_back(static_cast<char>(symbol));
+  }
   std::string symbol_piece(std::int32_t symbol) const override {
     return symbol > 0x20 && symbol < 0x7F ? std::string(1, static_cast<char>(symbol)) : formatted("<0x%02X>", symbol);
   }
@@ -98,7 +101,8 @@ class CharTokenizer final : public SymbolTokenizer {
       require(std::sscanf(line.c_str(), "U+%6X", &code) == 1 && line == formatted("U+%04X", code) && code <= 0x10FFFF &&
                   (code < 0xD800 || code > 0xDFFF),
               name, ": line ", number, ": '", line, "' is not a code point");
-      require(codes.empty() || codes.back() < code, name, ": line ", number, ": '", line, "' is not in ascending order");
+      require(codes.empty() || codes.back() < code, name, ": line ", number, ": '", line,
+              "' is not in ascending order");
       codes.push_back(code);
     }
     return std::make_unique<CharTokenizer>(std::move(codes));
@@ -128,7 +132,8 @@ class CharTokenizer final : public SymbolTokenizer {
   std::string symbol_piece(std::int32_t symbol) const override {
     const char32_t shown = code(symbol);
     if (shown == ' ') return "\u2581";  // As SentencePiece shows a space.
-    if (shown < 0x20 || shown == 0x7F || is_unicode_space(shown)) return formatted("<U+%04X>", static_cast<unsigned>(shown));
+    if (shown < 0x20 || shown == 0x7F || is_unicode_space(shown))
+      return formatted("<U+%04X>", static_cast<unsigned>(shown));
     std::string text;
     append_utf8(text, shown);
     return text;
@@ -141,7 +146,8 @@ class CharTokenizer final : public SymbolTokenizer {
 /// The lines of several files one after another, checked to be UTF-8, with progress every few lines.
 class Corpus {
  public:
-  Corpus(const std::vector<std::string>& paths, const TokenizerTraining& settings) : paths_(paths), settings_(settings) {}
+  Corpus(const std::vector<std::string>& paths, const TokenizerTraining& settings)
+      : paths_(paths), settings_(settings) {}
 
   bool next(std::string_view& line) {
     while (!reader_ || !reader_->next(line)) {
@@ -164,14 +170,14 @@ class Corpus {
   std::int64_t lines_ = 0;
 };
 
-/// Whether SentencePiece's normalization (nmt_nfkc) leaves something of a line: it drops control characters, makes spaces of
-/// these others, and its trainer passes over lines with its own reserved character, U+2585.
+/// Whether SentencePiece's normalization (nmt_nfkc) leaves something of a line: it drops control characters, makes
+/// spaces of these others, and its trainer passes over lines with its own reserved character, U+2585.
 bool leaves_text(std::string_view line) {
   bool any = false;
   for (const char32_t code : utf8_to_codes(line)) {
     if (code == 0x2585) return false;
-    any |= code > 0x20 && !(code >= 0x7F && code <= 0x9F) && !is_unicode_space(code) && !(code >= 0x200B && code <= 0x200F) &&
-           code != 0x2581 && code != 0xFEFF && code != 0xFFFD;
+    any |= code > 0x20 && !(code >= 0x7F && code <= 0x9F) && !is_unicode_space(code) &&
+           !(code >= 0x200B && code <= 0x200F) && code != 0x2581 && code != 0xFEFF && code != 0xFFFD;
   }
   return any;
 }

@@ -11,8 +11,9 @@
 
 namespace pipeformer {
 
-/// What a tokenizer model file holds is enough to make it: SentencePiece's own .model files (bpe, unigram, word, char of theirs)
-/// or our small text format for `char` and `byte`. The same bytes are stored in a Transformer model file (dataset `tokenizer`).
+/// What a tokenizer model file holds is enough to make it: SentencePiece's own .model files (bpe, unigram, word, char
+/// of theirs) or our small text format for `char` and `byte`. The same bytes are stored in a Transformer model file
+/// (dataset `tokenizer`).
 class Tokenizer {
  public:
   /// From a model's bytes; `name` is for messages. Throws Error when the bytes are neither.
@@ -24,7 +25,8 @@ class Tokenizer {
   virtual std::vector<std::int32_t> encode(std::string_view line) const = 0;
   /// The text of ids; control ids (begin, end, padding) give nothing. Throws Error for an id outside the vocabulary.
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
-  virtual std::string piece(std::int32_t id) const = 0;  ///< One id as text, as shown by --pieces and on attention axes.
+  virtual std::string piece(
+      std::int32_t id) const = 0;  ///< One id as text, as shown by --pieces and on attention axes.
   virtual std::int32_t vocabulary_size() const = 0;
   virtual std::int32_t begin_id() const = 0;  ///< -1 when the vocabulary has none.
   virtual std::int32_t end_id() const = 0;    ///< -1 when the vocabulary has none.
@@ -32,11 +34,11 @@ class Tokenizer {
   /// True when ids and text correspond byte for byte, newlines included (char, byte): what documents need.
   virtual bool exact() const = 0;
   virtual bool takes_any_bytes() const { return false; }  ///< True when text need not be UTF-8 (byte).
-  virtual std::string bytes() const = 0;      ///< The model file's bytes; parse(bytes()) is the same tokenizer.
+  virtual std::string bytes() const = 0;  ///< The model file's bytes; parse(bytes()) is the same tokenizer.
 };
 
 struct TokenizerTraining {
-  std::string type = "bpe";  ///< bpe, unigram, char, byte
+  std::string type = "bpe";             ///< bpe, unigram, char, byte
   std::int32_t vocabulary_size = 8000;  ///< For bpe and unigram; char and byte find their own size.
   double character_coverage = 1.0;      ///< Share of the corpus' characters that get an id of their own (bpe, unigram).
   bool byte_fallback = false;           ///< Spell unknown characters as bytes (bpe, unigram).
@@ -45,10 +47,11 @@ struct TokenizerTraining {
   std::function<void(const std::string& stage, std::int64_t lines)> progress;
 };
 
-/// Trains a tokenizer on the lines of text files ("-" is standard input) and returns the model file's bytes. Ids: unknown 0,
-/// begin 1, end 2, no padding; then bpe and unigram as SentencePiece trains them (Kudo & Richardson 2018; its defaults, and no
-/// line is too long), char: the code points of the corpus and the newline in ascending order, byte: 256 bytes. Throws Error for
-/// text that is not UTF-8 (naming file and line), an empty corpus, or a vocabulary size the corpus does not allow.
+/// Trains a tokenizer on the lines of text files ("-" is standard input) and returns the model file's bytes. Ids:
+/// unknown 0, begin 1, end 2, no padding; then bpe and unigram as SentencePiece trains them (Kudo & Richardson 2018;
+/// its defaults, and no line is too long), char: the code points of the corpus and the newline in ascending order,
+/// byte: 256 bytes. Throws Error for text that is not UTF-8 (naming file and line), an empty corpus, or a vocabulary
+/// size the corpus does not allow.
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining&);
 
 }  // namespace pipeformer

@@ -13,7 +13,8 @@ Utf8Step utf8_step(std::string_view text, std::size_t at) {
   const unsigned lead = byte(0);
   if (lead < 0x80) return {lead, 1, true};
   std::size_t length = 0;
-  // The second byte is bounded more tightly after some leads: that excludes overlong forms, surrogates and codes past 10FFFF.
+  // The second byte is bounded more tightly after some leads: that excludes overlong forms, surrogates and codes past
+  // 10FFFF.
   unsigned low = 0x80, high = 0xBF;
   if (lead >= 0xC2 && lead <= 0xDF) {
     length = 2;
@@ -88,7 +89,15 @@ std::string replace_invalid_utf8(std::string_view text) {
 
 bool is_unicode_space(char32_t code) {
   switch (code) {
-    case 0x20: case 0x85: case 0xA0: case 0x1680: case 0x2028: case 0x2029: case 0x202F: case 0x205F: case 0x3000:
+    case 0x20:
+    case 0x85:
+    case 0xA0:
+    case 0x1680:
+    case 0x2028:
+    case 0x2029:
+    case 0x202F:
+    case 0x205F:
+    case 0x3000:
       return true;
     default:
       return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x1F) || (code >= 0x2000 && code <= 0x200A);
@@ -113,7 +122,9 @@ locale_t unicode_locale() {
 std::string lowercase_utf8(std::string_view text) {
   const locale_t locale = unicode_locale();
   const std::u32string codes = utf8_to_codes(text);
-  const auto is_letter = [&](std::size_t i) { return i < codes.size() && iswalpha_l(static_cast<wint_t>(codes[i]), locale); };
+  const auto is_letter = [&](std::size_t i) {
+    return i < codes.size() && iswalpha_l(static_cast<wint_t>(codes[i]), locale);
+  };
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < codes.size(); ++i) {

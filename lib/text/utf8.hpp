@@ -9,8 +9,9 @@ namespace pipeformer {
 
 constexpr char32_t replacement_character = 0xFFFD;
 
-/// One step through a text: the code point at `at` and its length in bytes. An invalid part gives the replacement character
-/// with valid = false and the length of its maximal subpart (Unicode 3.9, table 3-8), so stepping by length never stalls.
+/// One step through a text: the code point at `at` and its length in bytes. An invalid part gives the replacement
+/// character with valid = false and the length of its maximal subpart (Unicode 3.9, table 3-8), so stepping by length
+/// never stalls.
 struct Utf8Step {
   char32_t code;
   std::size_t length;
@@ -18,7 +19,7 @@ struct Utf8Step {
 };
 Utf8Step utf8_step(std::string_view text, std::size_t at);
 
-void append_utf8(std::string& text, char32_t code);  ///< `code` must be a Unicode scalar value.
+void append_utf8(std::string& text, char32_t code);   ///< `code` must be a Unicode scalar value.
 std::u32string utf8_to_codes(std::string_view text);  ///< Invalid parts become the replacement character.
 
 /// Byte offset of the first invalid UTF-8 sequence (no overlong forms, no surrogates), or npos.

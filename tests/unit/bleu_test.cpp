@@ -10,7 +10,9 @@ using Words = std::vector<std::string>;
 
 namespace {
 
-Words words_13a(const std::string& line) { return bleu_words(line, BleuTokens::mteval13a); }
+Words words_13a(const std::string& line) {
+  return bleu_words(line, BleuTokens::mteval13a);
+}
 
 double bleu(const std::string& hypothesis, const std::string& reference) {
   Bleu score;
@@ -28,7 +30,8 @@ double chrf(const std::string& hypothesis, const std::string& reference) {
 
 TEST_CASE("13a tokens", "[text]") {
   CHECK(words_13a("Hello, world!") == Words{"Hello", ",", "world", "!"});
-  CHECK(words_13a("It's 3.14, or 1,000.50 (about).") == Words{"It's", "3.14", ",", "or", "1,000.50", "(", "about", ")", "."});
+  CHECK(words_13a("It's 3.14, or 1,000.50 (about).") ==
+        Words{"It's", "3.14", ",", "or", "1,000.50", "(", "about", ")", "."});
   CHECK(words_13a("a-b 3-4 x-5") == Words{"a-b", "3", "-", "4", "x-5"});
   CHECK(words_13a("&quot;A&amp;B&quot; &lt;c&gt;") == Words{"\"", "A", "&", "B", "\"", "<", "c", ">"});
   CHECK(words_13a("&amp;lt;") == Words{"<"});  // The entities are replaced one kind after another.

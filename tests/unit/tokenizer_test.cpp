@@ -46,7 +46,8 @@ std::unique_ptr<Tokenizer> trained(const std::string& text, const std::string& t
 std::string sample_text() {
   std::string text;
   for (int i = 0; i < 60; ++i) {
-    text += "the cat number " + std::to_string(i * 7919 % 1000) + " sat on the mat\nthe dogs ran to the house and back\n";
+    text +=
+        "the cat number " + std::to_string(i * 7919 % 1000) + " sat on the mat\nthe dogs ran to the house and back\n";
   }
   return text;
 }
@@ -57,12 +58,12 @@ TEST_CASE("UTF-8: what is invalid, and where", "[text]") {
   CHECK(find_invalid_utf8("") == std::string::npos);
   CHECK(find_invalid_utf8("a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80") == std::string::npos);
   CHECK(find_invalid_utf8("ab\xFF") == 2);
-  CHECK(find_invalid_utf8("\xC0\x80") == 0);                // Overlong.
-  CHECK(find_invalid_utf8("\xE0\x9F\xBF") == 0);            // Overlong.
-  CHECK(find_invalid_utf8("a\xED\xA0\x80") == 1);           // Surrogate.
-  CHECK(find_invalid_utf8("\xF4\x90\x80\x80") == 0);        // Past U+10FFFF.
+  CHECK(find_invalid_utf8("\xC0\x80") == 0);          // Overlong.
+  CHECK(find_invalid_utf8("\xE0\x9F\xBF") == 0);      // Overlong.
+  CHECK(find_invalid_utf8("a\xED\xA0\x80") == 1);     // Surrogate.
+  CHECK(find_invalid_utf8("\xF4\x90\x80\x80") == 0);  // Past U+10FFFF.
   CHECK(find_invalid_utf8("\xF4\x8F\xBF\xBF") == std::string::npos);
-  CHECK(find_invalid_utf8("abc\xE2\x82") == 3);             // Truncated.
+  CHECK(find_invalid_utf8("abc\xE2\x82") == 3);  // Truncated.
 }
 
 TEST_CASE("UTF-8: one replacement for each maximal subpart", "[text]") {
@@ -167,9 +168,11 @@ TEST_CASE("training: what cannot be trained is said", "[text]") {
   settings.vocabulary_size = 100000;
   for (const std::string type : {"bpe", "unigram"}) {
     settings.type = type;
-    CHECK_THROWS_WITH(train(sample_text(), settings), Contains("vocabulary size 100000 is too large") && Contains("largest possible is"));
+    CHECK_THROWS_WITH(train(sample_text(), settings),
+                      Contains("vocabulary size 100000 is too large") && Contains("largest possible is"));
     CHECK_THROWS_WITH(train("", settings), Contains("empty"));
-    CHECK_THROWS_WITH(train(" \n\u200B\n\u2581\n", settings), Contains("empty"));  // Nothing is left after normalization.
+    CHECK_THROWS_WITH(train(" \n\u200B\n\u2581\n", settings),
+                      Contains("empty"));  // Nothing is left after normalization.
     CHECK_THROWS_WITH(train("fine\nb\xFFz\n", settings), Contains("line 2") && Contains("byte 2"));
   }
   settings.type = "syllable";
@@ -241,7 +244,8 @@ TEST_CASE("decoding names the record that cannot be decoded", "[text]") {
   batch.tokens = {3 + 'a', 3 + 'b', 3 + '\n', 3 + 'c'};
   batch.offsets = {0, 1, 2, 3, 4};
   batch.shapes = {{2, 1}, {1}, {1}};  // The first record holds two sequences.
-  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", false, true), Contains("x.npy: record 11: ") && Contains("newline"));
+  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", false, true),
+                    Contains("x.npy: record 11: ") && Contains("newline"));
   CHECK(decode_batch(*tokenizer, batch, "x.npy", false, false) == std::vector<std::string>{"a", "b", "\n", "c"});
   CHECK(decode_batch(*tokenizer, batch, "x.npy", true, true) == std::vector<std::string>{"a", "b", "<0x0A>", "c"});
   batch.tokens[3] = 999;
