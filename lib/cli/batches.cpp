@@ -39,8 +39,9 @@ void for_batches(const Args& args, std::initializer_list<BatchStream*> all, cons
                        cli::number_text(std::round(seconds.count() * 1000) / 1000), " s\n"));
 }
 
-void expect_one_stdin(std::initializer_list<std::string> addresses) {
-  if (std::count(addresses.begin(), addresses.end(), "-") > 1) throw UsageError("only one input can be standard input ('-')");
+void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {
+  const auto count = std::count_if(options.begin(), options.end(), [&](const char* o) { return args.has(o) && args.text(o) == "-"; });
+  if (count + (input == "-") > 1) throw UsageError("only one input can be standard input ('-')");
 }
 
 std::optional<std::string> optional_text(const Args& args, const std::string& option) {

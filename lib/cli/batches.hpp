@@ -21,8 +21,8 @@ std::vector<Option> batch_options();
 /// one line of summary. A RowError of the body is about a row of the first stream and is thrown on naming the record.
 void for_batches(const Args&, std::initializer_list<BatchStream*> streams, const std::function<void(Pass&)>& body);
 
-/// Standard input can be read once only: throws UsageError when more than one of the addresses is "-".
-void expect_one_stdin(std::initializer_list<std::string> addresses);
+/// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".
+void expect_one_stdin(const Args&, const std::string& input, std::initializer_list<const char*> options);
 
 /// The value of an option that names a file, when it is there.
 std::optional<std::string> optional_text(const Args&, const std::string& option);

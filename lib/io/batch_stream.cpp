@@ -21,6 +21,13 @@ void BatchStream::expect_width(std::int64_t width, const std::string& whose) con
   require(batch.ids || batch.width == width, where_record(0), ": width ", batch.width, " does not match ", whose, " width ", width);
 }
 
+void BatchStream::expect_shapes_of(const BatchStream& other) const {
+  for (std::int64_t r = 0; r < batch.records(); ++r) {
+    const Shape &mine = batch.shapes[static_cast<std::size_t>(r)], &its = other.batch.shapes[static_cast<std::size_t>(r)];
+    require(mine == its, where_record(r), ": shape ", shape_text(mine), " does not match shape ", shape_text(its), " of ", other.reader->name());
+  }
+}
+
 bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) {
   const BatchStream& first = *streams.front();
   for (BatchStream* stream : streams) clear_batch(stream->batch, *stream->reader);

@@ -1,0 +1,72 @@
+// attend: scaled dot-product attention (Vaswani et al. 2017, equation 1).
+#include "cli/attention_options.hpp"
+#include "cli/batches.hpp"
+#include "layers/attend.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "attend",
+    .summary = "scaled dot-product attention",
+    .description =
+        "softmax(Q K^T / sqrt(d_k)) V for each record of queries, keys and values. Keys are the queries unless --key "
+        "names a stream, values are the keys unless --value does. The streams pair by position.\n\n"
+        "--heads N splits the last axis into N heads side by side, the form that torch.nn.MultiheadAttention has after "
+        "its projections; the outputs of the heads stand side by side again.\n\n" +
+        mask_description() +
+        "\n\n"
+        "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
+        "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
+    .options = join({{text("query", "FILE", "queries (default: the input)"), text("key", "FILE", "keys (default: the queries)"),
+                      text("value", "FILE", "values (default: the keys)"),
+                      integer("heads", "N", "split the last axis into N heads", "", 1, 65536),
+                      integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1, 65536),
+                      number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e30, 1e30),
+                      flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)"),
+                      number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
+                     mask_options(),
+                     {text("weights", "FILE", "write the attention weights to FILE")},
+                     batch_options()}),
+    .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
+                 {"four causal heads of a memory", "attend --heads 4 --causal --key memory.npy x.npy | peek"}},
+    .see_also = {"mhattn", "linear", "peek"},
+};
+
+static AttendOptions attend_options(const Args& args) {
+  AttendOptions options;
+  options.heads_axis = args.has("heads");
+  if (options.heads_axis) options.heads = options.kv_heads = args.integer("heads");
+  if (args.has("kv-heads")) options.kv_heads = args.integer("kv-heads");
+  if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
+  if (args.has("scale")) options.scale = args.number("scale");
+  options.causal = args.flag("causal");
+  options.rotary = args.flag("rotary");
+  options.dropout = static_cast<float>(args.number("dropout"));
+  options.seed = args.seed();
+  return options;
+}
+
+static void attend(const Args& args) {
+  if (args.has("query") && !args.inputs().empty()) throw UsageError("--query and FILE are the same input: give one");
+  const std::string input = args.has("query") ? args.text("query") : args.input();
+  expect_one_stdin(args, input, {"key", "value", "mask", "bias", "lengths"});
+  BatchStream query(input, Accept::vectors);
+  std::optional<BatchStream> own_key, own_value;
+  if (args.has("key")) own_key.emplace(args.text("key"), Accept::vectors);
+  if (args.has("value")) own_value.emplace(args.text("value"), Accept::vectors);
+  BatchStream& key = own_key ? *own_key : query;
+  BatchStream& value = own_value ? *own_value : key;
+
+  Attend attention(attend_options(args), mask_streams(args));
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  const auto weights = args.has("weights") ? open_weights(args.text("weights")) : nullptr;
+  for_batches(args, {&query, &key, &value},
+              [&](Pass& pass) { attention.write(pass, query, key, value, *writer, weights.get()); });
+  attention.finish(query);
+  if (weights) weights->close();
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, attend);
+}

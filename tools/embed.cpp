@@ -1,0 +1,50 @@
+// embed: ids to vectors, by looking them up in a table (Vaswani et al. 2017, section 3.4).
+#include "cli/batches.hpp"
+#include "models/parts.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "embed",
+    .summary = "look up the vectors of ids",
+    .description =
+        "Reads ids and writes for each the row of the embedding table, multiplied by the square root of the width when "
+        "the model was made so. Positions are not added: that is what posenc does.\n\n"
+        "-m FILE takes the table of a model's encoder (of the decoder, when the model has nothing else), "
+        "-m FILE:decoder that of its decoder. --table takes an array (V, D).\n\n"
+        "Shapes: ids (..., T) integers -> vectors (..., T, D).",
+    .options = join({{text("table", "FILE", "look up in this array (V, D)"),
+                      number("scale", "S", "multiply the rows of --table by S", "1", -1e30, 1e30)},
+                     batch_options()}),
+    .examples = {{"the source embeddings of a model", "embed -m model.h5 ids.npy -o vectors.npy"},
+                 {"a table of one's own", "embed --table table.npy ids.npy | peek"}},
+    .see_also = {"tokenize", "posenc", "encode"},
+    .uses_model = true,
+};
+
+static TokenEmbedding embedding_from(const Args& args, LayerParameters& layer) {
+  if (auto* model = dynamic_cast<ModelFile*>(layer.source.get())) {
+    if (args.given("scale")) throw UsageError("--scale belongs to --table: a model knows its scale");
+    return TokenEmbedding(*model, model->configuration(), embedding_side(*model));
+  }
+  const Linear table = make_linear(*layer.source, layer.name);
+  return TokenEmbedding(table.weight(), table.out(), table.in(), static_cast<float>(args.number("scale")));
+}
+
+static void embed(const Args& args) {
+  LayerParameters layer = layer_parameters(args, {{"table", {"weight"}, true}});
+  const TokenEmbedding embedding = embedding_from(args, layer);
+  BatchStream ids(args.input(), Accept::ids);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&ids}, [&](Pass& pass) {
+    const std::int64_t rows = ids.batch.positions();
+    float* y = pass.workspace.get(rows * embedding.width());
+    embedding.look_up(rows, ids.batch.tokens.data(), y);
+    write_rows(*writer, ids.batch, y, embedding.width());
+  });
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, embed);
+}

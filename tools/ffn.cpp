@@ -1,0 +1,55 @@
+// ffn: the position-wise feed-forward layer (Vaswani et al. 2017, equation 2), plain or gated (Shazeer 2020).
+#include "cli/batches.hpp"
+#include "models/parts.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "ffn",
+    .summary = "position-wise feed-forward layer",
+    .description =
+        "Two linear layers with an activation f between them, the same at every position:\n\n"
+        "    y = linear2(f(linear1(x)));  gated: y = linear2(f(gate(x)) * linear1(x))\n\n"
+        "-m FILE:GROUP takes parameters and activation from a part of a model, for example model.h5:encoder/0/ffn; the "
+        "other options take arrays, weights (D_out, D_in) as in PyTorch. Biases come all or none.\n\n"
+        "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
+    .options = join({{text("linear1-weight", "FILE", "weight (F, D) of the first layer"),
+                      text("linear1-bias", "FILE", "bias (F,) of the first layer"),
+                      text("gate-weight", "FILE", "weight (F, D) of the gate"),
+                      text("gate-bias", "FILE", "bias (F,) of the gate"),
+                      text("linear2-weight", "FILE", "weight (D, F) of the second layer"),
+                      text("linear2-bias", "FILE", "bias (D,) of the second layer"),
+                      choice("activation", "relu|gelu|gelu-tanh|silu", "without a model: the activation", "relu")},
+                     batch_options()}),
+    .examples = {{"what a layer of a model does", "ffn -m model.h5:encoder/0/ffn x.npy -o y.npy"},
+                 {"with arrays",
+                  "ffn --linear1-weight table.npy --linear2-weight model.h5:encoder/0/ffn/linear2/weight x.npy | peek"}},
+    .see_also = {"linear", "add", "norm"},
+    .uses_model = true,
+};
+
+static void ffn(const Args& args) {
+  LayerParameters parameters = layer_parameters(args, {{"linear1-weight", {"linear1/weight"}, true},
+                                                       {"linear1-bias", {"linear1/bias"}},
+                                                       {"gate-weight", {"gate/weight"}},
+                                                       {"gate-bias", {"gate/bias"}},
+                                                       {"linear2-weight", {"linear2/weight"}, true},
+                                                       {"linear2-bias", {"linear2/bias"}}});
+  if (parameters.configuration && args.given("activation")) throw UsageError("the model gives --activation");
+  const std::string activation = parameters.configuration ? parameters.configuration->activation : args.text("activation");
+  const FeedForward layer = make_feed_forward(*parameters.source, parameters.name, activation_from_name(activation));
+  BatchStream x(args.input(), Accept::vectors);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&x}, [&](Pass& pass) {
+    x.expect_width(layer.shape().width, "the layer's");
+    float* y = pass.workspace.get(x.batch.positions() * x.batch.width);
+    FeedForward::Saved saved;
+    layer.forward(pass, x.batch.ragged(), x.batch.rows.data(), y, saved);
+    write_rows(*writer, x.batch, y, x.batch.width);
+  });
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, ffn);
+}

@@ -1,0 +1,90 @@
+// mhattn: multi-head attention with its projections (Vaswani et al. 2017, section 3.2.2).
+#include "cli/attention_options.hpp"
+#include "cli/batches.hpp"
+#include "models/dump.hpp"
+#include "models/parts.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "mhattn",
+    .summary = "multi-head attention with a model's parameters",
+    .description =
+        "output(attend(query(x), key(m), value(m))): four linear layers around scaled dot-product attention in heads. "
+        "The memory m is x itself unless --memory names a stream, which pairs with the input by position.\n\n"
+        "-m FILE:GROUP takes parameters, heads and rotary positions from a part of a model, for example "
+        "model.h5:decoder/0/cross_attn; a decoder's self_attn needs --causal to do what it does in its model. The "
+        "array options take the parameters of a torch.nn.MultiheadAttention.\n\n" +
+        mask_description() +
+        "\n\n"
+        "Shapes: X (..., Tq, D), memory (..., Tk, D) -> (..., Tq, D); weights (..., H, Tq, Tk).",
+    .options = join({{text("memory", "FILE", "what to attend to (default: the input)"),
+                      text("in-proj-weight", "FILE", "query, key and value weights, an array (3 D, D)"),
+                      text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
+                      text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
+                      text("out-proj-bias", "FILE", "output bias, an array (D,)"),
+                      integer("heads", "N", "without a model: number of heads", "", 1, 65536)},
+                     mask_options(),
+                     {text("weights", "FILE", "write the attention weights to FILE"),
+                      text("query-out", "FILE", "write the queries to FILE"), text("key-out", "FILE", "write the keys to FILE"),
+                      text("value-out", "FILE", "write the values to FILE"),
+                      text("context-out", "FILE", "write what the output projection reads to FILE")},
+                     batch_options()}),
+    .examples = {{"a layer's self-attention and its weights",
+                  "mhattn -m model.h5:encoder/0/self_attn x.npy --weights w.npy -o y.npy"},
+                 {"attention of one stream to another",
+                  "mhattn -m model.h5:decoder/0/cross_attn --memory memory.npy x.npy | peek"}},
+    .see_also = {"attend", "linear", "encode"},
+    .uses_model = true,
+};
+
+static MultiheadAttention attention_from(const Args& args, LayerParameters& parameters) {
+  const auto& model = parameters.configuration;
+  if (model && args.has("heads")) throw UsageError("the model gives --heads");
+  const std::int64_t heads = model ? model->heads : args.integer("heads");
+  const bool rotary = model && model->positions == "rotary" && !parameters.name.ends_with("cross_attn");
+  return make_attention(*parameters.source, parameters.name, heads, model ? model->kv_heads : heads, rotary, args.flag("causal"));
+}
+
+static void mhattn(const Args& args) {
+  LayerParameters parameters =
+      layer_parameters(args, {{"in-proj-weight", {"query/weight", "key/weight", "value/weight"}, true},
+                              {"in-proj-bias", {"query/bias", "key/bias", "value/bias"}},
+                              {"out-proj-weight", {"output/weight"}, true},
+                              {"out-proj-bias", {"output/bias"}}});
+  const MultiheadAttention attention = attention_from(args, parameters);
+  const std::int64_t width = attention.shape().width;
+  const std::string input = args.input();
+  expect_one_stdin(args, input, {"memory", "mask", "bias", "lengths"});
+  BatchStream x(input, Accept::vectors);
+  std::optional<BatchStream> own_memory;
+  if (args.has("memory")) own_memory.emplace(args.text("memory"), Accept::vectors);
+  BatchStream& memory = own_memory ? *own_memory : x;
+
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  Dump dump;
+  for (const std::string stage : {"query", "key", "value", "context"}) {
+    const BatchStream& layout = stage == "key" || stage == "value" ? memory : x;
+    if (args.has(stage + "-out")) dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, memory.batch);
+  }
+  if (args.has("weights")) dump.add_stream(attention.name() + "/weights", args.text("weights"), x.batch, memory.batch);
+
+  MaskStreams masks = mask_streams(args);
+  for_batches(args, {&x, &memory}, [&](Pass& pass) {
+    x.expect_width(width, "the layer's");
+    memory.expect_width(width, "the layer's");
+    pass.observer = &dump;
+    float* y = pass.workspace.get(x.batch.positions() * width);
+    MultiheadAttention::Saved saved;
+    attention.forward(pass, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(), own_memory ? memory.batch.rows.data() : nullptr,
+                      y, saved, masks.next(x, memory, attention.shape().heads, true));
+    write_rows(*writer, x.batch, y, width);
+  });
+  masks.finish(x);
+  dump.close();
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, mhattn);
+}

@@ -1,0 +1,58 @@
+// norm: layer normalisation (Ba, Kiros, Hinton 2016) or RMS normalisation (Zhang, Sennrich 2019).
+#include "cli/batches.hpp"
+#include "models/parts.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "norm",
+    .summary = "layer normalisation or root-mean-square normalisation",
+    .description =
+        "Normalises each vector over its elements:\n\n"
+        "    layer: y = (x - mean) / sqrt(variance + epsilon) * weight + bias\n"
+        "    rms:   y = x / sqrt(mean of squares + epsilon) * weight\n\n"
+        "-m FILE:GROUP takes weight, bias, kind and epsilon from a part of a model, for example "
+        "model.h5:encoder/0/norm1; --weight and --bias take arrays (D,). Layer normalisation needs both.\n\n"
+        "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
+    .options = join({{text("weight", "FILE", "weight, an array (D,)"), text("bias", "FILE", "bias, an array (D,)"),
+                      choice("kind", "layer|rms", "without a model: which normalisation", "layer"),
+                      number("epsilon", "E", "added to the variance (default: the model's, else 1e-5)", "", 0, 1)},
+                     batch_options()}),
+    .examples = {{"what a layer of a model does", "norm -m model.h5:encoder/0/norm1 x.npy -o y.npy"},
+                 {"RMS normalisation by a bias that a layer has",
+                  "norm --kind rms --weight model.h5:encoder/0/ffn/linear2/bias x.npy | peek"}},
+    .see_also = {"add", "ffn", "encode"},
+    .uses_model = true,
+};
+
+static NormShape shape_from(const Args& args, const LayerParameters& parameters) {
+  NormShape shape;
+  if (parameters.configuration) {
+    if (args.given("kind")) throw UsageError("the model gives --kind");
+    shape = parameters.configuration->layer_shape(false).norm;
+  } else {
+    shape.rms = args.text("kind") == "rms";
+    if (shape.rms == args.has("bias")) throw UsageError(shape.rms ? "rms takes no --bias" : "--bias FILE is needed");
+  }
+  if (args.has("epsilon")) shape.epsilon = static_cast<float>(args.number("epsilon"));
+  return shape;
+}
+
+static void norm_stream(const Args& args) {
+  LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
+  const Norm layer = make_norm(*parameters.source, parameters.name, shape_from(args, parameters));
+  BatchStream x(args.input(), Accept::vectors);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&x}, [&](Pass& pass) {
+    x.expect_width(layer.width(), "the layer's");
+    float* y = pass.workspace.get(x.batch.positions() * layer.width());
+    Norm::Saved saved;
+    layer.forward(pass, x.batch.positions(), x.batch.rows.data(), y, saved);
+    write_rows(*writer, x.batch, y, layer.width());
+  });
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, norm_stream);
+}
