@@ -27,8 +27,8 @@ class Bleu {
   void add(std::string_view hypothesis, std::string_view reference);
 
   double score() const;
-  double precision(int order)
-      const;  ///< In percent, smoothed; order 1..4. 0 when nothing matches at all, or no hypothesis is that long.
+  /// In percent, smoothed; order 1..4. 0 when nothing matches at all, or no hypothesis is that long.
+  double precision(int order) const;
   double brevity_penalty() const;
   double length_ratio() const;  ///< Hypothesis words per reference word; 0 without reference words.
   std::int64_t hypothesis_length() const { return hypothesis_length_; }
