@@ -1,8 +1,10 @@
 #include "text/tokenizer.hpp"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstdio>
-#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -20,13 +22,10 @@ namespace {
 /// A file that lives as long as the object.
 struct TextFile {
   explicit TextFile(const std::string& text) {
-    const char* directory = std::getenv("TMPDIR");
-    std::string name = std::string(directory ? directory : P_tmpdir) + "/tokenizer_test_XXXXXX";
-    const int fd = mkstemp(name.data());
-    REQUIRE(fd >= 0);
-    path = name;
+    static int files = 0;
+    path = std::filesystem::temp_directory_path() /
+           ("tokenizer_test_" + std::to_string(getpid()) + "_" + std::to_string(files++));
     std::ofstream(path, std::ios::binary) << text;
-    fclose(fdopen(fd, "r"));
   }
   ~TextFile() { std::remove(path.c_str()); }
   std::string path;
