@@ -14,7 +14,7 @@ static const ToolSpec spec = {
         "-m FILE:decoder that of its decoder. --table takes an array (V, D).\n\n"
         "Shapes: ids (..., T) integers -> vectors (..., T, D).",
     .options = join({{text("table", "FILE", "look up in this array (V, D)"),
-                      number("scale", "S", "multiply the rows of --table by S", "1", -1e30, 1e30)},
+                      number("scale", "S", "multiply the rows of --table by S", "1", -1e300, 1e300)},
                      batch_options()}),
     .examples = {{"the source embeddings of a model", "embed -m model.h5 ids.npy -o vectors.npy"},
                  {"a table of one's own", "embed --table table.npy ids.npy | peek"}},

@@ -22,8 +22,9 @@ static const ToolSpec spec = {
                       choice("activation", "relu|gelu|gelu-tanh|silu", "without a model: the activation", "relu")},
                      batch_options()}),
     .examples = {{"what a layer of a model does", "ffn -m model.h5:encoder/0/ffn x.npy -o y.npy"},
-                 {"with arrays",
-                  "ffn --linear1-weight table.npy --linear2-weight model.h5:encoder/0/ffn/linear2/weight x.npy | peek"}},
+                 {"with arrays, here without biases",
+                  "ffn --linear1-weight model.h5:encoder/0/ffn/linear1/weight \\\n"
+                  "  --linear2-weight model.h5:encoder/0/ffn/linear2/weight --activation gelu x.npy | peek"}},
     .see_also = {"linear", "add", "norm"},
     .uses_model = true,
 };

@@ -23,7 +23,7 @@ static const ToolSpec spec = {
                       text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
                       text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
                       text("out-proj-bias", "FILE", "output bias, an array (D,)"),
-                      integer("heads", "N", "without a model: number of heads", "", 1, 65536)},
+                      integer("heads", "N", "without a model: number of heads", "", 1)},
                      mask_options(),
                      {text("weights", "FILE", "write the attention weights to FILE"),
                       text("query-out", "FILE", "write the queries to FILE"), text("key-out", "FILE", "write the keys to FILE"),

@@ -29,7 +29,7 @@ static const ToolSpec spec = {
 static void write_table(const Args& args, const Positions& positions, std::int64_t width) {
   const std::int64_t first = args.integer("first"), length = args.integer("length");
   if (!args.inputs().empty()) throw UsageError("--table reads no input");
-  require(positions.added(), args.model(), ": the model adds no positions, there is no table");
+  if (!positions.added()) throw Error(cat(args.model(), ": the model adds no positions, there is no table"));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   writer->write(DType::f4, {length, width}, positions.table(first + length, width) + first * width);
   writer->close();
