@@ -1,0 +1,137 @@
+#include "models/decoder_cache.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+namespace pipeformer {
+
+DecoderCache::DecoderCache(const Transformer& model)
+    : model_(model), kv_width_(model.configuration().layer_shape(true).self_attention.kv_width()), layers_(model.decoder().layers().size()) {}
+
+void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows) {
+  const auto free_rows = [&] { return static_cast<std::int64_t>(free_.size()); };
+  if (free_rows() < count) {
+    // Rows that no hypothesis refers to any more are free again.
+    std::vector<bool> used(static_cast<std::size_t>(capacity_), false);
+    for (const std::int32_t row : past_) used[static_cast<std::size_t>(row)] = true;
+    free_.clear();
+    for (std::int64_t row = capacity_; row-- > 0;)
+      if (!used[static_cast<std::size_t>(row)]) free_.push_back(static_cast<std::int32_t>(row));
+  }
+  if (free_rows() < count) {
+    const std::int64_t grown = std::max(2 * capacity_, capacity_ + 4 * count);
+    for (LayerStore& layer : layers_) {
+      layer.key.resize(static_cast<std::size_t>(grown * kv_width_));
+      layer.value.resize(static_cast<std::size_t>(grown * kv_width_));
+    }
+    std::vector<std::int32_t> fresh(static_cast<std::size_t>(grown - capacity_));
+    std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
+    free_.insert(free_.begin(), fresh.begin(), fresh.end());
+    capacity_ = grown;
+  }
+  rows.assign(free_.rbegin(), free_.rbegin() + count);
+  free_.resize(free_.size() - static_cast<std::size_t>(count));
+}
+
+void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows) {
+  const std::size_t bytes = static_cast<std::size_t>(kv_width_) * sizeof(float);
+  LayerStore& store = layers_[layer];
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::memcpy(store.key.data() + rows[r] * kv_width_, from.key + static_cast<std::int64_t>(r) * kv_width_, bytes);
+    std::memcpy(store.value.data() + rows[r] * kv_width_, from.value + static_cast<std::int64_t>(r) * kv_width_, bytes);
+  }
+}
+
+const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float* memory, const Ragged& beginnings, const std::int32_t* ids) {
+  const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences(), rows = beginnings.rows();
+  source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
+  sentence_.resize(static_cast<std::size_t>(sentences));
+  std::iota(sentence_.begin(), sentence_.end(), 0);
+  past_.clear();
+  free_.clear();
+  take_rows(rows, past_);
+  past_offsets_.assign(beginnings.offsets.begin(), beginnings.offsets.end());
+
+  float* last = pass.workspace.get(sentences * width);
+  const WorkspaceScope scope(pass.workspace);
+  TokenEmbedding::Saved embedding;
+  const float* embedded = model_.target_embedding().forward(pass, beginnings, ids, embedding);
+  float* x = pass.workspace.get(rows * width);
+  std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const WorkspaceScope layer_scope(pass.workspace);
+    TransformerLayer::Saved saved;
+    const float* y = model_.decoder().layers()[l].forward(pass, beginnings, x, sources, memory, saved);
+    std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
+    keep_past(l, saved.self_attention.kv, past_);
+    if (!memory) continue;
+    const KeyValues& kv = saved.cross_attention.kv;
+    layers_[l].memory_key.assign(kv.key, kv.key + sources.rows() * kv_width_);
+    layers_[l].memory_value.assign(kv.value, kv.value + sources.rows() * kv_width_);
+  }
+  for (std::int64_t s = 0; s < sentences; ++s)
+    std::memcpy(last + s * width, x + (beginnings.begin(s + 1) - 1) * width, static_cast<std::size_t>(width) * sizeof(float));
+  // The norm is a function of each row, so it can be taken of the last rows only.
+  std::vector<std::int64_t> one_each(static_cast<std::size_t>(sentences) + 1);
+  std::iota(one_each.begin(), one_each.end(), 0);
+  Norm::Saved norm;
+  const float* hidden = model_.decoder().finish(pass, {one_each}, last, norm);
+  if (hidden != last) std::memcpy(last, hidden, static_cast<std::size_t>(sentences * width) * sizeof(float));
+  return last;
+}
+
+const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parents, std::span<const std::int32_t> tokens) {
+  const std::int64_t n = static_cast<std::int64_t>(parents.size()), width = model_.configuration().width;
+  // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
+  std::vector<std::int32_t> new_rows, past, sentence, positions;
+  std::vector<std::int64_t> past_offsets{0};
+  take_rows(n, new_rows);
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    const auto parent = static_cast<std::size_t>(parents[i]);
+    past.insert(past.end(), past_.begin() + past_offsets_[parent], past_.begin() + past_offsets_[parent + 1]);
+    past.push_back(new_rows[i]);
+    past_offsets.push_back(static_cast<std::int64_t>(past.size()));
+    positions.push_back(static_cast<std::int32_t>(past_offsets_[parent + 1] - past_offsets_[parent]));
+    sentence.push_back(sentence_[parent]);
+  }
+  past_ = std::move(past);
+  past_offsets_ = std::move(past_offsets);
+  sentence_ = std::move(sentence);
+
+  std::vector<std::int64_t> one_each(static_cast<std::size_t>(n) + 1), by_sentence(source_offsets_.size(), 0);
+  std::iota(one_each.begin(), one_each.end(), 0);
+  if (!by_sentence.empty()) {
+    for (const std::int32_t s : sentence_) ++by_sentence[static_cast<std::size_t>(s) + 1];
+    std::partial_sum(by_sentence.begin(), by_sentence.end(), by_sentence.begin());
+  }
+
+  float* x = pass.workspace.get(n * width);
+  model_.target_embedding().look_up(n, tokens.data(), x);
+  for (std::int64_t i = 0; i < n;) {  // rows at the same position together
+    std::int64_t end = i + 1;
+    while (end < n && positions[static_cast<std::size_t>(end)] == positions[static_cast<std::size_t>(i)]) ++end;
+    const Ragged rows{{one_each.data(), static_cast<std::size_t>(end - i) + 1}};
+    model_.target_embedding().add_positions(rows, positions[static_cast<std::size_t>(i)], x + i * width, x + i * width);
+    i = end;
+  }
+  const float* y = x;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    LayerStore& store = layers_[l];
+    TransformerLayer::Step step;
+    step.positions = positions.data();
+    step.queries = {one_each};
+    step.past = {store.key.data(), store.value.data()};
+    step.new_rows = new_rows.data();
+    step.past_keys = {past_offsets_};
+    step.past_index = past_.data();
+    step.memory_queries = {by_sentence};
+    step.memory_keys = {source_offsets_};
+    step.memory = {store.memory_key.data(), store.memory_value.data()};
+    y = model_.decoder().layers()[l].step(pass, step, y);
+  }
+  Norm::Saved norm;
+  return model_.decoder().finish(pass, {one_each}, y, norm);
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,113 @@
+#include "search/candidates.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.hpp"
+#include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+bool before(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+
+}  // namespace
+
+void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float* hidden,
+                const std::function<void(std::int64_t row, float* logits, double log_sum)>& body) {
+  // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
+  const std::int64_t vocabulary = output.out(), chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
+  const WorkspaceScope scope(pass.workspace);
+  float* logits = pass.workspace.get(std::min(chunk, rows) * vocabulary);
+  std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
+  for (std::int64_t first = 0; first < rows; first += chunk) {
+    const std::int64_t n = std::min(chunk, rows - first);
+    output.forward(n, hidden + first * output.in(), logits, true);
+    parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
+      for (; r < end; ++r) {
+        float* x = logits + r * vocabulary;
+        float maximum = 0, sum = 0;
+        kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+        const double log_sum = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
+        finite[static_cast<std::size_t>(r)] = std::isfinite(log_sum);
+        if (std::isfinite(log_sum)) body(first + r, x, log_sum);
+      }
+    });
+    for (std::int64_t r = 0; r < n; ++r)
+      if (!finite[static_cast<std::size_t>(r)]) throw RowError(first + r, "the model's scores are not finite");
+  }
+}
+
+void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector<Candidate>& best) {
+  best.clear();
+  if (k > 256 && k > n / 16) {  // so many that sorting is faster
+    for (std::int64_t i = 0; i < n; ++i)
+      if (x[i] > kMinusInfinity) best.push_back({static_cast<std::int32_t>(i), x[i]});
+    const auto middle = best.begin() + std::min<std::int64_t>(k, static_cast<std::int64_t>(best.size()));
+    std::partial_sort(best.begin(), middle, best.end(), before);
+    best.erase(middle, best.end());
+    return;
+  }
+  // A scan against the k-th best so far. Few elements pass it, so blocks are asked first whether there is any.
+  constexpr std::int64_t kBlock = 64;
+  float threshold = kMinusInfinity;
+  for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
+    const std::int64_t i1 = std::min(n, i0 + kBlock);
+    int any = 0;
+    for (std::int64_t i = i0; i < i1; ++i) any |= x[i] > threshold;
+    if (!any) continue;
+    for (std::int64_t i = i0; i < i1; ++i) {
+      if (!(x[i] > threshold)) continue;
+      const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
+      if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
+      best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
+      if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
+    }
+  }
+}
+
+std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) {
+  kernels().scale(n, static_cast<float>(1 / sampling.temperature), p);
+  kernels().exp_shifted(n, *std::max_element(p, p + n), p);
+  // p is now proportional to the probabilities.
+  if ((sampling.top_k == 0 || sampling.top_k >= n) && sampling.top_p >= 1) {
+    double total = 0;
+    for (std::int64_t i = 0; i < n; ++i) total += p[i];
+    double rest = u * total;
+    std::int64_t last = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (p[i] <= 0) continue;
+      last = i;
+      if ((rest -= p[i]) < 0) break;
+    }
+    return static_cast<std::int32_t>(last);
+  }
+  thread_local std::vector<Candidate> best;
+  std::int64_t k = sampling.top_k > 0 ? std::min(sampling.top_k, n) : std::min<std::int64_t>(64, n);
+  double total = 0, kept = 0;
+  if (sampling.top_k > 0) {
+    best_candidates(n, p, k, best);
+    for (const Candidate& c : best) total += c.logit;
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) total += p[i];
+  }
+  for (;; k = std::min(n, 16 * k)) {
+    if (sampling.top_k == 0) best_candidates(n, p, k, best);
+    std::size_t count = 0;
+    for (kept = 0; count < best.size() && (count == 0 || kept < sampling.top_p * total); ++count) kept += best[count].logit;
+    if (kept < sampling.top_p * total && sampling.top_k == 0 && k < n) continue;  // more tokens are needed
+    best.resize(count);
+    break;
+  }
+  if (best.empty()) return 0;  // no token is allowed
+  double rest = u * kept;
+  for (const Candidate& c : best)
+    if ((rest -= c.logit) < 0) return c.id;
+  return best.back().id;
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,35 @@
+/// From hidden states to the next token: rows of logits in chunks, the best of a row, a draw from a row.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "layers/linear.hpp"
+#include "layers/pass.hpp"
+
+namespace pipeformer {
+
+/// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls body(row, logits, log_sum)
+/// for each row, on any thread: logits (vocabulary) may be written to, log_sum = log sum exp(logits). Throws RowError when a row has
+/// no finite log_sum.
+void for_logits(Pass&, const Linear& output, std::int64_t rows, const float* hidden,
+                const std::function<void(std::int64_t row, float* logits, double log_sum)>& body);
+
+struct Candidate {
+  std::int32_t id;
+  float logit;
+};
+
+/// The k largest of x (n), largest first, of equals the lower id first. -infinity never counts, so there may be fewer.
+void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector<Candidate>& best);
+
+struct Sampling {
+  double temperature = 1;  ///< Logits are divided by it.
+  std::int64_t top_k = 0;  ///< Only the k most probable tokens; 0: all.
+  double top_p = 1;        ///< Then only the most probable that together reach this probability (Holtzman et al. 2020).
+};
+
+/// A draw from softmax(logits / temperature), cut as the settings say; u is uniform in [0, 1). logits (n) are overwritten.
+std::int32_t draw(const Sampling&, std::int64_t n, float* logits, double u);
+
+}  // namespace pipeformer

@@ -1,0 +1,167 @@
+#include "search/forced.hpp"
+
+#include <cstring>
+
+#include "core/error.hpp"
+#include "ops/elementwise.hpp"
+#include "search/candidates.hpp"
+#include "search/generate.hpp"
+
+namespace pipeformer {
+namespace {
+
+/// What the decoder reads: begin, the prompt, and the target.
+Batch decoder_input(const Configuration& configuration, const Batch* prompts, const Batch& targets) {
+  Batch read;
+  read.ids = true;
+  const auto append = [&](const Batch& from, std::int64_t s) {
+    const auto begin = from.tokens.begin() + from.ragged().begin(s);
+    read.tokens.insert(read.tokens.end(), begin, begin + from.ragged().length(s));
+  };
+  for (std::int64_t s = 0; s < targets.sequences(); ++s) {
+    read.tokens.push_back(static_cast<std::int32_t>(configuration.begin_id));
+    if (prompts) append(*prompts, s);
+    append(targets, s);
+    read.offsets.push_back(static_cast<std::int64_t>(read.tokens.size()));
+  }
+  return read;
+}
+
+/// Targets with one position more: the layout of what is written.
+Batch with_end(const Batch& targets) {
+  Batch layout;
+  layout.ids = true;
+  layout.shapes = targets.shapes;
+  for (Shape& shape : layout.shapes) ++shape.back();
+  for (std::int64_t s = 0; s < targets.sequences(); ++s) layout.offsets.push_back(layout.positions() + targets.ragged().length(s) + 1);
+  return layout;
+}
+
+}  // namespace
+
+Give give_from_name(const std::string& name) {
+  return name == "hidden" ? Give::hidden : name == "logits" ? Give::logits : Give::log_probabilities;
+}
+
+WeightsWriter::WeightsWriter(const std::string& address, const Configuration& configuration, std::int64_t layer, bool mean) : mean_(mean) {
+  require(configuration.kind == "encoder-decoder", "a model of kind ", configuration.kind, " has no cross-attention");
+  require(layer < configuration.decoder_layers, "layer ", layer, " is not one of the decoder's ", configuration.decoder_layers);
+  name_ = cat("decoder/", layer < 0 ? configuration.decoder_layers - 1 : layer, "/cross_attn/weights");
+  OutputOptions options;
+  options.any_shape = true;
+  writer_ = RecordWriter::open(address, options);
+}
+
+void WeightsWriter::expect(const Batch& queries, const Batch& keys, Observer* other) {
+  queries_ = &queries;
+  keys_ = &keys;
+  other_ = other;
+}
+
+void WeightsWriter::rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) {
+  if (other_ && other_->wants(name)) other_->rows(name, x, width, ragged);
+}
+
+void WeightsWriter::weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) {
+  if (other_ && other_->wants(name)) other_->weights(name, heads, weights, queries, keys);
+  if (name != name_) return;
+  if (!mean_) return write_weights(*writer_, *queries_, *keys_, heads, true, weights);
+  std::vector<Buffer<float>> means;
+  std::vector<const float*> pointers;
+  for (std::int64_t s = 0; s < queries.sequences(); ++s, weights += heads) {
+    const std::int64_t size = queries.length(s) * keys.length(s);
+    Buffer<float> mean(weights[0], weights[0] + size);
+    for (std::int64_t h = 1; h < heads; ++h) add(size, mean.data(), weights[h], mean.data());
+    scale(size, 1.0f / static_cast<float>(heads), mean.data());
+    means.push_back(std::move(mean));
+    pointers.push_back(means.back().data());
+  }
+  write_weights(*writer_, *queries_, *keys_, 1, false, pointers.data());
+}
+
+void force_targets(Pass& pass, const Transformer& model, const Batch& input, const Batch& targets, Give give, RecordWriter* writer,
+                   WeightsWriter* weights) {
+  const WorkspaceScope scope(pass.workspace);
+  const Configuration& configuration = model.configuration();
+  const std::int64_t width = configuration.width;
+  const bool encoder = configuration.has_encoder();
+  const Batch read = decoder_input(configuration, encoder ? nullptr : &input, targets), layout = with_end(targets);
+  for (std::int64_t s = 0; s < read.sequences() && configuration.positions == "learned"; ++s)
+    if (const std::int64_t n = read.ragged().length(s); n > configuration.max_positions)
+      throw RowError(input.ragged().begin(s), cat("prompt and target, ", n, " positions with begin, are longer than the model's ",
+                                                  configuration.max_positions, " learned positions"));
+  Observer* const observer = pass.observer;
+  if (weights) {
+    weights->expect(layout, input, observer);
+    pass.observer = weights;
+  }
+  const float* memory = source_memory(pass, model, input);
+  TokenEmbedding::Saved embedding;
+  Stack::Saved stack;
+  const float* x = model.target_embedding().forward(pass, read.ragged(), read.tokens.data(), embedding);
+  const float* hidden = model.decoder().forward(pass, read.ragged(), x, input.ragged(), memory, stack);
+  pass.observer = observer;
+  if (!writer) return;
+
+  if (!encoder) {  // only the rows from the last id of the prompt on
+    float* rows = pass.workspace.get(layout.positions() * width);
+    for (std::int64_t s = 0; s < targets.sequences(); ++s) {
+      const std::int64_t count = layout.ragged().length(s), end = read.ragged().begin(s) + read.ragged().length(s);
+      std::memcpy(rows + layout.ragged().begin(s) * width, hidden + (end - count) * width, static_cast<std::size_t>(count * width) * sizeof(float));
+    }
+    hidden = rows;
+  }
+  const std::int64_t vocabulary = configuration.target_vocabulary;
+  if (give == Give::hidden) return write_rows(*writer, layout, hidden, width);
+  if (give == Give::logits) {  // record by record: there are many of them
+    for (std::int64_t r = 0; r < layout.records(); ++r) {
+      const WorkspaceScope record(pass.workspace);
+      Shape shape = layout.shapes[static_cast<std::size_t>(r)];
+      const std::int64_t rows = element_count(shape);
+      float* logits = pass.workspace.get(rows * vocabulary);
+      model.output().forward(rows, hidden, logits, true);
+      hidden += rows * width;
+      shape.push_back(vocabulary);
+      writer->write(DType::f4, shape, logits);
+    }
+    return writer->flush();
+  }
+  Buffer<std::int32_t> labels;
+  for (std::int64_t s = 0; s < targets.sequences(); ++s) {
+    const auto begin = targets.tokens.begin() + targets.ragged().begin(s);
+    labels.insert(labels.end(), begin, begin + targets.ragged().length(s));
+    labels.push_back(static_cast<std::int32_t>(configuration.end_id));
+  }
+  float* log_probabilities = pass.workspace.get(layout.positions());
+  for_logits(pass, model.output(), layout.positions(), hidden, [&](std::int64_t row, float* logits, double log_sum) {
+    log_probabilities[row] = static_cast<float>(logits[labels[static_cast<std::size_t>(row)]] - log_sum);
+  });
+  write_rows(*writer, layout, log_probabilities, 0);
+}
+
+void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input, const std::vector<std::vector<Hypothesis>>& outputs,
+                   std::int64_t batch_rows, WeightsWriter& weights) {
+  Pass pass{workspace};
+  std::vector<std::int64_t> sequences;
+  Batch targets;
+  targets.ids = true;
+  const auto compute = [&] {
+    force_targets(pass, model, select_sequences(input, sequences), targets, Give::hidden, nullptr, &weights);
+    sequences.clear();
+    targets = Batch{};
+    targets.ids = true;
+  };
+  for (std::size_t s = 0; s < outputs.size(); ++s) {
+    for (const Hypothesis& h : outputs[s]) {
+      sequences.push_back(static_cast<std::int64_t>(s));
+      const std::int64_t length = static_cast<std::int64_t>(h.ids.size());
+      targets.tokens.insert(targets.tokens.end(), h.ids.begin(), h.ids.end());
+      targets.offsets.push_back(targets.positions() + length);
+      targets.shapes.push_back({length});
+      if (targets.positions() + input.ragged().length(static_cast<std::int64_t>(s)) >= batch_rows) compute();
+    }
+  }
+  if (!sequences.empty()) compute();
+}
+
+}  // namespace pipeformer

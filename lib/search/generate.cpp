@@ -1,0 +1,184 @@
+#include "search/generate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <limits>
+#include <locale>
+#include <sstream>
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+namespace {
+
+/// Batches of a window: the sentences of some numbers, none of them empty.
+class BatchGenerator {
+ public:
+  BatchGenerator(Workspace& workspace, const Transformer& model, const Batch& input, const Batch* prefixes, const GenerateSettings& settings)
+      : workspace_(workspace), model_(model), input_(input), prefixes_(model.configuration().has_encoder() ? prefixes : &input), settings_(settings) {}
+
+  std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
+    const WorkspaceScope scope(workspace_);
+    Pass pass{workspace_};
+    const Batch sources = select_sequences(input_, sentences);
+    SearchInput in;
+    if (model_.configuration().has_encoder()) {
+      in.sources = sources.ragged();
+      in.memory = source_memory(pass, model_, sources);
+    }
+    std::vector<std::int32_t> beginning_ids;
+    std::vector<std::int64_t> offsets{0}, limits, numbers;
+    for (const std::int64_t s : sentences) {
+      beginning_ids.push_back(static_cast<std::int32_t>(model_.configuration().begin_id));
+      const auto forced = prefix(s);
+      beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
+      offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
+      limits.push_back(limit(input_.ragged().length(s), static_cast<std::int64_t>(forced.size())));
+      numbers.push_back(input_.first_record + s);
+    }
+    in.beginnings = {offsets};
+    in.beginning_ids = beginning_ids.data();
+    in.limits = limits;
+    in.numbers = numbers;
+    auto all = search(pass, model_, in, settings_.search);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto forced = prefix(sentences[i]);
+      for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
+    }
+    return all;
+  }
+
+ private:
+  std::span<const std::int32_t> prefix(std::int64_t s) const {
+    if (!prefixes_) return {};
+    const Ragged ragged = prefixes_->ragged();
+    return {prefixes_->tokens.data() + ragged.begin(s), static_cast<std::size_t>(ragged.length(s))};
+  }
+
+  std::int64_t limit(std::int64_t source_length, std::int64_t forced) const {
+    std::int64_t most = settings_.max_length > 0 ? settings_.max_length : std::numeric_limits<std::int64_t>::max();
+    if (settings_.max_length_factor > 0) {
+      const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
+      most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);
+    }
+    if (model_.configuration().positions == "learned") most = std::min(most, model_.configuration().max_positions - 1 - forced);
+    return most;
+  }
+
+  Workspace& workspace_;
+  const Transformer& model_;
+  const Batch& input_;
+  const Batch* prefixes_;
+  const GenerateSettings& settings_;
+};
+
+}  // namespace
+
+const float* source_memory(Pass& pass, const Transformer& model, const Batch& batch) {
+  if (!model.configuration().has_encoder()) return nullptr;
+  if (!batch.ids) return batch.rows.data();
+  TokenEmbedding::Saved embedding;
+  Stack::Saved stack;
+  const float* x = model.source_embedding().forward(pass, batch.ragged(), batch.tokens.data(), embedding);
+  return model.encoder().forward(pass, batch.ragged(), x, batch.ragged(), nullptr, stack);
+}
+
+void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration, std::int64_t extra) {
+  const Batch& batch = stream.batch;
+  if (!batch.ids) return;
+  for (std::int64_t r = 0; r < batch.positions(); ++r) {
+    const std::int32_t id = batch.tokens[static_cast<std::size_t>(r)];
+    require(id >= 0 && id < vocabulary, stream.where(r), ": id ", id, " is outside the vocabulary of ", vocabulary);
+  }
+  if (configuration.positions != "learned") return;
+  for (std::int64_t r = 0; r < batch.records(); ++r)
+    require(batch.length(r) + extra <= configuration.max_positions, stream.where_record(r), ": a sequence of ", batch.length(r),
+            " ids, and ", extra, " more, is longer than the model's ", configuration.max_positions, " learned positions");
+}
+
+Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequences) {
+  Batch selected;
+  selected.ids = batch.ids;
+  selected.width = batch.width;
+  const Ragged ragged = batch.ragged();
+  for (const std::int64_t s : sequences) {
+    const std::int64_t begin = ragged.begin(s), end = begin + ragged.length(s);
+    if (batch.ids) {
+      selected.tokens.insert(selected.tokens.end(), batch.tokens.begin() + begin, batch.tokens.begin() + end);
+      selected.shapes.push_back({end - begin});
+    } else {
+      selected.rows.insert(selected.rows.end(), batch.rows.begin() + begin * batch.width, batch.rows.begin() + end * batch.width);
+      selected.shapes.push_back({end - begin, batch.width});
+    }
+    selected.offsets.push_back(selected.positions() + end - begin);
+  }
+  return selected;
+}
+
+std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const Transformer& model, const BatchStream& stream,
+                                                     const Batch* prefixes, const GenerateSettings& settings,
+                                                     const std::function<void(std::int64_t)>& done) {
+  const Batch& input = stream.batch;
+  for (std::int64_t r = 0; r < input.records(); ++r)
+    require(input.leading_axes(r).empty(), stream.where_record(r), ": shape ", shape_text(input.shapes[static_cast<std::size_t>(r)]),
+            " holds several sentences, whose outputs differ in length (convert --unstack makes a record of each)");
+  const Ragged ragged = input.ragged();
+  std::vector<std::vector<Hypothesis>> outputs(static_cast<std::size_t>(input.sequences()));
+  std::vector<std::int64_t> order;
+  for (std::int64_t s = 0; s < input.sequences(); ++s) {
+    if (ragged.length(s) > 0) {
+      order.push_back(s);
+    } else {
+      outputs[static_cast<std::size_t>(s)].resize(static_cast<std::size_t>(settings.search.nbest));
+    }
+  }
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return ragged.length(a) < ragged.length(b); });
+  BatchGenerator generator(workspace, model, input, prefixes, settings);
+  const std::int64_t hypotheses = settings.search.sample ? settings.search.nbest : settings.search.beam;
+  for (std::size_t begin = 0; begin < order.size();) {
+    std::vector<std::int64_t> sentences;
+    for (std::int64_t rows = 0; begin < order.size() && (sentences.empty() || rows < settings.batch_rows); ++begin) {
+      sentences.push_back(order[begin]);
+      rows += ragged.length(order[begin]) * hypotheses;
+    }
+    std::vector<std::vector<Hypothesis>> found;
+    try {
+      found = generator.run(sentences);
+    } catch (const RowError& error) {
+      throw Error(cat(stream.where_record(sentences[static_cast<std::size_t>(error.row())]), ": ", error.what()));
+    }
+    for (std::size_t i = 0; i < sentences.size(); ++i) {
+      found[i].resize(static_cast<std::size_t>(settings.search.nbest),
+                      {{}, -std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
+      outputs[static_cast<std::size_t>(sentences[i])] = std::move(found[i]);
+    }
+    done(static_cast<std::int64_t>(sentences.size()));
+  }
+  return outputs;
+}
+
+std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, RecordWriter& ids, RecordWriter* scores) {
+  std::int64_t tokens = 0;
+  for (const auto& hypotheses : outputs) {
+    for (const Hypothesis& h : hypotheses) {
+      ids.write(DType::i4, {static_cast<std::int64_t>(h.ids.size())}, h.ids.data());
+      tokens += static_cast<std::int64_t>(h.ids.size());
+      const float pair[] = {static_cast<float>(h.log_probability), static_cast<float>(h.score)};
+      if (scores) scores->write(DType::f4, {2}, pair);
+    }
+  }
+  ids.flush();
+  if (scores) scores->flush();
+  return tokens;
+}
+
+std::string rate_summary(std::int64_t sentences, std::int64_t tokens, double seconds) {
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  out << sentences << " sentences, " << tokens << " tokens, " << std::fixed << std::setprecision(3) << seconds << " s, " << std::setprecision(0)
+      << static_cast<double>(sentences) / seconds << " sentences/s, " << static_cast<double>(tokens) / seconds << " tokens/s";
+  return out.str();
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,226 @@
+#include "search/search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+#include "core/error.hpp"
+#include "models/decoder_cache.hpp"
+
+namespace pipeformer {
+namespace {
+
+class Search {
+ public:
+  Search(Pass& pass, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
+      : pass_(pass), model_(model), input_(input), settings_(settings), finished_(input.limits.size()) {}
+
+  std::vector<std::vector<Hypothesis>> run() {
+    const WorkspaceScope scope(pass_.workspace);
+    DecoderCache cache(model_);
+    const float* hidden = cache.start(pass_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
+    const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
+    for (std::int64_t s = 0; s < sentences; ++s)
+      for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, 0});
+    for (length_ = 1;; ++length_) {
+      settings_.sample ? sample(cache.hypotheses(), hidden) : extend(cache.hypotheses(), hidden);
+      if (live_.empty()) break;
+      const WorkspaceScope step_scope(pass_.workspace);
+      parents_.clear();
+      tokens_.clear();
+      for (std::size_t i = 0; i < live_.size(); ++i) {
+        parents_.push_back(static_cast<std::int32_t>(live_[i].row));
+        tokens_.push_back(nodes_[static_cast<std::size_t>(live_[i].node)].id);
+        live_[i].row = static_cast<std::int64_t>(i);
+      }
+      const float* next = cache.step(pass_, parents_, tokens_);
+      hidden_.assign(next, next + static_cast<std::int64_t>(live_.size()) * model_.configuration().width);
+      hidden = hidden_.data();
+    }
+    return results();
+  }
+
+ private:
+  /// The tokens of all hypotheses, as a tree.
+  struct Node {
+    std::int64_t parent;
+    std::int32_t id;
+  };
+  /// An unfinished hypothesis: `row` is its row in the cache's last answer, `node` its last token (-1: none yet).
+  struct Live {
+    std::int64_t sentence, sample, row, node;
+    double sum;
+  };
+  struct Finished {
+    std::int64_t sample, node;
+    double sum, score;
+  };
+  struct Extension {
+    std::size_t from;  ///< Which of live_.
+    std::int32_t id;
+    double sum;
+  };
+
+  double score(double sum, std::int64_t length) const {
+    const double n = static_cast<double>(length);
+    return sum / std::pow(settings_.gnmt ? (5 + n) / 6 : n, settings_.length_penalty);
+  }
+  std::int64_t limit(std::int64_t sentence) const { return input_.limits[static_cast<std::size_t>(sentence)]; }
+  std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
+  std::int32_t end_id() const { return static_cast<std::int32_t>(model_.configuration().end_id); }
+
+  /// Tokens that must not come next: begin never, end not yet.
+  void forbid(float* logits) const {
+    const Configuration& c = model_.configuration();
+    if (c.begin_id != c.end_id) logits[c.begin_id] = -std::numeric_limits<float>::infinity();
+    if (length_ <= settings_.min_length) logits[c.end_id] = -std::numeric_limits<float>::infinity();
+  }
+
+  /// Calls body(row, logits, log_sum) for each row; an error about a row becomes one about its sentence.
+  template <class Body>
+  void for_rows(std::int64_t rows, const float* hidden, Body body) {
+    try {
+      for_logits(pass_, model_.output(), rows, hidden, body);
+    } catch (const RowError& error) {
+      for (const Live& live : live_)
+        if (live.row == error.row()) throw RowError(live.sentence, error.what());
+      throw;
+    }
+  }
+
+  /// Hypothesis `live_[e.from]` with one more token: finished, or one of `next`.
+  void advance(const Extension& e, std::vector<Live>& next) {
+    Live live = live_[e.from];
+    live.sum = e.sum;
+    if (e.id == end_id()) {
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_)});
+      return;
+    }
+    nodes_.push_back({live.node, e.id});
+    live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
+    if (length_ == limit(live.sentence)) {
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_)});
+    } else {
+      next.push_back(live);
+    }
+  }
+
+  void extend(std::int64_t rows, const float* hidden) {
+    // Of each hypothesis one more than the beam: one of them may be the end token.
+    best_.resize(static_cast<std::size_t>(rows));
+    for_rows(rows, hidden, [&](std::int64_t row, float* logits, double log_sum) {
+      thread_local std::vector<Candidate> candidates;
+      forbid(logits);
+      best_candidates(model_.output().out(), logits, settings_.beam + 1, candidates);
+      auto& best = best_[static_cast<std::size_t>(row)];
+      best.clear();
+      for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - log_sum});
+    });
+    std::vector<Live> next;
+    for (std::size_t begin = 0; begin < live_.size();) {
+      const std::int64_t sentence = live_[begin].sentence;
+      extensions_.clear();
+      for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
+        for (const auto& [id, log_probability] : best_[static_cast<std::size_t>(live_[begin].row)])
+          extensions_.push_back({begin, id, live_[begin].sum + log_probability});
+      // At most `beam` of the first 2 * beam are ends.
+      const auto middle = extensions_.begin() + std::min<std::int64_t>(2 * settings_.beam, static_cast<std::int64_t>(extensions_.size()));
+      std::partial_sort(extensions_.begin(), middle, extensions_.end(), [](const Extension& a, const Extension& b) {
+        return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
+      });
+      const std::size_t first = next.size();
+      std::int64_t taken = 0, rank = 0;
+      for (auto e = extensions_.begin(); e != middle && taken < settings_.beam; ++e, ++rank) {
+        const bool end = e->id == end_id();
+        if (end && rank >= settings_.beam) continue;
+        advance(*e, next);
+        taken += !end;
+      }
+      if (next.size() > first && done(sentence, next[first].sum)) next.resize(first);
+    }
+    live_ = std::move(next);
+  }
+
+  /// Whether the unfinished hypotheses of a sentence, of which the best has this sum, can be given up.
+  bool done(std::int64_t sentence, double best_sum) {
+    auto& list = finished(sentence);
+    const std::size_t wanted = static_cast<std::size_t>(settings_.nbest);
+    if (static_cast<std::int64_t>(list.size()) >= settings_.beam) return true;
+    if (list.size() < wanted) return false;
+    std::vector<double> scores;
+    for (const Finished& f : list) scores.push_back(f.score);
+    std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(wanted) - 1, scores.end(), std::greater<>());
+    // A sum can only fall; dividing it by the largest length is the best that can happen to it.
+    return scores[wanted - 1] >= score(best_sum, limit(sentence));
+  }
+
+  void sample(std::int64_t rows, const float* hidden) {
+    const std::int64_t vocabulary = model_.output().out();
+    // The hypotheses of each row: several only at the first token.
+    std::vector<std::size_t> first(static_cast<std::size_t>(rows) + 1, 0);
+    for (const Live& live : live_) ++first[static_cast<std::size_t>(live.row) + 1];
+    for (std::size_t r = 1; r < first.size(); ++r) first[r] += first[r - 1];
+    std::vector<Extension> drawn(live_.size());
+    for_rows(rows, hidden, [&](std::int64_t row, float* logits, double log_sum) {
+      thread_local std::vector<float> weights;
+      for (std::size_t i = first[static_cast<std::size_t>(row)]; i < first[static_cast<std::size_t>(row) + 1]; ++i) {
+        const Live& live = live_[i];
+        const auto number = static_cast<std::uint64_t>(input_.numbers[static_cast<std::size_t>(live.sentence)]);
+        const std::uint64_t key = derive_key(derive_key(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
+        weights.assign(logits, logits + vocabulary);
+        forbid(weights.data());
+        const std::int32_t id =
+            draw(settings_.sampling, vocabulary, weights.data(), Random(derive_key(key, static_cast<std::uint64_t>(length_))).uniform());
+        drawn[i] = {i, id, live.sum + (static_cast<double>(logits[id]) - log_sum)};
+      }
+    });
+    std::vector<Live> next;
+    for (const Extension& e : drawn) advance(e, next);
+    live_ = std::move(next);
+  }
+
+  std::vector<std::vector<Hypothesis>> results() {
+    std::vector<std::vector<Hypothesis>> all(finished_.size());
+    for (std::size_t s = 0; s < finished_.size(); ++s) {
+      auto& list = finished_[s];
+      std::stable_sort(list.begin(), list.end(), [&](const Finished& a, const Finished& b) {
+        return settings_.sample ? a.sample < b.sample : a.score > b.score;
+      });
+      list.resize(std::min(list.size(), static_cast<std::size_t>(settings_.nbest)));
+      for (const Finished& f : list) {
+        Hypothesis h{{}, f.sum, f.score};
+        for (std::int64_t node = f.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
+          h.ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
+        std::reverse(h.ids.begin(), h.ids.end());
+        all[s].push_back(std::move(h));
+      }
+    }
+    return all;
+  }
+
+  Pass& pass_;
+  const Transformer& model_;
+  const SearchInput& input_;
+  const SearchSettings& settings_;
+  std::int64_t length_ = 0;  ///< Tokens that a hypothesis has after this step.
+  std::vector<Live> live_;   ///< By sentence; within one, best first.
+  std::vector<std::vector<Finished>> finished_;
+  std::vector<Node> nodes_;
+  std::vector<std::vector<std::pair<std::int32_t, double>>> best_;
+  std::vector<Extension> extensions_;
+  std::vector<std::int32_t> parents_, tokens_;
+  Buffer<float> hidden_;
+};
+
+}  // namespace
+
+std::vector<std::vector<Hypothesis>> search(Pass& pass, const Transformer& model, const SearchInput& input, const SearchSettings& settings) {
+  if (input.beginnings.sequences() == 0) return {};
+  return Search(pass, model, input, settings).run();
+}
+
+}  // namespace pipeformer
