@@ -1,0 +1,699 @@
+// Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference, and law 4: the
+// same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+#include <xtensor-blas/xlinalg.hpp>
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xmath.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
+
+#include "core/random.hpp"
+#include "core/threads.hpp"
+#include "ops/attention.hpp"
+#include "ops/cross_entropy.hpp"
+#include "ops/elementwise.hpp"
+#include "ops/embedding.hpp"
+#include "ops/gemm.hpp"
+
+using namespace pipeformer;
+
+namespace {
+
+using Matrix = xt::xtensor<double, 2>;
+using Floats = std::vector<float>;
+
+Floats random_floats(std::int64_t n, std::uint64_t seed, double deviation = 1.0) {
+  Random random(derive_key(7, seed));
+  Floats x(static_cast<std::size_t>(n));
+  for (float& v : x) v = static_cast<float>(random.normal() * deviation);
+  return x;
+}
+
+Matrix matrix(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride) {
+  Matrix m = xt::zeros<double>({static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)});
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) m(i, j) = x[i * stride + j];
+  return m;
+}
+Matrix matrix(const Floats& x, std::int64_t rows, std::int64_t columns) { return matrix(x.data(), rows, columns, columns); }
+
+/// norm(difference) / norm(expected)
+double relative_error(const float* x, const Matrix& expected) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(x[i] - expected.data()[i], 2);
+    norm += std::pow(expected.data()[i], 2);
+  }
+  return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
+}
+
+bool same_bits(const float* a, const float* b, std::int64_t n) {
+  return n == 0 || std::memcmp(a, b, static_cast<std::size_t>(n) * sizeof(float)) == 0;
+}
+
+/// Compares a gradient with central differences of a float64 loss in up to `samples` of its elements; the error is relative to the
+/// gradient's largest element.
+void check_gradient(const std::function<double(const std::vector<double>&)>& loss, const Floats& at, const Floats& gradient, int samples = 60) {
+  std::vector<double> x(at.begin(), at.end());
+  double largest = 1e-6;
+  for (const float g : gradient) largest = std::max(largest, std::abs(static_cast<double>(g)));
+  Random random(3);
+  const std::size_t n = x.size();
+  for (std::size_t s = 0; s < std::min<std::size_t>(n, static_cast<std::size_t>(samples)); ++s) {
+    const std::size_t i = n <= static_cast<std::size_t>(samples) ? s : random.below(n);
+    const double h = 1e-5, kept = x[i];
+    x[i] = kept + h;
+    const double above = loss(x);
+    x[i] = kept - h;
+    const double below = loss(x);
+    x[i] = kept;
+    INFO("element " << i << ": gradient " << gradient[i] << ", difference quotient " << (above - below) / (2 * h));
+    CHECK(std::abs(gradient[i] - (above - below) / (2 * h)) <= 2e-5 * largest);
+  }
+}
+
+struct Threads {
+  explicit Threads(int n) : before(thread_count()) { set_thread_count(n); }
+  ~Threads() { set_thread_count(before); }
+  int before;
+};
+
+}  // namespace
+
+TEST_CASE("products agree with float64", "[ops]") {
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  for (const auto [m, n, k] : {Size{1, 1, 1}, {3, 5, 7}, {24, 32, 64}, {33, 65, 257}, {100, 17, 513}, {7, 130, 1024}, {0, 4, 4}, {260, 48, 31}}) {
+    INFO(m << " x " << n << " x " << k);
+    const Floats a = random_floats(m * k, 1), w = random_floats(n * k, 2), bias = random_floats(n, 3);
+    const Matrix A = matrix(a, m, k), W = matrix(w, n, k), B = matrix(w, k, n);
+    Matrix expected = xt::linalg::dot(A, xt::transpose(W));
+    Floats c(static_cast<std::size_t>(m * n));
+    product_nt(m, n, k, a.data(), w.data(), nullptr, c.data(), n);
+    CHECK(relative_error(c.data(), expected) < 1e-6);
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) expected(i, j) += bias[static_cast<std::size_t>(j)];
+    PackedWeight cache;
+    for (int use = 0; use < 3; ++use) {
+      product_nt(m, n, k, a.data(), w.data(), bias.data(), c.data(), n, &cache);
+      CHECK(relative_error(c.data(), expected) < 1e-6);
+    }
+    expected = xt::linalg::dot(A, B);
+    product_nn(m, n, k, a.data(), k, w.data(), c.data(), false);
+    CHECK(relative_error(c.data(), expected) < 1e-6);
+    product_nn(m, n, k, a.data(), k, w.data(), c.data(), true);
+    CHECK(relative_error(c.data(), 2.0 * expected) < 1e-6);
+    Floats packed(static_cast<std::size_t>(packed_size(n, k)));
+    pack_nn(n, k, w.data(), packed.data());
+    product_packed(m, n, k, a.data(), k, packed.data(), nullptr, c.data(), n, false);
+    CHECK(relative_error(c.data(), expected) < 1e-6);
+
+    // a (k, m), b (k, n): c += a^T b, and column sums.
+    expected = xt::linalg::dot(xt::transpose(matrix(a, k, m)), B);
+    std::fill(c.begin(), c.end(), 0.0f);
+    product_tn(m, n, k, a.data(), m, w.data(), c.data());
+    CHECK(relative_error(c.data(), expected) < 1e-6);
+    Floats sums(static_cast<std::size_t>(n), 0.0f);
+    column_sums(k, n, w.data(), n, sums.data());
+    const Matrix ones = xt::ones<double>({std::size_t{1}, static_cast<std::size_t>(k)});
+    CHECK(relative_error(sums.data(), xt::linalg::dot(ones, B)) < 1e-6);
+  }
+}
+
+TEST_CASE("a row of a product has the same bits in every batch, at every place, with any threads", "[ops][law4]") {
+  const std::int64_t rows = 301, n = 75, k = 517;
+  const Floats a = random_floats(rows * k, 1), w = random_floats(n * k, 2), bias = random_floats(n, 3);
+  Floats whole(static_cast<std::size_t>(rows * n)), part(whole.size());
+  {
+    const Threads one(1);
+    product_nt(rows, n, k, a.data(), w.data(), bias.data(), whole.data(), n);
+  }
+  for (const int threads : {1, 2, 3}) {
+    const Threads team(threads);
+    PackedWeight cache;
+    for (const std::int64_t m : {1, 2, 3, 7, 24, 25, 64, 300})
+      for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{13}, rows - m}) {
+        if (first + m > rows) continue;
+        product_nt(m, n, k, a.data() + first * k, w.data(), bias.data(), part.data(), n, &cache);
+        INFO(threads << " threads, " << m << " rows from " << first);
+        CHECK(same_bits(part.data(), whole.data() + first * n, m * n));
+      }
+  }
+}
+
+namespace {
+
+/// A case of attention: shapes, inputs, and the same in float64.
+struct Attention {
+  AttentionShape shape;
+  std::vector<std::int64_t> query_offsets, key_offsets;
+  Floats query, key, value;
+  std::vector<std::vector<std::uint8_t>> masks;
+  std::vector<Floats> biases;
+  std::vector<const std::uint8_t*> mask_list;
+  std::vector<const float*> bias_list;
+  std::vector<std::int64_t> lengths;
+  std::vector<Floats> kept;  ///< For dropout: what each weight is multiplied by.
+
+  Attention(std::vector<std::int64_t> q, std::vector<std::int64_t> k, std::int64_t heads, std::int64_t kv_heads, std::int64_t dk,
+            std::int64_t dv)
+      : query_offsets{0}, key_offsets{0} {
+    shape.heads = heads;
+    shape.kv_heads = kv_heads;
+    shape.key_width = dk;
+    shape.value_width = dv;
+    shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dk)));
+    for (const auto n : q) query_offsets.push_back(query_offsets.back() + n);
+    for (const auto n : k) key_offsets.push_back(key_offsets.back() + n);
+    query = random_floats(query_offsets.back() * heads * dk, 11);
+    key = random_floats(key_offsets.back() * kv_heads * dk, 12);
+    value = random_floats(key_offsets.back() * kv_heads * dv, 13);
+  }
+  std::int64_t sequences() const { return static_cast<std::int64_t>(query_offsets.size()) - 1; }
+  std::int64_t out_width() const { return shape.heads * shape.value_width; }
+  std::int64_t queries(std::int64_t s) const { return Ragged{query_offsets}.length(s); }
+  std::int64_t keys(std::int64_t s) const { return Ragged{key_offsets}.length(s); }
+
+  void add_masks() {
+    Random random(5);
+    for (std::int64_t s = 0; s < sequences(); ++s)
+      for (std::int64_t h = 0; h < shape.heads; ++h) {
+        std::vector<std::uint8_t> mask(static_cast<std::size_t>(queries(s) * keys(s)));
+        for (auto& m : mask) m = random.uniform() < 0.6;
+        if (queries(s) > 1) std::fill_n(mask.begin() + keys(s), keys(s), std::uint8_t{0});  // query 1 may attend to nothing
+        masks.push_back(mask);
+      }
+    for (const auto& mask : masks) mask_list.push_back(mask.data());
+  }
+  void add_biases() {
+    for (std::int64_t s = 0; s < sequences(); ++s)
+      for (std::int64_t h = 0; h < shape.heads; ++h)
+        biases.push_back(random_floats(queries(s) * keys(s), 20 + static_cast<std::uint64_t>(s * shape.heads + h)));
+    for (const auto& bias : biases) bias_list.push_back(bias.data());
+  }
+  AttentionInput input() const {
+    AttentionInput in;
+    in.query = query.data();
+    in.key = key.data();
+    in.value = value.data();
+    in.query_stride = shape.heads * shape.key_width;
+    in.key_stride = shape.kv_heads * shape.key_width;
+    in.value_stride = shape.kv_heads * shape.value_width;
+    in.queries = {query_offsets};
+    in.keys = {key_offsets};
+    in.mask = mask_list.empty() ? nullptr : mask_list.data();
+    in.bias = bias_list.empty() ? nullptr : bias_list.data();
+    in.key_lengths = lengths.empty() ? nullptr : lengths.data();
+    return in;
+  }
+  Floats forward(Floats* log_sum = nullptr, std::vector<Floats>* weights = nullptr) const {
+    Floats out(static_cast<std::size_t>(query_offsets.back() * out_width()), -1.0f);
+    if (log_sum) log_sum->resize(static_cast<std::size_t>(query_offsets.back() * shape.heads));
+    std::vector<float*> list;
+    if (weights) {
+      weights->clear();
+      for (std::int64_t s = 0; s < sequences(); ++s)
+        for (std::int64_t h = 0; h < shape.heads; ++h) weights->emplace_back(static_cast<std::size_t>(queries(s) * keys(s)), -1.0f);
+      for (auto& w : *weights) list.push_back(w.data());
+    }
+    attention_forward(shape, input(), out.data(), log_sum ? log_sum->data() : nullptr, weights ? list.data() : nullptr);
+    return out;
+  }
+  /// The same in float64, as the formula stands. q, k, v as the members.
+  Matrix reference(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v,
+                   std::vector<Matrix>* weights = nullptr) const {
+    const auto at = [](const std::vector<double>& x, std::int64_t i) { return x[static_cast<std::size_t>(i)]; };
+    Matrix out = xt::zeros<double>({static_cast<std::size_t>(query_offsets.back()), static_cast<std::size_t>(out_width())});
+    for (std::int64_t s = 0; s < sequences(); ++s)
+      for (std::int64_t h = 0; h < shape.heads; ++h) {
+        const std::int64_t tq = queries(s), tk = keys(s), kv = h * shape.kv_heads / shape.heads;
+        const std::size_t which = static_cast<std::size_t>(s * shape.heads + h);
+        Matrix Q = xt::zeros<double>({static_cast<std::size_t>(tq), static_cast<std::size_t>(shape.key_width)});
+        Matrix K = xt::zeros<double>({static_cast<std::size_t>(tk), static_cast<std::size_t>(shape.key_width)});
+        Matrix V = xt::zeros<double>({static_cast<std::size_t>(tk), static_cast<std::size_t>(shape.value_width)});
+        for (std::int64_t i = 0; i < tq; ++i)
+          for (std::int64_t c = 0; c < shape.key_width; ++c)
+            Q(i, c) = at(q, ((query_offsets[static_cast<std::size_t>(s)] + i) * shape.heads + h) * shape.key_width + c);
+        for (std::int64_t j = 0; j < tk; ++j) {
+          const std::int64_t row = (key_offsets[static_cast<std::size_t>(s)] + j) * shape.kv_heads + kv;
+          for (std::int64_t c = 0; c < shape.key_width; ++c) K(j, c) = at(k, row * shape.key_width + c);
+          for (std::int64_t c = 0; c < shape.value_width; ++c) V(j, c) = at(v, row * shape.value_width + c);
+        }
+        if (tq == 0) {
+          if (weights) weights->push_back(Matrix());
+          continue;
+        }
+        Matrix P = tk > 0 ? Matrix(xt::linalg::dot(Q, xt::transpose(K)) * static_cast<double>(shape.scale)) : Matrix(xt::zeros<double>({static_cast<std::size_t>(tq), std::size_t{0}}));
+        for (std::int64_t i = 0; i < tq; ++i) {
+          double highest = -std::numeric_limits<double>::infinity(), sum = 0;
+          for (std::int64_t j = 0; j < tk; ++j) {
+            const std::size_t cell = static_cast<std::size_t>(i * tk + j);
+            if (!biases.empty()) P(i, j) += biases[which][cell];
+            const bool seen = (masks.empty() || masks[which][cell]) && (!shape.causal || j <= i + tk - tq) &&
+                              (lengths.empty() || j < lengths[static_cast<std::size_t>(s)]);
+            if (!seen) P(i, j) = -std::numeric_limits<double>::infinity();
+            highest = std::max(highest, P(i, j));
+          }
+          for (std::int64_t j = 0; j < tk; ++j) sum += P(i, j) = std::isinf(highest) ? 0.0 : std::exp(P(i, j) - highest);
+          for (std::int64_t j = 0; j < tk; ++j) {
+            P(i, j) = sum > 0 ? P(i, j) / sum : 0.0;
+            if (!kept.empty()) P(i, j) *= kept[which][static_cast<std::size_t>(i * tk + j)];
+          }
+        }
+        if (tk > 0) {
+          const Matrix O = xt::linalg::dot(P, V);
+          const std::int64_t first = query_offsets[static_cast<std::size_t>(s)];
+          xt::view(out, xt::range(first, first + tq), xt::range(h * shape.value_width, (h + 1) * shape.value_width)) = O;
+        }
+        if (weights) weights->push_back(P);
+      }
+    return out;
+  }
+};
+
+std::vector<double> doubles(const Floats& x) { return {x.begin(), x.end()}; }
+
+void check_forward(const Attention& a) {
+  std::vector<Floats> weights;
+  std::vector<Matrix> expected_weights;
+  const Floats out = a.forward(nullptr, &weights);
+  const Matrix expected = a.reference(doubles(a.query), doubles(a.key), doubles(a.value), &expected_weights);
+  CHECK(relative_error(out.data(), expected) < 1e-6);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!weights[i].empty()) CHECK(relative_error(weights[i].data(), expected_weights[i]) < 1e-6);
+  }
+  const Floats plain = a.forward();
+  CHECK(same_bits(plain.data(), out.data(), static_cast<std::int64_t>(out.size())));  // looking changes nothing
+}
+
+void check_backward(const Attention& a, int samples) {
+  Floats log_sum;
+  const Floats out = a.forward(&log_sum), d_out = random_floats(static_cast<std::int64_t>(out.size()), 31);
+  Floats d_query(a.query.size(), 9.0f), d_key(a.key.size(), 9.0f), d_value(a.value.size(), 9.0f);
+  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(), d_query.data(), d_key.data(), d_value.data());
+  const auto loss = [&](const Matrix& y) {
+    double sum = 0;
+    for (std::size_t i = 0; i < d_out.size(); ++i) sum += d_out[i] * y.data()[i];
+    return sum;
+  };
+  const auto q = doubles(a.query), k = doubles(a.key), v = doubles(a.value);
+  check_gradient([&](const auto& x) { return loss(a.reference(x, k, v)); }, a.query, d_query, samples);
+  check_gradient([&](const auto& x) { return loss(a.reference(q, x, v)); }, a.key, d_key, samples);
+  check_gradient([&](const auto& x) { return loss(a.reference(q, k, x)); }, a.value, d_value, samples);
+}
+
+/// What the weights of a case with dropout were multiplied by, from the weights with and without it.
+void find_kept(Attention& a) {
+  std::vector<Floats> dropped, plain;
+  a.forward(nullptr, &dropped);
+  Attention without = a;
+  without.mask_list.clear();
+  for (const auto& mask : without.masks) without.mask_list.push_back(mask.data());
+  without.shape.dropout = 0;
+  without.forward(nullptr, &plain);
+  a.kept = dropped;
+  std::int64_t zeros = 0, all = 0;
+  for (std::size_t m = 0; m < dropped.size(); ++m)
+    for (std::size_t i = 0; i < dropped[m].size(); ++i) {
+      a.kept[m][i] = dropped[m][i] == 0.0f ? 0.0f : 1.0f / (1.0f - a.shape.dropout);
+      if (plain[m][i] == 0.0f) continue;
+      zeros += dropped[m][i] == 0.0f;
+      ++all;
+      if (dropped[m][i] != 0.0f) CHECK(dropped[m][i] == Approx(plain[m][i] * a.kept[m][i]).epsilon(1e-5));
+    }
+  const double share = static_cast<double>(zeros) / static_cast<double>(all);
+  CHECK(std::abs(share - a.shape.dropout) < 4 * std::sqrt(a.shape.dropout / static_cast<double>(all)));
+}
+
+}  // namespace
+
+TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
+  SECTION("plain, ragged, with empty sequences on either side") {
+    Attention a({3, 0, 5, 1, 2}, {4, 3, 5, 0, 7}, 2, 2, 3, 5);
+    check_forward(a);
+    check_backward(a, 80);
+  }
+  SECTION("causal, as many keys as queries, more, and fewer") {
+    Attention a({6, 2, 5}, {6, 5, 3}, 2, 2, 4, 4);
+    a.shape.causal = true;
+    check_forward(a);
+    check_backward(a, 80);
+  }
+  SECTION("grouped queries") {
+    for (const std::int64_t kv_heads : {1, 2, 4}) {
+      Attention a({5, 3}, {4, 6}, 4, kv_heads, 3, 2);
+      check_forward(a);
+      check_backward(a, 60);
+    }
+  }
+  SECTION("masks, biases, lengths, all with causal") {
+    Attention a({5, 4}, {5, 7}, 2, 1, 3, 3);
+    a.add_masks();
+    check_forward(a);
+    check_backward(a, 60);
+    a.add_biases();
+    a.shape.causal = true;
+    a.lengths = {3, 0};
+    check_forward(a);
+    check_backward(a, 60);
+  }
+  SECTION("a query without keys gives zeros") {
+    Attention a({2}, {3}, 1, 1, 2, 2);
+    a.lengths = {0};
+    for (const float x : a.forward()) CHECK(x == 0.0f);
+  }
+  SECTION("more keys and queries than a tile") {
+    Attention a({300, 1, 700}, {300, 600, 530}, 2, 1, 8, 8);
+    check_forward(a);
+    a.shape.causal = true;
+    check_forward(a);
+    Attention b({30}, {530}, 1, 1, 4, 4);
+    b.add_biases();
+    check_forward(b);
+    check_backward(b, 12);
+  }
+  SECTION("large scores do not overflow") {
+    Attention a({9}, {9}, 1, 1, 4, 4);
+    for (float& x : a.query) x *= 1000.0f;
+    const Floats out = a.forward();
+    CHECK(relative_error(out.data(), a.reference(doubles(a.query), doubles(a.key), doubles(a.value))) < 1e-5);
+  }
+  SECTION("dropout") {
+    Attention a({17, 30}, {40, 300}, 2, 2, 4, 4);
+    a.shape.dropout = 0.3f;
+    a.shape.dropout_key = 99;
+    find_kept(a);
+    check_forward(a);
+    check_backward(a, 12);
+    a.shape.causal = true;
+    find_kept(a);
+    check_forward(a);
+    check_backward(a, 12);
+  }
+}
+
+TEST_CASE("attention has the same bits in every batch and with any threads", "[ops][law4]") {
+  Attention a({5, 40, 0, 300, 17}, {5, 40, 3, 300, 290}, 4, 2, 8, 8);
+  a.shape.causal = true;
+  a.shape.dropout = 0.1f;
+  Floats whole;
+  {
+    const Threads one(1);
+    whole = a.forward();
+  }
+  const Threads team(3);
+  CHECK(same_bits(a.forward().data(), whole.data(), static_cast<std::int64_t>(whole.size())));
+  for (std::int64_t s = 0; s < a.sequences(); ++s) {
+    Attention alone({a.queries(s)}, {a.keys(s)}, 4, 2, 8, 8);
+    alone.shape = a.shape;
+    alone.shape.first_sequence = s;
+    const std::int64_t q = a.query_offsets[static_cast<std::size_t>(s)], k = a.key_offsets[static_cast<std::size_t>(s)];
+    std::copy_n(a.query.begin() + q * 32, alone.query.size(), alone.query.begin());
+    std::copy_n(a.key.begin() + k * 16, alone.key.size(), alone.key.begin());
+    std::copy_n(a.value.begin() + k * 16, alone.value.size(), alone.value.begin());
+    CHECK(same_bits(alone.forward().data(), whole.data() + q * 32, a.queries(s) * 32));
+  }
+}
+
+TEST_CASE("one query against a cache of keys gives the bits of the whole causal pass", "[ops][law4]") {
+  const std::int64_t length = 530;
+  Attention a({length}, {length}, 4, 2, 8, 8);
+  a.shape.causal = true;
+  const Floats whole = a.forward();
+  // The cache keeps row r at a place of its own.
+  std::vector<std::int32_t> place(length);
+  Floats key(static_cast<std::size_t>(2 * length * 16)), value(key.size());
+  for (std::int64_t r = 0; r < length; ++r) {
+    place[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(r * 7 % length + length / 2);
+    std::copy_n(a.key.begin() + r * 16, 16, key.begin() + place[static_cast<std::size_t>(r)] * 16);
+    std::copy_n(a.value.begin() + r * 16, 16, value.begin() + place[static_cast<std::size_t>(r)] * 16);
+  }
+  for (const std::int64_t i : {0, 1, 2, 15, 16, 17, 100, 255, 256, 257, 400, 511, 512, 513, 529}) {
+    const std::vector<std::int64_t> one{0, 1}, past{0, i + 1};
+    AttentionInput in = a.input();
+    in.query = a.query.data() + i * 32;
+    in.key = key.data();
+    in.value = value.data();
+    in.queries = {one};
+    in.keys = {past};
+    in.key_index = place.data();
+    for (const bool causal : {false, true}) {
+      AttentionShape shape = a.shape;
+      shape.causal = causal;
+      Floats out(32);
+      attention_forward(shape, in, out.data(), nullptr);
+      INFO("position " << i);
+      CHECK(same_bits(out.data(), whole.data() + i * 32, 32));
+    }
+  }
+}
+
+TEST_CASE("norms agree with float64, forward and backward", "[ops]") {
+  for (const bool rms : {false, true})
+    for (const std::int64_t n : {2, 5, 16, 64, 129, 512}) {
+      INFO((rms ? "rms " : "layer ") << n);
+      const std::int64_t rows = 9;
+      const NormShape shape{rms, 1e-5f};
+      const Floats x = random_floats(rows * n, 1), gamma = random_floats(n, 2), beta = random_floats(n, 3), dy = random_floats(rows * n, 4);
+      Floats y(x.size()), mean(9), rstd(9), dx(x.size()), dgamma(gamma.size(), 0.0f), dbeta(beta.size(), 0.0f);
+      const auto reference = [&](const std::vector<double>& in, const std::vector<double>& g, const std::vector<double>& b) {
+        Matrix out = xt::zeros<double>({std::size_t{9}, static_cast<std::size_t>(n)});
+        for (std::int64_t r = 0; r < rows; ++r) {
+          double m = 0, v = 0;
+          for (std::int64_t i = 0; i < n; ++i) m += in[static_cast<std::size_t>(r * n + i)] / static_cast<double>(n);
+          if (rms) m = 0;
+          for (std::int64_t i = 0; i < n; ++i) v += std::pow(in[static_cast<std::size_t>(r * n + i)] - m, 2) / static_cast<double>(n);
+          for (std::int64_t i = 0; i < n; ++i)
+            out(r, i) = (in[static_cast<std::size_t>(r * n + i)] - m) / std::sqrt(v + static_cast<double>(shape.epsilon)) * g[static_cast<std::size_t>(i)] + (rms ? 0.0 : b[static_cast<std::size_t>(i)]);
+        }
+        return out;
+      };
+      norm(shape, rows, n, x.data(), gamma.data(), rms ? nullptr : beta.data(), y.data(), mean.data(), rstd.data());
+      CHECK(relative_error(y.data(), reference(doubles(x), doubles(gamma), doubles(beta))) < 1e-6);
+      norm_backward(shape, rows, n, x.data(), gamma.data(), mean.data(), rstd.data(), dy.data(), dx.data(), dgamma.data(),
+                    rms ? nullptr : dbeta.data());
+      const auto loss = [&](const Matrix& out) {
+        double sum = 0;
+        for (std::size_t i = 0; i < dy.size(); ++i) sum += dy[i] * out.data()[i];
+        return sum;
+      };
+      // With two elements the gradient of layer norm is almost nothing: the difference of large terms.
+      if (n > 2 || rms) check_gradient([&](const auto& v) { return loss(reference(v, doubles(gamma), doubles(beta))); }, x, dx, 20);
+      check_gradient([&](const auto& v) { return loss(reference(doubles(x), v, doubles(beta))); }, gamma, dgamma, 20);
+      if (!rms) check_gradient([&](const auto& v) { return loss(reference(doubles(x), doubles(gamma), v)); }, beta, dbeta, 20);
+    }
+}
+
+TEST_CASE("activations agree with float64, forward and backward", "[ops]") {
+  const auto reference = [](Activation kind, double x) {
+    switch (kind) {
+      case Activation::relu:
+        return std::max(x, 0.0);
+      case Activation::gelu:
+        return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+      case Activation::gelu_tanh:
+        return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+      case Activation::silu:
+        return x / (1.0 + std::exp(-x));
+      default:
+        return x;
+    }
+  };
+  const std::int64_t rows = 7, n = 101;
+  Floats x = random_floats(rows * n, 1, 3.0);
+  x[0] = 0.0f, x[1] = 40.0f, x[2] = -40.0f, x[3] = 1e-6f, x[4] = -100.0f, x[5] = 100.0f;
+  const Floats dy = random_floats(rows * n, 2);
+  for (const Activation kind : {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+    INFO("activation " << static_cast<int>(kind));
+    Floats y(x.size()), dx(x.size());
+    activation(kind, rows, n, x.data(), y.data());
+    activation_backward(kind, rows, n, x.data(), dy.data(), dx.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      INFO("x = " << x[i]);
+      CHECK(std::abs(y[i] - reference(kind, x[i])) <= 4e-7 * std::max(1.0, std::abs(static_cast<double>(x[i]))));
+      if (x[i] == 0.0f && kind == Activation::relu) continue;  // a corner
+      const double h = 1e-6, slope = (reference(kind, x[i] + h) - reference(kind, x[i] - h)) / (2 * h);
+      CHECK(std::abs(dx[i] - dy[i] * slope) <= 2e-6 * std::abs(static_cast<double>(dy[i])) + 1e-9);
+    }
+    Floats in_place = x;
+    activation(kind, rows, n, in_place.data(), in_place.data());
+    CHECK(same_bits(in_place.data(), y.data(), rows * n));
+  }
+}
+
+TEST_CASE("dropout keeps 1 - p, scales by its inverse, and depends on the place only", "[ops][law4]") {
+  const std::int64_t rows = 200, n = 131;
+  const Floats ones(static_cast<std::size_t>(rows * n), 1.0f);
+  Floats y(ones.size()), part(ones.size());
+  for (const float p : {0.1f, 0.5f, 0.9f}) {
+    dropout(p, 42, rows, n, ones.data(), y.data());
+    std::int64_t zeros = 0;
+    for (const float v : y) {
+      zeros += v == 0.0f;
+      if (v != 0.0f) CHECK(v == Approx(1.0f / (1.0f - p)));
+    }
+    const double count = static_cast<double>(rows * n), expected = p * count;
+    CHECK(std::abs(static_cast<double>(zeros) - expected) < 5 * std::sqrt(expected * (1 - static_cast<double>(p))));
+    const Threads team(3);
+    dropout(p, 42, 17, n, ones.data(), part.data());
+    CHECK(same_bits(part.data(), y.data(), 17 * n));
+    dropout(p, 43, rows, n, ones.data(), part.data());
+    CHECK(!same_bits(part.data(), y.data(), rows * n));
+  }
+}
+
+TEST_CASE("embeddings and their gradient", "[ops]") {
+  const std::int64_t vocabulary = 37, d = 19, n = 300;
+  const Floats table = random_floats(vocabulary * d, 1), dy = random_floats(n * d, 2);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(n));
+  Random random(3);
+  for (auto& id : ids) id = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
+  Floats y(static_cast<std::size_t>(n * d)), gradient(table.size(), 1.0f), again(table.size(), 1.0f);
+  embedding(n, d, ids.data(), table.data(), 2.5f, y.data());
+  Matrix one_hot = xt::zeros<double>({static_cast<std::size_t>(n), static_cast<std::size_t>(vocabulary)});
+  for (std::int64_t r = 0; r < n; ++r) one_hot(r, ids[static_cast<std::size_t>(r)]) = 2.5;
+  CHECK(relative_error(y.data(), xt::linalg::dot(one_hot, matrix(table, vocabulary, d))) < 1e-7);
+  {
+    const Threads one(1);
+    embedding_backward(n, d, ids.data(), dy.data(), 2.5f, vocabulary, gradient.data());
+  }
+  CHECK(relative_error(gradient.data(), 1.0 + xt::linalg::dot(xt::transpose(one_hot), matrix(dy, n, d))) < 1e-6);
+  const Threads team(3);
+  embedding_backward(n, d, ids.data(), dy.data(), 2.5f, vocabulary, again.data());
+  CHECK(same_bits(gradient.data(), again.data(), vocabulary * d));
+}
+
+TEST_CASE("positions", "[ops]") {
+  const std::int64_t d = 12, length = 3000;
+  const auto plain = sinusoidal_table(length, d, false), halved = sinusoidal_table(length, d, true);
+  for (const std::int64_t p : {0, 1, 2, 100, 2999})
+    for (std::int64_t i = 0; i < d / 2; ++i) {
+      const double angle = static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d));
+      CHECK(plain[static_cast<std::size_t>(p * d + 2 * i)] == Approx(std::sin(angle)).margin(1e-7));
+      CHECK(plain[static_cast<std::size_t>(p * d + 2 * i + 1)] == Approx(std::cos(angle)).margin(1e-7));
+      CHECK(halved[static_cast<std::size_t>(p * d + i)] == plain[static_cast<std::size_t>(p * d + 2 * i)]);
+      CHECK(halved[static_cast<std::size_t>(p * d + d / 2 + i)] == plain[static_cast<std::size_t>(p * d + 2 * i + 1)]);
+    }
+
+  const std::vector<std::int64_t> offsets{0, 4, 4, 7};
+  const Floats x = random_floats(7 * d, 1), dy = random_floats(7 * d, 2);
+  Floats y(x.size()), gradient(static_cast<std::size_t>(10 * d), 0.0f);
+  add_positions({offsets}, d, 3, plain.data(), x.data(), y.data());
+  add_positions_backward({offsets}, d, dy.data(), gradient.data());
+  for (std::int64_t r = 0; r < 7; ++r) {
+    const std::int64_t position = r < 4 ? r : r - 4;
+    for (std::int64_t i = 0; i < d; ++i) {
+      const auto at = static_cast<std::size_t>(r * d + i);
+      CHECK(y[at] == x[at] + plain[static_cast<std::size_t>((position + 3) * d + i)]);
+      const float expected = position < 3 ? dy[static_cast<std::size_t>(position * d + i)] + dy[static_cast<std::size_t>((position + 4) * d + i)] : dy[at];
+      CHECK(gradient[static_cast<std::size_t>(position * d + i)] == expected);
+    }
+  }
+}
+
+TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[ops]") {
+  const std::int64_t rows = 6, heads = 2, width = 8, stride = 20;
+  const std::vector<std::int32_t> positions{0, 1, 2, 100, 1001, 3};
+  const Floats x = random_floats(rows * stride, 1);
+  Floats y = x;
+  rotate(rows, heads, width, positions.data(), false, y.data(), stride);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < stride; ++c) {
+      const std::int64_t head = c / width, i = c % width % (width / 2);
+      double expected = x[static_cast<std::size_t>(r * stride + c)];
+      if (head < heads) {
+        const double angle = positions[static_cast<std::size_t>(r)] * std::pow(10000.0, -2.0 * static_cast<double>(i) / width);
+        const double a = x[static_cast<std::size_t>(r * stride + head * width + i)], b = x[static_cast<std::size_t>(r * stride + head * width + width / 2 + i)];
+        expected = c % width < width / 2 ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
+      }
+      CHECK(y[static_cast<std::size_t>(r * stride + c)] == Approx(expected).margin(1e-6));
+    }
+  rotate(rows, heads, width, positions.data(), true, y.data(), stride);
+  for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == Approx(x[i]).margin(1e-6));
+}
+
+TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
+  const std::int64_t d = 11;
+  for (const std::int64_t vocabulary : {3, 40, 131})
+    for (const float smoothing : {0.0f, 0.1f})
+      for (const bool with_bias : {false, true}) {
+        INFO("vocabulary " << vocabulary << ", smoothing " << smoothing << ", bias " << with_bias);
+        const std::int64_t rows = 301;
+        const float scale = 0.25f;
+        const Floats hidden = random_floats(rows * d, 1), weight = random_floats(vocabulary * d, 2), bias = random_floats(vocabulary, 3);
+        std::vector<std::int32_t> targets(static_cast<std::size_t>(rows));
+        Random random(4);
+        for (auto& t : targets) t = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
+        targets[5] = targets[300] = -1;
+        CrossEntropy expected;
+        const auto loss = [&](const std::vector<double>& h, const std::vector<double>& w, const std::vector<double>& b) {
+          expected = {};
+          for (std::int64_t r = 0; r < rows; ++r) {
+            const std::int64_t target = targets[static_cast<std::size_t>(r)];
+            if (target < 0) continue;
+            std::vector<double> logits(static_cast<std::size_t>(vocabulary), 0.0);
+            double highest = -1e300, sum = 0, total = 0;
+            std::int64_t best = 0;
+            for (std::int64_t v = 0; v < vocabulary; ++v) {
+              double& z = logits[static_cast<std::size_t>(v)];
+              for (std::int64_t c = 0; c < d; ++c) z += h[static_cast<std::size_t>(r * d + c)] * w[static_cast<std::size_t>(v * d + c)];
+              if (with_bias) z += b[static_cast<std::size_t>(v)];
+              if (z > highest) highest = z, best = v;
+              total += z;
+            }
+            for (const double z : logits) sum += std::exp(z - highest);
+            const double lse = highest + std::log(sum), e = smoothing;
+            expected.loss += lse - (1 - e) * logits[static_cast<std::size_t>(target)] - e / static_cast<double>(vocabulary) * total;
+            expected.negative_log_likelihood += lse - logits[static_cast<std::size_t>(target)];
+            expected.correct += best == target;
+            expected.rows += 1;
+          }
+          return expected.loss * static_cast<double>(scale);
+        };
+        Workspace workspace;
+        Floats d_hidden(hidden.size(), 7.0f), d_weight(weight.size(), 0.0f), d_bias(bias.size(), 0.0f);
+        const auto run = [&](float* dh, float* dw, float* db) {
+          return cross_entropy(rows, d, vocabulary, hidden.data(), weight.data(), with_bias ? bias.data() : nullptr, targets.data(), smoothing,
+                               scale, workspace, dh, dw, with_bias ? db : nullptr);
+        };
+        const CrossEntropy result = run(d_hidden.data(), d_weight.data(), d_bias.data());
+        loss(doubles(hidden), doubles(weight), doubles(bias));
+        CHECK(result.loss == Approx(expected.loss).epsilon(1e-6));
+        CHECK(result.negative_log_likelihood == Approx(expected.negative_log_likelihood).epsilon(1e-6));
+        CHECK(result.correct == expected.correct);
+        CHECK(result.rows == expected.rows);
+        CHECK(run(nullptr, nullptr, nullptr).loss == Approx(result.loss).epsilon(1e-9));
+        for (std::int64_t c = 0; c < d; ++c) CHECK(d_hidden[static_cast<std::size_t>(5 * d + c)] == 0.0f);
+        check_gradient([&](const auto& v) { return loss(v, doubles(weight), doubles(bias)); }, hidden, d_hidden, 8);
+        check_gradient([&](const auto& v) { return loss(doubles(hidden), v, doubles(bias)); }, weight, d_weight, 8);
+        if (with_bias) check_gradient([&](const auto& v) { return loss(doubles(hidden), doubles(weight), v); }, bias, d_bias, 8);
+        // The same bits with other threads.
+        Floats h2(hidden.size()), w2(weight.size(), 0.0f), b2(bias.size(), 0.0f);
+        const Threads team(3);
+        CHECK(run(h2.data(), w2.data(), b2.data()).loss == result.loss);
+        CHECK(same_bits(h2.data(), d_hidden.data(), rows * d));
+        CHECK(same_bits(w2.data(), d_weight.data(), vocabulary * d));
+        CHECK(same_bits(b2.data(), d_bias.data(), vocabulary));
+      }
+}
+
+TEST_CASE("log_softmax", "[ops]") {
+  const std::int64_t rows = 5, n = 77;
+  Floats x = random_floats(rows * n, 1, 20.0);
+  Matrix expected = matrix(x, rows, n);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    double highest = -1e300, sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) highest = std::max(highest, expected(r, i));
+    for (std::int64_t i = 0; i < n; ++i) sum += std::exp(expected(r, i) - highest);
+    for (std::int64_t i = 0; i < n; ++i) expected(r, i) -= highest + std::log(sum);
+  }
+  log_softmax(rows, n, x.data());
+  CHECK(relative_error(x.data(), expected) < 1e-6);
+}

@@ -1,0 +1,192 @@
+// The whole model's loss and its gradients in every configuration, against difference quotients along directions; and law 4 for them.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+#include "core/threads.hpp"
+#include "models/model_file.hpp"
+#include "models/transformer.hpp"
+
+using namespace pipeformer;
+
+namespace {
+
+Configuration tiny() {
+  Configuration c;
+  c.source_vocabulary = c.target_vocabulary = 23;
+  c.width = 16;
+  c.heads = c.kv_heads = 4;
+  c.inner = 24;
+  c.encoder_layers = c.decoder_layers = 2;
+  c.max_positions = 20;
+  return c;
+}
+
+/// A model with random parameters and a batch of pairs for it.
+struct Setting {
+  Configuration configuration;
+  ParameterArena arena;
+  Transformer model;
+  std::vector<std::int64_t> source_offsets{0, 5, 6, 15}, target_offsets{0, 4, 11, 13};
+  std::vector<std::int32_t> source, target, labels;
+  Workspace workspace;
+  DropoutRates dropout{};
+
+  explicit Setting(const Configuration& c)
+      : configuration(c), arena([&](ParameterSource& source_of) { Transformer(source_of, c); }), model(arena, c) {
+    c.check("test");
+    arena.initialize(5);
+    Random random(8);
+    // Norms and biases begin at one and zero: move them, so that their gradients are looked at where they matter.
+    for (const auto& entry : arena.entries()) {
+      if (entry.shape.size() == 1)
+        for (std::int64_t i = 0; i < entry.size; ++i) arena.values()[entry.offset + i] += static_cast<float>(0.2 * random.normal());
+    }
+    const auto fill = [&](std::vector<std::int32_t>& ids, std::int64_t n) {
+      for (std::int64_t i = 0; i < n; ++i) ids.push_back(static_cast<std::int32_t>(random.below(23)));
+    };
+    fill(source, source_offsets.back());
+    fill(target, target_offsets.back());
+    fill(labels, target_offsets.back());
+  }
+
+  CrossEntropy loss(bool training, std::uint64_t key = 77) {
+    workspace.clear();
+    Pass pass{workspace, training, dropout};
+    pass.key = key;
+    if (training) std::fill_n(arena.gradients(), arena.size(), 0.0f);
+    Transformer::Pairs pairs;
+    pairs.source = {source_offsets};
+    pairs.target = {target_offsets};
+    pairs.source_ids = source.data();
+    pairs.target_ids = target.data();
+    pairs.labels = labels.data();
+    return model.loss(pass, pairs, 0.1f, 1.0f);
+  }
+
+  /// Along the gradient of each parameter, and along random directions, the loss must change as the gradient says.
+  void check_gradients() {
+    loss(true);
+    const std::vector<float> gradient(arena.gradients(), arena.gradients() + arena.size());
+    Random random(9);
+    for (const auto& entry : arena.entries()) {
+      const float* g = gradient.data() + entry.offset;
+      double norm = 0;
+      for (std::int64_t i = 0; i < entry.size; ++i) norm += static_cast<double>(g[i]) * g[i];
+      norm = std::sqrt(norm);
+      // A key's bias shifts all scores of a query alike, unless keys are turned: its gradient is zero.
+      const bool nothing = entry.name.ends_with("key/bias") && !(configuration.positions == "rotary" && entry.name.ends_with("self_attn/key/bias"));
+      INFO(entry.name << ", norm " << norm);
+      if (nothing) {
+        CHECK(norm < 1e-4);
+        continue;
+      }
+      CHECK(norm > 1e-6);
+      for (int direction = 0; direction < 3; ++direction) {
+        std::vector<double> v(static_cast<std::size_t>(entry.size));
+        double length = 0, expected = 0;
+        for (std::size_t i = 0; i < v.size(); ++i) {
+          v[i] = direction == 0 ? static_cast<double>(g[i]) : random.normal() * norm / std::sqrt(static_cast<double>(entry.size)) + 0.5 * static_cast<double>(g[i]);
+          length += v[i] * v[i];
+        }
+        length = std::sqrt(length);
+        float* values = arena.values() + entry.offset;
+        const std::vector<float> kept(values, values + entry.size);
+        const double h = 2e-3;
+        const auto at = [&](double step) {
+          for (std::size_t i = 0; i < v.size(); ++i) values[i] = static_cast<float>(kept[i] + step * v[i] / length);
+          const double result = loss(true).loss;  // not in inference, where layers keep packed weights
+          std::copy(kept.begin(), kept.end(), values);
+          return result;
+        };
+        for (std::size_t i = 0; i < v.size(); ++i) expected += v[i] / length * static_cast<double>(g[i]);
+        // Fourth order, so that the step may be long against float32's noise.
+        const double quotient = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+        INFO("direction " << direction << ": gradient says " << expected << ", loss says " << quotient);
+        // A step over a corner of relu bends the quotient.
+        CHECK(std::abs(quotient - expected) <= (configuration.activation == "relu" ? 0.04 : 0.01) * norm + 0.01);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients of the whole model in every configuration", "[model]") {
+  const auto check = [](const std::string& name, auto change) {
+    Configuration c = tiny();
+    change(c);
+    INFO(name);
+    Setting setting(c);
+    setting.check_gradients();
+  };
+  // Activations without corners, so that difference quotients can be trusted; relu has a case of its own.
+  check("post-norm, gelu", [](Configuration& c) { c.activation = "gelu"; });
+  check("pre-norm, final norm, silu", [](Configuration& c) { c.norm_position = "pre", c.final_norm = true, c.activation = "silu"; });
+  check("relu", [](Configuration&) {});
+  check("rms norm, gated", [](Configuration& c) { c.norm = "rms", c.gated = true, c.activation = "gelu-tanh"; });
+  check("rotary, grouped queries", [](Configuration& c) { c.positions = "rotary", c.kv_heads = 2, c.activation = "gelu"; });
+  check("learned positions, nothing tied, output bias",
+        [](Configuration& c) { c.positions = "learned", c.tied = "none", c.output_bias = true, c.activation = "gelu"; });
+  check("target tied, no biases, no scale",
+        [](Configuration& c) { c.tied = "target", c.bias = false, c.embedding_scale = false, c.activation = "gelu"; });
+  check("halved sinusoids, one key/value head", [](Configuration& c) { c.positions = "sinusoidal-halved", c.kv_heads = 1, c.activation = "gelu"; });
+  check("decoder only", [](Configuration& c) {
+    c.kind = "decoder-only", c.encoder_layers = 0, c.norm_position = "pre", c.final_norm = true, c.positions = "rotary", c.norm = "rms",
+    c.gated = true, c.activation = "silu", c.bias = false;
+  });
+  check("decoder only, learned positions, not tied",
+        [](Configuration& c) { c.kind = "decoder-only", c.encoder_layers = 0, c.positions = "learned", c.tied = "none", c.activation = "gelu"; });
+}
+
+TEST_CASE("gradients with all dropouts", "[model]") {
+  Configuration c = tiny();
+  c.activation = "gelu";
+  Setting setting(c);
+  setting.dropout = {0.2f, 0.2f, 0.2f};
+  setting.check_gradients();  // the same key draws the same dropout
+}
+
+TEST_CASE("loss and gradients have the same bits with any threads, dropout is drawn from the key", "[model][law4]") {
+  Configuration c = tiny();
+  Setting setting(c);
+  setting.dropout = {0.1f, 0.1f, 0.1f};
+  const int before = thread_count();
+  set_thread_count(1);
+  const double loss = setting.loss(true).loss;
+  const std::vector<float> gradient(setting.arena.gradients(), setting.arena.gradients() + setting.arena.size());
+  for (const int threads : {2, 3}) {
+    set_thread_count(threads);
+    CHECK(setting.loss(true).loss == loss);
+    CHECK(std::memcmp(gradient.data(), setting.arena.gradients(), gradient.size() * sizeof(float)) == 0);
+  }
+  set_thread_count(before);
+  CHECK(setting.loss(true, 78).loss != loss);
+}
+
+TEST_CASE("an id outside the vocabulary and a position beyond the last name their row", "[model]") {
+  Configuration c = tiny();
+  c.positions = "learned";
+  Setting setting(c);
+  const auto row_of = [](auto run) -> std::int64_t {
+    try {
+      run();
+    } catch (const RowError& error) {
+      return error.row();
+    }
+    return -1;
+  };
+  const TokenEmbedding& embedding = setting.model.source_embedding();
+  std::vector<std::int32_t> ids{1, 2, 23, 4};
+  std::vector<float> x(64 * 16);
+  CHECK(row_of([&] { embedding.look_up(4, ids.data(), x.data()); }) == 2);
+  ids[2] = -1;
+  CHECK(row_of([&] { embedding.look_up(4, ids.data(), x.data()); }) == 2);
+  const std::vector<std::int64_t> offsets{0, 20, 41};
+  CHECK(row_of([&] { embedding.add_positions({offsets}, 0, x.data(), x.data()); }) == 20);
+  CHECK(row_of([&] { embedding.add_positions({offsets}, 1, x.data(), x.data()); }) == 0);
+}
