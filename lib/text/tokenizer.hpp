@@ -25,8 +25,8 @@ class Tokenizer {
   virtual std::vector<std::int32_t> encode(std::string_view line) const = 0;
   /// The text of ids; control ids (begin, end, padding) give nothing. Throws Error for an id outside the vocabulary.
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
-  virtual std::string piece(
-      std::int32_t id) const = 0;  ///< One id as text, as shown by --pieces and on attention axes.
+  /// One id as text, as shown by --pieces and on attention axes.
+  virtual std::string piece(std::int32_t id) const = 0;
   virtual std::int32_t vocabulary_size() const = 0;
   virtual std::int32_t begin_id() const = 0;  ///< -1 when the vocabulary has none.
   virtual std::int32_t end_id() const = 0;    ///< -1 when the vocabulary has none.
