@@ -1,0 +1,210 @@
+"""The tools attend, linear, norm, ffn, add, embed, posenc against PyTorch on NumPy-made arrays, ragged and dense, in float32."""
+import math
+import os
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "common"))
+import tools
+from tools import agree, check, identical, load, path, run, save
+
+random = np.random.RandomState(3)
+
+
+def normal(*shape):
+    return random.standard_normal(shape).astype("<f4")
+
+
+def attention(q, k, v, mask=None, bias=None, causal=False, scale=None):
+    """softmax(q k^T scale + bias) v, with zeros for queries that see nothing. Returns output and weights."""
+    q, k, v = map(torch.from_numpy, (q, k, v))
+    scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if bias is not None:
+        scores = scores + torch.from_numpy(bias)
+    seen = torch.ones(scores.shape, dtype=torch.bool)
+    if mask is not None:
+        seen &= torch.from_numpy(np.broadcast_to(mask, scores.shape).copy())
+    if causal:
+        seen &= torch.ones(scores.shape[-2:]).tril(k.shape[-2] - q.shape[-2]).bool()
+    weights = scores.masked_fill(~seen, -math.inf).softmax(-1).nan_to_num(0.0)
+    out = weights @ v
+    if hasattr(F, "scaled_dot_product_attention") and scale is None and seen.any(-1).all():  # from PyTorch 2.0 on
+        both = torch.zeros(scores.shape) if bias is None else torch.from_numpy(bias).expand(scores.shape)
+        out = F.scaled_dot_product_attention(q, k, v, both.masked_fill(~seen, -math.inf))
+    return out, weights
+
+
+def split(x, heads):
+    return np.ascontiguousarray(x.reshape(*x.shape[:-1], heads, -1).swapaxes(-2, -3))
+
+
+def merge(x):
+    return x.transpose(-2, -3).flatten(-2)
+
+
+lengths = [(3, 5), (1, 1), (7, 7), (4, 2), (2, 9), (40, 33), (300, 280)]
+q, k, v = [normal(tq, 24) for tq, _ in lengths], [normal(tk, 24) for _, tk in lengths], [normal(tk, 16) for _, tk in lengths]
+masks = [random.rand(tq, tk) < 0.7 for tq, tk in lengths]
+masks[2][3] = False
+biases = [normal(tq, tk) for tq, tk in lengths]
+streams = ["--query", save("q.npy", q), "--key", save("k.npy", k), "--value", save("v.npy", v)]
+save("mask.npy", masks), save("bias.npy", biases)
+
+
+def compare(name, arguments, expected):
+    ours = run("attend", *streams, *arguments, "--weights", path("w.npy"))
+    agree(f"attend, {name}", ours, [e[0] for e in expected])
+    agree(f"attend, {name}, weights", load("w.npy"), [e[1] for e in expected])
+    return ours
+
+
+records = list(zip(q, k, v, masks, biases))
+compare("plain", [], [attention(q, k, v) for q, k, v, m, b in records])
+compare("causal", ["--causal"], [attention(q, k, v, causal=True) for q, k, v, m, b in records])
+masked = compare("mask", ["--mask", path("mask.npy")], [attention(q, k, v, mask=m) for q, k, v, m, b in records])
+check("attend: a query that sees nothing gives zeros", not masked[2][3].any())
+compare("bias", ["--bias", path("bias.npy")], [attention(q, k, v, bias=b) for q, k, v, m, b in records])
+compare("scale", ["--scale", "0.5"], [attention(q, k, v, scale=0.5) for q, k, v, m, b in records])
+compare("mask, bias and causal", ["--mask", path("mask.npy"), "--bias", path("bias.npy"), "--causal"],
+        [attention(q, k, v, mask=m, bias=b, causal=True) for q, k, v, m, b in records])
+
+same = [normal(6, 24) for _ in range(4)]
+one_mask = random.rand(6, 6) < 0.6
+ours = run("attend", save("same.npy", same), "--mask", save("one.npy", one_mask))
+agree("attend, one mask for all, keys and values are the queries", ours, [attention(x, x, x, mask=one_mask)[0] for x in same])
+
+# Heads: PyTorch's form, one matrix whose columns are the heads.
+heads = lambda q, k, v, h, kv, **more: attention(split(q, h), split(k, kv).repeat(h // kv, -3), split(v, kv).repeat(h // kv, -3), **more)
+for kv in [4, 2, 1]:
+    x, m, y = [normal(t, 32) for t, _ in lengths], [normal(t, 8 * kv) for _, t in lengths], [normal(t, 4 * kv) for _, t in lengths]
+    ours = run("attend", "--heads", 4, "--kv-heads", kv, "--query", save("x.npy", x), "--key", save("m.npy", m), "--value",
+               save("y.npy", y), "--causal", "--weights", path("w.npy"))
+    expected = [heads(*record, 4, kv, causal=True) for record in zip(x, m, y)]
+    agree(f"attend, 4 heads, {kv} of keys and values", ours, [merge(e[0]) for e in expected])
+    agree(f"attend, 4 heads, {kv} of keys and values, weights", load("w.npy"), [e[1] for e in expected])
+    if kv == 4:
+        # The split of one big matrix is the loop over heads, bit for bit.
+        parts = []
+        for h in range(4):
+            one = lambda name, arrays, w: save(name, [a[:, h * w:(h + 1) * w] for a in arrays])
+            parts.append(run("attend", "--query", one("xh.npy", x, 8), "--key", one("mh.npy", m, 8), "--value", one("yh.npy", y, 4),
+                             "--causal", "--weights", path(f"w{h}.npy")))
+        loop = [np.concatenate(p, -1) for p in zip(*parts)]
+        check("attend --heads is the loop over heads, bit for bit", identical(ours, loop))
+        loop = [np.stack(p) for p in zip(*[load(f"w{h}.npy") for h in range(4)])]
+        check("attend --heads is the loop over heads, weights, bit for bit", identical(load("w.npy"), loop))
+
+head_masks = [random.rand(4, tq, tk) < 0.7 for tq, tk in lengths]
+q4, k4, v4 = [normal(t, 32) for t, _ in lengths], [normal(t, 32) for _, t in lengths], [normal(t, 32) for _, t in lengths]
+ours = run("attend", "--heads", 4, "--query", save("x.npy", q4), "--key", save("m.npy", k4), "--value", save("y.npy", v4), "--mask",
+           save("hm.npy", head_masks))
+agree("attend, a mask for each head", ours, [merge(heads(a, b, c, 4, 4, mask=m)[0]) for a, b, c, m in zip(q4, k4, v4, head_masks)])
+
+# Dense batches: leading axes, lengths, masks that broadcast.
+x, m = normal(3, 2, 5, 32), normal(3, 2, 7, 32)
+valid = random.randint(0, 8, (3, 2)).astype("<i8")
+valid[0, 0], valid[2, 1] = 0, 7
+seen = (np.arange(7) < valid[..., None])[:, :, None, None, :]
+bias = normal(2, 1, 5, 7)
+ours = run("attend", "--heads", 4, "--query", save("x.npy", x), "--key", save("m.npy", m), "--lengths", save("n.npy", valid), "--bias",
+           save("b.npy", bias), "--weights", path("w.npy"))
+expected = heads(x, m, m, 4, 4, mask=seen, bias=bias)
+agree("attend, dense batch with lengths and a broadcast bias", ours, [merge(expected[0])])
+agree("attend, dense batch with lengths and a broadcast bias, weights", load("w.npy"), [expected[1]])
+ragged = run("attend", "--heads", 4, "--query", save("x1.npy", list(x.reshape(6, 5, 32))), "--key", save("m1.npy", list(m.reshape(6, 7, 32))),
+             "--bias", save("b1.npy", [b for b in np.broadcast_to(bias, (3, 2, 1, 5, 7)).reshape(6, 1, 5, 7)]), "--lengths",
+             save("n1.npy", [n for n in valid.ravel()]))
+check("attend: a dense batch is its records, bit for bit", ours[0].tobytes() == np.stack(ragged).tobytes())
+
+# Rotary positions: the pair (i, i + half) is turned.
+def turned(x):
+    t, d = x.shape[-2:]
+    angle = np.arange(t)[:, None] * 10000.0**(-2.0 * np.arange(d // 2) / d)
+    a, b = x[..., :d // 2].astype("f8"), x[..., d // 2:].astype("f8")
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1).astype("f4")
+
+
+ours = run("attend", "--rotary", "--heads", 4, save("x.npy", q4), "--causal")
+agree("attend, rotary", ours, [merge(attention(turned(split(a, 4)), turned(split(a, 4)), split(a, 4), causal=True)[0]) for a in q4])
+
+# Dropout: weights are zero or 1 / (1 - p) times what they were, as often as they should be, from the seed.
+plain = run("attend", *streams, "--weights", path("w.npy"))
+run("attend", *streams, "--dropout", 0.25, "--seed", 5, "--weights", path("d.npy"))
+weights, dropped = np.concatenate([w.ravel() for w in load("w.npy")]), np.concatenate([w.ravel() for w in load("d.npy")])
+kept = dropped != 0
+check("attend --dropout scales what it keeps", np.allclose(dropped[kept], weights[kept] / 0.75, rtol=1e-5))
+check("attend --dropout drops a quarter", abs((~kept).mean() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / kept.size))
+first = run("attend", *streams, "--dropout", 0.25, "--seed", 5)
+agree("attend --dropout, output from its weights", first, [w @ v for w, v in zip(load("d.npy"), v)])
+check("attend --dropout is the same for the same seed, whatever the batch",
+      identical(first, run("attend", *streams, "--dropout", 0.25, "--seed", 5, "--batch-rows", 1)))
+check("attend --dropout is another for another seed", not identical(first, run("attend", *streams, "--dropout", 0.25, "--seed", 6)))
+
+# The other pieces.
+x = [normal(t, 24) for t in [3, 0, 1, 50]]
+tensors = [torch.from_numpy(a) for a in x]
+save("x.npy", x)
+weight, bias = normal(10, 24), normal(10)
+save("weight.npy", weight), save("bias.npy", bias)
+agree("linear", run("linear", path("x.npy"), "--weight", path("weight.npy"), "--bias", path("bias.npy")),
+      [F.linear(t, torch.from_numpy(weight), torch.from_numpy(bias)) for t in tensors])
+agree("linear without bias", run("linear", path("x.npy"), "--weight", path("weight.npy")),
+      [F.linear(t, torch.from_numpy(weight)) for t in tensors])
+with open(path("fortran.npy"), "wb") as out:
+    np.save(out, np.asfortranarray(weight))
+agree("linear, Fortran order", run("linear", path("x.npy"), "--weight", path("fortran.npy")),
+      [F.linear(t, torch.from_numpy(weight)) for t in tensors])
+dense = normal(2, 3, 5, 24)
+agree("linear, dense", run("linear", save("dense.npy", dense), "--weight", path("weight.npy")), [dense @ weight.T])
+
+gamma, beta = normal(24), normal(24)
+save("gamma.npy", gamma), save("beta.npy", beta)
+for epsilon in [1e-5, 1e-2]:
+    agree(f"norm, layer, epsilon {epsilon}",
+          run("norm", path("x.npy"), "--weight", path("gamma.npy"), "--bias", path("beta.npy"), "--epsilon", epsilon),
+          [F.layer_norm(t, (24,), torch.from_numpy(gamma), torch.from_numpy(beta), epsilon) for t in tensors])
+    agree(f"norm, rms, epsilon {epsilon}", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma.npy"), "--epsilon", epsilon),
+          [t / (t.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * torch.from_numpy(gamma) for t in tensors])
+
+w1, b1, w2, b2, wg, bg = normal(40, 24), normal(40), normal(24, 40), normal(24), normal(40, 24), normal(40)
+for name, array in dict(w1=w1, b1=b1, w2=w2, b2=b2, wg=wg, bg=bg).items():
+    save(name + ".npy", array)
+arrays = ["--linear1-weight", path("w1.npy"), "--linear1-bias", path("b1.npy"), "--linear2-weight", path("w2.npy"), "--linear2-bias", path("b2.npy")]
+activations = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "gelu-tanh": lambda t: F.gelu(t, approximate="tanh")}
+linear = lambda t, w, b: F.linear(t, torch.from_numpy(w), torch.from_numpy(b))
+for name, f in activations.items():
+    agree(f"ffn, {name}", run("ffn", path("x.npy"), *arrays, "--activation", name), [linear(f(linear(t, w1, b1)), w2, b2) for t in tensors])
+    agree(f"ffn, gated {name}",
+          run("ffn", path("x.npy"), *arrays, "--gate-weight", path("wg.npy"), "--gate-bias", path("bg.npy"), "--activation", name),
+          [linear(f(linear(t, wg, bg)) * linear(t, w1, b1), w2, b2) for t in tensors])
+
+y = [normal(*a.shape) for a in x]
+check("add, bit for bit", identical(run("add", "--to", save("y.npy", y), path("x.npy")), [a + b for a, b in zip(x, y)]))
+
+table = normal(30, 16)
+ids = [random.randint(0, 30, n) for n in [4, 0, 1, 20]]
+for dtype in ["<i4", "<i8", "|u1"]:
+    save("ids.npy", [i.astype(dtype) for i in ids])
+    check(f"embed, {dtype}, bit for bit", identical(run("embed", "--table", save("table.npy", table), path("ids.npy")), [table[i] for i in ids]))
+check("embed --scale, bit for bit",
+      identical(run("embed", "--table", path("table.npy"), "--scale", 4, path("ids.npy")), [table[i] * np.float32(4) for i in ids]))
+check("embed, dense ids", identical(run("embed", "--table", path("table.npy"), save("ids.npy", np.arange(12).reshape(2, 6) % 30)),
+                                    [table[np.arange(12).reshape(2, 6) % 30]]))
+
+
+def sinusoids(length, width, halved=False):
+    angle = np.arange(length)[:, None] / 10000.0**(np.arange(0, width, 2) / width)
+    pair = np.concatenate([np.sin(angle), np.cos(angle)], -1) if halved else np.stack([np.sin(angle), np.cos(angle)], -1).reshape(length, width)
+    return pair.astype("<f4")
+
+
+for kind, halved in [("sinusoidal", False), ("sinusoidal-halved", True)]:
+    agree(f"posenc --table, {kind}", run("posenc", "--table", "--length", 500, "--width", 24, "--kind", kind), [sinusoids(500, 24, halved)], 1e-7)
+    agree(f"posenc, {kind}", run("posenc", "--kind", kind, path("x.npy")), [a + sinusoids(len(a), 24, halved) for a in x], 1e-7)
+agree("posenc --first", run("posenc", "--first", 7, path("x.npy")), [a + sinusoids(len(a) + 7, 24)[7:] for a in x], 1e-7)
+agree("posenc --table --first", run("posenc", "--table", "--first", 7, "--length", 5, "--width", 24), [sinusoids(12, 24)[7:]], 1e-7)
+
+tools.finish()
