@@ -1,7 +1,8 @@
 // attend: scaled dot-product attention (Vaswani et al. 2017, equation 1).
+#include "layers/attend.hpp"
+
 #include "cli/attention_options.hpp"
 #include "cli/batches.hpp"
-#include "layers/attend.hpp"
 
 using namespace pipeformer;
 
@@ -17,16 +18,17 @@ static const ToolSpec spec = {
         "\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
-    .options = join({{text("query", "FILE", "queries (default: the input)"), text("key", "FILE", "keys (default: the queries)"),
-                      text("value", "FILE", "values (default: the keys)"),
-                      integer("heads", "N", "split the last axis into N heads", "", 1),
-                      integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
-                      number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
-                      flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)"),
-                      number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
-                     mask_options(),
-                     {text("weights", "FILE", "write the attention weights to FILE")},
-                     batch_options()}),
+    .options =
+        join({{text("query", "FILE", "queries (default: the input)"),
+               text("key", "FILE", "keys (default: the queries)"), text("value", "FILE", "values (default: the keys)"),
+               integer("heads", "N", "split the last axis into N heads", "", 1),
+               integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
+               number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
+               flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)"),
+               number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
+              mask_options(),
+              {text("weights", "FILE", "write the attention weights to FILE")},
+              batch_options()}),
     .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
                  {"four causal heads of a memory", "attend --heads 4 --causal --key memory.npy x.npy | peek"}},
     .see_also = {"mhattn", "linear", "peek"},

@@ -14,16 +14,23 @@ const ToolSpec spec{
     .name = "decode",
     .summary = "the Transformer's decoder stack: generate ids, or score given ones",
     .description =
-        "Reads memory vectors (S, D), as encode writes them, or source ids (S,), which it encodes itself, and writes the generated ids (T,) of each "
-        "record, without begin and end. A decoder-only model reads prompts (S,), and its outputs begin with them. An empty record gives an empty "
+        "Reads memory vectors (S, D), as encode writes them, or source ids (S,), which it encodes itself, and writes "
+        "the generated ids (T,) of each "
+        "record, without begin and end. A decoder-only model reads prompts (S,), and its outputs begin with them. An "
+        "empty record gives an empty "
         "record.\n\n"
-        "A beam of 1 is greedy search. A beam of K keeps for each sentence the K likeliest unfinished hypotheses; finished ones compete by "
-        "log P / length^A (--length-penalty A), or log P / ((5 + length) / 6)^A (--length-penalty-kind gnmt; Wu et al. 2016). At the length limit a "
-        "hypothesis is finished as it is. --nbest N writes N records for each input, the best first. --sample draws each token from the model's "
+        "A beam of 1 is greedy search. A beam of K keeps for each sentence the K likeliest unfinished hypotheses; "
+        "finished ones compete by "
+        "log P / length^A (--length-penalty A), or log P / ((5 + length) / 6)^A (--length-penalty-kind gnmt; Wu et al. "
+        "2016). At the length limit a "
+        "hypothesis is finished as it is. --nbest N writes N records for each input, the best first. --sample draws "
+        "each token from the model's "
         "distribution, by --seed, the number of the record and the position only.\n\n"
-        "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for the T ids and the end that follows "
+        "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
+        "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
-        "--weights writes the cross-attention of a layer for each output record (or target): (H, T + 1, S), row t the prediction of token t, the last one "
+        "--weights writes the cross-attention of a layer for each output record (or target): (H, T + 1, S), row t the "
+        "prediction of token t, the last one "
         "that of the end. Results do not depend on --batch-rows, --window or --threads.",
     .options = join({
         {
@@ -31,7 +38,8 @@ const ToolSpec spec{
             number("length-penalty", "A", "exponent of the length in a hypothesis's score; 0: none", "1", 0, 100),
             choice("length-penalty-kind", "average|gnmt", "how the length enters", "average"),
             integer("nbest", "N", "outputs for each input: the best of the beam, or N samples", "1", 1, 1000),
-            text("scores", "FILE", "write for each output (2,): its log-probability, and its score with the length penalty"),
+            text("scores", "FILE",
+                 "write for each output (2,): its log-probability, and its score with the length penalty"),
             integer("max-length", "N", "most tokens to generate (default for a decoder-only model: 256)", "", 1),
             number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
             integer("min-length", "N", "least tokens to generate", "0", 0),
@@ -45,16 +53,21 @@ const ToolSpec spec{
             text("weights", "FILE", "write cross-attention weights"),
             integer("layer", "N", "the layer of --weights, from 0 (default: the last)", "", 0),
             choice("weights-heads", "all|mean", "each head's weights, or their mean (T + 1, S)", "all"),
-            text("dump", "FILE.h5", "with --target: write intermediates by name, those of the encoder too when it runs"),
+            text("dump", "FILE.h5",
+                 "with --target: write intermediates by name, those of the encoder too when it runs"),
             list("select", "GLOB", "--dump: only names that match, for example 'decoder/*/weights'"),
-            integer("window", "N", "sort the sentences of about N input positions by length; changes the speed, never the result", "65536", 1),
+            integer("window", "N",
+                    "sort the sentences of about N input positions by length; changes the speed, never the result",
+                    "65536", 1),
         },
         batch_options(),
     }),
     .examples =
         {
-            {"translate a text with a beam of 4", "tokenize -m model.h5 text.en | decode -m model.h5 --beam 4 | tokenize -m model.h5 --decode"},
-            {"the log-probability of each token of given translations", "decode -m model.h5 text.en.npy --target text.de.npy -o scores.npy"},
+            {"translate a text with a beam of 4",
+             "tokenize -m model.h5 text.en | decode -m model.h5 --beam 4 | tokenize -m model.h5 --decode"},
+            {"the log-probability of each token of given translations",
+             "decode -m model.h5 text.en.npy --target text.de.npy -o scores.npy"},
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
     .uses_model = true,
@@ -67,7 +80,8 @@ void check_options(const Args& args) {
       if (args.given(option) && !condition) throw UsageError(cat("--", option, " needs ", what));
   };
   only_with(!args.has("target"), "generation: no --target",
-            {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length", "max-length-factor", "min-length", "prefix", "sample", "window"});
+            {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length", "max-length-factor",
+             "min-length", "prefix", "sample", "window"});
   only_with(args.has("target"), "--target", {"give", "dump"});
   only_with(args.has("dump"), "--dump", {"select"});
   only_with(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
@@ -79,30 +93,41 @@ void check_options(const Args& args) {
 
 GenerateSettings settings_from(const Args& args, const Configuration& configuration) {
   GenerateSettings s;
-  s.search = {args.flag("sample"), args.integer("beam"), args.integer("nbest"), args.number("length-penalty"),
-              args.text("length-penalty-kind") == "gnmt", args.integer("min-length"),
-              {args.number("temperature"), args.integer("top-k"), args.number("top-p")}, args.seed()};
+  s.search = {args.flag("sample"),
+              args.integer("beam"),
+              args.integer("nbest"),
+              args.number("length-penalty"),
+              args.text("length-penalty-kind") == "gnmt",
+              args.integer("min-length"),
+              {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
+              args.seed()};
   s.batch_rows = args.integer("batch-rows");
   s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? 0 : 256;
-  s.max_length_factor = configuration.has_encoder() || args.given("max-length-factor") ? args.number("max-length-factor") : 0;
+  s.max_length_factor =
+      configuration.has_encoder() || args.given("max-length-factor") ? args.number("max-length-factor") : 0;
   return s;
 }
 
 /// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.
 struct Decoding {
-  explicit Decoding(const Args& a) : args(a), file(args.model()), configuration(file.configuration()), encoder(configuration.has_encoder()) {
+  explicit Decoding(const Args& a)
+      : args(a), file(args.model()), configuration(file.configuration()), encoder(configuration.has_encoder()) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
     require(configuration.has_decoder(), file.name(), ": a ", configuration.kind, " model has no decoder");
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     if (const auto path = optional_text(args, "weights"))
-      weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1, args.text("weights-heads") == "mean");
+      weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1,
+                      args.text("weights-heads") == "mean");
     writer = RecordWriter::open(args.output(), args.output_options());
   }
-  /// Loads the model when the first records are there; checks them. A decoder needs room for `room` ids beside those that are given.
+  /// Loads the model when the first records are there; checks them. A decoder needs room for `room` ids beside those
+  /// that are given.
   void check(const BatchStream* ids, std::int64_t room) {
-    if (!model) model.emplace(file, configuration, input->batch.ids ? Transformer::Parts::all : Transformer::Parts::decoder);
+    if (!model)
+      model.emplace(file, configuration, input->batch.ids ? Transformer::Parts::all : Transformer::Parts::decoder);
     input->expect_width(configuration.width, "the model's");
-    check_ids(*input, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration, encoder ? 0 : room);
+    check_ids(*input, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
+              encoder ? 0 : room);
     if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room);
   }
   WeightsWriter* weights_writer() { return weights ? &*weights : nullptr; }
@@ -128,7 +153,8 @@ void force(Decoding& d) {
   for_batches(d.args, {&*d.input, &target}, [&](Pass& pass) {
     d.check(&target, 1);
     if (dump.active()) pass.observer = &dump;
-    force_targets(pass, *d.model, d.input->batch, target.batch, give_from_name(d.args.text("give")), d.writer.get(), d.weights_writer());
+    force_targets(pass, *d.model, d.input->batch, target.batch, give_from_name(d.args.text("give")), d.writer.get(),
+                  d.weights_writer());
   });
   dump.close();
 }
@@ -140,7 +166,8 @@ void generate(Decoding& d) {
   std::vector<BatchStream*> streams{&*d.input};
   if (prefix) streams.push_back(&*prefix);
   std::unique_ptr<RecordWriter> scores;
-  if (const auto path = optional_text(d.args, "scores")) scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
+  if (const auto path = optional_text(d.args, "scores"))
+    scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
   Workspace workspace;
   Progress progress(d.args, "decode", 0, "sentences");
   const auto start = std::chrono::steady_clock::now();

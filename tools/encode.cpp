@@ -17,11 +17,12 @@ static const ToolSpec spec = {
         "ffn/inner, ffn, add2, norm2, and encoder/norm. Attention weights (H, Tq, Tk) lie flat in 'data', their shapes "
         "in 'shapes'.\n\n"
         "Shapes: vectors (..., T, D) or ids (..., T) -> memory (..., T, D); weights (..., H, T, T).",
-    .options = join({{text("dump", "FILE", "write intermediates to this HDF5 file"),
-                      list("select", "GLOB", "--dump: only names that match, for example 'encoder/*/weights'"),
-                      text("weights", "FILE", "write the attention weights of a layer to FILE"),
-                      integer("layer", "N", "--weights: of this layer, counted from 0 (default: the last)", "", 0, 999)},
-                     batch_options()}),
+    .options =
+        join({{text("dump", "FILE", "write intermediates to this HDF5 file"),
+               list("select", "GLOB", "--dump: only names that match, for example 'encoder/*/weights'"),
+               text("weights", "FILE", "write the attention weights of a layer to FILE"),
+               integer("layer", "N", "--weights: of this layer, counted from 0 (default: the last)", "", 0, 999)},
+              batch_options()}),
     .examples = {{"ids to memory", "encode -m model.h5 ids.npy -o memory.npy"},
                  {"the same as a pipeline, keeping all attention weights",
                   "embed -m model.h5 ids.npy | posenc -m model.h5 |\n"
@@ -36,7 +37,8 @@ static void add_dumps(const Args& args, const Configuration& c, const Batch& lay
   if (!args.has("weights") && args.has("layer")) throw UsageError("--layer belongs to --weights");
   if (!args.has("weights")) return;
   const std::int64_t layer = args.has("layer") ? args.integer("layer") : c.encoder_layers - 1;
-  if (layer < 0 || layer >= c.encoder_layers) throw UsageError(cat("no layer ", layer, ": the encoder has ", c.encoder_layers));
+  if (layer < 0 || layer >= c.encoder_layers)
+    throw UsageError(cat("no layer ", layer, ": the encoder has ", c.encoder_layers));
   dump.add_stream(cat("encoder/", layer, "/self_attn/weights"), args.text("weights"), layout, layout);
 }
 
@@ -55,8 +57,9 @@ static void encode(const Args& args) {
     if (dump.active()) pass.observer = &dump;
     const Ragged ragged = input.batch.ragged();
     TokenEmbedding::Saved embedded;
-    const float* x = input.batch.ids ? transformer.source_embedding().forward(pass, ragged, input.batch.tokens.data(), embedded)
-                                     : input.batch.rows.data();
+    const float* x = input.batch.ids
+                         ? transformer.source_embedding().forward(pass, ragged, input.batch.tokens.data(), embedded)
+                         : input.batch.rows.data();
     Stack::Saved saved;
     write_rows(*writer, input.batch, transformer.encoder().forward(pass, ragged, x, {}, nullptr, saved), c.width);
   });

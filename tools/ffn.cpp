@@ -13,14 +13,14 @@ static const ToolSpec spec = {
         "-m FILE:GROUP takes parameters and activation from a part of a model, for example model.h5:encoder/0/ffn; the "
         "other options take arrays, weights (D_out, D_in) as in PyTorch. Biases come all or none.\n\n"
         "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
-    .options = join({{text("linear1-weight", "FILE", "weight (F, D) of the first layer"),
-                      text("linear1-bias", "FILE", "bias (F,) of the first layer"),
-                      text("gate-weight", "FILE", "weight (F, D) of the gate"),
-                      text("gate-bias", "FILE", "bias (F,) of the gate"),
-                      text("linear2-weight", "FILE", "weight (D, F) of the second layer"),
-                      text("linear2-bias", "FILE", "bias (D,) of the second layer"),
-                      choice("activation", "relu|gelu|gelu-tanh|silu", "without a model: the activation", "relu")},
-                     batch_options()}),
+    .options = join(
+        {{text("linear1-weight", "FILE", "weight (F, D) of the first layer"),
+          text("linear1-bias", "FILE", "bias (F,) of the first layer"),
+          text("gate-weight", "FILE", "weight (F, D) of the gate"), text("gate-bias", "FILE", "bias (F,) of the gate"),
+          text("linear2-weight", "FILE", "weight (D, F) of the second layer"),
+          text("linear2-bias", "FILE", "bias (D,) of the second layer"),
+          choice("activation", "relu|gelu|gelu-tanh|silu", "without a model: the activation", "relu")},
+         batch_options()}),
     .examples = {{"what a layer of a model does", "ffn -m model.h5:encoder/0/ffn x.npy -o y.npy"},
                  {"with arrays, here without biases",
                   "ffn --linear1-weight model.h5:encoder/0/ffn/linear1/weight \\\n"
@@ -37,7 +37,8 @@ static void ffn(const Args& args) {
                                                        {"linear2-weight", {"linear2/weight"}, true},
                                                        {"linear2-bias", {"linear2/bias"}}});
   if (parameters.configuration && args.given("activation")) throw UsageError("the model gives --activation");
-  const std::string activation = parameters.configuration ? parameters.configuration->activation : args.text("activation");
+  const std::string activation =
+      parameters.configuration ? parameters.configuration->activation : args.text("activation");
   const FeedForward layer = make_feed_forward(*parameters.source, parameters.name, activation_from_name(activation));
   BatchStream x(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());

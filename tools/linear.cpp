@@ -13,9 +13,9 @@ static const ToolSpec spec = {
         "-m FILE:GROUP takes weight and bias from a part of a model, for example "
         "model.h5:encoder/0/self_attn/query; --weight and --bias take arrays.\n\n"
         "Shapes: vectors (..., T, D_in) -> vectors (..., T, D_out).",
-    .options = join({{text("weight", "FILE", "weight, an array (D_out, D_in)"),
-                      text("bias", "FILE", "bias, an array (D_out,)")},
-                     batch_options()}),
+    .options = join(
+        {{text("weight", "FILE", "weight, an array (D_out, D_in)"), text("bias", "FILE", "bias, an array (D_out,)")},
+         batch_options()}),
     .examples = {{"the queries of a model's first layer",
                   "linear -m model.h5:encoder/0/self_attn/query x.npy -o queries.npy"},
                  {"a weight of one's own", "linear --weight table.npy x.npy | peek"}},

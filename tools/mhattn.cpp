@@ -18,18 +18,19 @@ static const ToolSpec spec = {
         mask_description() +
         "\n\n"
         "Shapes: X (..., Tq, D), memory (..., Tk, D) -> (..., Tq, D); weights (..., H, Tq, Tk).",
-    .options = join({{text("memory", "FILE", "what to attend to (default: the input)"),
-                      text("in-proj-weight", "FILE", "query, key and value weights, an array (3 D, D)"),
-                      text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
-                      text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
-                      text("out-proj-bias", "FILE", "output bias, an array (D,)"),
-                      integer("heads", "N", "without a model: number of heads", "", 1)},
-                     mask_options(),
-                     {text("weights", "FILE", "write the attention weights to FILE"),
-                      text("query-out", "FILE", "write the queries to FILE"), text("key-out", "FILE", "write the keys to FILE"),
-                      text("value-out", "FILE", "write the values to FILE"),
-                      text("context-out", "FILE", "write what the output projection reads to FILE")},
-                     batch_options()}),
+    .options =
+        join({{text("memory", "FILE", "what to attend to (default: the input)"),
+               text("in-proj-weight", "FILE", "query, key and value weights, an array (3 D, D)"),
+               text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
+               text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
+               text("out-proj-bias", "FILE", "output bias, an array (D,)"),
+               integer("heads", "N", "without a model: number of heads", "", 1)},
+              mask_options(),
+              {text("weights", "FILE", "write the attention weights to FILE"),
+               text("query-out", "FILE", "write the queries to FILE"),
+               text("key-out", "FILE", "write the keys to FILE"), text("value-out", "FILE", "write the values to FILE"),
+               text("context-out", "FILE", "write what the output projection reads to FILE")},
+              batch_options()}),
     .examples = {{"a layer's self-attention and its weights",
                   "mhattn -m model.h5:encoder/0/self_attn x.npy --weights w.npy -o y.npy"},
                  {"attention of one stream to another",
@@ -43,7 +44,8 @@ static MultiheadAttention attention_from(const Args& args, LayerParameters& para
   if (model && args.has("heads")) throw UsageError("the model gives --heads");
   const std::int64_t heads = model ? model->heads : args.integer("heads");
   const bool rotary = model && model->positions == "rotary" && !parameters.name.ends_with("cross_attn");
-  return make_attention(*parameters.source, parameters.name, heads, model ? model->kv_heads : heads, rotary, args.flag("causal"));
+  return make_attention(*parameters.source, parameters.name, heads, model ? model->kv_heads : heads, rotary,
+                        args.flag("causal"));
 }
 
 static void mhattn(const Args& args) {
@@ -65,7 +67,8 @@ static void mhattn(const Args& args) {
   Dump dump;
   for (const std::string stage : {"query", "key", "value", "context"}) {
     const BatchStream& layout = stage == "key" || stage == "value" ? memory : x;
-    if (args.has(stage + "-out")) dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, memory.batch);
+    if (args.has(stage + "-out"))
+      dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, memory.batch);
   }
   if (args.has("weights")) dump.add_stream(attention.name() + "/weights", args.text("weights"), x.batch, memory.batch);
 
@@ -76,8 +79,9 @@ static void mhattn(const Args& args) {
     pass.observer = &dump;
     float* y = pass.workspace.get(x.batch.positions() * width);
     MultiheadAttention::Saved saved;
-    attention.forward(pass, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(), own_memory ? memory.batch.rows.data() : nullptr,
-                      y, saved, masks.next(x, memory, attention.shape().heads, true));
+    attention.forward(pass, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(),
+                      own_memory ? memory.batch.rows.data() : nullptr, y, saved,
+                      masks.next(x, memory, attention.shape().heads, true));
     write_rows(*writer, x.batch, y, width);
   });
   masks.finish(x);

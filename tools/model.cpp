@@ -13,18 +13,25 @@ const ToolSpec spec{
     .name = "model",
     .summary = "make and describe model files",
     .description =
-        "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model describe FILE.h5` shows a model's "
+        "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model describe FILE.h5` "
+        "shows a model's "
         "hyper-parameters, the name and shape of each parameter, and their number.\n\n"
-        "A model file is HDF5: hyper-parameters are attributes of the root, parameters are datasets in groups named after the paper "
-        "(encoder/0/self_attn/query/weight), weights (out, in) as in PyTorch, the tokenizer is the byte dataset `tokenizer`. Fresh weights are "
-        "uniform after Glorot and Bengio 2010, embeddings normal with standard deviation 1/sqrt(width); a parameter's values depend on --seed "
+        "A model file is HDF5: hyper-parameters are attributes of the root, parameters are datasets in groups named "
+        "after the paper "
+        "(encoder/0/self_attn/query/weight), weights (out, in) as in PyTorch, the tokenizer is the byte dataset "
+        "`tokenizer`. Fresh weights are "
+        "uniform after Glorot and Bengio 2010, embeddings normal with standard deviation 1/sqrt(width); a parameter's "
+        "values depend on --seed "
         "and its name only.",
     .arguments = "FILE...",
-    .options = join({{text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")}, configuration_options()}),
+    .options = join({{text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
+                     configuration_options()}),
     .examples =
         {
-            {"a small random model", "model make --source-vocabulary 50 --target-vocabulary 50 --begin-id 1 --end-id 2 --width 32 --heads 4 --inner 64 "
-                                     "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
+            {"a small random model",
+             "model make --source-vocabulary 50 --target-vocabulary 50 --begin-id 1 --end-id 2 --width 32 --heads 4 "
+             "--inner 64 "
+             "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
             {"what is in it", "model describe model.h5"},
         },
     .see_also = {"train", "peek"},

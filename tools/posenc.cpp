@@ -56,7 +56,8 @@ static void posenc(const Args& args) {
   if (model && (args.given("kind") || args.given("width"))) throw UsageError("the model gives --kind and --width");
   const Positions positions =
       model ? Positions(*model, model->configuration(), embedding_side(*model)) : Positions(args.text("kind"));
-  if (args.flag("table")) return write_table(args, positions, model ? model->configuration().width : args.integer("width"));
+  if (args.flag("table"))
+    return write_table(args, positions, model ? model->configuration().width : args.integer("width"));
   add_to_stream(args, positions, model ? std::optional(model->configuration().width) : std::nullopt);
 }
 

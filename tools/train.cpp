@@ -14,13 +14,20 @@ const ToolSpec spec{
     .name = "train",
     .summary = "train a Transformer on pairs of id streams",
     .description =
-        "Reads two streams of id records (T,), source and target, pair by pair, and trains an encoder-decoder to predict each target from its "
-        "source (Vaswani et al. 2017, section 5): Adam, label smoothing, dropout, batches of about --batch-tokens target tokens in a fresh order "
-        "each epoch. The targets hold no control ids: the decoder reads begin and the target, and predicts the target and end.\n\n"
-        "With validation streams the model with the best validation loss is written to --output whenever it improves; without, the last one at "
-        "the end. The state of the run goes to --checkpoint after each validation; --resume goes on from there and ends in the same bits as a run "
-        "that was never stopped. An interrupt finishes the step and writes the checkpoint. A log (TSV) takes a row every --log-every "
-        "steps and at each validation: losses are means per target token in nats, the training loss with label smoothing.",
+        "Reads two streams of id records (T,), source and target, pair by pair, and trains an encoder-decoder to "
+        "predict each target from its "
+        "source (Vaswani et al. 2017, section 5): Adam, label smoothing, dropout, batches of about --batch-tokens "
+        "target tokens in a fresh order "
+        "each epoch. The targets hold no control ids: the decoder reads begin and the target, and predicts the target "
+        "and end.\n\n"
+        "With validation streams the model with the best validation loss is written to --output whenever it improves; "
+        "without, the last one at "
+        "the end. The state of the run goes to --checkpoint after each validation; --resume goes on from there and "
+        "ends in the same bits as a run "
+        "that was never stopped. An interrupt finishes the step and writes the checkpoint. A log (TSV) takes a row "
+        "every --log-every "
+        "steps and at each validation: losses are means per target token in nats, the training loss with label "
+        "smoothing.",
     .arguments = "",
     .options = join({
         {
@@ -41,13 +48,15 @@ const ToolSpec spec{
             integer("validate-every", "N", "steps between validations (default: each epoch)", "", 1),
             integer("patience", "N", "stop after so many validations without a better loss (0: never)", "0", 0),
             number("learning-rate", "R", "peak learning rate", "0.001", 0, 10),
-            choice("schedule", "inverse-sqrt|constant|linear|cosine", "learning rate after the warm-up; linear and cosine end at --steps", "inverse-sqrt"),
+            choice("schedule", "inverse-sqrt|constant|linear|cosine",
+                   "learning rate after the warm-up; linear and cosine end at --steps", "inverse-sqrt"),
             integer("warmup", "N", "steps of linear rise to the peak", "4000", 0),
             number("beta1", "B", "Adam's decay of the first moment", "0.9", 0, 0.999999),
             number("beta2", "B", "Adam's decay of the second moment", "0.98", 0, 0.999999),
             number("epsilon", "E", "Adam's epsilon", "1e-9", 1e-30, 1),
             number("clip-norm", "C", "scale gradients down to this norm (0: never)", "0", 0, 1e30),
-            number("label-smoothing", "E", "share of the target's probability spread over the vocabulary", "0.1", 0, 0.999),
+            number("label-smoothing", "E", "share of the target's probability spread over the vocabulary", "0.1", 0,
+                   0.999),
             number("dropout", "P", "dropout on embeddings and sublayer outputs", "0.1", 0, 0.999),
             number("attention-dropout", "P", "dropout on attention weights", "0", 0, 0.999),
             number("activation-dropout", "P", "dropout inside the feed-forward layers", "0", 0, 0.999),
@@ -58,10 +67,12 @@ const ToolSpec spec{
     }),
     .examples =
         {
-            {"a small model on pairs of sentences", "train --source text.en.npy --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
-                                                    "--encoder-layers 1 --decoder-layers 1 --steps 20 --warmup 10 -o small.h5"},
-            {"go on from the checkpoint of a run", "train --source text.en.npy --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
-                                                   "--encoder-layers 1 --decoder-layers 1 --steps 30 --warmup 10 --resume --log log.tsv -o small.h5"},
+            {"a small model on pairs of sentences",
+             "train --source text.en.npy --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
+             "--encoder-layers 1 --decoder-layers 1 --steps 20 --warmup 10 -o small.h5"},
+            {"go on from the checkpoint of a run",
+             "train --source text.en.npy --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
+             "--encoder-layers 1 --decoder-layers 1 --steps 30 --warmup 10 --resume --log log.tsv -o small.h5"},
         },
     .see_also = {"tokenize", "decode", "model", "peek"},
     .writes_records = false,
@@ -98,15 +109,20 @@ int main(int argc, char** argv) {
     std::optional<ModelFile> from;
     if (args.has("from")) {
       for (const Option& option : configuration_options())
-        if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+        if (args.given(option.name))
+          throw UsageError(cat("--", option.name, " is given by the model that --from names"));
       from.emplace(args.text("from"));
     }
     const Configuration configuration = from ? from->configuration() : configuration_from(args, tokenizer.get());
-    if (configuration.kind != "encoder-decoder") throw UsageError("pairs train an encoder-decoder, not a model of kind " + configuration.kind);
+    if (configuration.kind != "encoder-decoder")
+      throw UsageError("pairs train an encoder-decoder, not a model of kind " + configuration.kind);
     if (args.output() == "-") throw UsageError("--output is needed: a model is a file");
-    TrainingFiles files{args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
+    TrainingFiles files{args.output(),
+                        args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
                         args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",
-                        tokenizer ? tokenizer->bytes() : from ? from->tokenizer().value_or("") : ""};
+                        tokenizer ? tokenizer->bytes()
+                        : from    ? from->tokenizer().value_or("")
+                                  : ""};
     const auto load = [&](const std::string& source, const std::string& target) {
       return PairCorpus::load(source, target, configuration.source_vocabulary, configuration.target_vocabulary);
     };
@@ -127,7 +143,9 @@ int main(int argc, char** argv) {
     for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
     Progress progress(args, "train", training_steps(settings, trainer.steps_per_epoch()), "steps");
     const bool done = trainer.run({
-        [&](const TrainingState& state, double loss, double rate) { progress.update(state.step, step_note(state, loss, rate)); },
+        [&](const TrainingState& state, double loss, double rate) {
+          progress.update(state.step, step_note(state, loss, rate));
+        },
         [&](const LogRow& row) { progress.line(row_note(row)); },
         [] { return caught_signal != 0; },
     });

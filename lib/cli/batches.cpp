@@ -10,7 +10,8 @@
 namespace pipeformer {
 
 std::vector<Option> batch_options() {
-  return {integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result", "4096", 1)};
+  return {integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result",
+                  "4096", 1)};
 }
 
 void for_batches(const Args& args, std::initializer_list<BatchStream*> all, const std::function<void(Pass&)>& body) {
@@ -40,7 +41,8 @@ void for_batches(const Args& args, std::initializer_list<BatchStream*> all, cons
 }
 
 void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {
-  const auto count = std::count_if(options.begin(), options.end(), [&](const char* o) { return args.has(o) && args.text(o) == "-"; });
+  const auto count =
+      std::count_if(options.begin(), options.end(), [&](const char* o) { return args.has(o) && args.text(o) == "-"; });
   if (count + (input == "-") > 1) throw UsageError("only one input can be standard input ('-')");
 }
 

@@ -17,8 +17,9 @@ namespace pipeformer {
 /// --batch-rows.
 std::vector<Option> batch_options();
 
-/// Reads batches of all streams in lock step and calls body for each, with a pass whose workspace is empty; then, with --verbose, writes
-/// one line of summary. A RowError of the body is about a row of the first stream and is thrown on naming the record.
+/// Reads batches of all streams in lock step and calls body for each, with a pass whose workspace is empty; then, with
+/// --verbose, writes one line of summary. A RowError of the body is about a row of the first stream and is thrown on
+/// naming the record.
 void for_batches(const Args&, std::initializer_list<BatchStream*> streams, const std::function<void(Pass&)>& body);
 
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".
@@ -27,8 +28,8 @@ void expect_one_stdin(const Args&, const std::string& input, std::initializer_li
 /// The value of an option that names a file, when it is there.
 std::optional<std::string> optional_text(const Args&, const std::string& option);
 
-/// An array option of a layer and the parameters that it holds, below the layer's name: {"weight", {"weight"}}. Several parameters:
-/// their rows one after another, in equal parts.
+/// An array option of a layer and the parameters that it holds, below the layer's name: {"weight", {"weight"}}. Several
+/// parameters: their rows one after another, in equal parts.
 struct ArrayOption {
   std::string option;
   std::vector<std::string> parameters;

@@ -10,8 +10,8 @@ namespace pipeformer {
 
 std::vector<Option> configuration_options();
 
-/// The configuration that the options give; the tokenizer (may be null) gives vocabulary and control ids that no option sets. Throws UsageError
-/// for values that make no model.
+/// The configuration that the options give; the tokenizer (may be null) gives vocabulary and control ids that no option
+/// sets. Throws UsageError for values that make no model.
 Configuration configuration_from(const Args&, const Tokenizer* tokenizer);
 
 }  // namespace pipeformer

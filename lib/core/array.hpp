@@ -1,4 +1,5 @@
-/// Array: one dense tensor of any rank and of the element types that flow through streams. A record of a stream is one Array.
+/// Array: one dense tensor of any rank and of the element types that flow through streams. A record of a stream is one
+/// Array.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,18 +11,20 @@
 
 namespace pipeformer {
 
-/// Element types, named as NumPy names them. Elements are little-endian, in C order; f2 is IEEE half, held as its 16 bits.
+/// Element types, named as NumPy names them. Elements are little-endian, in C order; f2 is IEEE half, held as its 16
+/// bits.
 enum class DType : std::uint8_t { f2, f4, f8, i4, i8, u1, b1 };
 
-std::size_t dtype_size(DType);       ///< Bytes of one element.
-const char* dtype_name(DType);       ///< "f4", "i4", ...: the names that --dtype takes.
+std::size_t dtype_size(DType);              ///< Bytes of one element.
+const char* dtype_name(DType);              ///< "f4", "i4", ...: the names that --dtype takes.
 DType dtype_from_name(const std::string&);  ///< The reverse; throws Error for an unknown name.
-bool is_floating(DType);             ///< f2, f4 or f8.
+bool is_floating(DType);                    ///< f2, f4 or f8.
 
 using Shape = std::vector<std::int64_t>;
 
-std::int64_t element_count(const Shape&);      ///< Product of all axes; 1 for rank 0. Throws Error when it overflows or an axis is negative.
-std::string shape_text(const Shape&);          ///< As Python prints a tuple: "()", "(3,)", "(3, 4)".
+std::int64_t element_count(
+    const Shape&);  ///< Product of all axes; 1 for rank 0. Throws Error when it overflows or an axis is negative.
+std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,)", "(3, 4)".
 
 /// Allocator that leaves new elements uninitialised and 64-byte aligned: buffers here are always filled by their user.
 template <class T>
@@ -33,11 +36,17 @@ struct UninitializedAllocator {
   T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
   void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t(64)); }
   template <class U>
-  void construct(U* p) noexcept { ::new (static_cast<void*>(p)) U; }
+  void construct(U* p) noexcept {
+    ::new (static_cast<void*>(p)) U;
+  }
   template <class U, class... A>
-  void construct(U* p, A&&... a) { ::new (static_cast<void*>(p)) U(std::forward<A>(a)...); }
+  void construct(U* p, A&&... a) {
+    ::new (static_cast<void*>(p)) U(std::forward<A>(a)...);
+  }
   template <class U>
-  bool operator==(const UninitializedAllocator<U>&) const { return true; }
+  bool operator==(const UninitializedAllocator<U>&) const {
+    return true;
+  }
 };
 /// A vector whose resize() does not write the new elements.
 template <class T>
@@ -55,14 +64,15 @@ class Array {
   std::int64_t size() const { return element_count(shape); }
   std::int64_t rank() const { return static_cast<std::int64_t>(shape.size()); }
 
-  /// The elements as T (float, double, int32_t, int64_t, uint8_t; uint16_t for f2). Throws Error when T is not the dtype.
+  /// The elements as T (float, double, int32_t, int64_t, uint8_t; uint16_t for f2). Throws Error when T is not the
+  /// dtype.
   template <class T>
   std::span<T> values();
   template <class T>
   std::span<const T> values() const;
 
-  /// A copy converted to another dtype. Integers are range-checked, a float becomes an integer only when it is one exactly,
-  /// f8 -> f4 and f4 -> f2 round to nearest even; throws Error naming the first offending element.
+  /// A copy converted to another dtype. Integers are range-checked, a float becomes an integer only when it is one
+  /// exactly, f8 -> f4 and f4 -> f2 round to nearest even; throws Error naming the first offending element.
   Array as(DType) const;
 
   /// Builds an Array from elements (their number must match the shape).

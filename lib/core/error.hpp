@@ -20,8 +20,8 @@ class UsageError : public Error {
   using Error::Error;
 };
 
-/// An Error about one row of a batch. Who computes does not know the files; who reads them (for_batches, lib/cli/batches.hpp) turns
-/// the row into "ids.npy: record 3: ...".
+/// An Error about one row of a batch. Who computes does not know the files; who reads them (for_batches,
+/// lib/cli/batches.hpp) turns the row into "ids.npy: record 3: ...".
 class RowError : public Error {
  public:
   RowError(std::int64_t row, const std::string& what) : Error(what), row_(row) {}
@@ -31,7 +31,8 @@ class RowError : public Error {
   std::int64_t row_;
 };
 
-/// Joins its arguments into one text, so that messages can carry both sizes of a mismatch: cat("width ", a, " is not ", b).
+/// Joins its arguments into one text, so that messages can carry both sizes of a mismatch: cat("width ", a, " is not ",
+/// b).
 template <class... Parts>
 std::string cat(const Parts&... parts) {
   std::ostringstream out;

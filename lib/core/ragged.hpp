@@ -1,5 +1,5 @@
-/// Ragged: where the sequences of a batch begin and end. Rows of all sequences stand one after another; sequence s is rows
-/// offsets[s] .. offsets[s + 1]. This is the only way a batch is held: there is no padded form (law 2).
+/// Ragged: where the sequences of a batch begin and end. Rows of all sequences stand one after another; sequence s is
+/// rows offsets[s] .. offsets[s + 1]. This is the only way a batch is held: there is no padded form (law 2).
 #pragma once
 #include <cstdint>
 #include <span>

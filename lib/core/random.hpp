@@ -1,5 +1,5 @@
-/// Random numbers by position: a value is a pure function of (seed, stream, index), so that dropout and shuffles are the same
-/// whatever the threads, the batch or the moment a run was interrupted (law 4).
+/// Random numbers by position: a value is a pure function of (seed, stream, index), so that dropout and shuffles are
+/// the same whatever the threads, the batch or the moment a run was interrupted (law 4).
 #pragma once
 #include <cstdint>
 
@@ -14,7 +14,9 @@ constexpr std::uint64_t mix64(std::uint64_t z) {
 }
 
 /// A key for one stream of random numbers, derived from a parent key.
-constexpr std::uint64_t derive_key(std::uint64_t key, std::uint64_t stream) { return mix64(key ^ mix64(stream)); }
+constexpr std::uint64_t derive_key(std::uint64_t key, std::uint64_t stream) {
+  return mix64(key ^ mix64(stream));
+}
 
 /// Sequential generator over one stream. next() is uniform over 64 bits, uniform() over [0, 1), normal() is N(0, 1).
 class Random {

@@ -14,9 +14,9 @@ namespace {
 
 thread_local bool inside_body = false;
 
-/// A pool of sleeping workers. A loop is published as one job; whoever is free takes its next piece. Workers spin for some microseconds
-/// before they sleep, so that the many short loops of a decoding step do not pay a wake-up each, and a waiting tool of a pipeline
-/// leaves the processor to the others.
+/// A pool of sleeping workers. A loop is published as one job; whoever is free takes its next piece. Workers spin for
+/// some microseconds before they sleep, so that the many short loops of a decoding step do not pay a wake-up each, and
+/// a waiting tool of a pipeline leaves the processor to the others.
 class Team {
  public:
   explicit Team(int threads) {
@@ -134,7 +134,9 @@ Team& team() {
 
 }  // namespace
 
-void set_thread_count(int threads) { requested_threads = std::max(1, threads); }
+void set_thread_count(int threads) {
+  requested_threads = std::max(1, threads);
+}
 
 int thread_count() {
   if (requested_threads == 0) requested_threads = std::max(1u, std::thread::hardware_concurrency());

@@ -1,5 +1,6 @@
-/// The one team of threads of a process. Every parallel loop of the library goes through parallel_for, and no result may
-/// depend on how many threads there are: work is cut at fixed places, each piece computed in one fixed order (law 4).
+/// The one team of threads of a process. Every parallel loop of the library goes through parallel_for, and no result
+/// may depend on how many threads there are: work is cut at fixed places, each piece computed in one fixed order (law
+/// 4).
 #pragma once
 #include <cstdint>
 #include <functional>

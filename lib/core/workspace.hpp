@@ -1,5 +1,5 @@
-/// Workspace: memory for the intermediates of a forward (and backward) pass. Allocation moves a pointer; release() takes back all
-/// that came after a mark. Once it has grown to the largest batch, a steady loop allocates nothing.
+/// Workspace: memory for the intermediates of a forward (and backward) pass. Allocation moves a pointer; release()
+/// takes back all that came after a mark. Once it has grown to the largest batch, a steady loop allocates nothing.
 #pragma once
 #include <cstdint>
 #include <vector>

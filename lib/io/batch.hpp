@@ -52,8 +52,8 @@ void append_record(Batch&, const Array& record);
 void write_rows(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);
 void write_ids(RecordWriter&, const Batch& layout, const std::int32_t* ids);
 
-/// Writes attention weights, one record (..., heads, Tq, Tk) for each record of `queries` and its leading axes; without `heads_axis`
-/// (heads is 1 then) (..., Tq, Tk). matrices: [sequence * heads + head] -> (Tq, Tk).
+/// Writes attention weights, one record (..., heads, Tq, Tk) for each record of `queries` and its leading axes; without
+/// `heads_axis` (heads is 1 then) (..., Tq, Tk). matrices: [sequence * heads + head] -> (Tq, Tk).
 void write_weights(RecordWriter&, const Batch& queries, const Batch& keys, std::int64_t heads, bool heads_axis,
                    const float* const* matrices);
 

@@ -18,13 +18,16 @@ std::string BatchStream::where(std::int64_t row) const {
 }
 
 void BatchStream::expect_width(std::int64_t width, const std::string& whose) const {
-  require(batch.ids || batch.width == width, where_record(0), ": width ", batch.width, " does not match ", whose, " width ", width);
+  require(batch.ids || batch.width == width, where_record(0), ": width ", batch.width, " does not match ", whose,
+          " width ", width);
 }
 
 void BatchStream::expect_shapes_of(const BatchStream& other) const {
   for (std::int64_t r = 0; r < batch.records(); ++r) {
-    const Shape &mine = batch.shapes[static_cast<std::size_t>(r)], &its = other.batch.shapes[static_cast<std::size_t>(r)];
-    require(mine == its, where_record(r), ": shape ", shape_text(mine), " does not match shape ", shape_text(its), " of ", other.reader->name());
+    const Shape &mine = batch.shapes[static_cast<std::size_t>(r)],
+                &its = other.batch.shapes[static_cast<std::size_t>(r)];
+    require(mine == its, where_record(r), ": shape ", shape_text(mine), " does not match shape ", shape_text(its),
+            " of ", other.reader->name());
   }
 }
 
@@ -33,16 +36,18 @@ bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) 
   for (BatchStream* stream : streams) clear_batch(stream->batch, *stream->reader);
   do {
     const BatchStream *ended = nullptr, *more = nullptr;
-    for (BatchStream* stream : streams) (read_record(*stream->reader, stream->batch, stream->accept) ? more : ended) = stream;
+    for (BatchStream* stream : streams)
+      (read_record(*stream->reader, stream->batch, stream->accept) ? more : ended) = stream;
     if (ended && more) {
-      throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ", more->reader->name(), " has more"));
+      throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ",
+                      more->reader->name(), " has more"));
     }
     if (ended) break;
     const std::int64_t r = first.batch.records() - 1;
     for (const BatchStream* stream : streams) {
       const Shape axes = stream->batch.leading_axes(r), expected = first.batch.leading_axes(r);
-      require(axes == expected, stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ", shape_text(expected), " of ",
-              first.reader->name());
+      require(axes == expected, stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ",
+              shape_text(expected), " of ", first.reader->name());
     }
   } while (first.batch.positions() < max_rows);
   return first.batch.records() > 0;

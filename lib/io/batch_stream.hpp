@@ -20,15 +20,17 @@ struct BatchStream {
   std::string where(std::int64_t row) const;
   /// The same for record r of the batch.
   std::string where_record(std::int64_t r) const;
-  /// Throws Error "x.npy: record 0: width 5 does not match WHOSE width 6" unless the vectors of the batch have this width.
+  /// Throws Error "x.npy: record 0: width 5 does not match WHOSE width 6" unless the vectors of the batch have this
+  /// width.
   void expect_width(std::int64_t width, const std::string& whose) const;
   /// Throws Error naming both streams unless the records of both batches have the same shapes.
   void expect_shapes_of(const BatchStream& other) const;
 };
 
-/// Reads the next batch of every stream: one record of each in turn, so that streams that come from one source by way of `tee` cannot
-/// wait for each other, until the first holds about max_rows rows. False when all are at their end. Throws Error naming both
-/// streams when one ends before the others or a record's leading axes are not those of the first stream's.
+/// Reads the next batch of every stream: one record of each in turn, so that streams that come from one source by way
+/// of `tee` cannot wait for each other, until the first holds about max_rows rows. False when all are at their end.
+/// Throws Error naming both streams when one ends before the others or a record's leading axes are not those of the
+/// first stream's.
 bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows);
 
 }  // namespace pipeformer

@@ -61,10 +61,10 @@ class RaggedReader : public RecordReader {
   void read_shapes(const Hdf5Dataset& shapes) {
     const auto cut = std::as_const(offsets_).values<std::int64_t>();
     const Shape& axes = shapes.shape();
-    require(data_.shape().size() == 1 && !is_floating(shapes.dtype()) && shapes.dtype() != DType::b1 && axes.size() == 2 &&
-                axes[0] + 1 == static_cast<std::int64_t>(cut.size()) && axes[1] > 0,
-            name_, ": 'shapes' must be integers (", cut.size() - 1, ", rank) beside 'data' of rank 1, not ", dtype_name(shapes.dtype()), " ",
-            shape_text(axes), " beside ", shape_text(data_.shape()));
+    require(data_.shape().size() == 1 && !is_floating(shapes.dtype()) && shapes.dtype() != DType::b1 &&
+                axes.size() == 2 && axes[0] + 1 == static_cast<std::int64_t>(cut.size()) && axes[1] > 0,
+            name_, ": 'shapes' must be integers (", cut.size() - 1, ", rank) beside 'data' of rank 1, not ",
+            dtype_name(shapes.dtype()), " ", shape_text(axes), " beside ", shape_text(data_.shape()));
     shapes_ = shapes.read().as(DType::i8);
     rank_ = static_cast<std::size_t>(axes[1]);
     for (std::size_t i = 0; i + 1 < cut.size(); ++i) {
@@ -156,10 +156,11 @@ Hdf5Stream::Hdf5Stream(const Hdf5File& file, std::string group, std::string name
 void Hdf5Stream::append(DType dtype, const Shape& shape, const std::byte* elements) {
   if (count_ == 0) start(dtype, shape);
   const std::size_t fixed = any_shape_ ? shape.size() : shape.size() - 1;
-  const bool fits = dtype == dtype_ && fixed == row_.size() && (any_shape_ || std::equal(shape.begin() + 1, shape.end(), row_.begin()));
-  require(fits, name_, ": record ", count_, ": ", dtype_name(dtype), " ", shape_text(shape), " cannot stand in an HDF5 stream of ",
-          dtype_name(dtype_), any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)),
-          ": write the stream as NPY");
+  const bool fits = dtype == dtype_ && fixed == row_.size() &&
+                    (any_shape_ || std::equal(shape.begin() + 1, shape.end(), row_.begin()));
+  require(fits, name_, ": record ", count_, ": ", dtype_name(dtype), " ", shape_text(shape),
+          " cannot stand in an HDF5 stream of ", dtype_name(dtype_),
+          any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)), ": write the stream as NPY");
   data_->append(elements, any_shape_ ? element_count(shape) : shape[0]);
   if (shapes_) shapes_->append(reinterpret_cast<const std::byte*>(shape.data()), 1);
   put_offset();
@@ -171,7 +172,8 @@ void Hdf5Stream::start(DType dtype, const Shape& shape) {
   row_.assign(shape.begin() + (any_shape_ ? 0 : 1), shape.end());
   data_ = file_.append_to(below(group_, "data"), dtype, any_shape_ ? Shape{} : row_);
   offsets_ = file_.append_to(below(group_, "offsets"), DType::i8, {});
-  if (any_shape_) shapes_ = file_.append_to(below(group_, "shapes"), DType::i8, {static_cast<std::int64_t>(shape.size())});
+  if (any_shape_)
+    shapes_ = file_.append_to(below(group_, "shapes"), DType::i8, {static_cast<std::int64_t>(shape.size())});
   put_offset();
 }
 
@@ -199,8 +201,9 @@ std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Ad
   const std::string data = below(group, "data"), offsets = below(group, "offsets"), shapes = below(group, "shapes");
   if (file.has_dataset(data)) {
     if (file.has_dataset(offsets))
-      return std::make_unique<RaggedReader>(name, file.dataset(data), file.dataset(offsets),
-                                            file.has_dataset(shapes) ? std::optional(file.dataset(shapes)) : std::nullopt);
+      return std::make_unique<RaggedReader>(
+          name, file.dataset(data), file.dataset(offsets),
+          file.has_dataset(shapes) ? std::optional(file.dataset(shapes)) : std::nullopt);
     return std::make_unique<SingleReader>(name, file.dataset(data));
   }
   std::string names;
@@ -211,7 +214,8 @@ std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Ad
                   names.empty() ? ", nothing at all" : ": give FILE:NAME, one of ", names));
 }
 
-std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address& address, const OutputOptions& options) {
+std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address& address,
+                                               const OutputOptions& options) {
   return std::make_unique<Hdf5Writer>(name, address, options);
 }
 

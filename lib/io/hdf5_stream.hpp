@@ -15,9 +15,9 @@ namespace pipeformer {
 std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address&, ByteSource& source);
 std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address&, const OutputOptions&);
 
-/// A stream that is being written below a group of an HDF5 file: `data` and `offsets`. Records agree in dtype and in the axes after
-/// the first; or, with `any_shape`, in their rank only: then `data` has one axis (all elements), offsets count elements, and
-/// `shapes` (records, rank) holds each record's shape.
+/// A stream that is being written below a group of an HDF5 file: `data` and `offsets`. Records agree in dtype and in
+/// the axes after the first; or, with `any_shape`, in their rank only: then `data` has one axis (all elements), offsets
+/// count elements, and `shapes` (records, rank) holds each record's shape.
 class Hdf5Stream {
  public:
   /// `name` begins error messages.

@@ -3,9 +3,10 @@
 /// stream of no records.
 ///
 /// HDF5 output: records of rank 1 or more become `data` (rows concatenated on axis 0) and `offsets` below the address,
-/// even when there is only one; they must agree in dtype and in the axes after the first, unless OutputOptions::any_shape. A record of rank 0 must be
-/// alone and becomes one dataset: at the address, or `data` when the address is the root. A stream of no records is an
-/// empty f4 `data`. HDF5 from a pipe is buffered whole; a large HDF5 file is read in blocks.
+/// even when there is only one; they must agree in dtype and in the axes after the first, unless
+/// OutputOptions::any_shape. A record of rank 0 must be alone and becomes one dataset: at the address, or `data` when
+/// the address is the root. A stream of no records is an empty f4 `data`. HDF5 from a pipe is buffered whole; a large
+/// HDF5 file is read in blocks.
 ///
 /// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root; "/dev/stdin:group" on a
 /// pipe). The input format is sniffed from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
@@ -58,7 +59,8 @@ class RecordReader {
 struct OutputOptions {
   std::optional<std::string> format;  ///< "npy" or "h5"; nothing: by suffix (.npy, .h5, .hdf5), NPY on standard output.
   std::optional<DType> dtype;         ///< Stored type for floating records; nothing: as given.
-  /// HDF5: records may differ in every axis (attention weights); their elements lie flat in `data`, their shapes in `shapes`.
+  /// HDF5: records may differ in every axis (attention weights); their elements lie flat in `data`, their shapes in
+  /// `shapes`.
   bool any_shape = false;
 };
 

@@ -13,7 +13,8 @@ namespace pipeformer {
 AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const {
   const std::int64_t heads = options_.heads, kv_heads = options_.kv_heads;
   const auto split = [](const BatchStream& stream, std::int64_t parts, const char* what) {
-    require(stream.batch.width % parts == 0, stream.where_record(0), ": width ", stream.batch.width, " is not a multiple of ", parts, what);
+    require(stream.batch.width % parts == 0, stream.where_record(0), ": width ", stream.batch.width,
+            " is not a multiple of ", parts, what);
     return stream.batch.width / parts;
   };
   AttentionShape shape;
@@ -25,11 +26,11 @@ AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, c
           " does not match query width ", shape.key_width, " of ", query.reader->name());
   shape.value_width = split(value, kv_heads, " key/value heads");
   for (std::int64_t r = 0; r < value.batch.records(); ++r) {
-    require(value.batch.length(r) == key.batch.length(r), value.where_record(r), ": ", value.batch.length(r), " values do not match ",
-            key.batch.length(r), " keys of ", key.reader->name());
+    require(value.batch.length(r) == key.batch.length(r), value.where_record(r), ": ", value.batch.length(r),
+            " values do not match ", key.batch.length(r), " keys of ", key.reader->name());
   }
-  require(!options_.rotary || shape.key_width % 2 == 0, query.where_record(0), ": rotary positions need an even head width, not ",
-          shape.key_width);
+  require(!options_.rotary || shape.key_width % 2 == 0, query.where_record(0),
+          ": rotary positions need an even head width, not ", shape.key_width);
   shape.scale = static_cast<float>(options_.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
   shape.causal = options_.causal;
   shape.dropout = options_.dropout;
@@ -49,8 +50,8 @@ const float* Attend::turned(Pass& pass, const BatchStream& stream, std::int64_t 
   return rows;
 }
 
-void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value, RecordWriter& out,
-                   RecordWriter* weights) {
+void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value,
+                   RecordWriter& out, RecordWriter* weights) {
   const AttentionShape attention = shape(query, key, value);
   const AttentionMasks masks = masks_.next(query, key, options_.heads, options_.heads_axis);
   AttentionInput in;
@@ -69,7 +70,8 @@ void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key,
   std::vector<float*> matrices;
   if (weights) {
     for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
-      for (std::int64_t h = 0; h < attention.heads; ++h) matrices.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
+      for (std::int64_t h = 0; h < attention.heads; ++h)
+        matrices.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
     }
   }
   const std::int64_t width = attention.heads * attention.value_width;

@@ -1,4 +1,5 @@
-/// Scaled dot-product attention over record streams: checks, heads, scale, masks, and the weights when they are asked for.
+/// Scaled dot-product attention over record streams: checks, heads, scale, masks, and the weights when they are asked
+/// for.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -11,12 +12,13 @@
 namespace pipeformer {
 
 struct AttendOptions {
-  /// The last axis of queries is this many heads side by side (torch.nn.MultiheadAttention's form), that of keys and values kv_heads.
+  /// The last axis of queries is this many heads side by side (torch.nn.MultiheadAttention's form), that of keys and
+  /// values kv_heads.
   std::int64_t heads = 1, kv_heads = 1;
-  bool heads_axis = false;       ///< Weights, masks and biases have an axis of heads.
-  std::optional<double> scale;   ///< Nothing: 1 / sqrt(d_k).
-  bool causal = false;           ///< The last query sees all keys.
-  bool rotary = false;           ///< Queries and keys are turned by their positions first.
+  bool heads_axis = false;      ///< Weights, masks and biases have an axis of heads.
+  std::optional<double> scale;  ///< Nothing: 1 / sqrt(d_k).
+  bool causal = false;          ///< The last query sees all keys.
+  bool rotary = false;          ///< Queries and keys are turned by their positions first.
   float dropout = 0;
   std::uint64_t seed = 0;
 };
@@ -25,9 +27,10 @@ class Attend {
  public:
   Attend(const AttendOptions& options, MaskStreams masks) : options_(options), masks_(std::move(masks)) {}
 
-  /// Writes one record (..., Tq, width) for each record of queries, and to `weights` (may be null) (..., heads, Tq, Tk). Throws Error when
-  /// lengths or widths of queries, keys and values do not match, naming files and record.
-  void write(Pass&, const BatchStream& query, const BatchStream& key, const BatchStream& value, RecordWriter& out, RecordWriter* weights);
+  /// Writes one record (..., Tq, width) for each record of queries, and to `weights` (may be null) (..., heads, Tq,
+  /// Tk). Throws Error when lengths or widths of queries, keys and values do not match, naming files and record.
+  void write(Pass&, const BatchStream& query, const BatchStream& key, const BatchStream& value, RecordWriter& out,
+             RecordWriter* weights);
   /// After the last batch: nothing may be left over.
   void finish(const BatchStream& query) { masks_.finish(query); }
 

@@ -3,7 +3,10 @@
 namespace pipeformer {
 
 Linear::Linear(ParameterSource& source, const std::string& name, std::int64_t in, std::int64_t out, bool bias)
-    : weight_(source.get(name + "/weight", {out, in}, Initial::xavier)), in_(in), out_(out), packed_(std::make_shared<PackedWeight>()) {
+    : weight_(source.get(name + "/weight", {out, in}, Initial::xavier)),
+      in_(in),
+      out_(out),
+      packed_(std::make_shared<PackedWeight>()) {
   if (bias) bias_ = source.get(name + "/bias", {out}, Initial::zero);
 }
 

@@ -18,7 +18,8 @@ class Linear {
 
   /// y (rows, out). fixed_weights: they will not change (inference), so a packed copy may be kept.
   void forward(std::int64_t rows, const float* x, float* y, bool fixed_weights) const;
-  /// dx (rows, in) = (or +=, with accumulate) dy W; null: not wanted. Adds to the gradients: dW += dy^T x, db += column sums of dy.
+  /// dx (rows, in) = (or +=, with accumulate) dy W; null: not wanted. Adds to the gradients: dW += dy^T x, db += column
+  /// sums of dy.
   void backward(std::int64_t rows, const float* x, const float* dy, float* dx, bool accumulate) const;
 
   std::int64_t in() const { return in_; }

@@ -26,7 +26,8 @@ class Companion {
     begun_ = true;
     first_ = queries.batch.first_record;
     while (static_cast<std::int64_t>(records_.size()) < queries.batch.records()) {
-      require(has_ahead_, reader_->name(), " ended after ", reader_->count(), " records, ", queries.reader->name(), " has more");
+      require(has_ahead_, reader_->name(), " ended after ", reader_->count(), " records, ", queries.reader->name(),
+              " has more");
       records_.push_back(std::move(ahead_));
       has_ahead_ = read(ahead_);
     }
@@ -36,16 +37,16 @@ class Companion {
   std::string where(std::int64_t r) const { return cat(reader_->name(), ": record ", alone_ ? 0 : first_ + r); }
 
   void finish(const BatchStream& queries) const {
-    require(alone_ || (begun_ ? !has_ahead_ : records_.empty()), queries.reader->name(), " ended after ", queries.reader->count(), " records, ",
-            reader_->name(), " has more");
+    require(alone_ || (begun_ ? !has_ahead_ : records_.empty()), queries.reader->name(), " ended after ",
+            queries.reader->count(), " records, ", reader_->name(), " has more");
   }
 
  private:
   bool read(Array& record) {
     if (!reader_->next(record)) return false;
     if (kind_ == Kind::mask) {
-      require(record.dtype == DType::b1, reader_->where(), ": expected booleans (1 = may attend), not ", dtype_name(record.dtype), " ",
-              shape_text(record.shape));
+      require(record.dtype == DType::b1, reader_->where(), ": expected booleans (1 = may attend), not ",
+              dtype_name(record.dtype), " ", shape_text(record.shape));
     } else if (kind_ == Kind::bias) {
       reader_->expect_floats(record);
     } else {
@@ -64,8 +65,8 @@ class Companion {
 
 /// For each matrix of scores of a batch, the matrix of the companion that broadcasts to it.
 template <class T>
-void list_matrices(const Companion& companion, const BatchStream& queries, const BatchStream& keys, std::int64_t heads, bool heads_axis,
-                   std::vector<const T*>& list) {
+void list_matrices(const Companion& companion, const BatchStream& queries, const BatchStream& keys, std::int64_t heads,
+                   bool heads_axis, std::vector<const T*>& list) {
   list.clear();
   for (std::int64_t r = 0; r < queries.batch.records(); ++r) {
     const Array& record = companion.record(r);
@@ -76,7 +77,8 @@ void list_matrices(const Companion& companion, const BatchStream& queries, const
     scores.insert(scores.end(), {queries.batch.length(r), keys.batch.length(r)});
     // Strides of the companion's axes in matrices: 0 along an axis that it does not have or that is 1.
     const Shape& shape = record.shape;
-    bool fits = shape.size() >= 2 && shape.size() <= scores.size() && std::equal(shape.end() - 2, shape.end(), scores.end() - 2);
+    bool fits = shape.size() >= 2 && shape.size() <= scores.size() &&
+                std::equal(shape.end() - 2, shape.end(), scores.end() - 2);
     Shape strides(outer, 0);
     std::int64_t stride = 1;
     for (std::size_t back = 3; fits && back <= shape.size(); ++back) {
@@ -85,8 +87,8 @@ void list_matrices(const Companion& companion, const BatchStream& queries, const
       if (axis != 1) strides[scores.size() - back] = stride;
       stride *= axis;
     }
-    require(fits, companion.where(r), ": shape ", shape_text(shape), " does not fit scores of shape ", shape_text(scores), " of ",
-            queries.where_record(r));
+    require(fits, companion.where(r), ": shape ", shape_text(shape), " does not fit scores of shape ",
+            shape_text(scores), " of ", queries.where_record(r));
     const std::int64_t size = scores[outer] * scores[outer + 1];
     for (std::int64_t m = 0; m < matrices; ++m) {
       std::int64_t which = 0, rest = m;
@@ -116,7 +118,8 @@ MaskStreams::MaskStreams(const std::optional<std::string>& mask, const std::opti
   if (lengths) state_->lengths.emplace(*lengths, Kind::lengths);
 }
 
-AttentionMasks MaskStreams::next(const BatchStream& queries, const BatchStream& keys, std::int64_t heads, bool heads_axis) {
+AttentionMasks MaskStreams::next(const BatchStream& queries, const BatchStream& keys, std::int64_t heads,
+                                 bool heads_axis) {
   State& s = *state_;
   AttentionMasks masks;
   if (s.mask) {
@@ -135,11 +138,11 @@ AttentionMasks MaskStreams::next(const BatchStream& queries, const BatchStream& 
     for (std::int64_t r = 0; r < queries.batch.records(); ++r) {
       const Array& record = s.lengths->record(r);
       const Shape axes = queries.batch.leading_axes(r);
-      require(record.shape == axes, s.lengths->where(r), ": shape ", shape_text(record.shape), " does not match the leading axes ",
-              shape_text(axes), " of ", queries.where_record(r));
+      require(record.shape == axes, s.lengths->where(r), ": shape ", shape_text(record.shape),
+              " does not match the leading axes ", shape_text(axes), " of ", queries.where_record(r));
       for (const std::int32_t length : record.values<std::int32_t>()) {
-        require(length >= 0 && length <= keys.batch.length(r), s.lengths->where(r), ": length ", length, " is outside 0 to ",
-                keys.batch.length(r), ", the keys of ", keys.where_record(r));
+        require(length >= 0 && length <= keys.batch.length(r), s.lengths->where(r), ": length ", length,
+                " is outside 0 to ", keys.batch.length(r), ", the keys of ", keys.where_record(r));
         s.length_list.push_back(length);
       }
     }

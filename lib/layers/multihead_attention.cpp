@@ -10,10 +10,12 @@ namespace pipeformer {
 
 void fill_positions(const Ragged& ragged, std::int64_t first, std::int32_t* positions) {
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    for (std::int64_t t = 0; t < ragged.length(s); ++t) positions[ragged.begin(s) + t] = static_cast<std::int32_t>(first + t);
+    for (std::int64_t t = 0; t < ragged.length(s); ++t)
+      positions[ragged.begin(s) + t] = static_cast<std::int32_t>(first + t);
 }
 
-MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::string& name, const MultiheadAttentionShape& shape)
+MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::string& name,
+                                       const MultiheadAttentionShape& shape)
     : name_(name),
       shape_(shape),
       query_(source, name + "/query", shape.width, shape.width, shape.bias),
@@ -33,8 +35,8 @@ AttentionShape MultiheadAttention::attention_shape(const Pass& pass, const Saved
   return shape;
 }
 
-AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
-                                                   const Saved& saved) const {
+AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const Ragged& keys,
+                                                   const std::int32_t* key_index, const Saved& saved) const {
   AttentionInput in;
   in.query = saved.query;
   in.query_stride = shape_.width;
@@ -50,8 +52,8 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   return in;
 }
 
-void MultiheadAttention::attend(Pass& pass, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved& saved,
-                                bool causal) const {
+void MultiheadAttention::attend(Pass& pass, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
+                                const Saved& saved, bool causal) const {
   const AttentionShape shape = attention_shape(pass, saved, causal);
   const AttentionInput in = attention_input(queries, keys, key_index, saved);
   pass.show(name_ + "/query", saved.query, shape_.width, queries);
@@ -66,21 +68,24 @@ void MultiheadAttention::attend(Pass& pass, const Ragged& queries, const Ragged&
     const WorkspaceScope scope(pass.workspace);
     std::vector<float*> weights;
     for (std::int64_t s = 0; s < queries.sequences(); ++s)
-      for (std::int64_t h = 0; h < shape_.heads; ++h) weights.push_back(pass.workspace.get(queries.length(s) * keys.length(s)));
+      for (std::int64_t h = 0; h < shape_.heads; ++h)
+        weights.push_back(pass.workspace.get(queries.length(s) * keys.length(s)));
     attention_forward(shape, in, saved.context, saved.log_sum, weights.data());
     pass.observer->weights(weights_name, shape_.heads, weights.data(), queries, keys);
   }
   pass.show(name_ + "/context", saved.context, shape_.width, queries);
 }
 
-void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions, const KeyValues& kv) const {
+void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions,
+                                      const KeyValues& kv) const {
   key_.forward(rows, memory, kv.key, true);
   value_.forward(rows, memory, kv.value, true);
   if (shape_.rotary) rotate(rows, shape_.kv_heads, shape_.head_width(), positions, false, kv.key, shape_.kv_width());
 }
 
-void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys,
-                                      const KeyValues& kv, const std::int32_t* key_index, float* y) const {
+void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const float* x, const std::int32_t* positions,
+                                      const Ragged& keys, const KeyValues& kv, const std::int32_t* key_index,
+                                      float* y) const {
   const WorkspaceScope scope(pass.workspace);
   const std::int64_t rows = queries.rows();
   Saved saved;
@@ -93,8 +98,8 @@ void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const f
   output_.forward(rows, saved.context, y, true);
 }
 
-void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y,
-                                 Saved& saved, const AttentionMasks& masks) const {
+void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float* x, const Ragged& keys,
+                                 const float* memory, float* y, Saved& saved, const AttentionMasks& masks) const {
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
   const float* from = memory ? memory : x;
   saved.input = x;
@@ -120,8 +125,8 @@ void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float*
   output_.forward(rows, saved.context, y, !pass.training);
 }
 
-void MultiheadAttention::backward(Pass& pass, const Ragged& queries, const Ragged& keys, const Saved& saved, const float* dy, float* dx,
-                                  float* d_memory) const {
+void MultiheadAttention::backward(Pass& pass, const Ragged& queries, const Ragged& keys, const Saved& saved,
+                                  const float* dy, float* dx, float* d_memory) const {
   const WorkspaceScope scope(pass.workspace);
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
   float* d_context = pass.workspace.get(rows * shape_.width);
@@ -129,8 +134,8 @@ void MultiheadAttention::backward(Pass& pass, const Ragged& queries, const Ragge
   float* d_key = pass.workspace.get(key_rows * shape_.kv_width());
   float* d_value = pass.workspace.get(key_rows * shape_.kv_width());
   output_.backward(rows, saved.context, dy, d_context, false);
-  attention_backward(attention_shape(pass, saved, shape_.causal), attention_input(queries, keys, nullptr, saved), saved.context,
-                     saved.log_sum, d_context, d_query, d_key, d_value);
+  attention_backward(attention_shape(pass, saved, shape_.causal), attention_input(queries, keys, nullptr, saved),
+                     saved.context, saved.log_sum, d_context, d_query, d_key, d_value);
   if (shape_.rotary) {
     std::int32_t* positions = pass.workspace.get<std::int32_t>(std::max(rows, key_rows));
     fill_positions(queries, 0, positions);

@@ -1,5 +1,5 @@
-/// Multi-head attention (Vaswani et al. 2017, section 3.2.2): output(attend(query(x), key(m), value(m))), each projection one big matrix whose
-/// columns are the heads side by side, as in torch.nn.MultiheadAttention.
+/// Multi-head attention (Vaswani et al. 2017, section 3.2.2): output(attend(query(x), key(m), value(m))), each
+/// projection one big matrix whose columns are the heads side by side, as in torch.nn.MultiheadAttention.
 #pragma once
 #include <string>
 
@@ -19,7 +19,8 @@ struct MultiheadAttentionShape {
   std::int64_t kv_width() const { return kv_heads * head_width(); }
 };
 
-/// Keys and values that are computed once and attended to many times: a source sentence's memory, or a decoder's own past.
+/// Keys and values that are computed once and attended to many times: a source sentence's memory, or a decoder's own
+/// past.
 struct KeyValues {
   float *key = nullptr, *value = nullptr;  ///< (rows, kv_width), contiguous
 };
@@ -37,25 +38,30 @@ class MultiheadAttention {
   MultiheadAttention() = default;
   MultiheadAttention(ParameterSource&, const std::string& name, const MultiheadAttentionShape&);
 
-  /// y (queries.rows(), width) from x and, for cross-attention, memory (keys.rows(), width); memory null: self-attention.
+  /// y (queries.rows(), width) from x and, for cross-attention, memory (keys.rows(), width); memory null:
+  /// self-attention.
   void forward(Pass&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y, Saved&,
                const AttentionMasks& masks = {}) const;
   /// dx overwritten; d_memory added to.
-  void backward(Pass&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx, float* d_memory) const;
+  void backward(Pass&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx,
+                float* d_memory) const;
 
   /// The projections of rows (n, width) to keys and values; positions are for rotary models (null otherwise).
   void project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions, const KeyValues&) const;
-  /// Attention of x against keys and values that stand ready: row r of the ragged keys is stored at row key_index[r] (or r when null).
-  void attend_ready(Pass&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys, const KeyValues&,
-                    const std::int32_t* key_index, float* y) const;
+  /// Attention of x against keys and values that stand ready: row r of the ragged keys is stored at row key_index[r]
+  /// (or r when null).
+  void attend_ready(Pass&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys,
+                    const KeyValues&, const std::int32_t* key_index, float* y) const;
 
   const MultiheadAttentionShape& shape() const { return shape_; }
   const std::string& name() const { return name_; }
 
  private:
-  void attend(Pass&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&, bool causal) const;
+  void attend(Pass&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&,
+              bool causal) const;
   AttentionShape attention_shape(const Pass&, const Saved&, bool causal) const;
-  AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&) const;
+  AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
+                                 const Saved&) const;
 
   std::string name_;
   MultiheadAttentionShape shape_;

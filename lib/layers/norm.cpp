@@ -13,7 +13,8 @@ void Norm::forward(Pass& pass, std::int64_t rows, const float* x, float* y, Save
 }
 
 void Norm::backward(std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
-  norm_backward(shape_, rows, width_, saved.input, weight_.value, saved.mean, saved.rstd, dy, dx, weight_.gradient, bias_.gradient);
+  norm_backward(shape_, rows, width_, saved.input, weight_.value, saved.mean, saved.rstd, dy, dx, weight_.gradient,
+                bias_.gradient);
 }
 
 }  // namespace pipeformer

@@ -7,7 +7,8 @@
 
 namespace pipeformer {
 
-/// One trained tensor. value points into a mapped model file (inference) or into an arena (training); gradient is null in inference.
+/// One trained tensor. value points into a mapped model file (inference) or into an arena (training); gradient is null
+/// in inference.
 struct Parameter {
   const float* value = nullptr;
   float* gradient = nullptr;
@@ -21,8 +22,9 @@ enum class Initial {
   one,
 };
 
-/// Layers are built by asking a source for each of their parameters, by the name it has in a model file ("encoder/0/norm1/weight") and
-/// its shape. One source lists them (to make a model), one binds them to a file or an arena; the structure is written down once.
+/// Layers are built by asking a source for each of their parameters, by the name it has in a model file
+/// ("encoder/0/norm1/weight") and its shape. One source lists them (to make a model), one binds them to a file or an
+/// arena; the structure is written down once.
 class ParameterSource {
  public:
   virtual ~ParameterSource() = default;

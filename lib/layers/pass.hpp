@@ -3,13 +3,14 @@
 #include <cstdint>
 #include <string>
 
-#include "core/random.hpp"
 #include "core/ragged.hpp"
+#include "core/random.hpp"
 #include "core/workspace.hpp"
 
 namespace pipeformer {
 
-/// Sees intermediates by name as they are computed (law 5): "encoder/0/self_attn/query", "encoder/0/norm1", ... Looking never changes a result.
+/// Sees intermediates by name as they are computed (law 5): "encoder/0/self_attn/query", "encoder/0/norm1", ... Looking
+/// never changes a result.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -17,7 +18,8 @@ class Observer {
   /// One matrix of rows (ragged.rows(), width).
   virtual void rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) = 0;
   /// Attention weights: [sequence * heads + head] -> (Tq, Tk).
-  virtual void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) = 0;
+  virtual void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries,
+                       const Ragged& keys) = 0;
 };
 
 struct DropoutRates {
@@ -28,9 +30,9 @@ struct DropoutRates {
 
 struct Pass {
   Workspace& workspace;
-  bool training = false;       ///< Dropout on, weights not cached; intermediates are kept for backward.
+  bool training = false;  ///< Dropout on, weights not cached; intermediates are kept for backward.
   DropoutRates dropout{};
-  std::uint64_t key = 0;       ///< Of this step's random numbers; each place that draws derives its own.
+  std::uint64_t key = 0;  ///< Of this step's random numbers; each place that draws derives its own.
   Observer* observer = nullptr;
   std::uint64_t places = 0;
 

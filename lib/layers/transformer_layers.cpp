@@ -4,7 +4,8 @@
 
 namespace pipeformer {
 
-Residual::Residual(ParameterSource& source, const std::string& layer, const std::string& number, const LayerShape& shape)
+Residual::Residual(ParameterSource& source, const std::string& layer, const std::string& number,
+                   const LayerShape& shape)
     : layer_(layer),
       number_(number),
       norm_(source, layer + "/norm" + number, shape.feed_forward.width, shape.norm),
@@ -12,7 +13,8 @@ Residual::Residual(ParameterSource& source, const std::string& layer, const std:
       pre_norm_(shape.pre_norm) {}
 
 template <class Sublayer>
-void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved, Sublayer sublayer) const {
+void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved,
+                       Sublayer sublayer) const {
   const std::int64_t rows = ragged.rows();
   Workspace& workspace = pass.workspace;
   const float* input = x;
@@ -37,7 +39,8 @@ void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* 
 }
 
 template <class Sublayer>
-void Residual::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx, Sublayer sublayer) const {
+void Residual::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
+                        Sublayer sublayer) const {
   const WorkspaceScope scope(pass.workspace);
   const std::int64_t count = rows * width_;
   const float* d_sum = dy;
@@ -65,8 +68,8 @@ TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& n
   for (int i = 0; i < (shape.cross ? 3 : 2); ++i) residual_[i] = Residual(source, name, std::to_string(i + 1), shape);
 }
 
-const float* TransformerLayer::forward(Pass& pass, const Ragged& ragged, const float* x, const Ragged& memory_ragged, const float* memory,
-                                       Saved& saved) const {
+const float* TransformerLayer::forward(Pass& pass, const Ragged& ragged, const float* x, const Ragged& memory_ragged,
+                                       const float* memory, Saved& saved) const {
   const std::int64_t width = shape_.feed_forward.width, count = ragged.rows() * width;
   float* y = pass.workspace.get(count);
   residual_[0].forward(pass, ragged, x, y, saved.residual[0], [&](const float* input, float* output) {
@@ -91,8 +94,8 @@ const float* TransformerLayer::forward(Pass& pass, const Ragged& ragged, const f
   return z;
 }
 
-const float* TransformerLayer::backward(Pass& pass, const Ragged& ragged, const Ragged& memory_ragged, const Saved& saved, const float* dy,
-                                        float* d_memory) const {
+const float* TransformerLayer::backward(Pass& pass, const Ragged& ragged, const Ragged& memory_ragged,
+                                        const Saved& saved, const float* dy, float* d_memory) const {
   const std::int64_t rows = ragged.rows(), count = rows * shape_.feed_forward.width;
   float* dx = pass.workspace.get(count);
   int last = shape_.cross ? 2 : 1;
@@ -121,22 +124,27 @@ const float* TransformerLayer::step(Pass& pass, const Step& step, const float* x
     const KeyValues fresh{pass.workspace.get(rows * kv_width), pass.workspace.get(rows * kv_width)};
     self_attention_.project_keys(rows, input, step.positions, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {
-      std::memcpy(step.past.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width, static_cast<std::size_t>(kv_width) * sizeof(float));
-      std::memcpy(step.past.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width, static_cast<std::size_t>(kv_width) * sizeof(float));
+      std::memcpy(step.past.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
+                  static_cast<std::size_t>(kv_width) * sizeof(float));
+      std::memcpy(step.past.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
+                  static_cast<std::size_t>(kv_width) * sizeof(float));
     }
-    self_attention_.attend_ready(pass, queries, input, step.positions, step.past_keys, step.past, step.past_index, output);
+    self_attention_.attend_ready(pass, queries, input, step.positions, step.past_keys, step.past, step.past_index,
+                                 output);
   });
   int next = 1;
   if (shape_.cross) {
     float* b = pass.workspace.get(count);
     residual_[1].forward(pass, queries, a, b, saved.residual[1], [&](const float* input, float* output) {
-      cross_attention_.attend_ready(pass, step.memory_queries, input, step.positions, step.memory_keys, step.memory, nullptr, output);
+      cross_attention_.attend_ready(pass, step.memory_queries, input, step.positions, step.memory_keys, step.memory,
+                                    nullptr, output);
     });
     a = b;
     next = 2;
   }
-  residual_[next].forward(pass, queries, a, y, saved.residual[next],
-                          [&](const float* input, float* output) { feed_forward_.forward(pass, queries, input, output, saved.feed_forward); });
+  residual_[next].forward(pass, queries, a, y, saved.residual[next], [&](const float* input, float* output) {
+    feed_forward_.forward(pass, queries, input, output, saved.feed_forward);
+  });
   return y;
 }
 

@@ -41,7 +41,8 @@ class Residual {
   bool pre_norm_ = false;
 };
 
-/// One layer of an encoder (no cross-attention) or a decoder. Parameters: self_attn, cross_attn, ffn, norm1, norm2, norm3 below its name.
+/// One layer of an encoder (no cross-attention) or a decoder. Parameters: self_attn, cross_attn, ffn, norm1, norm2,
+/// norm3 below its name.
 class TransformerLayer {
  public:
   struct Saved {
@@ -52,20 +53,23 @@ class TransformerLayer {
   TransformerLayer(ParameterSource&, const std::string& name, const LayerShape&);
 
   /// y (rows, width), allocated in the workspace. memory is null without cross-attention.
-  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory, Saved&) const;
+  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
+                       Saved&) const;
   /// Returns dx, allocated in the workspace; d_memory added to.
-  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy, float* d_memory) const;
+  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
+                        float* d_memory) const;
 
-  /// One position of each sequence: rows x (n, width), each attending to its own past through past_index (which includes itself: its key and value
-  /// are stored at row new_rows[i] first) and to the memory's ready keys. positions: for rotary models.
+  /// One position of each sequence: rows x (n, width), each attending to its own past through past_index (which
+  /// includes itself: its key and value are stored at row new_rows[i] first) and to the memory's ready keys. positions:
+  /// for rotary models.
   struct Step {
-    const std::int32_t* positions = nullptr;   ///< [n]
-    Ragged queries;                            ///< One row a sequence.
-    KeyValues past;                            ///< Storage of this layer.
-    const std::int32_t* new_rows = nullptr;    ///< [n]
+    const std::int32_t* positions = nullptr;  ///< [n]
+    Ragged queries;                           ///< One row a sequence.
+    KeyValues past;                           ///< Storage of this layer.
+    const std::int32_t* new_rows = nullptr;   ///< [n]
     Ragged past_keys;
     const std::int32_t* past_index = nullptr;
-    Ragged memory_queries;                     ///< The same rows grouped by source sentence.
+    Ragged memory_queries;  ///< The same rows grouped by source sentence.
     Ragged memory_keys;
     KeyValues memory;
   };

@@ -39,7 +39,8 @@ void each_field(Config& c, Visit visit) {
   visit("end_id", c.end_id);
 }
 
-void check_choice(const std::string& where, const char* name, const std::string& value, std::initializer_list<const char*> choices) {
+void check_choice(const std::string& where, const char* name, const std::string& value,
+                  std::initializer_list<const char*> choices) {
   for (const char* choice : choices)
     if (value == choice) return;
   std::string list;
@@ -78,14 +79,16 @@ void Configuration::check(const std::string& where) const {
   check_range(where, "decoder_layers", decoder_layers, 0, 1000);
   require(width % heads == 0, where, ": width ", width, " is not a multiple of heads ", heads);
   require(heads % kv_heads == 0, where, ": heads ", heads, " is not a multiple of kv_heads ", kv_heads);
-  require(positions != "rotary" || width / heads % 2 == 0, where, ": rotary positions need an even head width, not ", width / heads);
-  require(positions.rfind("sinusoidal", 0) != 0 || width % 2 == 0, where, ": sinusoidal positions need an even width, not ", width);
+  require(positions != "rotary" || width / heads % 2 == 0, where, ": rotary positions need an even head width, not ",
+          width / heads);
+  require(positions.rfind("sinusoidal", 0) != 0 || width % 2 == 0, where,
+          ": sinusoidal positions need an even width, not ", width);
   require(norm_epsilon > 0 && norm_epsilon < 1, where, ": norm_epsilon is ", norm_epsilon, ", outside 0 to 1");
   if (has_encoder()) check_range(where, "source_vocabulary", source_vocabulary, 1, 1 << 30);
   if (has_decoder()) check_range(where, "target_vocabulary", target_vocabulary, 1, 1 << 30);
   if (kind == "encoder-decoder" && tied == "all")
-    require(source_vocabulary == target_vocabulary, where, ": tied embeddings need one vocabulary, not ", source_vocabulary, " and ",
-            target_vocabulary);
+    require(source_vocabulary == target_vocabulary, where, ": tied embeddings need one vocabulary, not ",
+            source_vocabulary, " and ", target_vocabulary);
   if (has_decoder()) {
     check_range(where, "begin_id", begin_id, 0, target_vocabulary - 1);
     check_range(where, "end_id", end_id, 0, target_vocabulary - 1);
@@ -100,8 +103,8 @@ void Configuration::write(Hdf5File& file) const {
 
 Configuration Configuration::read(const Hdf5File& file) {
   const auto format = file.attribute("format");
-  require(format && std::holds_alternative<std::string>(*format) && std::get<std::string>(*format) == kFormat, file.name(),
-          ": is not a model (it has no attribute format = '", kFormat, "')");
+  require(format && std::holds_alternative<std::string>(*format) && std::get<std::string>(*format) == kFormat,
+          file.name(), ": is not a model (it has no attribute format = '", kFormat, "')");
   const auto version = file.attribute("format_version");
   require(version && std::holds_alternative<std::int64_t>(*version), file.name(), ": has no format_version");
   require(std::get<std::int64_t>(*version) <= kFormatVersion, file.name(), ": is a model of format version ",

@@ -1,4 +1,5 @@
-/// Configuration: the hyper-parameters of a model, kept in its file as typed scalar attributes of the root under the names given here.
+/// Configuration: the hyper-parameters of a model, kept in its file as typed scalar attributes of the root under the
+/// names given here.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,29 +10,30 @@
 namespace pipeformer {
 
 struct Configuration {
-  std::string kind = "encoder-decoder";       ///< kind: encoder-decoder, decoder-only (language model), encoder-only
-  std::int64_t source_vocabulary = 0;         ///< Ids of the encoder (0 when there is none).
-  std::int64_t target_vocabulary = 0;         ///< Ids of the decoder and of the output (0 when there is none).
-  std::int64_t width = 512;                   ///< d_model
-  std::int64_t heads = 8;                     ///< h
-  std::int64_t kv_heads = 8;                  ///< Fewer than heads: grouped-query attention.
-  std::int64_t inner = 2048;                  ///< d_ff
-  std::int64_t encoder_layers = 6;            ///< N of the encoder
-  std::int64_t decoder_layers = 6;            ///< N of the decoder
-  std::string norm_position = "post";         ///< post, pre
-  std::string norm = "layer";                 ///< layer, rms
+  std::string kind = "encoder-decoder";  ///< kind: encoder-decoder, decoder-only (language model), encoder-only
+  std::int64_t source_vocabulary = 0;    ///< Ids of the encoder (0 when there is none).
+  std::int64_t target_vocabulary = 0;    ///< Ids of the decoder and of the output (0 when there is none).
+  std::int64_t width = 512;              ///< d_model
+  std::int64_t heads = 8;                ///< h
+  std::int64_t kv_heads = 8;             ///< Fewer than heads: grouped-query attention.
+  std::int64_t inner = 2048;             ///< d_ff
+  std::int64_t encoder_layers = 6;       ///< N of the encoder
+  std::int64_t decoder_layers = 6;       ///< N of the decoder
+  std::string norm_position = "post";    ///< post, pre
+  std::string norm = "layer";            ///< layer, rms
   double norm_epsilon = 1e-5;
-  std::string activation = "relu";            ///< relu, gelu, gelu-tanh, silu
-  bool gated = false;                         ///< Gated feed-forward layers.
-  std::string positions = "sinusoidal";       ///< sinusoidal, sinusoidal-halved, learned, rotary, none
-  std::int64_t max_positions = 512;           ///< Only for learned positions.
-  bool bias = true;                           ///< Biases in attention and feed-forward.
-  bool output_bias = false;                   ///< A bias on the logits.
-  std::string tied = "all";                   ///< all: one matrix for both embeddings and the output; target: target embedding and output; none
-  bool embedding_scale = true;                ///< Embeddings are multiplied by sqrt(width), as in the paper.
-  bool final_norm = false;                    ///< A norm after the last layer of each stack (always useful with pre-norm).
-  std::int64_t begin_id = 1;                  ///< What a decoder starts from.
-  std::int64_t end_id = 2;                    ///< What ends a generated sequence.
+  std::string activation = "relu";       ///< relu, gelu, gelu-tanh, silu
+  bool gated = false;                    ///< Gated feed-forward layers.
+  std::string positions = "sinusoidal";  ///< sinusoidal, sinusoidal-halved, learned, rotary, none
+  std::int64_t max_positions = 512;      ///< Only for learned positions.
+  bool bias = true;                      ///< Biases in attention and feed-forward.
+  bool output_bias = false;              ///< A bias on the logits.
+  std::string tied =
+      "all";  ///< all: one matrix for both embeddings and the output; target: target embedding and output; none
+  bool embedding_scale = true;  ///< Embeddings are multiplied by sqrt(width), as in the paper.
+  bool final_norm = false;      ///< A norm after the last layer of each stack (always useful with pre-norm).
+  std::int64_t begin_id = 1;    ///< What a decoder starts from.
+  std::int64_t end_id = 2;      ///< What ends a generated sequence.
 
   bool has_encoder() const { return kind != "decoder-only"; }
   bool has_decoder() const { return kind != "encoder-only"; }

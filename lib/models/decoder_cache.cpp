@@ -7,7 +7,9 @@
 namespace pipeformer {
 
 DecoderCache::DecoderCache(const Transformer& model)
-    : model_(model), kv_width_(model.configuration().layer_shape(true).self_attention.kv_width()), layers_(model.decoder().layers().size()) {}
+    : model_(model),
+      kv_width_(model.configuration().layer_shape(true).self_attention.kv_width()),
+      layers_(model.decoder().layers().size()) {}
 
 void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows) {
   const auto free_rows = [&] { return static_cast<std::int64_t>(free_.size()); };
@@ -43,7 +45,8 @@ void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std
   }
 }
 
-const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float* memory, const Ragged& beginnings, const std::int32_t* ids) {
+const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float* memory, const Ragged& beginnings,
+                                 const std::int32_t* ids) {
   const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences(), rows = beginnings.rows();
   source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
   sentence_.resize(static_cast<std::size_t>(sentences));
@@ -71,7 +74,8 @@ const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float*
     layers_[l].memory_value.assign(kv.value, kv.value + sources.rows() * kv_width_);
   }
   for (std::int64_t s = 0; s < sentences; ++s)
-    std::memcpy(last + s * width, x + (beginnings.begin(s + 1) - 1) * width, static_cast<std::size_t>(width) * sizeof(float));
+    std::memcpy(last + s * width, x + (beginnings.begin(s + 1) - 1) * width,
+                static_cast<std::size_t>(width) * sizeof(float));
   // The norm is a function of each row, so it can be taken of the last rows only.
   std::vector<std::int64_t> one_each(static_cast<std::size_t>(sentences) + 1);
   std::iota(one_each.begin(), one_each.end(), 0);
@@ -81,7 +85,8 @@ const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float*
   return last;
 }
 
-const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parents, std::span<const std::int32_t> tokens) {
+const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parents,
+                                std::span<const std::int32_t> tokens) {
   const std::int64_t n = static_cast<std::int64_t>(parents.size()), width = model_.configuration().width;
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
   std::vector<std::int32_t> new_rows, past, sentence, positions;

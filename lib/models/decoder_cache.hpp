@@ -1,6 +1,7 @@
-/// DecoderCache: a decoder stack computed one position at a time for a batch of hypotheses, as generation needs it. The keys and values of each
-/// sentence's memory are computed once. Those of the past are stored once a row, and a hypothesis is a list of row numbers: a beam that
-/// reorders its hypotheses moves numbers, never vectors, and hypotheses with a common beginning share its rows.
+/// DecoderCache: a decoder stack computed one position at a time for a batch of hypotheses, as generation needs it. The
+/// keys and values of each sentence's memory are computed once. Those of the past are stored once a row, and a
+/// hypothesis is a list of row numbers: a beam that reorders its hypotheses moves numbers, never vectors, and
+/// hypotheses with a common beginning share its rows.
 ///
 /// The hidden states have the bits of one pass over the whole sequences (Stack::forward).
 #pragma once
@@ -17,17 +18,22 @@ class DecoderCache {
   /// The model must outlive the cache.
   explicit DecoderCache(const Transformer& model);
 
-  /// Begins with hypothesis s for sentence s: one pass over the beginnings (begin id and what is forced; at least one id each), against
-  /// memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state after the last id of each, after
-  /// the final norm: (sentences, width), in the workspace. Throws Error for an id outside the vocabulary and beyond the last learned position.
-  const float* start(Pass&, const Ragged& sources, const float* memory, const Ragged& beginnings, const std::int32_t* ids);
+  /// Begins with hypothesis s for sentence s: one pass over the beginnings (begin id and what is forced; at least one
+  /// id each), against memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state
+  /// after the last id of each, after the final norm: (sentences, width), in the workspace. Throws Error for an id
+  /// outside the vocabulary and beyond the last learned position.
+  const float* start(Pass&, const Ragged& sources, const float* memory, const Ragged& beginnings,
+                     const std::int32_t* ids);
 
-  /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may have any number of
-  /// children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses, width), in the workspace.
+  /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may
+  /// have any number of children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses,
+  /// width), in the workspace.
   const float* step(Pass&, std::span<const std::int32_t> parents, std::span<const std::int32_t> tokens);
 
   std::int64_t hypotheses() const { return static_cast<std::int64_t>(sentence_.size()); }
-  std::int64_t stored_rows() const { return capacity_; }  ///< Rows that there is room for; rows without a living hypothesis are used again.
+  std::int64_t stored_rows() const {
+    return capacity_;
+  }  ///< Rows that there is room for; rows without a living hypothesis are used again.
 
  private:
   struct LayerStore {

@@ -21,12 +21,13 @@ std::string describe(const ModelFile& model) {
   const ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   out << '\n';
   for (const auto& entry : arena.entries()) {
-    require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ", shape_text(model.shape(entry.name)),
-            ", expected ", shape_text(entry.shape));
+    require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ",
+            shape_text(model.shape(entry.name)), ", expected ", shape_text(entry.shape));
     out << std::left << std::setw(48) << entry.name << shape_text(entry.shape) << '\n';
   }
   out << '\n' << std::left << std::setw(20) << "parameters" << arena.parameters() << '\n';
-  out << std::setw(20) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none") << '\n';
+  out << std::setw(20) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none")
+      << '\n';
   return out.str();
 }
 

@@ -30,7 +30,8 @@ bool Dump::selected(const std::string& name) const {
 
 bool Dump::wants(const std::string& name) const {
   if (file_ && std::find(names_.begin(), names_.end(), name) == names_.end()) names_.push_back(name);
-  return (file_ && selected(name)) || std::any_of(streams_.begin(), streams_.end(), [&](const Stream& s) { return s.name == name; });
+  return (file_ && selected(name)) ||
+         std::any_of(streams_.begin(), streams_.end(), [&](const Stream& s) { return s.name == name; });
 }
 
 Hdf5Stream& Dump::file_stream(const std::string& name, bool any_shape) {
@@ -52,7 +53,8 @@ void Dump::rows(const std::string& name, const float* x, std::int64_t width, con
   }
 }
 
-void Dump::weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) {
+void Dump::weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries,
+                   const Ragged& keys) {
   for (const Stream& stream : streams_) {
     if (stream.name == name) write_weights(*stream.writer, *stream.layout, *stream.keys, heads, true, weights);
   }
@@ -62,7 +64,8 @@ void Dump::weights(const std::string& name, std::int64_t heads, const float* con
   for (std::int64_t s = 0; s < queries.sequences(); ++s) {
     const std::int64_t size = queries.length(s) * keys.length(s);
     record.resize(static_cast<std::size_t>(heads * size));
-    for (std::int64_t h = 0; h < heads && size > 0; ++h) std::copy_n(weights[s * heads + h], size, record.data() + h * size);
+    for (std::int64_t h = 0; h < heads && size > 0; ++h)
+      std::copy_n(weights[s * heads + h], size, record.data() + h * size);
     to.append(DType::f4, {heads, queries.length(s), keys.length(s)}, reinterpret_cast<const std::byte*>(record.data()));
   }
 }
@@ -74,7 +77,8 @@ void Dump::close() {
     if (pattern.used || names_.empty()) continue;
     std::string list;
     for (std::size_t i = 0; i < names_.size() && i < 12; ++i) list += (i == 0 ? "" : ", ") + names_[i];
-    throw Error(cat("'", pattern.text, "' matches none of the ", names_.size(), " intermediates: ", list, names_.size() > 12 ? ", ..." : ""));
+    throw Error(cat("'", pattern.text, "' matches none of the ", names_.size(), " intermediates: ", list,
+                    names_.size() > 12 ? ", ..." : ""));
   }
   for (auto& [name, stream] : groups_) stream.finish();
   file_->close();

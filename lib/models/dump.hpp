@@ -1,4 +1,5 @@
-/// Where the intermediates of a run go (law 5): chosen ones to streams of their own, or whatever patterns select to one HDF5 file.
+/// Where the intermediates of a run go (law 5): chosen ones to streams of their own, or whatever patterns select to one
+/// HDF5 file.
 #pragma once
 #include <memory>
 #include <optional>
@@ -15,12 +16,14 @@ class Dump : public Observer {
  public:
   Dump() = default;
 
-  /// Writes every intermediate whose name matches a pattern ('*' any characters, also '/'; '?' one; [abc]) to an HDF5 file: below its
-  /// name a stream with one record for each sequence, (T, width), or (heads, Tq, Tk) for attention weights. No pattern: everything.
+  /// Writes every intermediate whose name matches a pattern ('*' any characters, also '/'; '?' one; [abc]) to an HDF5
+  /// file: below its name a stream with one record for each sequence, (T, width), or (heads, Tq, Tk) for attention
+  /// weights. No pattern: everything.
   void add_file(const std::string& path, std::vector<std::string> patterns);
 
-  /// Writes the intermediate `name` to an address of its own, one record for each record of `layout`, the batch that its rows belong to; for
-  /// attention weights (..., heads, Tq, Tk), whose keys are those of `keys`. Both batches are the tool's, filled again and again.
+  /// Writes the intermediate `name` to an address of its own, one record for each record of `layout`, the batch that
+  /// its rows belong to; for attention weights (..., heads, Tq, Tk), whose keys are those of `keys`. Both batches are
+  /// the tool's, filled again and again.
   void add_stream(const std::string& name, const std::string& address, const Batch& layout, const Batch& keys);
 
   /// True when something is to be written.
@@ -30,7 +33,8 @@ class Dump : public Observer {
 
   bool wants(const std::string& name) const override;
   void rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) override;
-  void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) override;
+  void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries,
+               const Ragged& keys) override;
 
  private:
   struct Stream {
@@ -48,7 +52,8 @@ class Dump : public Observer {
   std::vector<Stream> streams_;
   std::optional<Hdf5File> file_;
   std::vector<Pattern> patterns_;
-  mutable std::vector<std::string> names_;  ///< Everything that was computed, for the message about a pattern without a match.
+  mutable std::vector<std::string>
+      names_;  ///< Everything that was computed, for the message about a pattern without a match.
   std::vector<std::pair<std::string, Hdf5Stream>> groups_;
 };
 

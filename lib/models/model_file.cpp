@@ -51,29 +51,33 @@ Shape ModelFile::shape(const std::string& name) const {
 
 Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
   const Shape found = this->shape(name);
-  require(found == shape, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ", shape_text(shape));
+  require(found == shape, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
+          shape_text(shape));
   const Hdf5Dataset dataset = file_->dataset(name);
   Parameter parameter;
   const auto offset = dataset.dtype() == DType::f4 ? dataset.file_offset() : std::nullopt;
   if (offset && *offset % alignof(float) == 0) {
     if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
-    require(*offset + static_cast<std::uint64_t>(element_count(shape)) * sizeof(float) <= mapping_->bytes().size(), file_->name(),
-            ": parameter ", name, " lies beyond the end of the file");
+    require(*offset + static_cast<std::uint64_t>(element_count(shape)) * sizeof(float) <= mapping_->bytes().size(),
+            file_->name(), ": parameter ", name, " lies beyond the end of the file");
     parameter.value = reinterpret_cast<const float*>(mapping_->bytes().data() + *offset);
   } else {
     const Array array = dataset.read();
-    require(is_floating(array.dtype), file_->name(), ": parameter ", name, " has type ", dtype_name(array.dtype), ", expected f4");
+    require(is_floating(array.dtype), file_->name(), ": parameter ", name, " has type ", dtype_name(array.dtype),
+            ", expected f4");
     read_.push_back(array.as(DType::f4));
     parameter.value = read_.back().values<float>().data();
   }
-  require(all_finite(parameter.value, element_count(shape)), file_->name(), ": parameter ", name, " holds NaN or infinity");
+  require(all_finite(parameter.value, element_count(shape)), file_->name(), ": parameter ", name,
+          " holds NaN or infinity");
   return parameter;
 }
 
 std::optional<std::string> ModelFile::tokenizer(const std::string& dataset) const {
   if (!has(dataset)) return std::nullopt;
   const Array array = file_->read(dataset);
-  require(array.dtype == DType::u1, file_->name(), ": dataset ", dataset, " has type ", dtype_name(array.dtype), ", expected u1");
+  require(array.dtype == DType::u1, file_->name(), ": dataset ", dataset, " has type ", dtype_name(array.dtype),
+          ", expected u1");
   return std::string(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
 }
 
@@ -100,7 +104,8 @@ ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& buil
 Parameter ParameterArena::get(const std::string& name, const Shape& shape, Initial) {
   for (const Entry& entry : entries_)
     if (entry.name == name) {
-      require(entry.shape == shape, "parameter ", name, " has shape ", shape_text(entry.shape), ", expected ", shape_text(shape));
+      require(entry.shape == shape, "parameter ", name, " has shape ", shape_text(entry.shape), ", expected ",
+              shape_text(shape));
       return {values_.data() + entry.offset, gradients_.data() + entry.offset};
     }
   throw Error(cat("unknown parameter ", name));
@@ -127,7 +132,8 @@ void ParameterArena::initialize(std::uint64_t seed) {
           break;
         case Initial::xavier: {
           const double bound = std::sqrt(6.0 / static_cast<double>(entry.shape[0] + entry.shape[1]));
-          for (std::int64_t i = 0; i < entry.size; ++i) values[i] = static_cast<float>((2.0 * random.uniform() - 1.0) * bound);
+          for (std::int64_t i = 0; i < entry.size; ++i)
+            values[i] = static_cast<float>((2.0 * random.uniform() - 1.0) * bound);
           break;
         }
         case Initial::embedding: {
@@ -150,7 +156,8 @@ void ParameterArena::load(ModelFile& file) {
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const std::string& tokenizer) const {
   configuration.write(file);
   for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values_.data() + entry.offset);
-  if (!tokenizer.empty()) file.write("tokenizer", DType::u1, {static_cast<std::int64_t>(tokenizer.size())}, tokenizer.data());
+  if (!tokenizer.empty())
+    file.write("tokenizer", DType::u1, {static_cast<std::int64_t>(tokenizer.size())}, tokenizer.data());
 }
 
 }  // namespace pipeformer

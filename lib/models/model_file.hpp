@@ -1,4 +1,5 @@
-/// Model files: one HDF5 file with the hyper-parameters as attributes of the root, the parameters as datasets in groups named after the paper
+/// Model files: one HDF5 file with the hyper-parameters as attributes of the root, the parameters as datasets in groups
+/// named after the paper
 /// ("encoder/0/self_attn/query/weight", [out, in]), and the tokenizer as a byte dataset `tokenizer`.
 #pragma once
 #include <functional>
@@ -14,8 +15,9 @@
 
 namespace pipeformer {
 
-/// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a large model
-/// opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read instead.
+/// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a
+/// large model opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read
+/// instead.
 class ModelFile : public StoredParameters {
  public:
   /// Address "model.h5" or "model.h5:encoder/0/self_attn". Throws Error when the file is no model or has no such group.
@@ -44,8 +46,8 @@ class ModelFile : public StoredParameters {
   std::vector<Array> read_;  ///< Parameters that could not be mapped.
 };
 
-/// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer step, an
-/// all-reduce and a checkpoint are one pass each.
+/// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer
+/// step, an all-reduce and a checkpoint are one pass each.
 class ParameterArena : public ParameterSource {
  public:
   struct Entry {
@@ -54,13 +56,14 @@ class ParameterArena : public ParameterSource {
     Initial initial;
     std::int64_t offset, size;
   };
-  /// `build` constructs the layers from a source; it is called twice: to list the parameters, and by the user, to bind them.
+  /// `build` constructs the layers from a source; it is called twice: to list the parameters, and by the user, to bind
+  /// them.
   explicit ParameterArena(const std::function<void(ParameterSource&)>& build);
 
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
   const std::vector<Entry>& entries() const { return entries_; }
-  std::int64_t size() const { return size_; }        ///< Of the arena, with the gaps that align its parameters.
-  std::int64_t parameters() const;                   ///< Trained numbers.
+  std::int64_t size() const { return size_; }  ///< Of the arena, with the gaps that align its parameters.
+  std::int64_t parameters() const;             ///< Trained numbers.
   float* values() { return values_.data(); }
   float* gradients() { return gradients_.data(); }
 

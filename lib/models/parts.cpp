@@ -13,8 +13,8 @@ void ArrayParameters::add(const std::vector<std::string>& names, const std::stri
   const Array array = whole.as(DType::f4);
   for (const float x : array.values<float>()) require(std::isfinite(x), address, ": holds NaN or infinity");
   const auto parts = static_cast<std::int64_t>(names.size());
-  require(array.rank() > 0 && array.shape[0] % parts == 0, address, ": shape ", shape_text(array.shape), " is not ", parts,
-          " parameters of the same size");
+  require(array.rank() > 0 && array.shape[0] % parts == 0, address, ": shape ", shape_text(array.shape), " is not ",
+          parts, " parameters of the same size");
   Shape shape = array.shape;
   shape[0] /= parts;
   const auto size = static_cast<std::size_t>(element_count(shape));
@@ -32,20 +32,22 @@ Shape ArrayParameters::shape(const std::string& name) const {
 Parameter ArrayParameters::get(const std::string& name, const Shape& expected, Initial) {
   const Shape found = shape(name);
   Entry& entry = arrays_.at(name);
-  require(found == expected, entry.file, ": parameter ", name, " has shape ", shape_text(found), ", expected ", shape_text(expected));
+  require(found == expected, entry.file, ": parameter ", name, " has shape ", shape_text(found), ", expected ",
+          shape_text(expected));
   return {entry.array.values<float>().data(), nullptr};
 }
 
 namespace {
 
 /// The shape of the parameter that makes a part the layer that it is.
-Shape defining_shape(const StoredParameters& source, const std::string& name, const std::string& parameter, std::size_t rank,
-                     const char* layer) {
+Shape defining_shape(const StoredParameters& source, const std::string& name, const std::string& parameter,
+                     std::size_t rank, const char* layer) {
   const std::string full = name + "/" + parameter;
-  require(source.has(full), source.where(), name.empty() ? "the whole model" : name, " is no ", layer, " (it has no ", parameter, ")");
+  require(source.has(full), source.where(), name.empty() ? "the whole model" : name, " is no ", layer, " (it has no ",
+          parameter, ")");
   const Shape shape = source.shape(full);
-  require(shape.size() == rank, source.where(), "parameter ", full, " has shape ", shape_text(shape), ", expected ", rank,
-          rank == 1 ? " axis" : " axes");
+  require(shape.size() == rank, source.where(), "parameter ", full, " has shape ", shape_text(shape), ", expected ",
+          rank, rank == 1 ? " axis" : " axes");
   return shape;
 }
 
@@ -71,8 +73,8 @@ FeedForward make_feed_forward(StoredParameters& source, const std::string& name,
   return FeedForward(source, name, shape);
 }
 
-MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads, std::int64_t kv_heads, bool rotary,
-                                  bool causal) {
+MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads,
+                                  std::int64_t kv_heads, bool rotary, bool causal) {
   MultiheadAttentionShape shape;
   shape.width = defining_shape(source, name, "query/weight", 2, "multi-head attention")[0];
   shape.heads = heads;

@@ -15,8 +15,9 @@ namespace pipeformer {
 /// Parameters that come from array files of their own.
 class ArrayParameters : public StoredParameters {
  public:
-  /// Reads the only record of an address as the named parameters: rows one after another, in equal parts (torch.nn.MultiheadAttention keeps
-  /// query, key and value in one array). Throws Error when they are no finite floating-point numbers, or do not divide.
+  /// Reads the only record of an address as the named parameters: rows one after another, in equal parts
+  /// (torch.nn.MultiheadAttention keeps query, key and value in one array). Throws Error when they are no finite
+  /// floating-point numbers, or do not divide.
   void add(const std::vector<std::string>& names, const std::string& address);
 
   bool has(const std::string& name) const override { return arrays_.count(name) > 0; }
@@ -35,11 +36,11 @@ class ArrayParameters : public StoredParameters {
 Linear make_linear(StoredParameters&, const std::string& name);
 Norm make_norm(StoredParameters&, const std::string& name, const NormShape&);
 FeedForward make_feed_forward(StoredParameters&, const std::string& name, Activation);
-MultiheadAttention make_attention(StoredParameters&, const std::string& name, std::int64_t heads, std::int64_t kv_heads, bool rotary,
-                                  bool causal);
+MultiheadAttention make_attention(StoredParameters&, const std::string& name, std::int64_t heads, std::int64_t kv_heads,
+                                  bool rotary, bool causal);
 
-/// "encoder" or "decoder": the side that a model's address means for embeddings and positions. Without a group it is the encoder, or
-/// the decoder of a model that has nothing else.
+/// "encoder" or "decoder": the side that a model's address means for embeddings and positions. Without a group it is
+/// the encoder, or the decoder of a model that has nothing else.
 std::string embedding_side(const ModelFile&);
 
 }  // namespace pipeformer

@@ -12,7 +12,8 @@
 
 namespace pipeformer {
 
-/// The positions that are added to vectors: sinusoidal, learned, or nothing at all (rotary models, models without positions).
+/// The positions that are added to vectors: sinusoidal, learned, or nothing at all (rotary models, models without
+/// positions).
 class Positions {
  public:
   Positions() = default;
@@ -22,9 +23,11 @@ class Positions {
   explicit Positions(std::string kind) : kind_(std::move(kind)) {}
 
   bool added() const { return kind_ != "rotary" && kind_ != "none"; }
-  /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the last learned position.
+  /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the
+  /// last learned position.
   void add(const Ragged&, std::int64_t width, std::int64_t first, const float* x, float* y) const;
-  /// The table (positions, width), valid until the next call. Throws Error for an odd width of sinusoids, or when learned positions are fewer.
+  /// The table (positions, width), valid until the next call. Throws Error for an odd width of sinusoids, or when
+  /// learned positions are fewer.
   const float* table(std::int64_t positions, std::int64_t width) const;
   const Parameter& learned() const { return learned_; }
 
@@ -52,8 +55,8 @@ class TokenEmbedding {
 
   /// y (rows, d) = table[ids] * scale. Throws RowError for an id outside the vocabulary.
   void look_up(std::int64_t rows, const std::int32_t* ids, float* y) const;
-  /// y = x + positions, counted from `first` in each sequence; copies x for models without added positions. Throws RowError beyond the
-  /// last learned position.
+  /// y = x + positions, counted from `first` in each sequence; copies x for models without added positions. Throws
+  /// RowError beyond the last learned position.
   void add_positions(const Ragged& ragged, std::int64_t first, const float* x, float* y) const {
     positions_.add(ragged, width_, first, x, y);
   }
@@ -84,8 +87,10 @@ class Stack {
   Stack(ParameterSource&, const Configuration&, bool decoder);
 
   /// Output (rows, d), in the workspace. memory is null without cross-attention.
-  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory, Saved&) const;
-  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy, float* d_memory) const;
+  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
+                       Saved&) const;
+  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
+                        float* d_memory) const;
 
   const std::vector<TransformerLayer>& layers() const { return layers_; }
   /// The final norm (or a plain pass) of rows x.
@@ -111,8 +116,8 @@ class Transformer {
   const Stack& decoder() const { return decoder_; }
   const Linear& output() const { return output_; }
 
-  /// One training or validation batch of pairs. target holds, for each sequence, begin_id, tokens; labels hold tokens, end_id, with the same offsets.
-  /// Adds to the gradients (of loss * scale) when pass.training.
+  /// One training or validation batch of pairs. target holds, for each sequence, begin_id, tokens; labels hold tokens,
+  /// end_id, with the same offsets. Adds to the gradients (of loss * scale) when pass.training.
   struct Pairs {
     Ragged source, target;
     const std::int32_t *source_ids = nullptr, *target_ids = nullptr, *labels = nullptr;

@@ -13,12 +13,14 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kKeyBlock = 256;      // keys of one step of the running softmax
-constexpr std::int64_t kQueryBlock = 24;     // queries whose scores are held at a time
-constexpr std::int64_t kQueryChunk = 512;    // queries of one task
+constexpr std::int64_t kKeyBlock = 256;    // keys of one step of the running softmax
+constexpr std::int64_t kQueryBlock = 24;   // queries whose scores are held at a time
+constexpr std::int64_t kQueryChunk = 512;  // queries of one task
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+std::int64_t round_up(std::int64_t n, std::int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 /// One head of one sequence: where its rows are and which keys a query may see.
 struct Head {
@@ -33,12 +35,15 @@ struct Head {
     return in.query + (in.queries.begin(sequence) + i) * in.query_stride + head * shape.key_width;
   }
   /// Base pointers and index for packing keys from position j on.
-  const std::int32_t* index(std::int64_t j) const { return in.key_index ? in.key_index + in.keys.begin(sequence) + j : nullptr; }
+  const std::int32_t* index(std::int64_t j) const {
+    return in.key_index ? in.key_index + in.keys.begin(sequence) + j : nullptr;
+  }
   const float* key(std::int64_t j) const {
     return in.key + kv_head() * shape.key_width + (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.key_stride);
   }
   const float* value(std::int64_t j) const {
-    return in.value + kv_head() * shape.value_width + (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.value_stride);
+    return in.value + kv_head() * shape.value_width +
+           (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.value_stride);
   }
   /// Keys [0, visible(i)) may be attended to by query i, before the mask.
   std::int64_t visible(std::int64_t i) const {
@@ -46,7 +51,8 @@ struct Head {
     if (in.key_lengths) n = std::min(n, in.key_lengths[sequence]);
     return shape.causal ? std::clamp<std::int64_t>(i + keys() - queries() + 1, 0, n) : n;
   }
-  /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with -inf to `padded`.
+  /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with
+  /// -inf to `padded`.
   void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores) const {
     const std::int64_t n = std::clamp<std::int64_t>(visible(i) - first, 0, count);
     kernels().scale(n, shape.scale, scores);
@@ -61,8 +67,9 @@ struct Head {
   }
   void drop(std::int64_t i, std::int64_t first, std::int64_t n, float* p) const {
     if (shape.dropout == 0.0f) return;
-    const std::uint64_t key = derive_key(derive_key(shape.dropout_key, static_cast<std::uint64_t>(shape.first_sequence + sequence)),
-                                         static_cast<std::uint64_t>(head * queries() + i));
+    const std::uint64_t key =
+        derive_key(derive_key(shape.dropout_key, static_cast<std::uint64_t>(shape.first_sequence + sequence)),
+                   static_cast<std::uint64_t>(head * queries() + i));
     kernels().dropout(n, static_cast<std::uint32_t>(key) + static_cast<std::uint32_t>(first) * 0x9e3779b9u,
                       static_cast<std::uint32_t>(shape.dropout * 4294967296.0), 1.0f / (1.0f - shape.dropout), p, p);
   }
@@ -83,23 +90,24 @@ float* ensure(Buffer<float>& buffer, std::int64_t floats) {
 }
 
 /// c (rows, n) (+)= a (rows, depth) * packed panels.
-void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* panels, float* c,
-             std::int64_t ldc, bool accumulate) {
+void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
+             const float* panels, float* c, std::int64_t ldc, bool accumulate) {
   const int width = kernels().panel;
   for (std::int64_t p = 0; p * width < n; ++p)
     kernels().gemm_panel(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
                          static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
 }
 /// The same with A stored transposed.
-void product_transposed(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* panels,
-                        float* c, std::int64_t ldc, bool accumulate) {
+void product_transposed(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
+                        const float* panels, float* c, std::int64_t ldc, bool accumulate) {
   const int width = kernels().panel;
   for (std::int64_t p = 0; p * width < n; ++p)
     kernels().gemm_panel_transposed(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
                                     static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
 }
 
-void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum, float* weights) {
+void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum,
+                   float* weights) {
   const AttentionShape& shape = head.shape;
   const Kernels& kernel = kernels();
   const std::int64_t width = kernel.panel, out_stride = shape.heads * shape.value_width;
@@ -140,14 +148,16 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
-        kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width, out + i0 * out_stride + p * width,
-                          out_stride, static_cast<int>(std::min(width, dv - p * width)), j0 > 0);
+        kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width,
+                          out + i0 * out_stride + p * width, out_stride,
+                          static_cast<int>(std::min(width, dv - p * width)), j0 > 0);
     }
   }
   for (std::int64_t i = first_query; i < last_query; ++i) {
     const float l = sum[i - first_query];
     kernel.scale(dv, l > 0.0f || std::isnan(l) ? 1.0f / l : 0.0f, out + i * out_stride);
-    const float shift = l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
+    const float shift =
+        l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
     if (log_sum) log_sum[(row0 + i) * shape.heads + head.head] = shift;
   }
   if (!weights) return;
@@ -172,8 +182,10 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   }
 }
 
-/// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in one order.
-void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, float* d_query, float* d_key, float* d_value) {
+/// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in
+/// one order.
+void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, float* d_query, float* d_key,
+                   float* d_value) {
   const AttentionShape& shape = head.shape;
   const AttentionInput& in = head.in;
   const Kernels& kernel = kernels();
@@ -236,8 +248,10 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         float* packed_q = ensure(scratch.queries, kQueryBlock * round_up(dk, width));
         kernel.pack(rows, dv, d_o + i0 * out_stride, out_stride, nullptr, packed_do);
         kernel.pack(rows, dk, head.query(i0), in.query_stride, nullptr, packed_q);
-        product_transposed(block, dv, rows, dropped, kKeyBlock, packed_do, dv_rows + j0 * in.value_stride, in.value_stride, !first);
-        product_transposed(block, dk, rows, ds, kKeyBlock, packed_q, dk_rows + j0 * in.key_stride, in.key_stride, !first);
+        product_transposed(block, dv, rows, dropped, kKeyBlock, packed_do, dv_rows + j0 * in.value_stride,
+                           in.value_stride, !first);
+        product_transposed(block, dk, rows, ds, kKeyBlock, packed_q, dk_rows + j0 * in.key_stride, in.key_stride,
+                           !first);
         product(rows, dk, block, ds, kKeyBlock, key_rows, dq + i0 * in.query_stride, in.query_stride, j0 > 0);
         first = false;
       }
@@ -247,7 +261,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, const AttentionInput& in, float* out, float* log_sum, float* const* weights) {
+void attention_forward(const AttentionShape& shape, const AttentionInput& in, float* out, float* log_sum,
+                       float* const* weights) {
   struct Task {
     std::int64_t sequence, first, last;
   };
@@ -261,13 +276,15 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
   }
   const std::vector<Task>& list = tasks;
   const std::int64_t total = static_cast<std::int64_t>(list.size()) * shape.heads;
-  parallel_for(total, longest > 4096 ? 1 : std::clamp<std::int64_t>(total / 16, 1, 32), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n) {
-      const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
-      const Head head{shape, in, task.sequence, n % shape.heads};
-      forward_chunk(head, task.first, task.last, out, log_sum, weights ? weights[task.sequence * shape.heads + head.head] : nullptr);
-    }
-  });
+  parallel_for(total, longest > 4096 ? 1 : std::clamp<std::int64_t>(total / 16, 1, 32),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t n = begin; n < end; ++n) {
+                   const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
+                   const Head head{shape, in, task.sequence, n % shape.heads};
+                   forward_chunk(head, task.first, task.last, out, log_sum,
+                                 weights ? weights[task.sequence * shape.heads + head.head] : nullptr);
+                 }
+               });
 }
 
 void attention_backward(const AttentionShape& shape, const AttentionInput& in, const float* out, const float* log_sum,
@@ -275,8 +292,8 @@ void attention_backward(const AttentionShape& shape, const AttentionInput& in, c
   const std::int64_t total = in.queries.sequences() * shape.kv_heads;
   parallel_for(total, std::clamp<std::int64_t>(total / 64, 1, 16), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
-      backward_head(Head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)}, out, log_sum, d_out, d_query,
-                    d_key, d_value);
+      backward_head(Head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)}, out,
+                    log_sum, d_out, d_query, d_key, d_value);
   });
 }
 

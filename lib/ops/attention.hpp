@@ -2,9 +2,10 @@
 ///
 ///   Attention(Q, K, V) = softmax(Q K^T * scale + bias) V          for every head of every sequence
 ///
-/// The scores are computed in tiles with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022): no T x T matrix is stored unless
-/// the weights are asked for, and asking for them does not change the result. Tiles begin at fixed key positions, so a
-/// query's bits depend on its own sequence only, and one query against a cache of keys gives the bits of the whole sequence at once.
+/// The scores are computed in tiles with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022): no T x T matrix
+/// is stored unless the weights are asked for, and asking for them does not change the result. Tiles begin at fixed key
+/// positions, so a query's bits depend on its own sequence only, and one query against a cache of keys gives the bits
+/// of the whole sequence at once.
 #pragma once
 #include <cstdint>
 
@@ -15,12 +16,14 @@ namespace pipeformer {
 
 struct AttentionShape {
   std::int64_t heads = 1;
-  std::int64_t kv_heads = 1;   ///< Divides heads; query head h uses key/value head h * kv_heads / heads (Ainslie et al. 2023).
+  std::int64_t kv_heads =
+      1;  ///< Divides heads; query head h uses key/value head h * kv_heads / heads (Ainslie et al. 2023).
   std::int64_t key_width = 0;    ///< d_k of one head
   std::int64_t value_width = 0;  ///< d_v of one head
-  float scale = 1.0f;          ///< usually 1 / sqrt(d_k)
-  bool causal = false;         ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
-  float dropout = 0.0f;        ///< On the weights, drawn by (dropout_key, first_sequence + sequence, head, query, key).
+  float scale = 1.0f;            ///< usually 1 / sqrt(d_k)
+  bool causal =
+      false;  ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
+  float dropout = 0.0f;  ///< On the weights, drawn by (dropout_key, first_sequence + sequence, head, query, key).
   std::uint64_t dropout_key = 0;
   std::int64_t first_sequence = 0;
 };
@@ -35,24 +38,27 @@ struct AttentionMasks {
 struct AttentionInput {
   const float* query = nullptr;  ///< (rows, heads * key_width), row stride query_stride
   std::int64_t query_stride = 0;
-  const float* key = nullptr;    ///< (rows, kv_heads * key_width)
+  const float* key = nullptr;  ///< (rows, kv_heads * key_width)
   std::int64_t key_stride = 0;
   const float* value = nullptr;  ///< (rows, kv_heads * value_width)
   std::int64_t value_stride = 0;
-  Ragged queries, keys;          ///< Same number of sequences.
-  const std::int32_t* key_index = nullptr;     ///< When given, key/value row r of the batch is stored at row key_index[r] (a cache).
-  const std::uint8_t* const* mask = nullptr;   ///< [sequence * heads + head] -> (Tq, Tk) bytes, 1 = may attend
-  const float* const* bias = nullptr;          ///< [sequence * heads + head] -> (Tq, Tk), added to the scaled scores
-  const std::int64_t* key_lengths = nullptr;   ///< [sequence] keys that exist, at most Tk (for dense batches)
+  Ragged queries, keys;  ///< Same number of sequences.
+  const std::int32_t* key_index =
+      nullptr;  ///< When given, key/value row r of the batch is stored at row key_index[r] (a cache).
+  const std::uint8_t* const* mask = nullptr;  ///< [sequence * heads + head] -> (Tq, Tk) bytes, 1 = may attend
+  const float* const* bias = nullptr;         ///< [sequence * heads + head] -> (Tq, Tk), added to the scaled scores
+  const std::int64_t* key_lengths = nullptr;  ///< [sequence] keys that exist, at most Tk (for dense batches)
 };
 
 /// out (query rows, heads * value_width), contiguous. A query that may attend to nothing gives zeros.
-/// log_sum (query rows, heads) may be null; backward needs it. weights, when given: [sequence * heads + head] -> (Tq, Tk), filled.
-void attention_forward(const AttentionShape&, const AttentionInput&, float* out, float* log_sum, float* const* weights = nullptr);
+/// log_sum (query rows, heads) may be null; backward needs it. weights, when given: [sequence * heads + head] -> (Tq,
+/// Tk), filled.
+void attention_forward(const AttentionShape&, const AttentionInput&, float* out, float* log_sum,
+                       float* const* weights = nullptr);
 
 /// Gradients, with the strides of their inputs; overwritten. With P the weights, dP = dO V^T, D_i = dO_i . O_i:
 ///   dV = P^T dO,   dS = P * (dP - D) * scale,   dQ = dS K,   dK = dS^T Q
-void attention_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* log_sum, const float* d_out,
-                        float* d_query, float* d_key, float* d_value);
+void attention_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* log_sum,
+                        const float* d_out, float* d_query, float* d_key, float* d_value);
 
 }  // namespace pipeformer

@@ -16,9 +16,9 @@ void CrossEntropy::add(const CrossEntropy& other) {
   rows += other.rows;
 }
 
-CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocabulary, const float* hidden, const float* weight,
-                           const float* bias, const std::int32_t* targets, float smoothing, float scale, Workspace& workspace,
-                           float* d_hidden, float* d_weight, float* d_bias) {
+CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocabulary, const float* hidden,
+                           const float* weight, const float* bias, const std::int32_t* targets, float smoothing,
+                           float scale, Workspace& workspace, float* d_hidden, float* d_weight, float* d_bias) {
   // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(workspace);
@@ -59,8 +59,8 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
         } else if (smoothing > 0) {
           for (std::int64_t v = 0; v < vocabulary; ++v) all += x[v];
         }
-        results[r] = {lse - (1.0 - smoothing) * at_target - smoothing / static_cast<double>(vocabulary) * all, lse - at_target, true,
-                      at_target >= static_cast<double>(maximum)};
+        results[r] = {lse - (1.0 - smoothing) * at_target - smoothing / static_cast<double>(vocabulary) * all,
+                      lse - at_target, true, at_target >= static_cast<double>(maximum)};
       }
     });
     for (std::int64_t r = 0; r < n; ++r) {

@@ -19,7 +19,8 @@ const Kernels& choose() {
 #if defined(PIPEFORMER_X86)
   __builtin_cpu_init();
   if ((wanted.empty() || wanted == "avx512") && __builtin_cpu_supports("x86-64-v4")) return kernels_avx512;
-  if ((wanted.empty() || wanted == "avx512" || wanted == "avx2") && __builtin_cpu_supports("x86-64-v3")) return kernels_avx2;
+  if ((wanted.empty() || wanted == "avx512" || wanted == "avx2") && __builtin_cpu_supports("x86-64-v3"))
+    return kernels_avx2;
 #endif
   return kernels_generic;
 }

@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements below which a piece is not worth another thread
 
-std::int64_t row_grain(std::int64_t n) { return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(n, 1)); }
+std::int64_t row_grain(std::int64_t n) {
+  return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(n, 1));
+}
 
 }  // namespace
 
@@ -22,7 +24,8 @@ void scale(std::int64_t count, float alpha, float* y) {
   parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().scale(end - i, alpha, y + i); });
 }
 void multiply(std::int64_t count, const float* a, const float* b, float* y) {
-  parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().multiply(end - i, a + i, b + i, y + i); });
+  parallel_for(count, kGrain,
+               [&](std::int64_t i, std::int64_t end) { kernels().multiply(end - i, a + i, b + i, y + i); });
 }
 
 void activation(Activation kind, std::int64_t rows, std::int64_t n, const float* x, float* y) {
@@ -30,7 +33,8 @@ void activation(Activation kind, std::int64_t rows, std::int64_t n, const float*
     for (; r < end; ++r) kernels().activation(kind, n, x + r * n, y + r * n);
   });
 }
-void activation_backward(Activation kind, std::int64_t rows, std::int64_t n, const float* x, const float* dy, float* dx) {
+void activation_backward(Activation kind, std::int64_t rows, std::int64_t n, const float* x, const float* dy,
+                         float* dx) {
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) kernels().activation_backward(kind, n, x + r * n, dy + r * n, dx + r * n);
   });
@@ -40,13 +44,13 @@ void dropout(float p, std::uint64_t key, std::int64_t rows, std::int64_t n, cons
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r)
-      kernels().dropout(n, static_cast<std::uint32_t>(derive_key(key, static_cast<std::uint64_t>(r))), threshold, 1.0f / (1.0f - p),
-                        x + r * n, y + r * n);
+      kernels().dropout(n, static_cast<std::uint32_t>(derive_key(key, static_cast<std::uint64_t>(r))), threshold,
+                        1.0f / (1.0f - p), x + r * n, y + r * n);
   });
 }
 
-void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta, float* y,
-          float* mean, float* rstd) {
+void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
+          const float* beta, float* y, float* mean, float* rstd) {
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
       if (shape.rms) {
@@ -59,8 +63,8 @@ void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float
   });
 }
 
-void norm_backward(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* mean,
-                   const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta) {
+void norm_backward(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
+                   const float* mean, const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta) {
   constexpr std::int64_t kColumns = 64;  // as in column_sums: a task owns columns, rows are added in order
   parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);
@@ -68,7 +72,8 @@ void norm_backward(const NormShape& shape, std::int64_t rows, std::int64_t n, co
                                        dbeta ? dbeta + first : nullptr);
   });
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r) kernels().norm_backward(n, x + r * n, gamma, mean[r], rstd[r], !shape.rms, dy + r * n, dx + r * n);
+    for (; r < end; ++r)
+      kernels().norm_backward(n, x + r * n, gamma, mean[r], rstd[r], !shape.rms, dy + r * n, dx + r * n);
   });
 }
 

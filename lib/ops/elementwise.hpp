@@ -1,4 +1,5 @@
-/// Row-wise operations on batches of rows (n, d), contiguous, cut among threads by rows. Forward and backward side by side.
+/// Row-wise operations on batches of rows (n, d), contiguous, cut among threads by rows. Forward and backward side by
+/// side.
 #pragma once
 #include <cstdint>
 
@@ -18,21 +19,23 @@ void activation_backward(Activation, std::int64_t rows, std::int64_t n, const fl
 /// y = a * b
 void multiply(std::int64_t count, const float* a, const float* b, float* y);
 
-/// Inverted dropout (Srivastava et al. 2014): y = x * keep / (1 - p), keep a function of (key, row, column) only. p in [0, 1). The backward
-/// pass is the same function on the gradient.
+/// Inverted dropout (Srivastava et al. 2014): y = x * keep / (1 - p), keep a function of (key, row, column) only. p in
+/// [0, 1). The backward pass is the same function on the gradient.
 void dropout(float p, std::uint64_t key, std::int64_t rows, std::int64_t n, const float* x, float* y);
 
-/// Layer normalisation (Ba, Kiros, Hinton 2016) or, with rms, root-mean-square normalisation (Zhang, Sennrich 2019, no beta):
+/// Layer normalisation (Ba, Kiros, Hinton 2016) or, with rms, root-mean-square normalisation (Zhang, Sennrich 2019, no
+/// beta):
 ///   y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 /// mean and rstd (rows) are kept for the backward pass; mean is zero for rms. beta may be null.
 struct NormShape {
   bool rms = false;
   float epsilon = 1e-5f;
 };
-void norm(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta, float* y, float* mean,
-          float* rstd);
-/// dx overwritten; dgamma, dbeta (n) added to. With g = dy * gamma, x' = (x - mean) * rstd: dx = rstd (g - mean(g) - x' mean(g x')).
-void norm_backward(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* mean,
-                   const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta);
+void norm(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta,
+          float* y, float* mean, float* rstd);
+/// dx overwritten; dgamma, dbeta (n) added to. With g = dy * gamma, x' = (x - mean) * rstd: dx = rstd (g - mean(g) - x'
+/// mean(g x')).
+void norm_backward(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
+                   const float* mean, const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta);
 
 }  // namespace pipeformer

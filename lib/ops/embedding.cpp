@@ -23,8 +23,8 @@ void embedding(std::int64_t n, std::int64_t d, const std::int32_t* ids, const fl
   });
 }
 
-void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* dy, float scale, std::int64_t vocabulary,
-                        float* d_table) {
+void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* dy, float scale,
+                        std::int64_t vocabulary, float* d_table) {
   // Each task owns a range of ids and walks the whole batch: no two tasks write one row, and a row's sum has one order.
   const std::int64_t pieces = 16, share = (vocabulary + pieces - 1) / pieces;
   parallel_for(pieces, n * d < 65536 ? pieces : 1, [&](std::int64_t begin, std::int64_t end) {
@@ -38,7 +38,8 @@ Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, bool halv
   Buffer<float> table(static_cast<std::size_t>(positions * d));
   const auto rows = static_cast<std::size_t>(positions), half = static_cast<std::size_t>(d / 2);
   const xt::xtensor<double, 1> position = xt::arange<double>(static_cast<double>(positions));
-  const xt::xtensor<double, 1> frequency = xt::exp(xt::arange<double>(static_cast<double>(half)) * (-2.0 / static_cast<double>(d) * std::log(10000.0)));
+  const xt::xtensor<double, 1> frequency =
+      xt::exp(xt::arange<double>(static_cast<double>(half)) * (-2.0 / static_cast<double>(d) * std::log(10000.0)));
   const auto angle = xt::view(position, xt::all(), xt::newaxis()) * xt::view(frequency, xt::newaxis(), xt::all());
   auto out = xt::adapt(table.data(), table.size(), xt::no_ownership(), std::array<std::size_t, 2>{rows, 2 * half});
   if (halved) {
@@ -51,7 +52,8 @@ Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, bool halv
   return table;
 }
 
-void add_positions(const Ragged& ragged, std::int64_t d, std::int64_t first, const float* table, const float* x, float* y) {
+void add_positions(const Ragged& ragged, std::int64_t d, std::int64_t first, const float* table, const float* x,
+                   float* y) {
   parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
     for (; s < end; ++s)
       for (std::int64_t t = 0; t < ragged.length(s); ++t) {
@@ -63,17 +65,20 @@ void add_positions(const Ragged& ragged, std::int64_t d, std::int64_t first, con
 
 void add_positions_backward(const Ragged& ragged, std::int64_t d, const float* dy, float* d_table) {
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    for (std::int64_t t = 0; t < ragged.length(s); ++t) kernels().axpy(d, 1.0f, dy + (ragged.begin(s) + t) * d, d_table + t * d);
+    for (std::int64_t t = 0; t < ragged.length(s); ++t)
+      kernels().axpy(d, 1.0f, dy + (ragged.begin(s) + t) * d, d_table + t * d);
 }
 
-void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse, float* x,
-            std::int64_t stride) {
+void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse,
+            float* x, std::int64_t stride) {
   const std::int64_t half = width / 2;
   parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r)
       for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = positions[r] * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
-        const float c = static_cast<float>(std::cos(angle)), s = static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle));
+        const double angle =
+            positions[r] * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        const float c = static_cast<float>(std::cos(angle)),
+                    s = static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle));
         for (std::int64_t h = 0; h < heads; ++h) {
           float* pair = x + r * stride + h * width + i;
           const float a = pair[0], b = pair[half];

@@ -9,11 +9,14 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kRowBlock = 96;     // rows of A that one task takes through a group of panels
-constexpr std::int64_t kPanelGroup = 16;   // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
-constexpr std::int64_t kTileStride = kDepthBlock + 16;  // not a power of two: rows of a tile fall in different cache sets
+constexpr std::int64_t kRowBlock = 96;    // rows of A that one task takes through a group of panels
+constexpr std::int64_t kPanelGroup = 16;  // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
+constexpr std::int64_t kTileStride =
+    kDepthBlock + 16;  // not a power of two: rows of a tile fall in different cache sets
 
-std::int64_t panel_count(std::int64_t n) { return (n + kernels().panel - 1) / kernels().panel; }
+std::int64_t panel_count(std::int64_t n) {
+  return (n + kernels().panel - 1) / kernels().panel;
+}
 
 Buffer<float>& scratch() {
   thread_local Buffer<float> buffer;
@@ -30,9 +33,11 @@ float* ensure(Buffer<float>& buffer, std::int64_t floats) {
   return buffer.data();
 }
 
-/// Columns [0, m) of `depth` rows of a transposed A, tile by tile: the tile of columns [i, i + height) stands at out + i * depth, its
-/// `height` floats of each row next to each other. One walk over the rows serves all tiles, since each row is another page of memory.
-void copy_columns(std::int64_t m, std::int64_t depth, const float* a, std::int64_t lda, std::int64_t tile_rows, float* out) {
+/// Columns [0, m) of `depth` rows of a transposed A, tile by tile: the tile of columns [i, i + height) stands at out +
+/// i * depth, its `height` floats of each row next to each other. One walk over the rows serves all tiles, since each
+/// row is another page of memory.
+void copy_columns(std::int64_t m, std::int64_t depth, const float* a, std::int64_t lda, std::int64_t tile_rows,
+                  float* out) {
   for (std::int64_t k = 0; k < depth; ++k, a += lda) {
     std::int64_t i = 0;
     if (tile_rows == 12)  // a constant length is copied in three instructions
@@ -45,13 +50,16 @@ void copy_columns(std::int64_t m, std::int64_t depth, const float* a, std::int64
   }
 }
 
-/// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at panel `first`.
+/// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at
+/// panel `first`.
 template <bool Transposed>
-void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* panels,
-                    std::int64_t first, std::int64_t last, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
+                    const float* panels, std::int64_t first, std::int64_t last, const float* bias, float* c,
+                    std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
   float* tile = ensure(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
-  // Rows a large power of two apart would fall into the same few cache sets, so such a tile of A is copied together first.
+  // Rows a large power of two apart would fall into the same few cache sets, so such a tile of A is copied together
+  // first.
   const bool copy = lda % 256 == 0 && lda > 256;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
@@ -66,9 +74,11 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
         const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
         float* to = c + i * ldc + p * kernel.panel;
         if constexpr (Transposed)
-          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, to, ldc, columns, accumulate || k0 > 0);
+          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, to, ldc, columns,
+                                       accumulate || k0 > 0);
         else
-          kernel.gemm_panel(height, depth, copy ? tile : a + i * lda + k0, copy ? kTileStride : lda, panel, to, ldc, columns, accumulate || k0 > 0);
+          kernel.gemm_panel(height, depth, copy ? tile : a + i * lda + k0, copy ? kTileStride : lda, panel, to, ldc,
+                            columns, accumulate || k0 > 0);
       }
     }
   }
@@ -78,11 +88,11 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
   }
 }
 
-/// The frame of all three products. pack(first, last, out) packs panels [first, last) of B. With many rows B is packed once, before; with
-/// few, each task packs the panels it uses into its own cache.
+/// The frame of all three products. pack(first, last, out) packs panels [first, last) of B. With many rows B is packed
+/// once, before; with few, each task packs the panels it uses into its own cache.
 template <bool Transposed, class Pack>
-void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed, Pack pack,
-              const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed,
+              Pack pack, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
   if (m == 0 || n == 0) return;
   const std::int64_t panels = panel_count(n), panel_floats = k * kernels().panel;
   const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock;
@@ -111,27 +121,31 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, st
         pack(first, last, out);
         from = out;
       }
-      multiply_block<Transposed>(height, n, k, Transposed ? a + row : a + row * lda, lda, from, first, last, bias, c + row * ldc, ldc,
-                                 accumulate);
+      multiply_block<Transposed>(height, n, k, Transposed ? a + row : a + row * lda, lda, from, first, last, bias,
+                                 c + row * ldc, ldc, accumulate);
     }
   });
 }
 
 }  // namespace
 
-std::int64_t packed_size(std::int64_t n, std::int64_t k) { return panel_count(n) * kernels().panel * k; }
+std::int64_t packed_size(std::int64_t n, std::int64_t k) {
+  return panel_count(n) * kernels().panel * k;
+}
 
 void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed) {
   const std::int64_t width = kernels().panel;
   parallel_for(panel_count(n), 4, [&](std::int64_t begin, std::int64_t end) {
-    kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr, packed + begin * width * k);
+    kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr,
+                              packed + begin * width * k);
   });
 }
 
 void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
   const std::int64_t width = kernels().panel;
   parallel_for(panel_count(n), 1, [&](std::int64_t begin, std::int64_t end) {
-    kernels().pack(k, std::min(n, end * width) - begin * width, b + begin * width, n, nullptr, packed + begin * width * k);
+    kernels().pack(k, std::min(n, end * width) - begin * width, b + begin * width, n, nullptr,
+                   packed + begin * width * k);
   });
 }
 
@@ -143,13 +157,14 @@ const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k
   return panels_.empty() ? nullptr : panels_.data();
 }
 
-void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed, const float* bias, float* c,
-                    std::int64_t ldc, bool accumulate) {
-  multiply<false>(m, n, k, a, lda, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, ldc, accumulate);
+void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
+                    const float* packed, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+  multiply<false>(
+      m, n, k, a, lda, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, ldc, accumulate);
 }
 
-void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias, float* c,
-                std::int64_t ldc, PackedWeight* cache) {
+void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
+                float* c, std::int64_t ldc, PackedWeight* cache) {
   const std::int64_t width = kernels().panel;
   multiply<false>(
       m, n, k, a, k, cache ? cache->panels(w, n, k) : nullptr,
@@ -159,7 +174,8 @@ void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, 
       bias, c, ldc, false);
 }
 
-void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c, bool accumulate) {
+void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
+                float* c, bool accumulate) {
   const std::int64_t width = kernels().panel;
   multiply<false>(
       m, n, k, a, lda, nullptr,
@@ -169,7 +185,8 @@ void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, 
       nullptr, c, n, accumulate);
 }
 
-void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, float* c) {
+void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
+                float* c) {
   if (k == 0) return;
   const std::int64_t width = kernels().panel;
   multiply<true>(

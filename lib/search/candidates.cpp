@@ -13,14 +13,17 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-bool before(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+bool before(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
 
 }  // namespace
 
 void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float* hidden,
                 const std::function<void(std::int64_t row, float* logits, double log_sum)>& body) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
-  const std::int64_t vocabulary = output.out(), chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
+  const std::int64_t vocabulary = output.out(),
+                     chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(pass.workspace);
   float* logits = pass.workspace.get(std::min(chunk, rows) * vocabulary);
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
@@ -98,7 +101,8 @@ std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) 
   for (;; k = std::min(n, 16 * k)) {
     if (sampling.top_k == 0) best_candidates(n, p, k, best);
     std::size_t count = 0;
-    for (kept = 0; count < best.size() && (count == 0 || kept < sampling.top_p * total); ++count) kept += best[count].logit;
+    for (kept = 0; count < best.size() && (count == 0 || kept < sampling.top_p * total); ++count)
+      kept += best[count].logit;
     if (kept < sampling.top_p * total && sampling.top_k == 0 && k < n) continue;  // more tokens are needed
     best.resize(count);
     break;

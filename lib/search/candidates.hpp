@@ -9,9 +9,9 @@
 
 namespace pipeformer {
 
-/// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls body(row, logits, log_sum)
-/// for each row, on any thread: logits (vocabulary) may be written to, log_sum = log sum exp(logits). Throws RowError when a row has
-/// no finite log_sum.
+/// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls
+/// body(row, logits, log_sum) for each row, on any thread: logits (vocabulary) may be written to, log_sum = log sum
+/// exp(logits). Throws RowError when a row has no finite log_sum.
 void for_logits(Pass&, const Linear& output, std::int64_t rows, const float* hidden,
                 const std::function<void(std::int64_t row, float* logits, double log_sum)>& body);
 
@@ -29,7 +29,8 @@ struct Sampling {
   double top_p = 1;        ///< Then only the most probable that together reach this probability (Holtzman et al. 2020).
 };
 
-/// A draw from softmax(logits / temperature), cut as the settings say; u is uniform in [0, 1). logits (n) are overwritten.
+/// A draw from softmax(logits / temperature), cut as the settings say; u is uniform in [0, 1). logits (n) are
+/// overwritten.
 std::int32_t draw(const Sampling&, std::int64_t n, float* logits, double u);
 
 }  // namespace pipeformer

@@ -33,7 +33,8 @@ Batch with_end(const Batch& targets) {
   layout.ids = true;
   layout.shapes = targets.shapes;
   for (Shape& shape : layout.shapes) ++shape.back();
-  for (std::int64_t s = 0; s < targets.sequences(); ++s) layout.offsets.push_back(layout.positions() + targets.ragged().length(s) + 1);
+  for (std::int64_t s = 0; s < targets.sequences(); ++s)
+    layout.offsets.push_back(layout.positions() + targets.ragged().length(s) + 1);
   return layout;
 }
 
@@ -43,9 +44,12 @@ Give give_from_name(const std::string& name) {
   return name == "hidden" ? Give::hidden : name == "logits" ? Give::logits : Give::log_probabilities;
 }
 
-WeightsWriter::WeightsWriter(const std::string& address, const Configuration& configuration, std::int64_t layer, bool mean) : mean_(mean) {
+WeightsWriter::WeightsWriter(const std::string& address, const Configuration& configuration, std::int64_t layer,
+                             bool mean)
+    : mean_(mean) {
   require(configuration.kind == "encoder-decoder", "a model of kind ", configuration.kind, " has no cross-attention");
-  require(layer < configuration.decoder_layers, "layer ", layer, " is not one of the decoder's ", configuration.decoder_layers);
+  require(layer < configuration.decoder_layers, "layer ", layer, " is not one of the decoder's ",
+          configuration.decoder_layers);
   name_ = cat("decoder/", layer < 0 ? configuration.decoder_layers - 1 : layer, "/cross_attn/weights");
   OutputOptions options;
   options.any_shape = true;
@@ -62,7 +66,8 @@ void WeightsWriter::rows(const std::string& name, const float* x, std::int64_t w
   if (other_ && other_->wants(name)) other_->rows(name, x, width, ragged);
 }
 
-void WeightsWriter::weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries, const Ragged& keys) {
+void WeightsWriter::weights(const std::string& name, std::int64_t heads, const float* const* weights,
+                            const Ragged& queries, const Ragged& keys) {
   if (other_ && other_->wants(name)) other_->weights(name, heads, weights, queries, keys);
   if (name != name_) return;
   if (!mean_) return write_weights(*writer_, *queries_, *keys_, heads, true, weights);
@@ -79,8 +84,8 @@ void WeightsWriter::weights(const std::string& name, std::int64_t heads, const f
   write_weights(*writer_, *queries_, *keys_, 1, false, pointers.data());
 }
 
-void force_targets(Pass& pass, const Transformer& model, const Batch& input, const Batch& targets, Give give, RecordWriter* writer,
-                   WeightsWriter* weights) {
+void force_targets(Pass& pass, const Transformer& model, const Batch& input, const Batch& targets, Give give,
+                   RecordWriter* writer, WeightsWriter* weights) {
   const WorkspaceScope scope(pass.workspace);
   const Configuration& configuration = model.configuration();
   const std::int64_t width = configuration.width;
@@ -88,8 +93,9 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
   const Batch read = decoder_input(configuration, encoder ? nullptr : &input, targets), layout = with_end(targets);
   for (std::int64_t s = 0; s < read.sequences() && configuration.positions == "learned"; ++s)
     if (const std::int64_t n = read.ragged().length(s); n > configuration.max_positions)
-      throw RowError(input.ragged().begin(s), cat("prompt and target, ", n, " positions with begin, are longer than the model's ",
-                                                  configuration.max_positions, " learned positions"));
+      throw RowError(input.ragged().begin(s),
+                     cat("prompt and target, ", n, " positions with begin, are longer than the model's ",
+                         configuration.max_positions, " learned positions"));
   Observer* const observer = pass.observer;
   if (weights) {
     weights->expect(layout, input, observer);
@@ -107,7 +113,8 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
     float* rows = pass.workspace.get(layout.positions() * width);
     for (std::int64_t s = 0; s < targets.sequences(); ++s) {
       const std::int64_t count = layout.ragged().length(s), end = read.ragged().begin(s) + read.ragged().length(s);
-      std::memcpy(rows + layout.ragged().begin(s) * width, hidden + (end - count) * width, static_cast<std::size_t>(count * width) * sizeof(float));
+      std::memcpy(rows + layout.ragged().begin(s) * width, hidden + (end - count) * width,
+                  static_cast<std::size_t>(count * width) * sizeof(float));
     }
     hidden = rows;
   }
@@ -139,8 +146,9 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
   write_rows(*writer, layout, log_probabilities, 0);
 }
 
-void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input, const std::vector<std::vector<Hypothesis>>& outputs,
-                   std::int64_t batch_rows, WeightsWriter& weights) {
+void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input,
+                   const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows,
+                   WeightsWriter& weights) {
   Pass pass{workspace};
   std::vector<std::int64_t> sequences;
   Batch targets;

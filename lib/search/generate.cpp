@@ -15,8 +15,13 @@ namespace {
 /// Batches of a window: the sentences of some numbers, none of them empty.
 class BatchGenerator {
  public:
-  BatchGenerator(Workspace& workspace, const Transformer& model, const Batch& input, const Batch* prefixes, const GenerateSettings& settings)
-      : workspace_(workspace), model_(model), input_(input), prefixes_(model.configuration().has_encoder() ? prefixes : &input), settings_(settings) {}
+  BatchGenerator(Workspace& workspace, const Transformer& model, const Batch& input, const Batch* prefixes,
+                 const GenerateSettings& settings)
+      : workspace_(workspace),
+        model_(model),
+        input_(input),
+        prefixes_(model.configuration().has_encoder() ? prefixes : &input),
+        settings_(settings) {}
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
     const WorkspaceScope scope(workspace_);
@@ -62,7 +67,8 @@ class BatchGenerator {
       const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
       most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);
     }
-    if (model_.configuration().positions == "learned") most = std::min(most, model_.configuration().max_positions - 1 - forced);
+    if (model_.configuration().positions == "learned")
+      most = std::min(most, model_.configuration().max_positions - 1 - forced);
     return most;
   }
 
@@ -84,7 +90,8 @@ const float* source_memory(Pass& pass, const Transformer& model, const Batch& ba
   return model.encoder().forward(pass, batch.ragged(), x, batch.ragged(), nullptr, stack);
 }
 
-void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration, std::int64_t extra) {
+void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration,
+               std::int64_t extra) {
   const Batch& batch = stream.batch;
   if (!batch.ids) return;
   for (std::int64_t r = 0; r < batch.positions(); ++r) {
@@ -93,8 +100,9 @@ void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configu
   }
   if (configuration.positions != "learned") return;
   for (std::int64_t r = 0; r < batch.records(); ++r)
-    require(batch.length(r) + extra <= configuration.max_positions, stream.where_record(r), ": a sequence of ", batch.length(r),
-            " ids, and ", extra, " more, is longer than the model's ", configuration.max_positions, " learned positions");
+    require(batch.length(r) + extra <= configuration.max_positions, stream.where_record(r), ": a sequence of ",
+            batch.length(r), " ids, and ", extra, " more, is longer than the model's ", configuration.max_positions,
+            " learned positions");
 }
 
 Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequences) {
@@ -108,7 +116,8 @@ Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequ
       selected.tokens.insert(selected.tokens.end(), batch.tokens.begin() + begin, batch.tokens.begin() + end);
       selected.shapes.push_back({end - begin});
     } else {
-      selected.rows.insert(selected.rows.end(), batch.rows.begin() + begin * batch.width, batch.rows.begin() + end * batch.width);
+      selected.rows.insert(selected.rows.end(), batch.rows.begin() + begin * batch.width,
+                           batch.rows.begin() + end * batch.width);
       selected.shapes.push_back({end - begin, batch.width});
     }
     selected.offsets.push_back(selected.positions() + end - begin);
@@ -116,12 +125,14 @@ Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequ
   return selected;
 }
 
-std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const Transformer& model, const BatchStream& stream,
-                                                     const Batch* prefixes, const GenerateSettings& settings,
+std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const Transformer& model,
+                                                     const BatchStream& stream, const Batch* prefixes,
+                                                     const GenerateSettings& settings,
                                                      const std::function<void(std::int64_t)>& done) {
   const Batch& input = stream.batch;
   for (std::int64_t r = 0; r < input.records(); ++r)
-    require(input.leading_axes(r).empty(), stream.where_record(r), ": shape ", shape_text(input.shapes[static_cast<std::size_t>(r)]),
+    require(input.leading_axes(r).empty(), stream.where_record(r), ": shape ",
+            shape_text(input.shapes[static_cast<std::size_t>(r)]),
             " holds several sentences, whose outputs differ in length (convert --unstack makes a record of each)");
   const Ragged ragged = input.ragged();
   std::vector<std::vector<Hypothesis>> outputs(static_cast<std::size_t>(input.sequences()));
@@ -133,7 +144,8 @@ std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const
       outputs[static_cast<std::size_t>(s)].resize(static_cast<std::size_t>(settings.search.nbest));
     }
   }
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return ragged.length(a) < ragged.length(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int64_t a, std::int64_t b) { return ragged.length(a) < ragged.length(b); });
   BatchGenerator generator(workspace, model, input, prefixes, settings);
   const std::int64_t hypotheses = settings.search.sample ? settings.search.nbest : settings.search.beam;
   for (std::size_t begin = 0; begin < order.size();) {
@@ -158,7 +170,8 @@ std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const
   return outputs;
 }
 
-std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, RecordWriter& ids, RecordWriter* scores) {
+std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, RecordWriter& ids,
+                              RecordWriter* scores) {
   std::int64_t tokens = 0;
   for (const auto& hypotheses : outputs) {
     for (const Hypothesis& h : hypotheses) {
@@ -176,8 +189,9 @@ std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& output
 std::string rate_summary(std::int64_t sentences, std::int64_t tokens, double seconds) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
-  out << sentences << " sentences, " << tokens << " tokens, " << std::fixed << std::setprecision(3) << seconds << " s, " << std::setprecision(0)
-      << static_cast<double>(sentences) / seconds << " sentences/s, " << static_cast<double>(tokens) / seconds << " tokens/s";
+  out << sentences << " sentences, " << tokens << " tokens, " << std::fixed << std::setprecision(3) << seconds << " s, "
+      << std::setprecision(0) << static_cast<double>(sentences) / seconds << " sentences/s, "
+      << static_cast<double>(tokens) / seconds << " tokens/s";
   return out.str();
 }
 

@@ -128,7 +128,8 @@ class Search {
         for (const auto& [id, log_probability] : best_[static_cast<std::size_t>(live_[begin].row)])
           extensions_.push_back({begin, id, live_[begin].sum + log_probability});
       // At most `beam` of the first 2 * beam are ends.
-      const auto middle = extensions_.begin() + std::min<std::int64_t>(2 * settings_.beam, static_cast<std::int64_t>(extensions_.size()));
+      const auto middle = extensions_.begin() +
+                          std::min<std::int64_t>(2 * settings_.beam, static_cast<std::int64_t>(extensions_.size()));
       std::partial_sort(extensions_.begin(), middle, extensions_.end(), [](const Extension& a, const Extension& b) {
         return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
       });
@@ -153,7 +154,8 @@ class Search {
     if (list.size() < wanted) return false;
     std::vector<double> scores;
     for (const Finished& f : list) scores.push_back(f.score);
-    std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(wanted) - 1, scores.end(), std::greater<>());
+    std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(wanted) - 1, scores.end(),
+                     std::greater<>());
     // A sum can only fall; dividing it by the largest length is the best that can happen to it.
     return scores[wanted - 1] >= score(best_sum, limit(sentence));
   }
@@ -170,11 +172,12 @@ class Search {
       for (std::size_t i = first[static_cast<std::size_t>(row)]; i < first[static_cast<std::size_t>(row) + 1]; ++i) {
         const Live& live = live_[i];
         const auto number = static_cast<std::uint64_t>(input_.numbers[static_cast<std::size_t>(live.sentence)]);
-        const std::uint64_t key = derive_key(derive_key(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
+        const std::uint64_t key =
+            derive_key(derive_key(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
         weights.assign(logits, logits + vocabulary);
         forbid(weights.data());
-        const std::int32_t id =
-            draw(settings_.sampling, vocabulary, weights.data(), Random(derive_key(key, static_cast<std::uint64_t>(length_))).uniform());
+        const std::int32_t id = draw(settings_.sampling, vocabulary, weights.data(),
+                                     Random(derive_key(key, static_cast<std::uint64_t>(length_))).uniform());
         drawn[i] = {i, id, live.sum + (static_cast<double>(logits[id]) - log_sum)};
       }
     });
@@ -218,7 +221,8 @@ class Search {
 
 }  // namespace
 
-std::vector<std::vector<Hypothesis>> search(Pass& pass, const Transformer& model, const SearchInput& input, const SearchSettings& settings) {
+std::vector<std::vector<Hypothesis>> search(Pass& pass, const Transformer& model, const SearchInput& input,
+                                            const SearchSettings& settings) {
   if (input.beginnings.sequences() == 0) return {};
   return Search(pass, model, input, settings).run();
 }

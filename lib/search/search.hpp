@@ -1,13 +1,14 @@
-/// Generation: beam search (greedy is a beam of one) and sampling, for one batch of sentences. What comes out for a sentence does not depend
-/// on the others.
+/// Generation: beam search (greedy is a beam of one) and sampling, for one batch of sentences. What comes out for a
+/// sentence does not depend on the others.
 ///
-/// Beam search keeps for each sentence the `beam` likeliest unfinished hypotheses, by the sum of the log-probabilities of their tokens. A
-/// hypothesis is finished by the end token, when that is among the `beam` best continuations of its step, or as it is at the
-/// length limit. Finished ones compete by
+/// Beam search keeps for each sentence the `beam` likeliest unfinished hypotheses, by the sum of the log-probabilities
+/// of their tokens. A hypothesis is finished by the end token, when that is among the `beam` best continuations of its
+/// step, or as it is at the length limit. Finished ones compete by
 ///   score = sum / length^A                   (average; fairseq, Marian)
 ///   score = sum / ((5 + length) / 6)^A       (gnmt; Wu et al. 2016, equation 14)
-/// where length counts the generated tokens, with the end token. A sentence is done when `beam` hypotheses are finished, or
-/// when no unfinished one can still enter the n best, whatever follows. Of equals the earlier one, then the lower id is preferred.
+/// where length counts the generated tokens, with the end token. A sentence is done when `beam` hypotheses are
+/// finished, or when no unfinished one can still enter the n best, whatever follows. Of equals the earlier one, then
+/// the lower id is preferred.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -19,23 +20,24 @@
 namespace pipeformer {
 
 struct SearchSettings {
-  bool sample = false;          ///< Draw tokens; else beam search.
-  std::int64_t beam = 1;        ///< Unfinished hypotheses kept for each sentence.
-  std::int64_t nbest = 1;       ///< Outputs for each sentence: the best of the beam (at most `beam`), or so many samples.
-  double length_penalty = 1;    ///< A above, at least 0.
-  bool gnmt = false;            ///< Wu et al.'s formula.
+  bool sample = false;        ///< Draw tokens; else beam search.
+  std::int64_t beam = 1;      ///< Unfinished hypotheses kept for each sentence.
+  std::int64_t nbest = 1;     ///< Outputs for each sentence: the best of the beam (at most `beam`), or so many samples.
+  double length_penalty = 1;  ///< A above, at least 0.
+  bool gnmt = false;          ///< Wu et al.'s formula.
   std::int64_t min_length = 0;  ///< Before so many generated tokens there is no end token.
   Sampling sampling;
   std::uint64_t seed = 0;
 };
 
 struct SearchInput {
-  Ragged sources;                   ///< Empty for a decoder-only model,
-  const float* memory = nullptr;    ///< which has no memory.
-  Ragged beginnings;                ///< Begin id, and what is forced.
+  Ragged sources;                 ///< Empty for a decoder-only model,
+  const float* memory = nullptr;  ///< which has no memory.
+  Ragged beginnings;              ///< Begin id, and what is forced.
   const std::int32_t* beginning_ids = nullptr;
-  std::span<const std::int64_t> limits;   ///< [sentences] Most tokens to generate, at least 1.
-  std::span<const std::int64_t> numbers;  ///< [sentences] Number in the whole stream: sampling draws by (seed, number, sample, position).
+  std::span<const std::int64_t> limits;  ///< [sentences] Most tokens to generate, at least 1.
+  std::span<const std::int64_t>
+      numbers;  ///< [sentences] Number in the whole stream: sampling draws by (seed, number, sample, position).
 };
 
 struct Hypothesis {
@@ -44,8 +46,8 @@ struct Hypothesis {
   double score = 0;               ///< The same, normalised for length.
 };
 
-/// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more different ones). Throws
-/// RowError with the number of the sentence when its scores are not finite.
+/// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
+/// different ones). Throws RowError with the number of the sentence when its scores are not finite.
 std::vector<std::vector<Hypothesis>> search(Pass&, const Transformer&, const SearchInput&, const SearchSettings&);
 
 }  // namespace pipeformer

@@ -14,7 +14,8 @@ IdStream IdStream::load(const std::string& address, std::int64_t vocabulary) {
   IdStream stream;
   for (Array record; reader->next(record);) {
     reader->expect_ids(record);
-    require(record.rank() == 1, reader->where(), ": ids of rank ", record.rank(), " ", shape_text(record.shape), ", expected (T,)");
+    require(record.rank() == 1, reader->where(), ": ids of rank ", record.rank(), " ", shape_text(record.shape),
+            ", expected (T,)");
     for (const std::int32_t id : record.values<std::int32_t>()) {
       require(id >= 0 && id < vocabulary, reader->where(), ": id ", id, " is outside the vocabulary of ", vocabulary);
       stream.ids.push_back(id);
@@ -27,8 +28,8 @@ IdStream IdStream::load(const std::string& address, std::int64_t vocabulary) {
 PairCorpus PairCorpus::load(const std::string& source, const std::string& target, std::int64_t source_vocabulary,
                             std::int64_t target_vocabulary) {
   PairCorpus corpus{IdStream::load(source, source_vocabulary), IdStream::load(target, target_vocabulary)};
-  require(corpus.source.records() == corpus.target.records(), source, " has ", corpus.source.records(), " records, ", target, " has ",
-          corpus.target.records());
+  require(corpus.source.records() == corpus.target.records(), source, " has ", corpus.source.records(), " records, ",
+          target, " has ", corpus.target.records());
   require(corpus.pairs() > 0, source, ": no records");
   return corpus;
 }
@@ -57,12 +58,14 @@ std::vector<std::int64_t> epoch_order(std::int64_t pairs, std::uint64_t seed, st
   std::vector<std::int64_t> order(static_cast<std::size_t>(pairs));
   std::iota(order.begin(), order.end(), 0);
   Random random(derive_key(derive_key(seed, 0x6f72646572), static_cast<std::uint64_t>(epoch)));  // "order"
-  for (std::int64_t i = pairs - 1; i > 0; --i)  // Fisher-Yates
-    std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(random.below(static_cast<std::uint64_t>(i + 1)))]);
+  for (std::int64_t i = pairs - 1; i > 0; --i)                                                   // Fisher-Yates
+    std::swap(order[static_cast<std::size_t>(i)],
+              order[static_cast<std::size_t>(random.below(static_cast<std::uint64_t>(i + 1)))]);
   return order;
 }
 
-std::int64_t batch_end(const PairCorpus& corpus, const std::vector<std::int64_t>& order, std::int64_t first, std::int64_t tokens) {
+std::int64_t batch_end(const PairCorpus& corpus, const std::vector<std::int64_t>& order, std::int64_t first,
+                       std::int64_t tokens) {
   std::int64_t total = 0, end = first;
   while (end < static_cast<std::int64_t>(order.size())) {
     total += corpus.target.length(order[static_cast<std::size_t>(end)]) + 1;

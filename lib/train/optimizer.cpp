@@ -11,13 +11,17 @@
 
 namespace pipeformer {
 namespace {
-constexpr std::int64_t kPiece = 65536;  // a multiple of every vector width, so that pieces do not change an element's bits
+constexpr std::int64_t kPiece =
+    65536;  // a multiple of every vector width, so that pieces do not change an element's bits
 }
 
 double Schedule::rate(std::int64_t step) const {
   const auto t = static_cast<double>(step), w = static_cast<double>(std::max<std::int64_t>(warmup, 1));
   if (step < warmup) return peak * t / w;
-  const double left = last_step > warmup ? std::clamp((static_cast<double>(last_step) - t) / static_cast<double>(last_step - warmup), 0.0, 1.0) : 1.0;
+  const double left =
+      last_step > warmup
+          ? std::clamp((static_cast<double>(last_step) - t) / static_cast<double>(last_step - warmup), 0.0, 1.0)
+          : 1.0;
   if (kind == "inverse-sqrt") return peak * std::sqrt(w / t);
   if (kind == "constant") return peak;
   if (kind == "linear") return peak * left;

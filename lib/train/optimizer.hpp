@@ -8,8 +8,8 @@
 namespace pipeformer {
 
 /// Learning rate by step, counted from 1. All kinds rise linearly to the peak over the warm-up:
-///   inverse-sqrt: peak * sqrt(warmup / step) after it (Vaswani et al. 2017, equation 3, with its peak as the parameter)
-///   constant: peak;  linear: falls to 0 at the last step;  cosine: falls to 0 along half a cosine
+///   inverse-sqrt: peak * sqrt(warmup / step) after it (Vaswani et al. 2017, equation 3, with its peak as the
+///   parameter) constant: peak;  linear: falls to 0 at the last step;  cosine: falls to 0 along half a cosine
 struct Schedule {
   std::string kind = "inverse-sqrt";
   double peak = 1e-3;

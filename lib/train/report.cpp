@@ -25,17 +25,20 @@ std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps
 }
 
 std::string step_note(const TrainingState& state, double loss, double tokens_per_second) {
-  return cat("epoch ", state.epoch + 1, ", loss ", digits(loss, 4), ", ppl ",
-             digits(state.window_tokens > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_tokens)) : 0, 4), ", ",
-             std::llround(tokens_per_second), " tokens/s");
+  return cat(
+      "epoch ", state.epoch + 1, ", loss ", digits(loss, 4), ", ppl ",
+      digits(state.window_tokens > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_tokens)) : 0, 4),
+      ", ", std::llround(tokens_per_second), " tokens/s");
 }
 
 std::string row_note(const LogRow& row) {
   std::string text = cat("step ", row.step, " epoch ", row.epoch);
   if (!std::isnan(row.train_loss))
-    text += cat(": loss ", digits(row.train_loss, 4), ", ppl ", digits(row.train_perplexity, 4), ", ", std::llround(row.tokens_per_second), " tokens/s");
+    text += cat(": loss ", digits(row.train_loss, 4), ", ppl ", digits(row.train_perplexity, 4), ", ",
+                std::llround(row.tokens_per_second), " tokens/s");
   if (!std::isnan(row.valid_loss))
-    text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4), row.best ? " (best)" : "");
+    text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4),
+                row.best ? " (best)" : "");
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
 }
 

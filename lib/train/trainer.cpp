@@ -26,8 +26,8 @@ std::string log_text(const LogRow& row) {
   out.imbue(std::locale::classic());
   out.precision(7);
   out << row.step << '\t' << row.epoch;
-  for (const double value : {row.train_loss, row.train_perplexity, row.valid_loss, row.valid_perplexity, row.learning_rate,
-                             row.tokens_per_second, row.seconds}) {
+  for (const double value : {row.train_loss, row.train_perplexity, row.valid_loss, row.valid_perplexity,
+                             row.learning_rate, row.tokens_per_second, row.seconds}) {
     out << '\t';
     if (!std::isnan(value)) out << value;
   }
@@ -41,7 +41,8 @@ void cut_log(const std::string& path, std::int64_t last_step) {
   std::ifstream in(path);
   std::string line;
   std::getline(in, line);  // the header
-  while (last_step > 0 && std::getline(in, line) && !in.eof() && std::stoll("0" + line) <= last_step) kept += line + "\n";
+  while (last_step > 0 && std::getline(in, line) && !in.eof() && std::stoll("0" + line) <= last_step)
+    kept += line + "\n";
   OutputFile out(path, Content::text);
   out.write(kept);
   out.close();
@@ -72,8 +73,8 @@ constexpr const char* kStateGroup = "training";
 
 }  // namespace
 
-Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files, const PairCorpus& train,
-                 const PairCorpus* valid)
+Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files,
+                 const PairCorpus& train, const PairCorpus* valid)
     : configuration_(configuration),
       settings_(settings),
       files_(std::move(files)),
@@ -97,12 +98,18 @@ CrossEntropy Trainer::train_step() {
   for (std::int64_t i = state_.position; i < end; ++i)
     batch_.append(train_, order_[static_cast<std::size_t>(i)], static_cast<std::int32_t>(configuration_.begin_id),
                   static_cast<std::int32_t>(configuration_.end_id));
-  Pass pass{workspace_, true, settings_.dropout, derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step))};
-  const Transformer::Pairs pairs{{batch_.source_offsets}, {batch_.target_offsets}, batch_.source.data(), batch_.target.data(), batch_.labels.data()};
+  Pass pass{workspace_, true, settings_.dropout,
+            derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step))};
+  const Transformer::Pairs pairs{{batch_.source_offsets},
+                                 {batch_.target_offsets},
+                                 batch_.source.data(),
+                                 batch_.target.data(),
+                                 batch_.labels.data()};
   const CrossEntropy result = transformer_.loss(pass, pairs, static_cast<float>(settings_.label_smoothing),
                                                 1.0f / static_cast<float>(batch_.target_tokens()));
   const double norm = settings_.clip_norm > 0 ? gradient_norm(arena_.size(), arena_.gradients()) : 0;
-  require(std::isfinite(result.loss) && std::isfinite(norm), "step ", state_.step + 1, ": the loss is not finite; the last checkpoint is kept. ",
+  require(std::isfinite(result.loss) && std::isfinite(norm), "step ", state_.step + 1,
+          ": the loss is not finite; the last checkpoint is kept. ",
           "A lower --learning-rate, a longer --warmup or --clip-norm 1 may help");
   const double scale = norm > settings_.clip_norm && settings_.clip_norm > 0 ? settings_.clip_norm / norm : 1.0;
   ++state_.step;
@@ -123,16 +130,22 @@ CrossEntropy Trainer::train_step() {
 CrossEntropy Trainer::evaluate(const PairCorpus& corpus) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(corpus.pairs()));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
-  // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the same arena.
+  // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the
+  // same arena.
   const Transformer frozen(arena_, configuration_);
   CrossEntropy total;
   for (std::int64_t at = 0; at < corpus.pairs();) {
     const std::int64_t end = batch_end(corpus, order, at, settings_.batch_tokens);
     batch_.clear();
     for (; at < end; ++at)
-      batch_.append(corpus, at, static_cast<std::int32_t>(configuration_.begin_id), static_cast<std::int32_t>(configuration_.end_id));
+      batch_.append(corpus, at, static_cast<std::int32_t>(configuration_.begin_id),
+                    static_cast<std::int32_t>(configuration_.end_id));
     Pass pass{workspace_, false};
-    const Transformer::Pairs pairs{{batch_.source_offsets}, {batch_.target_offsets}, batch_.source.data(), batch_.target.data(), batch_.labels.data()};
+    const Transformer::Pairs pairs{{batch_.source_offsets},
+                                   {batch_.target_offsets},
+                                   batch_.source.data(),
+                                   batch_.target.data(),
+                                   batch_.labels.data()};
     total.add(frozen.loss(pass, pairs, 0.0f, 1.0f));
   }
   return total;
@@ -141,8 +154,16 @@ CrossEntropy Trainer::evaluate(const PairCorpus& corpus) {
 void Trainer::log_row(const Watcher& watcher, double valid_loss, bool best) {
   const double now = seconds_now();
   const auto tokens = static_cast<double>(state_.window_tokens);
-  LogRow row{state_.step, state_.epoch, kNotMeasured, kNotMeasured, valid_loss, std::exp(valid_loss), settings_.schedule.rate(state_.step),
-             kNotMeasured, state_.elapsed + now - run_start_, best};
+  LogRow row{state_.step,
+             state_.epoch,
+             kNotMeasured,
+             kNotMeasured,
+             valid_loss,
+             std::exp(valid_loss),
+             settings_.schedule.rate(state_.step),
+             kNotMeasured,
+             state_.elapsed + now - run_start_,
+             best};
   if (state_.window_tokens > 0) {
     row.train_loss = state_.window_loss / tokens;
     row.train_perplexity = std::exp(state_.window_nll / tokens);
@@ -180,13 +201,14 @@ void Trainer::save_checkpoint() {
 void Trainer::resume() {
   ModelFile model(files_.checkpoint);
   require(model.file().has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
-  require(model.configuration() == configuration_, files_.checkpoint, ": was made with other hyper-parameters than this run has");
+  require(model.configuration() == configuration_, files_.checkpoint,
+          ": was made with other hyper-parameters than this run has");
   arena_.load(model);
   const auto check = [&](const char* name, std::int64_t expected) {
     const auto attribute = model.file().attribute(name, kStateGroup);
     require(attribute && std::holds_alternative<std::int64_t>(*attribute), files_.checkpoint, ": has no ", name);
-    require(std::get<std::int64_t>(*attribute) == expected, files_.checkpoint, ": was made with ", name, " ", std::get<std::int64_t>(*attribute),
-            ", this run has ", expected);
+    require(std::get<std::int64_t>(*attribute) == expected, files_.checkpoint, ": was made with ", name, " ",
+            std::get<std::int64_t>(*attribute), ", this run has ", expected);
   };
   check("seed", static_cast<std::int64_t>(settings_.seed));
   check("batch_tokens", settings_.batch_tokens);
@@ -197,12 +219,13 @@ void Trainer::resume() {
     require(typed != nullptr, files_.checkpoint, ": has no ", name);
     value = *typed;
   });
-  require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model, ": the best model so far (step ",
-          state_.best_step, ") is missing; without it ", files_.checkpoint, " cannot be resumed");
+  require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model,
+          ": the best model so far (step ", state_.best_step, ") is missing; without it ", files_.checkpoint,
+          " cannot be resumed");
   const auto moment = [&](const char* name, float* to) {
     const Array array = model.file().read(std::string(kStateGroup) + "/" + name);
-    require(array.dtype == DType::f4 && array.shape == Shape{adam_.size()}, files_.checkpoint, ": ", name, " has shape ", shape_text(array.shape),
-            ", expected ", shape_text({adam_.size()}));
+    require(array.dtype == DType::f4 && array.shape == Shape{adam_.size()}, files_.checkpoint, ": ", name,
+            " has shape ", shape_text(array.shape), ", expected ", shape_text({adam_.size()}));
     const auto values = array.values<float>();
     std::copy(values.begin(), values.end(), to);
   };
@@ -211,13 +234,15 @@ void Trainer::resume() {
 }
 
 bool Trainer::finished() const {
-  return (settings_.max_steps > 0 && state_.step >= settings_.max_steps) || (settings_.max_epochs > 0 && state_.epoch >= settings_.max_epochs) ||
+  return (settings_.max_steps > 0 && state_.step >= settings_.max_steps) ||
+         (settings_.max_epochs > 0 && state_.epoch >= settings_.max_epochs) ||
          (settings_.patience > 0 && state_.stale >= settings_.patience);
 }
 
 void Trainer::save_gradients() {
   Hdf5File file = Hdf5File::create(files_.gradients);
-  for (const auto& entry : arena_.entries()) file.write(entry.name, DType::f4, entry.shape, arena_.gradients() + entry.offset);
+  for (const auto& entry : arena_.entries())
+    file.write(entry.name, DType::f4, entry.shape, arena_.gradients() + entry.offset);
   file.close();
 }
 
@@ -249,7 +274,8 @@ bool Trainer::run(const Watcher& watcher) {
     const double before = seconds_now();
     const CrossEntropy result = train_step();
     if (watcher.step)
-      watcher.step(state_, result.loss / static_cast<double>(result.rows), static_cast<double>(result.rows) / (seconds_now() - before));
+      watcher.step(state_, result.loss / static_cast<double>(result.rows),
+                   static_cast<double>(result.rows) / (seconds_now() - before));
     const bool due = settings_.validate_every > 0 ? state_.step % settings_.validate_every == 0 : state_.epoch > epoch;
     if (due || finished())
       validate_and_save(watcher);

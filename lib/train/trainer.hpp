@@ -1,7 +1,7 @@
 /// Training of an encoder-decoder on pairs: steps, validation, early stopping, checkpoints, exact resumption.
 ///
-/// All randomness is a function of (seed, epoch) or (seed, step), and the state that is saved is complete, so a run that was killed and
-/// resumed computes the same bits as one that ran through (law 4).
+/// All randomness is a function of (seed, epoch) or (seed, step), and the state that is saved is complete, so a run
+/// that was killed and resumed computes the same bits as one that ran through (law 4).
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -17,14 +17,14 @@ namespace pipeformer {
 
 struct TrainingSettings {
   std::uint64_t seed = 1;
-  std::int64_t batch_tokens = 4096;   ///< Target tokens of a batch, end tokens counted.
-  std::int64_t max_steps = 0;         ///< 0: no bound
-  std::int64_t max_epochs = 0;        ///< 0: no bound
-  std::int64_t validate_every = 0;    ///< Steps; 0: at the end of each epoch.
-  std::int64_t patience = 0;          ///< Validations without a better loss before stopping; 0: never stop early.
-  std::int64_t log_every = 50;        ///< Steps between rows of the log.
+  std::int64_t batch_tokens = 4096;  ///< Target tokens of a batch, end tokens counted.
+  std::int64_t max_steps = 0;        ///< 0: no bound
+  std::int64_t max_epochs = 0;       ///< 0: no bound
+  std::int64_t validate_every = 0;   ///< Steps; 0: at the end of each epoch.
+  std::int64_t patience = 0;         ///< Validations without a better loss before stopping; 0: never stop early.
+  std::int64_t log_every = 50;       ///< Steps between rows of the log.
   double label_smoothing = 0.1;
-  double clip_norm = 0;               ///< 0: no clipping
+  double clip_norm = 0;  ///< 0: no clipping
   DropoutRates dropout{};
   Schedule schedule;
   AdamSettings adam;
@@ -32,19 +32,20 @@ struct TrainingSettings {
 
 /// Where a run stands. Everything but `elapsed` is the same for the same seed and data.
 struct TrainingState {
-  std::int64_t step = 0;       ///< Updates done.
-  std::int64_t epoch = 0;      ///< Epochs completed.
-  std::int64_t position = 0;   ///< Pairs of the current epoch that are done.
-  std::int64_t stale = 0;      ///< Validations since the best one.
-  double best_loss = 0;        ///< Validation loss of the best model; meaningful when best_step > 0.
+  std::int64_t step = 0;      ///< Updates done.
+  std::int64_t epoch = 0;     ///< Epochs completed.
+  std::int64_t position = 0;  ///< Pairs of the current epoch that are done.
+  std::int64_t stale = 0;     ///< Validations since the best one.
+  double best_loss = 0;       ///< Validation loss of the best model; meaningful when best_step > 0.
   std::int64_t best_step = 0;
-  double window_loss = 0;      ///< Sums since the last log row.
+  double window_loss = 0;  ///< Sums since the last log row.
   double window_nll = 0;
   std::int64_t window_tokens = 0;
-  double elapsed = 0;          ///< Seconds of training, over all resumptions.
+  double elapsed = 0;  ///< Seconds of training, over all resumptions.
 };
 
-/// One row of the log. Losses are means per target token in nats (the training loss with label smoothing); NaN where not measured.
+/// One row of the log. Losses are means per target token in nats (the training loss with label smoothing); NaN where
+/// not measured.
 struct LogRow {
   std::int64_t step, epoch;
   double train_loss, train_perplexity, valid_loss, valid_perplexity, learning_rate, tokens_per_second, seconds;
@@ -61,19 +62,21 @@ struct TrainingFiles {
 
 class Trainer {
  public:
-  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const PairCorpus& train, const PairCorpus* valid);
+  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const PairCorpus& train,
+          const PairCorpus* valid);
 
-  void initialize() { arena_.initialize(settings_.seed); }  ///< Fresh parameters.
+  void initialize() { arena_.initialize(settings_.seed); }   ///< Fresh parameters.
   void start_from(ModelFile& model) { arena_.load(model); }  ///< Parameters of an existing model.
-  void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration, data or seed.
+  void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration,
+                  ///< data or seed.
 
   struct Watcher {
     std::function<void(const TrainingState&, double loss, double tokens_per_second)> step;
     std::function<void(const LogRow&)> row;
     std::function<bool()> stop;  ///< Asked after each step; true: write a checkpoint and return.
   };
-  /// Runs until a bound, early stopping or watcher.stop. Returns false when stopped by the watcher. Throws Error when the loss is
-  /// not finite; the checkpoint and the best model on disk stay.
+  /// Runs until a bound, early stopping or watcher.stop. Returns false when stopped by the watcher. Throws Error when
+  /// the loss is not finite; the checkpoint and the best model on disk stay.
   bool run(const Watcher&);
 
   const TrainingState& state() const { return state_; }

@@ -76,8 +76,8 @@ class ValuePrinter {
 
 /// True for the address of a whole HDF5 file (no group, not a pipe) that holds anything but one stream at its root.
 bool lists_hdf5(const std::string& address);
-/// The addresses below such a file of all streams (groups with `data` and `offsets`) and other datasets: datasets before
-/// groups, sorted by name.
+/// The addresses below such a file of all streams (groups with `data` and `offsets`) and other datasets: datasets
+/// before groups, sorted by name.
 std::vector<std::string> hdf5_addresses(const std::string& file);
 /// The attributes of its root as lines "# name = value", sorted by name.
 std::string hdf5_attribute_lines(const std::string& file);

@@ -1,5 +1,5 @@
-// Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference, and law 4: the
-// same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
+// Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference,
+// and law 4: the same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -41,7 +41,9 @@ Matrix matrix(const float* x, std::int64_t rows, std::int64_t columns, std::int6
     for (std::int64_t j = 0; j < columns; ++j) m(i, j) = x[i * stride + j];
   return m;
 }
-Matrix matrix(const Floats& x, std::int64_t rows, std::int64_t columns) { return matrix(x.data(), rows, columns, columns); }
+Matrix matrix(const Floats& x, std::int64_t rows, std::int64_t columns) {
+  return matrix(x.data(), rows, columns, columns);
+}
 
 /// norm(difference) / norm(expected)
 double relative_error(const float* x, const Matrix& expected) {
@@ -57,9 +59,10 @@ bool same_bits(const float* a, const float* b, std::int64_t n) {
   return n == 0 || std::memcmp(a, b, static_cast<std::size_t>(n) * sizeof(float)) == 0;
 }
 
-/// Compares a gradient with central differences of a float64 loss in up to `samples` of its elements; the error is relative to the
-/// gradient's largest element.
-void check_gradient(const std::function<double(const std::vector<double>&)>& loss, const Floats& at, const Floats& gradient, int samples = 60) {
+/// Compares a gradient with central differences of a float64 loss in up to `samples` of its elements; the error is
+/// relative to the gradient's largest element.
+void check_gradient(const std::function<double(const std::vector<double>&)>& loss, const Floats& at,
+                    const Floats& gradient, int samples = 60) {
   std::vector<double> x(at.begin(), at.end());
   double largest = 1e-6;
   for (const float g : gradient) largest = std::max(largest, std::abs(static_cast<double>(g)));
@@ -90,7 +93,14 @@ TEST_CASE("products agree with float64", "[ops]") {
   struct Size {
     std::int64_t m, n, k;
   };
-  for (const auto [m, n, k] : {Size{1, 1, 1}, {3, 5, 7}, {24, 32, 64}, {33, 65, 257}, {100, 17, 513}, {7, 130, 1024}, {0, 4, 4}, {260, 48, 31}}) {
+  for (const auto [m, n, k] : {Size{1, 1, 1},
+                               {3, 5, 7},
+                               {24, 32, 64},
+                               {33, 65, 257},
+                               {100, 17, 513},
+                               {7, 130, 1024},
+                               {0, 4, 4},
+                               {260, 48, 31}}) {
     INFO(m << " x " << n << " x " << k);
     const Floats a = random_floats(m * k, 1), w = random_floats(n * k, 2), bias = random_floats(n, 3);
     const Matrix A = matrix(a, m, k), W = matrix(w, n, k), B = matrix(w, k, n);
@@ -162,8 +172,8 @@ struct Attention {
   std::vector<std::int64_t> lengths;
   std::vector<Floats> kept;  ///< For dropout: what each weight is multiplied by.
 
-  Attention(std::vector<std::int64_t> q, std::vector<std::int64_t> k, std::int64_t heads, std::int64_t kv_heads, std::int64_t dk,
-            std::int64_t dv)
+  Attention(std::vector<std::int64_t> q, std::vector<std::int64_t> k, std::int64_t heads, std::int64_t kv_heads,
+            std::int64_t dk, std::int64_t dv)
       : query_offsets{0}, key_offsets{0} {
     shape.heads = heads;
     shape.kv_heads = kv_heads;
@@ -187,7 +197,8 @@ struct Attention {
       for (std::int64_t h = 0; h < shape.heads; ++h) {
         std::vector<std::uint8_t> mask(static_cast<std::size_t>(queries(s) * keys(s)));
         for (auto& m : mask) m = random.uniform() < 0.6;
-        if (queries(s) > 1) std::fill_n(mask.begin() + keys(s), keys(s), std::uint8_t{0});  // query 1 may attend to nothing
+        if (queries(s) > 1)
+          std::fill_n(mask.begin() + keys(s), keys(s), std::uint8_t{0});  // query 1 may attend to nothing
         masks.push_back(mask);
       }
     for (const auto& mask : masks) mask_list.push_back(mask.data());
@@ -220,7 +231,8 @@ struct Attention {
     if (weights) {
       weights->clear();
       for (std::int64_t s = 0; s < sequences(); ++s)
-        for (std::int64_t h = 0; h < shape.heads; ++h) weights->emplace_back(static_cast<std::size_t>(queries(s) * keys(s)), -1.0f);
+        for (std::int64_t h = 0; h < shape.heads; ++h)
+          weights->emplace_back(static_cast<std::size_t>(queries(s) * keys(s)), -1.0f);
       for (auto& w : *weights) list.push_back(w.data());
     }
     attention_forward(shape, input(), out.data(), log_sum ? log_sum->data() : nullptr, weights ? list.data() : nullptr);
@@ -230,7 +242,8 @@ struct Attention {
   Matrix reference(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v,
                    std::vector<Matrix>* weights = nullptr) const {
     const auto at = [](const std::vector<double>& x, std::int64_t i) { return x[static_cast<std::size_t>(i)]; };
-    Matrix out = xt::zeros<double>({static_cast<std::size_t>(query_offsets.back()), static_cast<std::size_t>(out_width())});
+    Matrix out =
+        xt::zeros<double>({static_cast<std::size_t>(query_offsets.back()), static_cast<std::size_t>(out_width())});
     for (std::int64_t s = 0; s < sequences(); ++s)
       for (std::int64_t h = 0; h < shape.heads; ++h) {
         const std::int64_t tq = queries(s), tk = keys(s), kv = h * shape.kv_heads / shape.heads;
@@ -250,7 +263,8 @@ struct Attention {
           if (weights) weights->push_back(Matrix());
           continue;
         }
-        Matrix P = tk > 0 ? Matrix(xt::linalg::dot(Q, xt::transpose(K)) * static_cast<double>(shape.scale)) : Matrix(xt::zeros<double>({static_cast<std::size_t>(tq), std::size_t{0}}));
+        Matrix P = tk > 0 ? Matrix(xt::linalg::dot(Q, xt::transpose(K)) * static_cast<double>(shape.scale))
+                          : Matrix(xt::zeros<double>({static_cast<std::size_t>(tq), std::size_t{0}}));
         for (std::int64_t i = 0; i < tq; ++i) {
           double highest = -std::numeric_limits<double>::infinity(), sum = 0;
           for (std::int64_t j = 0; j < tk; ++j) {
@@ -261,7 +275,8 @@ struct Attention {
             if (!seen) P(i, j) = -std::numeric_limits<double>::infinity();
             highest = std::max(highest, P(i, j));
           }
-          for (std::int64_t j = 0; j < tk; ++j) sum += P(i, j) = std::isinf(highest) ? 0.0 : std::exp(P(i, j) - highest);
+          for (std::int64_t j = 0; j < tk; ++j)
+            sum += P(i, j) = std::isinf(highest) ? 0.0 : std::exp(P(i, j) - highest);
           for (std::int64_t j = 0; j < tk; ++j) {
             P(i, j) = sum > 0 ? P(i, j) / sum : 0.0;
             if (!kept.empty()) P(i, j) *= kept[which][static_cast<std::size_t>(i * tk + j)];
@@ -270,7 +285,8 @@ struct Attention {
         if (tk > 0) {
           const Matrix O = xt::linalg::dot(P, V);
           const std::int64_t first = query_offsets[static_cast<std::size_t>(s)];
-          xt::view(out, xt::range(first, first + tq), xt::range(h * shape.value_width, (h + 1) * shape.value_width)) = O;
+          xt::view(out, xt::range(first, first + tq), xt::range(h * shape.value_width, (h + 1) * shape.value_width)) =
+              O;
         }
         if (weights) weights->push_back(P);
       }
@@ -278,7 +294,9 @@ struct Attention {
   }
 };
 
-std::vector<double> doubles(const Floats& x) { return {x.begin(), x.end()}; }
+std::vector<double> doubles(const Floats& x) {
+  return {x.begin(), x.end()};
+}
 
 void check_forward(const Attention& a) {
   std::vector<Floats> weights;
@@ -297,7 +315,8 @@ void check_backward(const Attention& a, int samples) {
   Floats log_sum;
   const Floats out = a.forward(&log_sum), d_out = random_floats(static_cast<std::int64_t>(out.size()), 31);
   Floats d_query(a.query.size(), 9.0f), d_key(a.key.size(), 9.0f), d_value(a.value.size(), 9.0f);
-  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(), d_query.data(), d_key.data(), d_value.data());
+  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(), d_query.data(), d_key.data(),
+                     d_value.data());
   const auto loss = [&](const Matrix& y) {
     double sum = 0;
     for (std::size_t i = 0; i < d_out.size(); ++i) sum += d_out[i] * y.data()[i];
@@ -461,33 +480,40 @@ TEST_CASE("norms agree with float64, forward and backward", "[ops]") {
       INFO((rms ? "rms " : "layer ") << n);
       const std::int64_t rows = 9;
       const NormShape shape{rms, 1e-5f};
-      const Floats x = random_floats(rows * n, 1), gamma = random_floats(n, 2), beta = random_floats(n, 3), dy = random_floats(rows * n, 4);
+      const Floats x = random_floats(rows * n, 1), gamma = random_floats(n, 2), beta = random_floats(n, 3),
+                   dy = random_floats(rows * n, 4);
       Floats y(x.size()), mean(9), rstd(9), dx(x.size()), dgamma(gamma.size(), 0.0f), dbeta(beta.size(), 0.0f);
-      const auto reference = [&](const std::vector<double>& in, const std::vector<double>& g, const std::vector<double>& b) {
+      const auto reference = [&](const std::vector<double>& in, const std::vector<double>& g,
+                                 const std::vector<double>& b) {
         Matrix out = xt::zeros<double>({std::size_t{9}, static_cast<std::size_t>(n)});
         for (std::int64_t r = 0; r < rows; ++r) {
           double m = 0, v = 0;
           for (std::int64_t i = 0; i < n; ++i) m += in[static_cast<std::size_t>(r * n + i)] / static_cast<double>(n);
           if (rms) m = 0;
-          for (std::int64_t i = 0; i < n; ++i) v += std::pow(in[static_cast<std::size_t>(r * n + i)] - m, 2) / static_cast<double>(n);
           for (std::int64_t i = 0; i < n; ++i)
-            out(r, i) = (in[static_cast<std::size_t>(r * n + i)] - m) / std::sqrt(v + static_cast<double>(shape.epsilon)) * g[static_cast<std::size_t>(i)] + (rms ? 0.0 : b[static_cast<std::size_t>(i)]);
+            v += std::pow(in[static_cast<std::size_t>(r * n + i)] - m, 2) / static_cast<double>(n);
+          for (std::int64_t i = 0; i < n; ++i)
+            out(r, i) = (in[static_cast<std::size_t>(r * n + i)] - m) /
+                            std::sqrt(v + static_cast<double>(shape.epsilon)) * g[static_cast<std::size_t>(i)] +
+                        (rms ? 0.0 : b[static_cast<std::size_t>(i)]);
         }
         return out;
       };
       norm(shape, rows, n, x.data(), gamma.data(), rms ? nullptr : beta.data(), y.data(), mean.data(), rstd.data());
       CHECK(relative_error(y.data(), reference(doubles(x), doubles(gamma), doubles(beta))) < 1e-6);
-      norm_backward(shape, rows, n, x.data(), gamma.data(), mean.data(), rstd.data(), dy.data(), dx.data(), dgamma.data(),
-                    rms ? nullptr : dbeta.data());
+      norm_backward(shape, rows, n, x.data(), gamma.data(), mean.data(), rstd.data(), dy.data(), dx.data(),
+                    dgamma.data(), rms ? nullptr : dbeta.data());
       const auto loss = [&](const Matrix& out) {
         double sum = 0;
         for (std::size_t i = 0; i < dy.size(); ++i) sum += dy[i] * out.data()[i];
         return sum;
       };
       // With two elements the gradient of layer norm is almost nothing: the difference of large terms.
-      if (n > 2 || rms) check_gradient([&](const auto& v) { return loss(reference(v, doubles(gamma), doubles(beta))); }, x, dx, 20);
+      if (n > 2 || rms)
+        check_gradient([&](const auto& v) { return loss(reference(v, doubles(gamma), doubles(beta))); }, x, dx, 20);
       check_gradient([&](const auto& v) { return loss(reference(doubles(x), v, doubles(beta))); }, gamma, dgamma, 20);
-      if (!rms) check_gradient([&](const auto& v) { return loss(reference(doubles(x), doubles(gamma), v)); }, beta, dbeta, 20);
+      if (!rms)
+        check_gradient([&](const auto& v) { return loss(reference(doubles(x), doubles(gamma), v)); }, beta, dbeta, 20);
     }
 }
 
@@ -510,7 +536,8 @@ TEST_CASE("activations agree with float64, forward and backward", "[ops]") {
   Floats x = random_floats(rows * n, 1, 3.0);
   x[0] = 0.0f, x[1] = 40.0f, x[2] = -40.0f, x[3] = 1e-6f, x[4] = -100.0f, x[5] = 100.0f;
   const Floats dy = random_floats(rows * n, 2);
-  for (const Activation kind : {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation kind :
+       {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
     INFO("activation " << static_cast<int>(kind));
     Floats y(x.size()), dx(x.size());
     activation(kind, rows, n, x.data(), y.data());
@@ -575,7 +602,8 @@ TEST_CASE("positions", "[ops]") {
   const auto plain = sinusoidal_table(length, d, false), halved = sinusoidal_table(length, d, true);
   for (const std::int64_t p : {0, 1, 2, 100, 2999})
     for (std::int64_t i = 0; i < d / 2; ++i) {
-      const double angle = static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d));
+      const double angle =
+          static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d));
       CHECK(plain[static_cast<std::size_t>(p * d + 2 * i)] == Approx(std::sin(angle)).margin(1e-7));
       CHECK(plain[static_cast<std::size_t>(p * d + 2 * i + 1)] == Approx(std::cos(angle)).margin(1e-7));
       CHECK(halved[static_cast<std::size_t>(p * d + i)] == plain[static_cast<std::size_t>(p * d + 2 * i)]);
@@ -592,7 +620,9 @@ TEST_CASE("positions", "[ops]") {
     for (std::int64_t i = 0; i < d; ++i) {
       const auto at = static_cast<std::size_t>(r * d + i);
       CHECK(y[at] == x[at] + plain[static_cast<std::size_t>((position + 3) * d + i)]);
-      const float expected = position < 3 ? dy[static_cast<std::size_t>(position * d + i)] + dy[static_cast<std::size_t>((position + 4) * d + i)] : dy[at];
+      const float expected = position < 3 ? dy[static_cast<std::size_t>(position * d + i)] +
+                                                dy[static_cast<std::size_t>((position + 4) * d + i)]
+                                          : dy[at];
       CHECK(gradient[static_cast<std::size_t>(position * d + i)] == expected);
     }
   }
@@ -609,9 +639,12 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
       const std::int64_t head = c / width, i = c % width % (width / 2);
       double expected = x[static_cast<std::size_t>(r * stride + c)];
       if (head < heads) {
-        const double angle = positions[static_cast<std::size_t>(r)] * std::pow(10000.0, -2.0 * static_cast<double>(i) / width);
-        const double a = x[static_cast<std::size_t>(r * stride + head * width + i)], b = x[static_cast<std::size_t>(r * stride + head * width + width / 2 + i)];
-        expected = c % width < width / 2 ? a * std::cos(angle) - b * std::sin(angle) : b * std::cos(angle) + a * std::sin(angle);
+        const double angle =
+            positions[static_cast<std::size_t>(r)] * std::pow(10000.0, -2.0 * static_cast<double>(i) / width);
+        const double a = x[static_cast<std::size_t>(r * stride + head * width + i)],
+                     b = x[static_cast<std::size_t>(r * stride + head * width + width / 2 + i)];
+        expected = c % width < width / 2 ? a * std::cos(angle) - b * std::sin(angle)
+                                         : b * std::cos(angle) + a * std::sin(angle);
       }
       CHECK(y[static_cast<std::size_t>(r * stride + c)] == Approx(expected).margin(1e-6));
     }
@@ -627,13 +660,15 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         INFO("vocabulary " << vocabulary << ", smoothing " << smoothing << ", bias " << with_bias);
         const std::int64_t rows = 301;
         const float scale = 0.25f;
-        const Floats hidden = random_floats(rows * d, 1), weight = random_floats(vocabulary * d, 2), bias = random_floats(vocabulary, 3);
+        const Floats hidden = random_floats(rows * d, 1), weight = random_floats(vocabulary * d, 2),
+                     bias = random_floats(vocabulary, 3);
         std::vector<std::int32_t> targets(static_cast<std::size_t>(rows));
         Random random(4);
         for (auto& t : targets) t = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
         targets[5] = targets[300] = -1;
         CrossEntropy expected;
-        const auto loss = [&](const std::vector<double>& h, const std::vector<double>& w, const std::vector<double>& b) {
+        const auto loss = [&](const std::vector<double>& h, const std::vector<double>& w,
+                              const std::vector<double>& b) {
           expected = {};
           for (std::int64_t r = 0; r < rows; ++r) {
             const std::int64_t target = targets[static_cast<std::size_t>(r)];
@@ -643,14 +678,16 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
             std::int64_t best = 0;
             for (std::int64_t v = 0; v < vocabulary; ++v) {
               double& z = logits[static_cast<std::size_t>(v)];
-              for (std::int64_t c = 0; c < d; ++c) z += h[static_cast<std::size_t>(r * d + c)] * w[static_cast<std::size_t>(v * d + c)];
+              for (std::int64_t c = 0; c < d; ++c)
+                z += h[static_cast<std::size_t>(r * d + c)] * w[static_cast<std::size_t>(v * d + c)];
               if (with_bias) z += b[static_cast<std::size_t>(v)];
               if (z > highest) highest = z, best = v;
               total += z;
             }
             for (const double z : logits) sum += std::exp(z - highest);
             const double lse = highest + std::log(sum), e = smoothing;
-            expected.loss += lse - (1 - e) * logits[static_cast<std::size_t>(target)] - e / static_cast<double>(vocabulary) * total;
+            expected.loss +=
+                lse - (1 - e) * logits[static_cast<std::size_t>(target)] - e / static_cast<double>(vocabulary) * total;
             expected.negative_log_likelihood += lse - logits[static_cast<std::size_t>(target)];
             expected.correct += best == target;
             expected.rows += 1;
@@ -660,8 +697,8 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         Workspace workspace;
         Floats d_hidden(hidden.size(), 7.0f), d_weight(weight.size(), 0.0f), d_bias(bias.size(), 0.0f);
         const auto run = [&](float* dh, float* dw, float* db) {
-          return cross_entropy(rows, d, vocabulary, hidden.data(), weight.data(), with_bias ? bias.data() : nullptr, targets.data(), smoothing,
-                               scale, workspace, dh, dw, with_bias ? db : nullptr);
+          return cross_entropy(rows, d, vocabulary, hidden.data(), weight.data(), with_bias ? bias.data() : nullptr,
+                               targets.data(), smoothing, scale, workspace, dh, dw, with_bias ? db : nullptr);
         };
         const CrossEntropy result = run(d_hidden.data(), d_weight.data(), d_bias.data());
         loss(doubles(hidden), doubles(weight), doubles(bias));
@@ -673,7 +710,8 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         for (std::int64_t c = 0; c < d; ++c) CHECK(d_hidden[static_cast<std::size_t>(5 * d + c)] == 0.0f);
         check_gradient([&](const auto& v) { return loss(v, doubles(weight), doubles(bias)); }, hidden, d_hidden, 8);
         check_gradient([&](const auto& v) { return loss(doubles(hidden), v, doubles(bias)); }, weight, d_weight, 8);
-        if (with_bias) check_gradient([&](const auto& v) { return loss(doubles(hidden), doubles(weight), v); }, bias, d_bias, 8);
+        if (with_bias)
+          check_gradient([&](const auto& v) { return loss(doubles(hidden), doubles(weight), v); }, bias, d_bias, 8);
         // The same bits with other threads.
         Floats h2(hidden.size()), w2(weight.size(), 0.0f), b2(bias.size(), 0.0f);
         const Threads team(3);

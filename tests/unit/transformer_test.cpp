@@ -1,4 +1,7 @@
-// The whole model's loss and its gradients in every configuration, against difference quotients along directions; and law 4 for them.
+// The whole model's loss and its gradients in every configuration, against difference quotients along directions; and
+// law 4 for them.
+#include "models/transformer.hpp"
+
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -9,7 +12,6 @@
 #include "core/random.hpp"
 #include "core/threads.hpp"
 #include "models/model_file.hpp"
-#include "models/transformer.hpp"
 
 using namespace pipeformer;
 
@@ -44,7 +46,8 @@ struct Setting {
     // Norms and biases begin at one and zero: move them, so that their gradients are looked at where they matter.
     for (const auto& entry : arena.entries()) {
       if (entry.shape.size() == 1)
-        for (std::int64_t i = 0; i < entry.size; ++i) arena.values()[entry.offset + i] += static_cast<float>(0.2 * random.normal());
+        for (std::int64_t i = 0; i < entry.size; ++i)
+          arena.values()[entry.offset + i] += static_cast<float>(0.2 * random.normal());
     }
     const auto fill = [&](std::vector<std::int32_t>& ids, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) ids.push_back(static_cast<std::int32_t>(random.below(23)));
@@ -79,7 +82,8 @@ struct Setting {
       for (std::int64_t i = 0; i < entry.size; ++i) norm += static_cast<double>(g[i]) * g[i];
       norm = std::sqrt(norm);
       // A key's bias shifts all scores of a query alike, unless keys are turned: its gradient is zero.
-      const bool nothing = entry.name.ends_with("key/bias") && !(configuration.positions == "rotary" && entry.name.ends_with("self_attn/key/bias"));
+      const bool nothing = entry.name.ends_with("key/bias") &&
+                           !(configuration.positions == "rotary" && entry.name.ends_with("self_attn/key/bias"));
       INFO(entry.name << ", norm " << norm);
       if (nothing) {
         CHECK(norm < 1e-4);
@@ -90,7 +94,9 @@ struct Setting {
         std::vector<double> v(static_cast<std::size_t>(entry.size));
         double length = 0, expected = 0;
         for (std::size_t i = 0; i < v.size(); ++i) {
-          v[i] = direction == 0 ? static_cast<double>(g[i]) : random.normal() * norm / std::sqrt(static_cast<double>(entry.size)) + 0.5 * static_cast<double>(g[i]);
+          v[i] = direction == 0 ? static_cast<double>(g[i])
+                                : random.normal() * norm / std::sqrt(static_cast<double>(entry.size)) +
+                                      0.5 * static_cast<double>(g[i]);
           length += v[i] * v[i];
         }
         length = std::sqrt(length);
@@ -126,21 +132,26 @@ TEST_CASE("gradients of the whole model in every configuration", "[model]") {
   };
   // Activations without corners, so that difference quotients can be trusted; relu has a case of its own.
   check("post-norm, gelu", [](Configuration& c) { c.activation = "gelu"; });
-  check("pre-norm, final norm, silu", [](Configuration& c) { c.norm_position = "pre", c.final_norm = true, c.activation = "silu"; });
+  check("pre-norm, final norm, silu",
+        [](Configuration& c) { c.norm_position = "pre", c.final_norm = true, c.activation = "silu"; });
   check("relu", [](Configuration&) {});
   check("rms norm, gated", [](Configuration& c) { c.norm = "rms", c.gated = true, c.activation = "gelu-tanh"; });
-  check("rotary, grouped queries", [](Configuration& c) { c.positions = "rotary", c.kv_heads = 2, c.activation = "gelu"; });
-  check("learned positions, nothing tied, output bias",
-        [](Configuration& c) { c.positions = "learned", c.tied = "none", c.output_bias = true, c.activation = "gelu"; });
+  check("rotary, grouped queries",
+        [](Configuration& c) { c.positions = "rotary", c.kv_heads = 2, c.activation = "gelu"; });
+  check("learned positions, nothing tied, output bias", [](Configuration& c) {
+    c.positions = "learned", c.tied = "none", c.output_bias = true, c.activation = "gelu";
+  });
   check("target tied, no biases, no scale",
         [](Configuration& c) { c.tied = "target", c.bias = false, c.embedding_scale = false, c.activation = "gelu"; });
-  check("halved sinusoids, one key/value head", [](Configuration& c) { c.positions = "sinusoidal-halved", c.kv_heads = 1, c.activation = "gelu"; });
+  check("halved sinusoids, one key/value head",
+        [](Configuration& c) { c.positions = "sinusoidal-halved", c.kv_heads = 1, c.activation = "gelu"; });
   check("decoder only", [](Configuration& c) {
-    c.kind = "decoder-only", c.encoder_layers = 0, c.norm_position = "pre", c.final_norm = true, c.positions = "rotary", c.norm = "rms",
-    c.gated = true, c.activation = "silu", c.bias = false;
+    c.kind = "decoder-only", c.encoder_layers = 0, c.norm_position = "pre", c.final_norm = true, c.positions = "rotary",
+    c.norm = "rms", c.gated = true, c.activation = "silu", c.bias = false;
   });
-  check("decoder only, learned positions, not tied",
-        [](Configuration& c) { c.kind = "decoder-only", c.encoder_layers = 0, c.positions = "learned", c.tied = "none", c.activation = "gelu"; });
+  check("decoder only, learned positions, not tied", [](Configuration& c) {
+    c.kind = "decoder-only", c.encoder_layers = 0, c.positions = "learned", c.tied = "none", c.activation = "gelu";
+  });
 }
 
 TEST_CASE("gradients with all dropouts", "[model]") {

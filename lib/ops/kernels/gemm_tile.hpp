@@ -1,7 +1,7 @@
 /// The innermost piece of every matrix product: a tile of C, a few rows by one panel of columns, in registers.
 ///
-/// Each element of C is one chain of multiply-adds over k in ascending order, whatever the tile's height or the element's place in
-/// it: this is what makes a row's result independent of the rest of the batch (law 4).
+/// Each element of C is one chain of multiply-adds over k in ascending order, whatever the tile's height or the
+/// element's place in it: this is what makes a row's result independent of the rest of the batch (law 4).
 #pragma once
 #include "ops/kernels/simd.hpp"
 
@@ -19,8 +19,8 @@ constexpr int kTileRows = 6;
 constexpr int kTileRows = 4;
 #endif
 
-/// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j < columns.
-/// KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed).
+/// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j <
+/// columns. KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed).
 template <int Rows, bool KContiguous>
 void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, float* c, std::int64_t ldc,
                int columns, bool accumulate) {
@@ -39,7 +39,8 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
 #pragma GCC unroll 4
       for (int v = 0; v < kPanelVectors; ++v) acc[i][v] += x * b[v];
     }
-    // The panel streams from the second-level cache; the hardware does not look far enough ahead of twelve other streams.
+    // The panel streams from the second-level cache; the hardware does not look far enough ahead of twelve other
+    // streams.
     for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(panel + kPrefetch * kPanel + j);
     panel += kPanel;
 #pragma GCC unroll 8
@@ -80,13 +81,14 @@ GemmTile tile_for(int rows) {
 
 /// Rows of C by one panel, all tiles.
 template <bool KContiguous>
-void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel, float* c,
-                std::int64_t ldc, int columns, bool accumulate) {
+void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel,
+                float* c, std::int64_t ldc, int columns, bool accumulate) {
   std::int64_t i = 0;
   const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const int height = static_cast<int>((rows - i + (tiles - t) - 1) / (tiles - t));  // even heights, no thin last tile
-    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel, c + i * ldc, ldc, columns, accumulate);
+    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel, c + i * ldc, ldc, columns,
+                                  accumulate);
     i += height;
   }
 }

@@ -12,7 +12,8 @@
 namespace pipeformer {
 namespace {
 
-/// Calls body(i, load, store) for each vector of a row, the last one perhaps partial. load(p) and store(p, v) take the row's base.
+/// Calls body(i, load, store) for each vector of a row, the last one perhaps partial. load(p) and store(p, v) take the
+/// row's base.
 template <class Body>
 inline void for_vectors(std::int64_t n, Body body) {
   std::int64_t i = 0;
@@ -25,7 +26,8 @@ inline void for_vectors(std::int64_t n, Body body) {
 
 // --- packing ---
 
-void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index, float* out) {
+void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index,
+                     float* out) {
   for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
     const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
     constexpr std::int64_t kBlock = 16;  // a cache line of each row at a time
@@ -146,8 +148,8 @@ void dropout(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float f
 
 // --- norms ---
 
-void layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y, float* mean,
-                float* rstd) {
+void layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y,
+                float* mean, float* rstd) {
   Vec sum{};
   for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(x); });
   const float mu = sum_lanes(sum) / static_cast<float>(n);
@@ -174,9 +176,10 @@ void rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon,
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x) * r * get(gamma)); });
   *rstd = r;
 }
-void norm_backward(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred, const float* dy,
-                   float* dx) {
-  // With g = dy * gamma and xhat = (x - mean) * rstd:  dx = rstd * (g - mean(g) - xhat * mean(g * xhat)); RMS has no mean(g).
+void norm_backward(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred,
+                   const float* dy, float* dx) {
+  // With g = dy * gamma and xhat = (x - mean) * rstd:  dx = rstd * (g - mean(g) - xhat * mean(g * xhat)); RMS has no
+  // mean(g).
   Vec sum_g{}, sum_gx{};
   for_vectors(n, [&](auto get, auto, std::int64_t) {
     const Vec g = get(dy) * get(gamma);
@@ -208,9 +211,9 @@ void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t
 
 // --- activations ---
 
-constexpr float kSqrtHalf = 0.70710678f;          // 1 / sqrt(2)
-constexpr float kInverseSqrt2Pi = 0.39894228f;    // 1 / sqrt(2 pi)
-constexpr float kTanhScale = 0.79788456f;         // sqrt(2 / pi)
+constexpr float kSqrtHalf = 0.70710678f;        // 1 / sqrt(2)
+constexpr float kInverseSqrt2Pi = 0.39894228f;  // 1 / sqrt(2 pi)
+constexpr float kTanhScale = 0.79788456f;       // sqrt(2 / pi)
 constexpr float kTanhCubic = 0.044715f;
 
 void activation(Activation kind, std::int64_t n, const float* x, float* y) {
@@ -287,7 +290,8 @@ void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum) {
   *maximum = m;
   *sum = sum_lanes(total);
 }
-float cross_entropy_row(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float factor, float* logits) {
+float cross_entropy_row(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float factor,
+                        float* logits) {
   const float inverse = factor / sum, share = factor * smoothing / static_cast<float>(n);
   Vec total{};
   for_vectors(n, [&](auto get, auto put, std::int64_t) {

@@ -1,8 +1,8 @@
-/// The SIMD kernels: one table of functions for each instruction set, chosen once at run time. Everything here works on plain
-/// row-major float32 buffers, on one thread; lib/ops cuts the work and hands it to the team.
+/// The SIMD kernels: one table of functions for each instruction set, chosen once at run time. Everything here works on
+/// plain row-major float32 buffers, on one thread; lib/ops cuts the work and hands it to the team.
 ///
-/// In every kernel an element's value depends on its own row only, computed in an order fixed by the position inside the row, never on
-/// how many rows there are (law 4).
+/// In every kernel an element's value depends on its own row only, computed in an order fixed by the position inside
+/// the row, never on how many rows there are (law 4).
 #pragma once
 #include <cstdint>
 
@@ -10,7 +10,8 @@ namespace pipeformer {
 
 enum class Activation : int { identity, relu, gelu, gelu_tanh, silu };
 
-/// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of parameters.
+/// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of
+/// parameters.
 struct AdamStep {
   float learning_rate;
   float beta1, beta2, epsilon;
@@ -27,16 +28,18 @@ struct Kernels {
 
   /// Packs rows r < n of w (each depth long, at w + row(r) * ld, row(r) = index ? index[r] : r) as columns of panels:
   /// out[p][k][j] = w[row(p * panel + j)][k], missing columns zero. n may be any number.
-  void (*pack_transposed)(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index, float* out);
+  void (*pack_transposed)(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld,
+                          const std::int32_t* index, float* out);
   /// Packs b (depth rows of n, at b + row(k) * ld) as it is: out[p][k][j] = b[row(k)][p * panel + j].
-  void (*pack)(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index, float* out);
+  void (*pack)(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index,
+               float* out);
 
   /// C (rows, columns) (+)= A (rows, depth) * panel: A's rows contiguous in k.
-  void (*gemm_panel)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel, float* c,
-                     std::int64_t ldc, int columns, bool accumulate);
+  void (*gemm_panel)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel,
+                     float* c, std::int64_t ldc, int columns, bool accumulate);
   /// The same for A stored transposed: A(i, k) = a[k * lda + i].
-  void (*gemm_panel_transposed)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel,
-                                float* c, std::int64_t ldc, int columns, bool accumulate);
+  void (*gemm_panel_transposed)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda,
+                                const float* panel, float* c, std::int64_t ldc, int columns, bool accumulate);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
   void (*add)(std::int64_t n, const float* a, const float* b, float* y);
@@ -44,8 +47,9 @@ struct Kernels {
   void (*scale)(std::int64_t n, float alpha, float* y);
   double (*sum_squares)(std::int64_t n, const float* x);
 
-  /// One block of attention scores turned into weights, for one query row (Milakov, Gimelshein 2018, the running softmax). scores
-  /// (n) become exp(scores - m'), m' = max(m, scores); returns exp(m - m'), updates maximum m and sum l.
+  /// One block of attention scores turned into weights, for one query row (Milakov, Gimelshein 2018, the running
+  /// softmax). scores (n) become exp(scores - m'), m' = max(m, scores); returns exp(m - m'), updates maximum m and sum
+  /// l.
   float (*softmax_step)(std::int64_t n, float* scores, float* maximum, float* sum);
   /// scores (n) become exp(scores - shift).
   void (*exp_shifted)(std::int64_t n, float shift, float* scores);
@@ -57,27 +61,31 @@ struct Kernels {
   /// y = x * keep / (1 - p), keep drawn from (key, index + i); in place allowed. threshold = p * 2^32.
   void (*dropout)(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float scale, const float* x, float* y);
 
-  /// y = (x - mean) / sqrt(var + epsilon) * gamma + beta; beta may be null. RMS: y = x / sqrt(mean(x^2) + epsilon) * gamma.
-  void (*layer_norm)(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y, float* mean,
-                     float* rstd);
+  /// y = (x - mean) / sqrt(var + epsilon) * gamma + beta; beta may be null. RMS: y = x / sqrt(mean(x^2) + epsilon) *
+  /// gamma.
+  void (*layer_norm)(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y,
+                     float* mean, float* rstd);
   void (*rms_norm)(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y, float* rstd);
   /// dx (+)= gradient through the norm of one row; mean is 0 and `centred` false for RMS.
-  void (*norm_backward)(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred, const float* dy,
-                        float* dx);
+  void (*norm_backward)(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred,
+                        const float* dy, float* dx);
   /// dgamma += sum over rows of dy * (x - mean) * rstd, dbeta += sum of dy, for columns of width n; dbeta may be null.
   void (*norm_parameters_backward)(std::int64_t rows, std::int64_t n, const float* x, const float* dy, std::int64_t ld,
                                    const float* mean, const float* rstd, float* dgamma, float* dbeta);
-  void (*column_sums)(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums);  ///< sums += columns
+  void (*column_sums)(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld,
+                      float* sums);  ///< sums += columns
 
   void (*activation)(Activation, std::int64_t n, const float* x, float* y);
-  void (*activation_backward)(Activation, std::int64_t n, const float* x, const float* dy, float* dx);  ///< dx = dy * f'(x)
+  void (*activation_backward)(Activation, std::int64_t n, const float* x, const float* dy,
+                              float* dx);  ///< dx = dy * f'(x)
   void (*multiply)(std::int64_t n, const float* a, const float* b, float* y);
 
   /// Maximum and sum of exp(x - maximum) of a row of logits.
   void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum);
-  /// logits become the gradient of label-smoothed cross-entropy: scale * (softmax - (1 - e) [target] - e / n); returns the sum of logits
-  /// first, which the loss needs.
-  float (*cross_entropy_row)(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float scale, float* logits);
+  /// logits become the gradient of label-smoothed cross-entropy: scale * (softmax - (1 - e) [target] - e / n); returns
+  /// the sum of logits first, which the loss needs.
+  float (*cross_entropy_row)(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target,
+                             float scale, float* logits);
 
   void (*adam)(std::int64_t n, const AdamStep&, const float* gradient, float* weight, float* m, float* v);
 };

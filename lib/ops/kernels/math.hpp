@@ -5,7 +5,8 @@
 namespace pipeformer {
 namespace {
 
-/// e^x: x = n ln 2 + r, a polynomial in r, and n put into the exponent. 0 below -87.3 (so that -inf gives 0), saturates above 88.
+/// e^x: x = n ln 2 + r, a polynomial in r, and n put into the exponent. 0 below -87.3 (so that -inf gives 0), saturates
+/// above 88.
 inline Vec exp(Vec x) {
   const Vec low = splat(-87.33654f), high = splat(88.3762f);
   const Vec clamped = x < low ? low : (x > high ? high : x);
@@ -26,9 +27,12 @@ inline Vec exp(Vec x) {
   return x < low ? Vec{} : result;
 }
 
-inline Vec absolute(Vec x) { return x < Vec{} ? -x : x; }
+inline Vec absolute(Vec x) {
+  return x < Vec{} ? -x : x;
+}
 
-/// erf(x): below 1 an odd polynomial, above it 1 - exp(polynomial); both fitted by least squares on Chebyshev nodes to 2e-7.
+/// erf(x): below 1 an odd polynomial, above it 1 - exp(polynomial); both fitted by least squares on Chebyshev nodes to
+/// 2e-7.
 inline Vec erf(Vec x) {
   const Vec a = absolute(x);
   const Vec s = a * a;
@@ -53,13 +57,21 @@ inline Vec erf(Vec x) {
   return x < Vec{} ? -magnitude : magnitude;
 }
 
-inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
-inline Vec tanh(Vec x) { return 1.0f - 2.0f / (exp(2.0f * x) + 1.0f); }
+inline Vec sigmoid(Vec x) {
+  return 1.0f / (1.0f + exp(-x));
+}
+inline Vec tanh(Vec x) {
+  return 1.0f - 2.0f / (exp(2.0f * x) + 1.0f);
+}
 
 #if defined(__AVX512F__)
-inline Vec sqrt(Vec x) { return (Vec)__builtin_ia32_sqrtps512_mask((Full)x, (Full)Vec{}, static_cast<unsigned short>(-1), 4); }
+inline Vec sqrt(Vec x) {
+  return (Vec)__builtin_ia32_sqrtps512_mask((Full)x, (Full)Vec{}, static_cast<unsigned short>(-1), 4);
+}
 #elif defined(__AVX__)
-inline Vec sqrt(Vec x) { return (Vec)__builtin_ia32_sqrtps256((Full)x); }
+inline Vec sqrt(Vec x) {
+  return (Vec)__builtin_ia32_sqrtps256((Full)x);
+}
 #else
 inline Vec sqrt(Vec x) {
   for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
