@@ -20,6 +20,36 @@ class NpyReader : public RecordReader {
   std::unique_ptr<ByteSource> source_;
 };
 
+/// Finds the format of an input from its first bytes.
+std::unique_ptr<RecordReader> open_source(const std::string& name, const Address& parts, std::unique_ptr<ByteSource> source) {
+  const auto start = source->peek(8);
+  if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
+  require(start.size() < 6 || looks_like_npy(start), name, ": neither NPY nor HDF5");
+  require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
+  return std::make_unique<NpyReader>(name, std::move(source));
+}
+
+/// A pipe, of either format.
+class PipeReader : public RecordReader {
+ public:
+  PipeReader(std::string name, Address parts, std::unique_ptr<ByteSource> source)
+      : RecordReader(std::move(name)), parts_(std::move(parts)), source_(std::move(source)) {}
+
+  bool next(Array& record) override {
+    if (!reader_) reader_ = open_source(name(), parts_, std::move(source_));
+    if (!reader_->next(record)) return false;
+    ++count_;
+    return true;
+  }
+
+ private:
+  bool read(Array&) override { return false; }  // next() has another reader do it
+
+  Address parts_;
+  std::unique_ptr<ByteSource> source_;
+  std::unique_ptr<RecordReader> reader_;
+};
+
 class NpyWriter : public RecordWriter {
  public:
   NpyWriter(const std::string& path, std::optional<DType> dtype)
@@ -51,11 +81,8 @@ std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
   const std::string name = input_name(address);
   const Address parts = split_address(address);
   auto source = std::make_unique<ByteSource>(parts.file);
-  const auto start = source->peek(8);
-  if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
-  require(start.size() < 6 || looks_like_npy(start), name, ": neither NPY nor HDF5");
-  require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
-  return std::make_unique<NpyReader>(name, std::move(source));
+  if (source->regular()) return open_source(name, parts, std::move(source));
+  return std::make_unique<PipeReader>(name, parts, std::move(source));
 }
 
 bool RecordReader::next(Array& record) {

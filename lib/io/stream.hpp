@@ -24,12 +24,13 @@ namespace pipeformer {
 
 class RecordReader {
  public:
-  /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets.
+  /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets. A pipe is looked into
+  /// at the first record only: a tool with several inputs opens them all before it waits for one.
   static std::unique_ptr<RecordReader> open(const std::string& address);
   virtual ~RecordReader() = default;
 
   /// Reads the next record; false at a clean end. Throws Error ("in.npy: record 3: truncated: ...").
-  bool next(Array& record);
+  virtual bool next(Array& record);
 
   /// The address as the user typed it; "(stdin)" for "-".
   const std::string& name() const { return name_; }

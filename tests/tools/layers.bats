@@ -1,0 +1,262 @@
+#!/usr/bin/env bats
+# embed, posenc, linear, norm, add, ffn, attend, mhattn, encode as a user runs them: laws 1 to 4, shapes, errors.
+
+setup_file() {
+  export PATH="$BATS_TEST_DIRNAME/../../scripts:$PIPEFORMER_BIN:$PATH"
+  export DATA="$BATS_FILE_TMPDIR/data"
+  mkdir "$DATA" && cd "$DATA" || exit 1
+  small --norm-position post -o model.h5
+  small --norm-position pre --norm-kind rms --gated --activation silu --positions rotary --kv-heads 2 --no-bias -o modern.h5
+  small --positions learned --max-positions 40 --tied none --activation gelu -o learned.h5
+  model make --kind decoder-only --target-vocabulary 50 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 16 --decoder-layers 1 \
+    -o decoder.h5
+  /usr/bin/python3 - <<'EOF'
+import numpy as np
+random = np.random.RandomState(1)
+def stream(path, arrays):
+    with open(path, "wb") as out:
+        for array in arrays:
+            np.lib.format.write_array(out, array, version=(1, 0))
+lengths = [3, 0, 7, 1, 30] * 30
+ids = [random.randint(3, 50, n).astype("<i4") for n in lengths]
+vectors = [random.standard_normal((n, 32)).astype("<f4") for n in lengths]
+stream("ids.npy", ids), stream("x.npy", vectors)
+stream("ids1.npy", ids[:71]), stream("ids2.npy", ids[71:])
+stream("x1.npy", vectors[:71]), stream("x2.npy", vectors[71:])
+stream("memory.npy", [random.standard_normal((n % 11, 32)).astype("<f4") for n in range(150)])
+stream("long.npy", [random.randint(3, 50, n).astype("<i4") for n in [900, 5, 600, 257]])
+bad = [i.copy() for i in ids[:6]]; bad[4][2] = 50
+stream("bad.npy", bad)
+np.save("dense.npy", random.standard_normal((2, 3, 5, 32)).astype("<f4"))
+np.save("lengths.npy", random.randint(0, 6, (2, 3)))
+np.save("mask.npy", random.rand(5, 5) < 0.5)
+np.save("w5.npy", random.standard_normal((7, 5)).astype("<f4"))
+np.save("w32.npy", random.standard_normal((7, 32)).astype("<f4"))
+np.save("float-mask.npy", np.ones((5, 5), "<f4"))
+np.save("nan.npy", np.full((7, 32), np.nan, "<f4"))
+np.save("ones.npy", np.ones(32, "<f4"))
+stream("narrow.npy", [random.standard_normal((n, 5)).astype("<f4") for n in lengths])
+EOF
+}
+
+small() {
+  model make --source-vocabulary 50 --target-vocabulary 50 --begin-id 1 --end-id 2 --width 32 --heads 4 --inner 48 \
+    --encoder-layers 2 --decoder-layers 2 "$@"
+}
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  ln -s "$DATA"/* .
+}
+
+# fails STATUS MESSAGE COMMAND...: one line on standard error (after a usage error a second one points to the help), no file.
+fails() {
+  local status=$1 message=$2
+  shift 2
+  run "-$status" --separate-stderr "$@" -o failed.npy
+  # shellcheck disable=SC2154
+  [[ ${stderr_lines[0]} == "$message" && ${#stderr_lines[@]} -eq $status ]] || { echo "$stderr"; false; }
+  [ ! -e failed.npy ]
+}
+
+@test "law 3: mhattn, a layer and encode unfold into the small tools, bit for bit" {
+  for model in model modern learned; do
+    encode -m $model.h5 ids.npy -o encode.npy --dump stages.h5
+    embed -m $model.h5 ids.npy | posenc -m $model.h5 -o vectors.npy
+    encode -m $model.h5 vectors.npy | cmp - encode.npy
+    unfold-encode $model.h5 ids.npy unfolded.npy
+    cmp unfolded.npy encode.npy
+    unfold-encoder-layer $model.h5 0 vectors.npy layer.npy
+    stage=$([[ $model == modern ]] && echo add2 || echo norm2)
+    convert stages.h5:encoder/0/$stage | cmp - layer.npy
+    mhattn -m $model.h5:encoder/1/self_attn x.npy --weights w.npy -o mhattn.npy
+    unfold-mhattn $model.h5 encoder/1/self_attn x.npy unfolded.npy x.npy --weights v.npy
+    cmp unfolded.npy mhattn.npy && cmp v.npy w.npy
+    mhattn -m $model.h5:decoder/1/self_attn --causal x.npy -o mhattn.npy
+    unfold-mhattn $model.h5 decoder/1/self_attn x.npy unfolded.npy x.npy --causal
+    cmp unfolded.npy mhattn.npy
+    mhattn -m $model.h5:decoder/0/cross_attn --memory memory.npy x.npy -o mhattn.npy
+    unfold-mhattn $model.h5 decoder/0/cross_attn x.npy unfolded.npy memory.npy
+    cmp unfolded.npy mhattn.npy
+  done
+}
+
+# Prints the checksum of everything that encode writes for ids, and that the other tools write for vectors.
+results() {
+  for model in model modern learned; do
+    encode -m $model.h5 "$@" ids.npy --weights w.npy | sha256sum
+    sha256sum < w.npy
+  done
+  encode -m model.h5 "$@" long.npy | sha256sum
+  mhattn -m model.h5:encoder/0/self_attn "$@" --causal x.npy | sha256sum
+  attend --heads 2 --key memory.npy --dropout 0.2 "$@" x.npy | sha256sum
+  linear -m model.h5:encoder/0/ffn/linear1 "$@" x.npy | sha256sum
+  ffn -m modern.h5:encoder/0/ffn "$@" x.npy | sha256sum
+  norm -m model.h5:encoder/0/norm1 "$@" x.npy | sha256sum
+}
+
+@test "law 4: the same bits for every batch size and number of threads" {
+  results > expected
+  [ "$(sort -u expected | wc -l)" -eq "$(wc -l < expected)" ]  # each a result, none the sum of nothing
+  for rows in 1 7 64 4096; do
+    for threads in 1 2; do
+      results --batch-rows $rows --threads $threads | diff - expected
+    done
+  done
+}
+
+@test "law 4: the same bits when the input is cut in two files" {
+  cat <(encode -m model.h5 ids1.npy) <(encode -m model.h5 ids2.npy) | cmp - <(encode -m model.h5 ids.npy)
+  cat <(encode -m modern.h5 x1.npy) <(encode -m modern.h5 x2.npy) | cmp - <(encode -m modern.h5 x.npy)
+  cat ids1.npy ids2.npy | encode -m model.h5 | cmp - <(encode -m model.h5 ids.npy)
+}
+
+@test "law 4: the same bits whatever OpenBLAS does, and for each instruction set by itself" {
+  results > expected
+  for core in Haswell SkylakeX; do OPENBLAS_CORETYPE=$core results | diff - expected; done
+  for isa in generic avx2 avx512; do
+    export PIPEFORMER_ISA=$isa
+    results > expected
+    results --batch-rows 7 --threads 2 | diff - expected
+    results --batch-rows 1 --threads 1 | diff - expected
+  done
+}
+
+@test "law 1: one record out for each record in, empty ones too, through the whole pipeline" {
+  embed -m model.h5 ids.npy | posenc | linear -m model.h5:encoder/0/self_attn/value | norm -m model.h5:encoder/0/norm1 |
+    add --to x.npy | ffn -m model.h5:encoder/0/ffn | attend --heads 4 | mhattn -m model.h5:encoder/0/self_attn |
+    encode -m model.h5 -o out.npy
+  [ "$(peek out.npy | cut -f 4)" = "$(peek x.npy | cut -f 4)" ]
+  : > empty.npy
+  for tool in "embed -m model.h5" posenc "linear -m model.h5:encoder/0/ffn/linear1" "norm -m model.h5:encoder/0/norm1" \
+    "add --to empty.npy" "ffn -m model.h5:encoder/0/ffn" attend "mhattn -m model.h5:encoder/0/self_attn" "encode -m model.h5"; do
+    # shellcheck disable=SC2086
+    [ "$($tool empty.npy | wc -c)" -eq 0 ]
+  done
+}
+
+@test "dense batches keep their leading axes" {
+  shape() { peek "$1" | sed 1d | cut -f 4; }
+  encode -m model.h5 dense.npy --weights w.npy -o out.npy
+  [ "$(shape out.npy)" = "(2, 3, 5, 32)" ]
+  [ "$(shape w.npy)" = "(2, 3, 4, 5, 5)" ]
+  attend --lengths lengths.npy --mask mask.npy --weights w.npy dense.npy -o out.npy
+  [ "$(shape out.npy)" = "(2, 3, 5, 32)" ]
+  [ "$(shape w.npy)" = "(2, 3, 5, 5)" ]
+  linear --weight w32.npy dense.npy -o out.npy
+  [ "$(shape out.npy)" = "(2, 3, 5, 7)" ]
+}
+
+@test "attention weights of any length stand in an HDF5 file and come back" {
+  encode -m model.h5 ids.npy --weights w.h5 > /dev/null
+  encode -m model.h5 ids.npy --weights w.npy > /dev/null
+  convert w.h5 | cmp - w.npy
+  attend x.npy --weights a.h5 | cmp - <(attend x.npy --weights a.npy)
+  convert a.h5 | cmp - a.npy
+}
+
+@test "mhattn shows its stages" {
+  mhattn -m model.h5:decoder/0/cross_attn --memory memory.npy x.npy -o out.npy --query-out q.npy --key-out k.npy --value-out v.npy \
+    --context-out c.npy --weights w.npy
+  linear -m model.h5:decoder/0/cross_attn/query x.npy | cmp - q.npy
+  linear -m model.h5:decoder/0/cross_attn/key memory.npy | cmp - k.npy
+  linear -m model.h5:decoder/0/cross_attn/value memory.npy | cmp - v.npy
+  attend --heads 4 --query q.npy --key k.npy --value v.npy --weights w2.npy | cmp - c.npy
+  cmp w.npy w2.npy
+  linear -m model.h5:decoder/0/cross_attn/output c.npy | cmp - out.npy
+}
+
+@test "encode --dump: patterns select, an unknown one is an error and leaves nothing" {
+  encode -m model.h5 ids.npy --dump d.h5 --select 'encoder/*/weights' --select encoder/embedding > /dev/null
+  [ "$(h5ls -r d.h5 | grep -c /data)" -eq 3 ]
+  convert d.h5:encoder/embedding | cmp - <(embed -m model.h5 ids.npy)
+  encode -m model.h5 ids.npy --dump again.h5 --select 'encoder/*/weights' --select encoder/embedding --batch-rows 1 > /dev/null
+  convert again.h5:encoder/1/self_attn/weights | cmp - <(convert d.h5:encoder/1/self_attn/weights)
+  run -1 encode -m model.h5 ids.npy --dump none.h5 --select 'encoder/9/*' -o out.npy
+  [[ $output == "encode: 'encoder/9/*' matches none of the 28 intermediates: encoder/embedding, "* ]]
+  [ ! -e none.h5 ] && [ ! -e out.npy ]
+}
+
+@test "sides of a model: embed and posenc take the encoder's or the decoder's" {
+  embed -m learned.h5 ids.npy | cmp - <(embed -m learned.h5:encoder ids.npy)
+  run ! cmp <(embed -m learned.h5 ids.npy) <(embed -m learned.h5:decoder ids.npy)
+  embed -m learned.h5 ids.npy | cmp - <(embed --table learned.h5:encoder/embedding/weight --scale 5.656854 ids.npy)
+  posenc --table -m learned.h5:decoder --length 40 | cmp - <(convert learned.h5:decoder/positions/weight)
+  posenc -m modern.h5 x.npy | cmp - x.npy
+  embed -m decoder.h5 ids.npy | cmp - <(embed -m decoder.h5:decoder ids.npy)
+}
+
+@test "errors name file, record and both sizes" {
+  fails 1 "embed: bad.npy: record 4: id 50 is outside the vocabulary of 50" embed -m model.h5 bad.npy
+  fails 1 "embed: bad.npy: record 4: id 50 is outside the vocabulary of 50" embed -m model.h5 --batch-rows 1 bad.npy
+  fails 1 "encode: bad.npy: record 4: id 50 is outside the vocabulary of 50" encode -m model.h5 bad.npy
+  fails 1 "encode: long.npy: record 0: position 899 is beyond the model's 40 learned positions" encode -m learned.h5 long.npy
+  fails 1 "posenc: x.npy: record 4: position 40 is beyond the model's 40 learned positions" posenc -m learned.h5 --first 11 x.npy
+  fails 1 "posenc: narrow.npy: record 0: width 5 does not match the model's width 32" posenc -m model.h5 narrow.npy
+  fails 1 "posenc: sinusoidal positions need an even width, not 5" posenc narrow.npy
+  fails 1 "linear: x.npy: record 0: width 32 does not match the layer's width 5" linear --weight w5.npy x.npy
+  fails 1 "linear: ones.npy: parameter layer/bias has shape (32,), expected (7,)" linear --weight w32.npy --bias ones.npy x.npy
+  fails 1 "linear: nan.npy: holds NaN or infinity" linear --weight nan.npy x.npy
+  fails 1 "linear: model.h5: encoder/0 is no linear layer (it has no weight)" linear -m model.h5:encoder/0 x.npy
+  fails 1 "linear: model.h5: the whole model is no linear layer (it has no weight)" linear -m model.h5 x.npy
+  fails 1 "ffn: model.h5: encoder/0/norm1 is no feed-forward layer (it has no linear1/weight)" ffn -m model.h5:encoder/0/norm1 x.npy
+  fails 1 "norm: model.h5: the model has no group encoder/7/norm1" norm -m model.h5:encoder/7/norm1 x.npy
+  convert x.npy -o x.h5
+  fails 1 "encode: x.h5: is not a model (it has no attribute format = 'pipeformer model')" encode -m x.h5 ids.npy
+  fails 1 "encode: decoder.h5: a decoder-only model has no encoder" encode -m decoder.h5 ids.npy
+  fails 1 "embed: decoder.h5: the model has no group encoder" embed -m decoder.h5:encoder ids.npy
+  fails 1 "embed: model.h5: 'encoder/0' is no part with embeddings of this encoder-decoder model" embed -m model.h5:encoder/0 ids.npy
+  fails 1 "encode: narrow.npy: record 0: width 5 does not match the model's width 32" encode -m model.h5 narrow.npy
+  fails 1 "embed: x.npy: record 0: expected ids (integers), not f4 (3, 32)" embed -m model.h5 x.npy
+  fails 1 "attend: ids.npy: record 0: expected floating-point numbers, not i4 (3,)" attend ids.npy
+  fails 1 "attend: ones.npy: record 0: expected vectors (..., T, D), not shape (32,)" attend ones.npy
+}
+
+@test "errors of paired streams" {
+  fails 1 "attend: memory.npy: record 0: leading axes () do not match (2, 3) of dense.npy" attend --key memory.npy dense.npy
+  fails 1 "attend: x1.npy ended after 71 records, x.npy has more" attend --key x1.npy x.npy
+  fails 1 "attend: x1.npy ended after 71 records, memory.npy has more" attend --key memory.npy x1.npy
+  fails 1 "attend: narrow.npy: record 0: key width 5 does not match query width 32 of x.npy" attend --key narrow.npy x.npy
+  fails 1 "attend: memory.npy: record 0: 0 values do not match 3 keys of x.npy" attend --value memory.npy x.npy
+  fails 1 "attend: x.npy: record 0: width 32 is not a multiple of 5 heads" attend --heads 5 x.npy
+  fails 1 "add: memory.npy: record 0: shape (0, 32) does not match shape (3, 32) of x.npy" add --to memory.npy x.npy
+  fails 1 "attend: mask.npy: record 0: shape (5, 5) does not fit scores of shape (3, 3) of x.npy: record 0" attend --mask mask.npy x.npy
+  fails 1 "attend: float-mask.npy: record 0: expected booleans (1 = may attend), not f4 (5, 5)" attend --mask float-mask.npy dense.npy
+  fails 1 "attend: lengths.npy: record 0: shape (2, 3) does not match the leading axes () of x.npy: record 0" attend --lengths lengths.npy x.npy
+  cat dense.npy dense.npy > two.npy
+  cat mask.npy mask.npy mask.npy > three.npy
+  fails 1 "attend: two.npy ended after 2 records, three.npy has more" attend --mask three.npy two.npy
+  cat two.npy dense.npy dense.npy > four.npy
+  fails 1 "attend: three.npy ended after 3 records, four.npy has more" attend --mask three.npy four.npy
+}
+
+@test "usage errors" {
+  fails 2 "attend: --query and FILE are the same input: give one" attend --query x.npy x.npy
+  fails 2 "attend: only one input can be standard input ('-')" attend --key - --value - x.npy
+  fails 2 "add: only one input can be standard input ('-')" add --to -
+  fails 2 "attend: --kv-heads does not divide --heads" attend --heads 4 --kv-heads 3 x.npy
+  fails 2 "linear: --model FILE:GROUP or --weight FILE is needed" linear x.npy
+  fails 2 "linear: --model and --weight exclude each other" linear -m model.h5:encoder/0/ffn/linear1 --weight w32.npy x.npy
+  fails 2 "norm: --bias FILE is needed" norm --weight ones.npy x.npy
+  fails 2 "norm: the model gives --kind" norm -m model.h5:encoder/0/norm1 --kind rms x.npy
+  fails 2 "mhattn: the model gives --heads" mhattn -m model.h5:encoder/0/self_attn --heads 2 x.npy
+  fails 2 "posenc: --length belongs to --table" posenc --length 3 x.npy
+  fails 2 "posenc: option '--width' is required" posenc --table --length 3
+  fails 2 "encode: no layer 2: the encoder has 2" encode -m model.h5 --weights w.npy --layer 2 x.npy
+  fails 2 "encode: --select belongs to --dump" encode -m model.h5 --select '*' x.npy
+  fails 2 "encode: --model takes the whole model, not its part encoder" encode -m model.h5:encoder x.npy
+}
+
+@test "--verbose counts records and positions" {
+  run -0 --separate-stderr bash -c "encode -v -m model.h5 ids.npy > /dev/null"
+  [[ $stderr =~ ^"encode: 150 records, 1230 positions, "[0-9.e-]+" s"$ ]]
+}
+
+@test "streams that come from one source by way of tee do not wait for each other" {
+  mkfifo keys
+  cat x.npy x.npy x.npy x.npy x.npy x.npy > many.npy
+  timeout 60 bash -c "tee >(linear -m model.h5:encoder/0/self_attn/key > keys) < many.npy |
+    linear -m model.h5:encoder/0/self_attn/query | attend --key keys -o out.npy"
+  [ "$(peek out.npy | wc -l)" -eq 901 ]
+}
