@@ -1,0 +1,263 @@
+#!/usr/bin/env bats
+# decode as a user runs it: laws 1 and 4, what its options write, and how it refuses.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  export PATH="$PIPEFORMER_BIN:$PATH"
+  export DATA="$BATS_FILE_TMPDIR"
+  cd "$DATA" || exit 1
+  /usr/bin/python3 - <<'PY'
+import numpy as np
+rng = np.random.default_rng(3)
+def stream(path, records):
+    with open(path, "wb") as out:
+        for record in records:
+            np.save(out, record)
+lengths = [5, 0, 9, 1, 13, 5, 7, 0, 3, 11, 2, 6]
+stream("src.npy", [rng.integers(3, 40, n).astype(np.int32) for n in lengths])
+stream("trg.npy", [rng.integers(3, 40, n).astype(np.int32) for n in lengths[::-1]])
+stream("first.npy", [rng.integers(3, 40, n % 3).astype(np.int32) for n in lengths])
+stream("short.npy", [rng.integers(3, 40, 4).astype(np.int32) for n in lengths[:-1]])
+stream("outside.npy", [np.array([4, 5], np.int32), np.array([], np.int32), np.array([4, 40], np.int32)])
+stream("negative.npy", [np.array([4, -1], np.int32)])
+np.save("dense.npy", rng.integers(3, 40, (4, 5)).astype(np.int32))
+np.save("dense_trg.npy", rng.integers(3, 40, (4, 7)).astype(np.int32))
+np.save("narrow.npy", np.zeros((3, 31), np.float32))
+bad = np.zeros((3, 32), np.float32)
+bad[1, 2] = np.nan
+stream("nan.npy", [np.zeros((3, 32), np.float32), bad])
+stream("empty.npy", [])
+PY
+  : > nothing.npy
+  local small="--target-vocabulary 40 --width 32 --heads 4 --inner 48 --begin-id 1 --end-id 2 --decoder-layers 2"
+  model make $small --source-vocabulary 40 --encoder-layers 2 --tied none --seed 5 -o m.h5
+  model make $small --kind decoder-only --encoder-layers 0 --positions rotary --tied target -o lm.h5
+  model make --source-vocabulary 40 --width 32 --heads 4 --inner 48 --encoder-layers 1 --decoder-layers 0 --kind encoder-only --tied none -o enc.h5
+  model make $small --source-vocabulary 40 --encoder-layers 1 --positions learned --max-positions 16 -o learned.h5
+  # Logits further apart, so that outputs differ.
+  /usr/bin/python3 - <<'PY'
+import h5py
+with h5py.File("m.h5", "r+") as f:
+    f["decoder/output/weight"][...] *= 4
+PY
+}
+
+setup() {
+  cd "$BATS_TEST_TMPDIR" || exit 1
+}
+
+# Runs Python with `records(path)` at hand.
+python() {
+  /usr/bin/python3 -c "
+import sys, numpy as np
+def records(path):
+    found = []
+    with open(path, 'rb') as file:
+        end = file.seek(0, 2)
+        file.seek(0)
+        while file.tell() < end: found.append(np.load(file))
+    return found
+$1"
+}
+
+@test "one record in, one record out, in order; empty stays empty" {
+  for options in "" "--beam 4" "--sample"; do
+    decode -m "$DATA/m.h5" $options "$DATA/src.npy" -o out.npy
+    python "
+src, out = records('$DATA/src.npy'), records('out.npy')
+assert len(src) == len(out)
+for s, o in zip(src, out):
+    assert o.dtype == np.int32 and o.ndim == 1
+    assert (len(s) == 0) <= (len(o) == 0) and len(o) <= 2 * len(s) + 50
+    assert not np.isin(o, [1, 2]).any()
+assert len({tuple(o) for o in out}) > 6"
+  done
+  decode -m "$DATA/m.h5" "$DATA/nothing.npy" -o out.npy
+  [ ! -s out.npy ]
+}
+
+@test "the same bits for every batch size, window, number of threads and cut" {
+  for options in "--beam 3 --nbest 2" "--beam 1" "--target $DATA/trg.npy" "--target $DATA/trg.npy --give hidden" "--target $DATA/trg.npy --give logits"; do
+    decode -m "$DATA/m.h5" $options "$DATA/src.npy" -o whole.npy
+    for rows in 1 7 64; do
+      for threads in 1 2; do
+        decode -m "$DATA/m.h5" $options --batch-rows $rows -j $threads "$DATA/src.npy" | cmp - whole.npy
+      done
+    done
+    encode -m "$DATA/m.h5" "$DATA/src.npy" | decode -m "$DATA/m.h5" $options | cmp - whole.npy
+  done
+  for options in "--beam 3" "--sample --nbest 3 --top-p 0.9"; do
+    decode -m "$DATA/m.h5" $options "$DATA/src.npy" -o whole.npy
+    for window in 1 20; do decode -m "$DATA/m.h5" $options --window $window "$DATA/src.npy" | cmp - whole.npy; done
+    decode -m "$DATA/m.h5" $options --batch-rows 1 -j 1 "$DATA/src.npy" | cmp - whole.npy
+  done
+  for isa in generic avx2 avx512; do
+    PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" --beam 3 "$DATA/src.npy" -o whole.npy
+    PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" --beam 3 --batch-rows 1 -j 1 "$DATA/src.npy" | cmp - whole.npy
+  done
+  python "
+r = records('$DATA/src.npy')
+for name, part in ('a.npy', r[:5]), ('b.npy', r[5:]):
+    with open(name, 'wb') as out: [np.save(out, x) for x in part]"
+  decode -m "$DATA/m.h5" --beam 3 "$DATA/src.npy" -o whole.npy
+  { decode -m "$DATA/m.h5" --beam 3 a.npy; decode -m "$DATA/m.h5" --beam 3 b.npy; } | cmp - whole.npy
+}
+
+@test "n-best: N records each, best first, with scores that --target confirms" {
+  decode -m "$DATA/m.h5" --beam 4 --nbest 3 --length-penalty 0.7 --scores scores.npy --max-length 12 "$DATA/src.npy" -o nbest.npy
+  decode -m "$DATA/m.h5" --beam 4 --length-penalty 0.7 --max-length 12 "$DATA/src.npy" -o best.npy
+  python "
+src, out, best, scores = records('$DATA/src.npy'), records('nbest.npy'), records('best.npy'), records('scores.npy')
+assert len(out) == len(scores) == 3 * len(src)
+with open('src3.npy', 'wb') as f: [np.save(f, s) for s in src for _ in range(3)]
+for i, s in enumerate(src):
+    assert (out[3 * i] == best[i]).all()
+    assert scores[3 * i][1] >= scores[3 * i + 1][1] >= scores[3 * i + 2][1]
+    assert len(s) == 0 or len({tuple(o) for o in out[3 * i : 3 * i + 3]}) == 3"
+  decode -m "$DATA/m.h5" src3.npy --target nbest.npy -o logp.npy
+  python "
+for s, o, p, c in zip(records('src3.npy'), records('nbest.npy'), records('logp.npy'), records('scores.npy')):
+    assert p.shape == (len(o) + 1,)
+    if len(s) == 0: continue
+    ended = len(o) < 12
+    total, length = p.astype(float).sum() if ended else p[:-1].astype(float).sum(), len(o) + ended
+    assert abs(total - c[0]) < 1e-4 * abs(total), (total, c)
+    assert abs(total / length ** 0.7 - c[1]) < 1e-4 * abs(c[1])"
+}
+
+@test "limits of length, forced beginnings" {
+  decode -m "$DATA/m.h5" --max-length 3 --beam 2 "$DATA/src.npy" -o three.npy
+  decode -m "$DATA/m.h5" --max-length 9 --min-length 9 --beam 2 "$DATA/src.npy" -o nine.npy
+  decode -m "$DATA/m.h5" --prefix "$DATA/first.npy" --beam 2 "$DATA/src.npy" -o forced.npy
+  python "
+src, first = records('$DATA/src.npy'), records('$DATA/first.npy')
+for s, f, a, b, c in zip(src, first, records('three.npy'), records('nine.npy'), records('forced.npy')):
+    if len(s) == 0: continue
+    assert len(a) <= 3 and len(b) == 9 and (c[:len(f)] == f).all()"
+}
+
+@test "samples: the seed, the number of the record and nothing else" {
+  decode -m "$DATA/m.h5" --sample --nbest 4 --seed 7 "$DATA/src.npy" -o a.npy
+  decode -m "$DATA/m.h5" --sample --nbest 2 --seed 7 "$DATA/src.npy" -o b.npy
+  decode -m "$DATA/m.h5" --sample --nbest 4 --seed 8 "$DATA/src.npy" -o c.npy
+  decode -m "$DATA/m.h5" --sample --top-k 1 "$DATA/src.npy" -o greedy.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" | cmp - greedy.npy
+  run ! cmp -s a.npy c.npy
+  python "
+a, b = records('a.npy'), records('b.npy')
+assert all((b[2 * i + j] == a[4 * i + j]).all() for i in range(12) for j in range(2))"
+}
+
+@test "cross-attention weights of targets and of outputs" {
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 -o out.npy --weights w.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --target out.npy --weights v.npy -o logp.npy
+  cmp w.npy v.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --target out.npy --weights mean.npy --weights-heads mean --layer 1 -o again.npy
+  cmp logp.npy again.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --target out.npy --weights first.h5 --layer 0 --dump dump.h5 --select 'decoder/0/cross_attn/weights' > /dev/null
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 --nbest 2 -o out2.npy --weights w2.npy
+  python "
+import h5py
+src, out, w, mean = records('$DATA/src.npy'), records('out.npy'), records('w.npy'), records('mean.npy')
+for s, o, x, m in zip(src, out, w, mean):
+    assert x.shape == (4, len(o) + 1, len(s)) and m.shape == x.shape[1:]
+    if len(s): assert abs(x.sum(-1) - 1).max() < 1e-5 and abs(x.mean(0) - m).max() < 1e-6
+w2 = records('w2.npy')
+assert len(w2) == 24 and all((a == b).all() for a, b in zip(w, w2[::2]))
+with h5py.File('first.h5') as f, h5py.File('dump.h5') as d:
+    assert (f['data'][()] == d['decoder/0/cross_attn/weights/data'][()]).all()
+    assert f['data'].size == sum(x.size for x in w) and not (f['data'][()] == np.concatenate([x.ravel() for x in w])).all()"
+}
+
+@test "a dense batch of targets gives a dense batch" {
+  decode -m "$DATA/m.h5" "$DATA/dense.npy" --target "$DATA/dense_trg.npy" -o p.npy
+  decode -m "$DATA/m.h5" "$DATA/dense.npy" --target "$DATA/dense_trg.npy" --give hidden -o h.npy
+  decode -m "$DATA/m.h5" "$DATA/dense.npy" --target "$DATA/dense_trg.npy" --give logits -o l.npy
+  python "
+assert [records(n)[0].shape for n in ('p.npy', 'h.npy', 'l.npy')] == [(4, 8), (4, 8, 32), (4, 8, 40)]"
+}
+
+@test "a language model goes on where the prompt ends" {
+  decode -m "$DATA/lm.h5" "$DATA/src.npy" --beam 2 --max-length 8 -o out.npy
+  decode -m "$DATA/lm.h5" "$DATA/src.npy" --beam 2 --max-length 8 --batch-rows 1 -j 1 | cmp - out.npy
+  decode -m "$DATA/lm.h5" "$DATA/src.npy" --target "$DATA/trg.npy" -o p.npy
+  python "
+src, out, trg = records('$DATA/src.npy'), records('out.npy'), records('$DATA/trg.npy')
+for s, o in zip(src, out):
+    assert (o[:len(s)] == s).all() and len(o) <= len(s) + 8 and (len(s) > 0 or len(o) == 0)
+assert [len(p) for p in records('p.npy')] == [len(t) + 1 for t in trg]
+with open('joined.npy', 'wb') as f: [np.save(f, np.concatenate([s, t])) for s, t in zip(src, trg)]
+with open('none.npy', 'wb') as f: [np.save(f, np.zeros(0, np.int32)) for s in src]"
+  decode -m "$DATA/lm.h5" none.npy --target joined.npy -o whole.npy
+  python "
+for s, p, w in zip(records('$DATA/src.npy'), records('p.npy'), records('whole.npy')): assert (p == w[len(s):]).all()"
+}
+
+# refuses STATUS TEXT COMMAND...: exit status, one line that has the text, no output file.
+refuses() {
+  local status=$1 text=$2
+  shift 2
+  run -"$status" "$@" -o refused.npy
+  [[ ${lines[0]} == "decode: "*"$text"* ]] || { echo "expected '$text' in: $output"; false; }
+  [ "$status" = 2 ] || [ "${#lines[@]}" = 1 ]
+  [ ! -e refused.npy ]
+}
+
+@test "refusals name the file, the record and both values" {
+  refuses 1 "outside.npy: record 2: id 40 is outside the vocabulary of 40" decode -m "$DATA/m.h5" "$DATA/outside.npy"
+  refuses 1 "negative.npy: record 0: id -1 is outside" decode -m "$DATA/m.h5" "$DATA/negative.npy"
+  refuses 1 "outside.npy: record 2: id 40" decode -m "$DATA/m.h5" "$DATA/outside.npy" --target "$DATA/outside.npy"
+  refuses 1 "short.npy ended after 11 records, $DATA/src.npy has more" decode -m "$DATA/m.h5" "$DATA/src.npy" --target "$DATA/short.npy"
+  refuses 1 "short.npy ended after 11 records, $DATA/src.npy has more" decode -m "$DATA/m.h5" "$DATA/src.npy" --prefix "$DATA/short.npy"
+  refuses 1 "narrow.npy: record 0: width 31 does not match the model's width 32" decode -m "$DATA/m.h5" "$DATA/narrow.npy"
+  refuses 1 "nan.npy: record 1: the model's scores are not finite" decode -m "$DATA/m.h5" "$DATA/nan.npy"
+  refuses 1 "nan.npy: record 0: expected ids" decode -m "$DATA/lm.h5" "$DATA/nan.npy"
+  refuses 1 "dense.npy: record 0: shape (4, 5) holds several sentences" decode -m "$DATA/m.h5" "$DATA/dense.npy"
+  refuses 1 "encoder-only model has no decoder" decode -m "$DATA/enc.h5" "$DATA/src.npy"
+  refuses 1 "has no cross-attention" decode -m "$DATA/lm.h5" "$DATA/src.npy" --weights w.npy
+  refuses 1 "layer 2 is not one of the decoder's 2" decode -m "$DATA/m.h5" "$DATA/src.npy" --weights w.npy --layer 2
+  refuses 1 "src.npy: cannot open as HDF5" decode -m "$DATA/src.npy" "$DATA/src.npy"
+  [ ! -e w.npy ]
+}
+
+@test "learned positions end somewhere, and it is said where" {
+  python "
+with open('long.npy', 'wb') as f: [np.save(f, np.full(n, 5, np.int32)) for n in (16, 17)]
+with open('fits.npy', 'wb') as f: [np.save(f, np.full(n, 5, np.int32)) for n in (16, 3)]"
+  refuses 1 "long.npy: record 1: a sequence of 17 ids" decode -m "$DATA/learned.h5" long.npy
+  refuses 1 "fits.npy: record 0: a sequence of 16 ids, and 1 more" decode -m "$DATA/learned.h5" fits.npy --target fits.npy
+  decode -m "$DATA/learned.h5" fits.npy --min-length 100 --weights w.npy -o out.npy
+  python "assert [len(r) for r in records('out.npy')] == [15, 15]"
+}
+
+@test "NaN in parameters, a parameter that is missing" {
+  cp "$DATA/m.h5" bad.h5
+  python "
+import h5py
+with h5py.File('bad.h5', 'r+') as f: f['decoder/1/ffn/linear1/weight'][3, 4] = float('nan')"
+  refuses 1 "bad.h5: parameter decoder/1/ffn/linear1/weight holds NaN or infinity" decode -m bad.h5 "$DATA/src.npy"
+  cp "$DATA/m.h5" bad.h5
+  python "
+import h5py
+with h5py.File('bad.h5', 'r+') as f: del f['decoder/1/norm3/weight']"
+  refuses 1 "bad.h5: the model has no parameter decoder/1/norm3/weight" decode -m bad.h5 "$DATA/src.npy"
+}
+
+@test "options that contradict each other are a usage error" {
+  refuses 2 "--nbest 3 is more than --beam 2" decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 2 --nbest 3
+  refuses 2 "--temperature needs --sample" decode -m "$DATA/m.h5" "$DATA/src.npy" --temperature 2
+  refuses 2 "--beam needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --sample --beam 2
+  refuses 2 "--beam needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --target "$DATA/trg.npy" --beam 2
+  refuses 2 "--give needs --target" decode -m "$DATA/m.h5" "$DATA/src.npy" --give hidden
+  refuses 2 "--layer needs --weights" decode -m "$DATA/m.h5" "$DATA/src.npy" --layer 1
+  refuses 2 "only one input can be standard input" decode -m "$DATA/m.h5" - --target -
+  refuses 2 "whole model" decode -m "$DATA/m.h5:decoder" "$DATA/src.npy"
+  refuses 2 "--beam" decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 0
+}
+
+@test "a closed pipe is quiet, -v says how fast" {
+  run -0 bash -o pipefail -c "decode -m '$DATA/m.h5' '$DATA/src.npy' -v | head -c 1 > /dev/null || [ \$? = 141 ]"
+  run -0 --separate-stderr decode -m "$DATA/m.h5" "$DATA/src.npy" -v -o out.npy
+  [[ $stderr =~ ^"decode: 12 sentences, "[0-9]+" tokens, ".*" sentences/s, "[0-9]+" tokens/s"$ ]]
+}
