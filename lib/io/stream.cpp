@@ -21,7 +21,8 @@ class NpyReader : public RecordReader {
 };
 
 /// Finds the format of an input from its first bytes.
-std::unique_ptr<RecordReader> open_source(const std::string& name, const Address& parts, std::unique_ptr<ByteSource> source) {
+std::unique_ptr<RecordReader> open_source(const std::string& name, const Address& parts,
+                                          std::unique_ptr<ByteSource> source) {
   const auto start = source->peek(8);
   if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
   require(start.size() < 6 || looks_like_npy(start), name, ": neither NPY nor HDF5");

@@ -24,8 +24,8 @@ namespace pipeformer {
 
 class RecordReader {
  public:
-  /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets. A pipe is looked into
-  /// at the first record only: a tool with several inputs opens them all before it waits for one.
+  /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets. A
+  /// pipe is looked into at the first record only: a tool with several inputs opens them all before it waits for one.
   static std::unique_ptr<RecordReader> open(const std::string& address);
   virtual ~RecordReader() = default;
 
