@@ -25,6 +25,9 @@ stream("ids1.npy", ids[:71]), stream("ids2.npy", ids[71:])
 stream("x1.npy", vectors[:71]), stream("x2.npy", vectors[71:])
 stream("memory.npy", [random.standard_normal((n % 11, 32)).astype("<f4") for n in range(150)])
 stream("long.npy", [random.randint(3, 50, n).astype("<i4") for n in [900, 5, 600, 257]])
+targets = [random.randint(3, 50, n % 9).astype("<i4") for n in range(20)]
+stream("target.npy", targets), stream("begun.npy", [np.append(np.int32(1), t).astype("<i4") for t in targets])
+stream("source.npy", [random.randint(3, 50, 1 + n % 7).astype("<i4") for n in range(20)])
 bad = [i.copy() for i in ids[:6]]; bad[4][2] = 50
 stream("bad.npy", bad)
 np.save("dense.npy", random.standard_normal((2, 3, 5, 32)).astype("<f4"))
@@ -79,6 +82,15 @@ fails() {
     mhattn -m $model.h5:decoder/0/cross_attn --memory memory.npy x.npy -o mhattn.npy
     unfold-mhattn $model.h5 decoder/0/cross_attn x.npy unfolded.npy memory.npy
     cmp unfolded.npy mhattn.npy
+  done
+}
+
+@test "law 3: decode --target unfolds into the small tools, bit for bit" {
+  for model in model modern learned; do
+    encode -m $model.h5 source.npy -o memory2.npy
+    decode -m $model.h5 memory2.npy --target target.npy --give hidden -o hidden.npy
+    unfold-decode $model.h5 memory2.npy begun.npy unfolded.npy
+    cmp unfolded.npy hidden.npy
   done
 }
 
