@@ -261,3 +261,17 @@ with h5py.File('bad.h5', 'r+') as f: del f['decoder/1/norm3/weight']"
   run -0 --separate-stderr decode -m "$DATA/m.h5" "$DATA/src.npy" -v -o out.npy
   [[ $stderr =~ ^"decode: 12 sentences, "[0-9]+" tokens, ".*" sentences/s, "[0-9]+" tokens/s"$ ]]
 }
+
+@test "law 3: decode --target unfolds into the small tools, bit for bit" {
+  local scripts="$BATS_TEST_DIRNAME/../../scripts"
+  local small="--source-vocabulary 40 --target-vocabulary 40 --width 32 --heads 4 --inner 48 --begin-id 1 --end-id 2 --encoder-layers 2 --decoder-layers 2"
+  model make $small --norm-position pre --norm-kind rms --gated --activation silu --positions rotary --kv-heads 2 --no-bias -o modern.h5
+  python "
+with open('begun.npy', 'wb') as out: [np.save(out, np.insert(t, 0, 1).astype(np.int32)) for t in records('$DATA/trg.npy')]"
+  for model in "$DATA/m.h5" modern.h5; do
+    decode -m "$model" "$DATA/src.npy" --target "$DATA/trg.npy" --give hidden -o whole.npy
+    encode -m "$model" "$DATA/src.npy" -o memory.npy
+    "$scripts/unfold-decode" "$model" memory.npy begun.npy parts.npy
+    cmp whole.npy parts.npy
+  done
+}
