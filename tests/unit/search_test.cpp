@@ -395,7 +395,7 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
   const std::string path = std::string(directory ? directory : P_tmpdir) + "/search_test.npy";
   Random random(1);
   auto writer = RecordWriter::open(path);
-  for (int r = 0; r < 70; ++r) {
+  for (int r = 0; r < 40; ++r) {
     std::vector<std::int32_t> ids(random.below(12));
     for (auto& id : ids) id = static_cast<std::int32_t>(2 + random.below(38));
     writer->write(DType::i4, {static_cast<std::int64_t>(ids.size())}, ids.data());
@@ -407,8 +407,8 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
   const int threads = thread_count();
   for (const bool sample : {false, true}) {
     std::vector<std::vector<Hypothesis>> first;
-    for (const std::int64_t batch_rows : {1000000, 1, 7, 64, 1024}) {
-      for (const int team : {1, 2, 3}) {
+    for (const std::int64_t batch_rows : {1000000, 1, 64}) {
+      for (const int team : {1, 2}) {
         set_thread_count(team);
         GenerateSettings settings;
         settings.search.sample = sample;
@@ -423,7 +423,7 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
         const auto outputs = generate_window(workspace, *model.transformer, stream, nullptr, settings,
                                              [&](std::int64_t n) { done += n; });
         if (first.empty()) first = outputs;
-        REQUIRE(outputs.size() == 70);
+        REQUIRE(outputs.size() == 40);
         for (std::size_t s = 0; s < outputs.size(); ++s) {
           REQUIRE(outputs[s].size() == 2);
           for (std::size_t i = 0; i < 2; ++i) {
@@ -436,7 +436,7 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
     }
     std::size_t different = 0;  // the test would not see much if all outputs were the same
     for (std::size_t s = 1; s < first.size(); ++s) different += first[s][0].ids != first[s - 1][0].ids;
-    REQUIRE(different > 40);
+    REQUIRE(different > 20);
   }
   set_thread_count(threads);
   std::remove(path.c_str());
