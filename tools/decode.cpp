@@ -75,20 +75,19 @@ const ToolSpec spec{
 
 /// Options that make no sense together.
 void check_options(const Args& args) {
-  const auto only_with = [&](bool condition, const std::string& what, std::initializer_list<const char*> options) {
-    for (const char* option : options)
-      if (args.given(option) && !condition) throw UsageError(cat("--", option, " needs ", what));
-  };
-  only_with(!args.has("target"), "generation: no --target",
-            {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length", "max-length-factor",
-             "min-length", "prefix", "sample", "window"});
-  only_with(args.has("target"), "--target", {"give", "dump"});
-  only_with(args.has("dump"), "--dump", {"select"});
-  only_with(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
-  only_with(!args.flag("sample"), "beam search: no --sample", {"beam", "length-penalty", "length-penalty-kind"});
-  only_with(args.has("weights"), "--weights", {"layer", "weights-heads"});
+  args.allow_only(!args.has("target"), "generation: no --target",
+                  {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
+                   "max-length-factor", "min-length", "prefix", "sample", "window"});
+  args.allow_only(args.has("target"), "--target", {"give", "dump"});
+  args.allow_only(args.has("dump"), "--dump", {"select"});
+  args.allow_only(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
+  args.allow_only(!args.flag("sample"), "beam search: no --sample", {"beam", "length-penalty", "length-penalty-kind"});
+  args.allow_only(args.has("weights"), "--weights", {"layer", "weights-heads"});
   if (!args.flag("sample") && args.integer("nbest") > args.integer("beam"))
     throw UsageError(cat("--nbest ", args.integer("nbest"), " is more than --beam ", args.integer("beam")));
+  if (args.has("max-length") && args.integer("min-length") > args.integer("max-length"))
+    throw UsageError(
+        cat("--min-length ", args.integer("min-length"), " is more than --max-length ", args.integer("max-length")));
 }
 
 GenerateSettings settings_from(const Args& args, const Configuration& configuration) {
@@ -113,7 +112,7 @@ struct Decoding {
   explicit Decoding(const Args& a)
       : args(a), file(args.model()), configuration(file.configuration()), encoder(configuration.has_encoder()) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
-    require(configuration.has_decoder(), file.name(), ": a ", configuration.kind, " model has no decoder");
+    require(configuration.has_decoder(), file.name(), ": a model of kind ", configuration.kind, " has no decoder");
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     if (const auto path = optional_text(args, "weights"))
       weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1,

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
     const auto words = args.inputs();
     if (words[0] == "make" && words.size() == 1) return make(args);
     if (words[0] == "describe" && words.size() == 2) {
+      for (const Option& option : spec.options) args.allow_only(false, "'model make'", {option.name});
       OutputFile out(args.output(), Content::text);
       out.write(describe(ModelFile(words[1])));
       return out.close();

@@ -141,8 +141,14 @@ int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
     const int modes = args.flag("summary") + args.flag("values") + args.flag("heatmap") + args.flag("curves");
     if (modes > 1) throw UsageError("--summary, --values, --heatmap and --curves exclude each other");
+    args.allow_only(args.flag("heatmap"), "--heatmap",
+                    {"rows-tokens", "columns-tokens", "rows-title", "columns-title", "mean", "low", "high"});
+    args.allow_only(args.flag("curves"), "--curves", {"x", "y", "log-x", "log-y", "y-title"});
+    args.allow_only(args.flag("heatmap") || args.flag("curves"), "a picture: --heatmap or --curves", {"title"});
     auto inputs = args.inputs();
-    if (inputs.empty()) inputs = {"-"};
+    if (inputs.size() > 1 && (args.flag("heatmap") || args.flag("curves")))
+      throw UsageError(cat("unexpected argument '", inputs[1], "': a picture shows one file"));
+    if (inputs.empty()) inputs = {args.input()};
     OutputFile out(args.output(), Content::text);
     if (args.flag("curves")) return write_curves(args, out);
     if (args.flag("heatmap")) return write_heatmap(args, out);

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/tool.hpp"
+#include "cli/batches.hpp"
 #include "io/output_file.hpp"
 #include "io/text_lines.hpp"
 #include "text/bleu.hpp"
@@ -60,6 +60,7 @@ std::vector<std::string> metrics(const Args& args) {
 
 void body(const Args& args) {
   const std::vector<std::string> names = metrics(args);
+  expect_one_stdin(args, args.input(), {"reference"});
   TextLines hypotheses(args.input()), references(args.text("reference"));
   Bleu bleu(args.text("tokenize") == "none" ? BleuTokens::none : BleuTokens::mteval13a);
   Chrf chrf;

@@ -125,7 +125,19 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
   }
 }
 
+/// Options that make no sense together.
+void check_options(const Args& args) {
+  const bool train = args.flag("train"), decode = args.flag("decode");
+  args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
+  args.allow_only(!train, "a trained tokenizer: no --train",
+                  {"model", "decode", "pieces", "begin", "end", "document", "invalid-utf8"});
+  args.allow_only(!decode, "text to encode: no --decode", {"begin", "end", "invalid-utf8"});
+  if (!train && args.inputs().size() > 1)
+    throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));
+}
+
 void body(const Args& args) {
+  check_options(args);
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
   if (args.flag("document") && !tokenizer->exact()) {

@@ -310,6 +310,14 @@ std::vector<std::string> Args::list(const std::string& name) const {
   return found == data_->values.end() ? std::vector<std::string>() : found->second;
 }
 
+void Args::allow_only(bool condition, const std::string& what, const std::vector<std::string>& options) const {
+  if (condition) return;
+  for (const std::string& name : options) {
+    const bool off = data_->option(name).kind == Kind::flag && !flag(name);
+    if (given(name) && !off) throw UsageError(cat("--", name, " needs ", what));
+  }
+}
+
 std::vector<std::string> Args::inputs() const {
   return data_->inputs;
 }

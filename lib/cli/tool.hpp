@@ -71,6 +71,9 @@ class Args {
   std::string text(const std::string& name) const;
   std::vector<std::string> list(const std::string& name) const;
 
+  /// Throws UsageError ("--pieces needs what") for an option that is given, and not as --no-..., without the condition.
+  void allow_only(bool condition, const std::string& what, const std::vector<std::string>& options) const;
+
   std::vector<std::string> inputs() const;  ///< Ordinary arguments.
   std::string input() const;             ///< The only one, "-" when none is given; UsageError when that is a terminal.
   std::string output() const;            ///< -o, "-" by default.

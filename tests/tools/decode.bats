@@ -214,7 +214,7 @@ refuses() {
   refuses 1 "nan.npy: record 1: the model's scores are not finite" decode -m "$DATA/m.h5" "$DATA/nan.npy"
   refuses 1 "nan.npy: record 0: expected ids" decode -m "$DATA/lm.h5" "$DATA/nan.npy"
   refuses 1 "dense.npy: record 0: shape (4, 5) holds several sentences" decode -m "$DATA/m.h5" "$DATA/dense.npy"
-  refuses 1 "encoder-only model has no decoder" decode -m "$DATA/enc.h5" "$DATA/src.npy"
+  refuses 1 "a model of kind encoder-only has no decoder" decode -m "$DATA/enc.h5" "$DATA/src.npy"
   refuses 1 "has no cross-attention" decode -m "$DATA/lm.h5" "$DATA/src.npy" --weights w.npy
   refuses 1 "layer 2 is not one of the decoder's 2" decode -m "$DATA/m.h5" "$DATA/src.npy" --weights w.npy --layer 2
   refuses 1 "src.npy: cannot open as HDF5" decode -m "$DATA/src.npy" "$DATA/src.npy"
@@ -249,6 +249,7 @@ with h5py.File('bad.h5', 'r+') as f: del f['decoder/1/norm3/weight']"
   refuses 2 "--temperature needs --sample" decode -m "$DATA/m.h5" "$DATA/src.npy" --temperature 2
   refuses 2 "--beam needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --sample --beam 2
   refuses 2 "--beam needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --target "$DATA/trg.npy" --beam 2
+  refuses 2 "--min-length 5 is more than --max-length 3" decode -m "$DATA/m.h5" "$DATA/src.npy" --min-length 5 --max-length 3
   refuses 2 "--give needs --target" decode -m "$DATA/m.h5" "$DATA/src.npy" --give hidden
   refuses 2 "--layer needs --weights" decode -m "$DATA/m.h5" "$DATA/src.npy" --layer 1
   refuses 2 "only one input can be standard input" decode -m "$DATA/m.h5" - --target -

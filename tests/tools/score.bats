@@ -50,6 +50,7 @@ setup() {
   run -2 score --reference ref.txt --metric rouge hyp.txt
   [[ $output == *rouge* ]]
   run -2 score --reference ref.txt --tokenize zh hyp.txt
+  run -2 score --reference - -
 }
 
 @test "labels" {

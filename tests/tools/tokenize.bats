@@ -73,6 +73,22 @@ setup() {
   [[ $output == *"record 0: "*newline* ]]
 }
 
+@test "options and arguments that do nothing are a usage error" {
+  tokenize --train --type byte -o m.model text.txt
+  tokenize -m m.model text.txt > ids.npy
+  run -2 tokenize -m m.model text.txt text.txt
+  [ "${lines[0]}" = "tokenize: unexpected argument 'text.txt': only --train reads several files" ]
+  run -2 tokenize -m m.model --decode ids.npy ids.npy
+  run -2 tokenize -m m.model --vocab-size 9 text.txt
+  [ "${lines[0]}" = "tokenize: --vocab-size needs --train" ]
+  run -2 tokenize -m m.model --decode --begin ids.npy
+  run -2 tokenize --train --type byte -m m.model -o n.model text.txt
+  run -2 tokenize --train --type byte --decode -o n.model text.txt
+  [ "${lines[0]}" = "tokenize: --decode needs a trained tokenizer: no --train" ]
+  [ ! -e n.model ]
+  tokenize -m m.model --decode --no-begin ids.npy | cmp - text.txt
+}
+
 @test "--document needs an exact tokenizer" {
   tokenize --train --vocab-size 70 -o m.model text.txt
   run -2 tokenize -m m.model --document text.txt
