@@ -33,8 +33,8 @@ static const ToolSpec spec = {
 
 static void add_dumps(const Args& args, const Configuration& c, const Batch& layout, Dump& dump) {
   if (args.has("dump")) dump.add_file(args.text("dump"), args.list("select"));
-  if (!args.has("dump") && args.has("select")) throw UsageError("--select belongs to --dump");
-  if (!args.has("weights") && args.has("layer")) throw UsageError("--layer belongs to --weights");
+  args.allow_only(args.has("dump"), "--dump", {"select"});
+  args.allow_only(args.has("weights"), "--weights", {"layer"});
   if (!args.has("weights")) return;
   const std::int64_t layer = args.has("layer") ? args.integer("layer") : c.encoder_layers - 1;
   if (layer < 0 || layer >= c.encoder_layers)
@@ -45,7 +45,7 @@ static void add_dumps(const Args& args, const Configuration& c, const Batch& lay
 static void encode(const Args& args) {
   ModelFile model(args.model());
   const Configuration& c = model.configuration();
-  require(c.has_encoder(), model.name(), ": a ", c.kind, " model has no encoder");
+  require(c.has_encoder(), model.name(), ": a model of kind ", c.kind, " has no encoder");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   const Transformer transformer(model, c, Transformer::Parts::encoder);
   BatchStream input(args.input(), Accept::either);

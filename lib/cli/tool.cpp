@@ -1,5 +1,6 @@
 #include "cli/tool.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,6 +54,14 @@ std::string called_name(const ToolSpec& spec, int argc, char** argv) {
   return prefixed ? base : spec.name;
 }
 
+/// A standard stream that the caller has closed would lend its number to the first file that the tool opens: messages
+/// would go into an output, a model be read as the input. Its number gets a descriptor whose use fails instead.
+void keep_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 /// Everything written must have arrived: a full disk is an error of the tool, not of its reader.
 void check_standard_output() {
   errno = 0;
@@ -94,6 +103,7 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
 }  // namespace
 
 int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<void(const Args&)>& body) {
+  keep_standard_descriptors();
   ToolSpec called = spec;
   called.name = called_name(spec, argc, argv);
   std::setvbuf(stderr, nullptr, _IOLBF, BUFSIZ);

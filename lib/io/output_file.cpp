@@ -13,7 +13,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
+#include <set>
 
 #include "core/error.hpp"
 
@@ -81,6 +83,12 @@ std::string follow_links(const std::string& path) {
   return target;
 }
 
+/// The places of all outputs that exist.
+std::set<std::string>& claims() {
+  static std::set<std::string> all;
+  return all;
+}
+
 }  // namespace
 
 std::string output_name(const std::string& path) {
@@ -92,7 +100,22 @@ bool is_special_file(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-PendingFile::PendingFile(const std::string& path) : path_(path), target_(follow_links(path)) {
+OutputClaim::OutputClaim(const std::string& path) {
+  if (path != "-" && is_special_file(path)) return;
+  std::error_code unknown;  // a path that cannot be resolved cannot be opened either, which is said there
+  const std::string place =
+      path == "-" ? path : std::filesystem::weakly_canonical(std::filesystem::absolute(path), unknown).string();
+  if (unknown) return;
+  if (!claims().insert(place).second)
+    throw UsageError(cat(output_name(path), " is already the place of another output: give each its own"));
+  place_ = place;
+}
+
+OutputClaim::~OutputClaim() {
+  if (!place_.empty()) claims().erase(place_);
+}
+
+PendingFile::PendingFile(const std::string& path) : claim_(path), path_(path), target_(follow_links(path)) {
   const std::string stem = cat(target_, ".tmp.", ::getpid());
   for (int attempt = 0; fd_ < 0; ++attempt) {
     temporary_ = attempt == 0 ? stem : cat(stem, ".", attempt);
@@ -128,6 +151,7 @@ void PendingFile::commit() {
 
 OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
   if (path == "-") {
+    claim_.emplace(path);
     fd_ = STDOUT_FILENO;
   } else if (is_special_file(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,19 @@ std::string output_name(const std::string& path);
 
 /// True when a path exists and is no regular file (a FIFO, a device, a terminal): such outputs are written directly.
 bool is_special_file(const std::string& path);
+
+/// The right to write to a path or to standard output, held while an output exists: two outputs of one tool in one
+/// place would replace or mix each other. Special files (/dev/null, a FIFO) are free for all.
+class OutputClaim {
+ public:
+  explicit OutputClaim(const std::string& path);  ///< Throws UsageError when the place is taken.
+  ~OutputClaim();
+  OutputClaim(const OutputClaim&) = delete;
+  OutputClaim& operator=(const OutputClaim&) = delete;
+
+ private:
+  std::string place_;  ///< Empty: nothing is claimed.
+};
 
 /// The temporary name of an output file, for writers that need a path (HDF5). A symbolic link is followed; the
 /// permissions of a file that is replaced are kept. Creates the (empty) temporary file; throws Error when it cannot.
@@ -31,6 +45,7 @@ class PendingFile {
   void commit();
 
  private:
+  OutputClaim claim_;
   std::string path_, target_, temporary_;
   int fd_ = -1;
   int slot_ = -1;
@@ -57,6 +72,7 @@ class OutputFile {
  private:
   void write_out(std::span<const std::byte> bytes);
   std::string path_;
+  std::optional<OutputClaim> claim_;  ///< Of standard output.
   std::vector<std::byte> buffer_;
   std::unique_ptr<PendingFile> pending_;
   int fd_ = -1;

@@ -1,5 +1,7 @@
 #include "io/stream.hpp"
 
+#include <algorithm>
+
 #include "io/address.hpp"
 #include "io/byte_source.hpp"
 #include "io/hdf5.hpp"
@@ -76,6 +78,14 @@ std::string output_format(const Address& address, const OutputOptions& options) 
   throw UsageError(cat(address.file, ": the suffix names no format: end the name in .npy or .h5, or give --format"));
 }
 
+/// A shape such as (1000000000000, 0) costs its file nothing, but whoever counts its sequences all memory there is.
+void check_empty_parts(const Shape& shape) {
+  constexpr std::int64_t most = 1 << 24;
+  const auto zero = std::find(shape.begin(), shape.end(), 0);
+  require(zero == shape.end() || element_count(Shape(shape.begin(), zero)) <= most, "shape ", shape_text(shape),
+          " has more than ", most, " empty parts");
+}
+
 }  // namespace
 
 std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
@@ -89,6 +99,7 @@ std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
 bool RecordReader::next(Array& record) {
   try {
     if (!read(record)) return false;
+    check_empty_parts(record.shape);
   } catch (const Error& error) {
     throw Error(cat(name_, ": record ", count_, ": ", error.what()));
   }

@@ -1,6 +1,7 @@
 /// Lines of text from a file or standard input, read in large blocks.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ class TextLines {
   const std::string& name() const { return name_; }  ///< "(stdin)" for "-".
 
  private:
+  std::span<const std::byte> block();  ///< What the source has at hand; empty at the end. Errors name file and line.
   ByteSource source_;
   std::string name_;
   std::string line_;

@@ -5,10 +5,14 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "io/address.hpp"
+#include "io/output_file.hpp"
 
 namespace pipeformer {
 
 void Dump::add_file(const std::string& path, std::vector<std::string> patterns) {
+  if (!has_hdf5_suffix(path) && path != "-" && !is_special_file(path))
+    throw UsageError(cat(path, ": intermediates are written as HDF5: end the name in .h5"));
   file_ = Hdf5File::create(path);
   if (patterns.empty()) patterns = {"*"};
   for (std::string& pattern : patterns) patterns_.push_back({std::move(pattern)});

@@ -58,6 +58,18 @@ Try 'probe --help'." ]
   [ -z "$output" ]
 }
 
+@test "a standard stream that is closed does not lend its number to a file" {
+  tokenize="$PIPEFORMER_BIN/tokenize"
+  echo ab > text.txt
+  "$tokenize" --train --type byte -o byte.model text.txt
+  run -1 bash -c '"$1" -m byte.model <&-' - "$tokenize"
+  [ "$output" = "tokenize: (stdin): line 1: cannot read: Bad file descriptor" ]
+  # The first file that is opened would be number 2, and hold the summary.
+  bash -c '"$1" -v -m byte.model -o ids.npy text.txt 2>&-' - "$tokenize"
+  "$tokenize" -m byte.model text.txt | cmp - ids.npy
+  run -1 bash -c '"$1" -m byte.model text.txt >&-' - "$tokenize"
+}
+
 @test "standard input that is a terminal is not waited for" {
   command -v script > /dev/null || skip "no script(1)"
   run timeout 20 script --quiet --return --command "'$PIPEFORMER_PROBE' --read" /dev/null

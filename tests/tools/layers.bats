@@ -216,13 +216,23 @@ results() {
   fails 1 "norm: model.h5: the model has no group encoder/7/norm1" norm -m model.h5:encoder/7/norm1 x.npy
   convert x.npy -o x.h5
   fails 1 "encode: x.h5: is not a model (it has no attribute format = 'pipeformer model')" encode -m x.h5 ids.npy
-  fails 1 "encode: decoder.h5: a decoder-only model has no encoder" encode -m decoder.h5 ids.npy
+  fails 1 "encode: decoder.h5: a model of kind decoder-only has no encoder" encode -m decoder.h5 ids.npy
   fails 1 "embed: decoder.h5: the model has no group encoder" embed -m decoder.h5:encoder ids.npy
   fails 1 "embed: model.h5: 'encoder/0' is no part with embeddings of this encoder-decoder model" embed -m model.h5:encoder/0 ids.npy
   fails 1 "encode: narrow.npy: record 0: width 5 does not match the model's width 32" encode -m model.h5 narrow.npy
   fails 1 "embed: x.npy: record 0: expected ids (integers), not f4 (3, 32)" embed -m model.h5 x.npy
   fails 1 "attend: ids.npy: record 0: expected floating-point numbers, not i4 (3,)" attend ids.npy
   fails 1 "attend: ones.npy: record 0: expected vectors (..., T, D), not shape (32,)" attend ones.npy
+}
+
+@test "a shape of very many empty sequences is refused before they are counted" {
+  /usr/bin/python3 -c 'import numpy as np
+np.save("vectors.npy", np.zeros((10**12, 0, 32), "<f4")), np.save("many.npy", np.zeros((10**12, 0), "<i4"))
+np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
+  fails 1 "posenc: vectors.npy: record 0: shape (1000000000000, 0, 32) has more than 16777216 empty parts" timeout 20 posenc vectors.npy
+  fails 1 "embed: many.npy: record 0: shape (1000000000000, 0) has more than 16777216 empty parts" timeout 20 embed -m model.h5 many.npy
+  fails 1 "convert: many.npy: record 0: shape (1000000000000, 0) has more than 16777216 empty parts" timeout 20 convert --unstack many.npy
+  convert none.npy | cmp - none.npy
 }
 
 @test "errors of paired streams" {
@@ -256,8 +266,17 @@ results() {
   fails 2 "posenc: --length belongs to --table" posenc --length 3 x.npy
   fails 2 "posenc: option '--width' is required" posenc --table --length 3
   fails 2 "encode: no layer 2: the encoder has 2" encode -m model.h5 --weights w.npy --layer 2 x.npy
-  fails 2 "encode: --select belongs to --dump" encode -m model.h5 --select '*' x.npy
+  fails 2 "encode: --select needs --dump" encode -m model.h5 --select '*' x.npy
   fails 2 "encode: --model takes the whole model, not its part encoder" encode -m model.h5:encoder x.npy
+}
+
+@test "two outputs in one place are a usage error" {
+  fails 2 "attend: ./failed.npy is already the place of another output: give each its own" attend --weights ./failed.npy x.npy
+  run -2 attend x.npy -o both.h5:y --weights both.h5:w
+  [ ! -e both.h5 ]
+  run -2 attend x.npy --weights -
+  attend x.npy -o /dev/null --weights /dev/null
+  fails 2 "encode: stages.npy: intermediates are written as HDF5: end the name in .h5" encode -m model.h5 --dump stages.npy x.npy
 }
 
 @test "--verbose counts records and positions" {
