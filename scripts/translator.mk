@@ -2,7 +2,8 @@
 #
 #   make -f scripts/translator.mk SRC=train.en TGT=train.de VALID_SRC=val.en VALID_TGT=val.de TEST_SRC=test.en TEST_TGT=test.de OUT=build/en-de
 #
-# Every stage is one rule and one file; change a variable and make runs what depends on it. The tools are looked up in PATH.
+# Every stage is one rule and one file; change a file and make runs what depends on it. Another choice of variables needs another OUT.
+# The tools are looked up in PATH.
 .DELETE_ON_ERROR:
 SHELL := /bin/bash -o pipefail
 

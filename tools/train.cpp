@@ -105,6 +105,7 @@ TrainingSettings settings_from(const Args& args) {
 int main(int argc, char** argv) {
   const int status = run_tool(spec, argc, argv, [](const Args& args) {
     const TrainingSettings settings = settings_from(args);
+    args.allow_only(args.has("valid-source"), "--valid-source", {"patience"});
     const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
     std::optional<ModelFile> from;
     if (args.has("from")) {
@@ -114,6 +115,8 @@ int main(int argc, char** argv) {
       from.emplace(args.text("from"));
     }
     const Configuration configuration = from ? from->configuration() : configuration_from(args, tokenizer.get());
+    require(!from || configuration.kind == "encoder-decoder", from ? from->name() : "",
+            ": pairs train an encoder-decoder, not a model of kind ", configuration.kind);
     if (configuration.kind != "encoder-decoder")
       throw UsageError("pairs train an encoder-decoder, not a model of kind " + configuration.kind);
     if (args.output() == "-") throw UsageError("--output is needed: a model is a file");

@@ -34,6 +34,15 @@ PairCorpus PairCorpus::load(const std::string& source, const std::string& target
   return corpus;
 }
 
+std::int64_t PairCorpus::fingerprint() const {
+  std::uint64_t mixed = 0;
+  for (const IdStream* stream : {&source, &target}) {
+    for (const std::int64_t offset : stream->offsets) mixed = mix64(mixed ^ static_cast<std::uint64_t>(offset));
+    for (const std::int32_t id : stream->ids) mixed = mix64(mixed ^ static_cast<std::uint64_t>(id));
+  }
+  return static_cast<std::int64_t>(mixed);
+}
+
 void PairBatch::clear() {
   source.clear();
   target.clear();

@@ -28,6 +28,8 @@ struct IdStream {
 struct PairCorpus {
   IdStream source, target;
   std::int64_t pairs() const { return target.records(); }
+  /// A number that another corpus almost surely does not have.
+  std::int64_t fingerprint() const;
   /// Throws Error naming both streams when their counts differ, or when they are empty.
   static PairCorpus load(const std::string& source, const std::string& target, std::int64_t source_vocabulary,
                          std::int64_t target_vocabulary);

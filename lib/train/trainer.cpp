@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -38,7 +39,8 @@ std::string log_text(const LogRow& row) {
 /// The log up to a step: a resumed run goes on from its checkpoint, so rows written after it are taken back.
 void cut_log(const std::string& path, std::int64_t last_step) {
   std::string kept = kLogHeader;
-  std::ifstream in(path);
+  std::ifstream in;
+  if (!is_special_file(path)) in.open(path);  // a terminal or a pipe has nothing to keep, and reading it may not end
   std::string line;
   std::getline(in, line);  // the header
   while (last_step > 0 && std::getline(in, line) && !in.eof() && std::stoll("0" + line) <= last_step)
@@ -52,6 +54,15 @@ void append_log(const std::string& path, const std::string& text) {
   std::ofstream out(path, std::ios::app);
   out << text << std::flush;
   require(out.good(), path, ": cannot be written");
+}
+
+/// Says before the work, and not after it, that an output cannot be created or that two outputs are one file.
+void check_outputs(const TrainingFiles& files) {
+  std::vector<std::unique_ptr<PendingFile>> all;
+  for (const std::string* path : {&files.model, &files.checkpoint, &files.log, &files.gradients}) {
+    require(!std::filesystem::is_directory(*path), *path, ": cannot open for writing: is a directory");
+    if (!path->empty() && !is_special_file(*path)) all.push_back(std::make_unique<PendingFile>(*path));
+  }
 }
 
 /// The fields of the state that a checkpoint holds: visit(name, field).
@@ -193,6 +204,7 @@ void Trainer::save_checkpoint() {
   file.set_attribute("seed", static_cast<std::int64_t>(settings_.seed), kStateGroup);
   file.set_attribute("batch_tokens", settings_.batch_tokens, kStateGroup);
   file.set_attribute("pairs", train_.pairs(), kStateGroup);
+  file.set_attribute("corpus", train_.fingerprint(), kStateGroup);
   file.write(std::string(kStateGroup) + "/first_moment", DType::f4, {adam_.size()}, adam_.first_moment());
   file.write(std::string(kStateGroup) + "/second_moment", DType::f4, {adam_.size()}, adam_.second_moment());
   file.close();
@@ -213,6 +225,8 @@ void Trainer::resume() {
   check("seed", static_cast<std::int64_t>(settings_.seed));
   check("batch_tokens", settings_.batch_tokens);
   check("pairs", train_.pairs());
+  require(model.file().attribute("corpus", kStateGroup) == Attribute(train_.fingerprint()), files_.checkpoint,
+          ": was made with other training pairs than this run has");
   each_field(state_, [&](const char* name, auto& value) {
     const auto attribute = model.file().attribute(name, kStateGroup);
     const auto* typed = attribute ? std::get_if<std::decay_t<decltype(value)>>(&*attribute) : nullptr;
@@ -267,6 +281,7 @@ void Trainer::validate_and_save(const Watcher& watcher) {
 }
 
 bool Trainer::run(const Watcher& watcher) {
+  check_outputs(files_);
   run_start_ = window_start_ = seconds_now();
   if (!files_.log.empty()) cut_log(files_.log, state_.step);
   while (!finished()) {

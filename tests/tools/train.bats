@@ -113,6 +113,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 2 "train: *heads*" train $(small_without heads) --heads 5 -o m.h5
   refused 2 "train: --width is given by the model*" train $SMALL --from "$DATA/model.h5" -o m.h5
   refused 2 "train: *steps*" train $SMALL --steps -1 -o m.h5
+  refused 2 "train: --patience needs --valid-source" train $SMALL --patience 3 -o m.h5
   refused 2 "train: *schedule*" train $SMALL --schedule cosine -o m.h5
   refused 1 "train: none.npy: *" train $SMALL --valid-source none.npy --valid-target none.npy -o m.h5
   head -c 3000 "$DATA/text.de.npy" > cut.npy
@@ -121,6 +122,17 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 1 "train: *record 0: *f4*" train $SMALL --valid-source "$DATA/vectors.npy" --valid-target "$DATA/vectors.npy" -o m.h5
   refused 1 "train: *record *: id * is outside the vocabulary of 20" train $SMALL --source-vocabulary 20 --target-vocabulary 20 -o m.h5
   refused 1 "train: *nowhere*" train $SMALL --steps 1 -o nowhere/m.h5
+  # What cannot be written is said before the first step.
+  refused 1 "train: nowhere/m.h5: cannot create: *" timeout 20 train $SMALL --steps 1000000 -o nowhere/m.h5
+  refused 1 "train: nowhere/g.h5: cannot create: *" timeout 20 train $SMALL --steps 1000000 --gradients nowhere/g.h5 -o m.h5
+  refused 1 "train: .: *directory" timeout 20 train $SMALL --steps 1000000 -o .
+  refused 2 "train: m.h5 is already the place of another output*" train $SMALL --checkpoint m.h5 -o m.h5
+  # A device has no rows to keep.
+  [ ! -e /dev/full ] || refused 1 "train: /dev/full: cannot write: *" timeout 20 train $SMALL --steps 1 --log /dev/full -o m.h5
+  model make --kind decoder-only --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --decoder-layers 1 -o lm.h5
+  refused 1 "train: lm.h5: pairs train an encoder-decoder, not a model of kind decoder-only" train --source "$DATA/text.en.npy" \
+    --target "$DATA/text.de.npy" --from lm.h5 --steps 3 -o m.h5
+  refused 2 "model: --width needs 'model make'" model describe lm.h5 --width 5
   # Parameters that are finite, but whose products are not.
   cp "$DATA/model.h5" huge.h5
   /usr/bin/python3 -c "import h5py; f = h5py.File('huge.h5', 'a'); f['decoder/1/norm3/weight'][...] = 3e38"
@@ -136,6 +148,9 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   [ "$status" -eq 1 ]
   run --separate-stderr train $SMALL $VALID --steps 8 --activation gelu --resume -o m.h5
   [ "$status" -eq 1 ]
+  # As many pairs, but not the same.
+  run --separate-stderr train $(small_without source) --source "$DATA/text.de.npy" $VALID --steps 8 --resume -o m.h5
+  [ "$status" -eq 1 ] && [[ "$stderr" == *"m.h5.checkpoint.h5: was made with other training pairs than this run has" ]]
   run --separate-stderr train $(small_without batch-tokens) $VALID --steps 8 --batch-tokens 77 --resume -o m.h5
   [ "$status" -eq 1 ]
 }
