@@ -43,7 +43,7 @@ inline void store_part(float* p, Vec v, std::int64_t n) {
 }
 
 inline float sum_lanes(Vec v) {
-  // Pairwise, in an order that is the same for 16, 8 and 4 lanes only within one build; within it, it is fixed.
+  // Pairwise, in an order that depends on the number of lanes only.
   float lanes[kLanes];
   store(lanes, v);
   for (int width = kLanes / 2; width >= 1; width /= 2)
