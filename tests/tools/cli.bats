@@ -71,7 +71,7 @@ Try 'probe --help'." ]
 }
 
 @test "standard input that is a terminal is not waited for" {
-  command -v script > /dev/null || skip "no script(1)"
+  script --quiet --return --command true /dev/null > /dev/null || skip "no pseudo-terminal"
   run timeout 20 script --quiet --return --command "'$PIPEFORMER_PROBE' --read" /dev/null
   [ "$status" -eq 2 ]
   [[ $output == *"no FILE is given and standard input is a terminal"*"Usage: probe [OPTION]... [FILE...]"* ]]
@@ -107,7 +107,7 @@ Try 'probe --help'." ]
 }
 
 @test "progress: a bar on a terminal, erased at the end" {
-  command -v script > /dev/null || skip "no script(1)"
+  script --quiet --return --command true /dev/null > /dev/null || skip "no pseudo-terminal"
   run env TERM=xterm script --quiet --return --command "stty cols 100; '$PIPEFORMER_PROBE' --work 60 > /dev/null" /dev/null
   [ "$status" -eq 0 ]
   [[ $output == *$'\r'"probe: working [#"*"%"*"/60 steps, "*"/s, 0:0"*" left, loss 0.5"$'\033[K'* ]]
