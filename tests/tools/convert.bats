@@ -114,6 +114,7 @@ record() {
 }
 
 @test "binary is not written to a terminal" {
+  script -qec true /dev/null < /dev/null > /dev/null || skip "no pseudo-terminal"
   run script -qec "convert vectors.npy" /dev/null < /dev/null
   [ "$status" -eq 2 ]
   [[ "$output" == *"binary data is not written to a terminal"* ]]
