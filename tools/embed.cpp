@@ -10,9 +10,14 @@ static const ToolSpec spec = {
     .description =
         "Reads ids and writes for each the row of the embedding table, multiplied by the square root of the width when "
         "the model was made so. Positions are not added: that is what posenc does.\n\n"
+        "A model of vectors (patches of images) has a linear layer instead of a table, and perhaps a class token, "
+        "which "
+        "becomes the first row of each sequence.\n\n"
         "-m FILE takes the table of a model's encoder (of the decoder, when the model has nothing else), "
         "-m FILE:decoder that of its decoder. --table takes an array (V, D).\n\n"
-        "Shapes: ids (..., T) integers -> vectors (..., T, D).",
+        "Shapes: ids (..., T) integers -> vectors (..., T, D); of a model of vectors (..., T, P) -> (..., T, D), or "
+        "(..., "
+        "T + 1, D) with a class token.",
     .options = join({{text("table", "FILE", "look up in this array (V, D)"),
                       number("scale", "S", "multiply the rows of --table by S", "1", -1e300, 1e300)},
                      batch_options()}),
@@ -31,8 +36,25 @@ static TokenEmbedding embedding_from(const Args& args, LayerParameters& layer) {
   return TokenEmbedding(table.weight(), table.out(), table.in(), static_cast<float>(args.number("scale")));
 }
 
+/// The vectors of a model that reads vectors.
+static void embed_vectors(const Args& args, ModelFile& model) {
+  if (args.given("scale")) throw UsageError("--scale belongs to --table");
+  const VectorEmbedding embedding(model, model.configuration());
+  BatchStream input(args.input(), Accept::vectors);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&input}, [&](Pass& pass) {
+    input.expect_width(embedding.input_width(), "the model's");
+    VectorEmbedding::Saved saved;
+    const float* y = embedding.project(pass, input.batch.ragged(), input.batch.rows.data(), saved);
+    write_rows(*writer, with_lengths(input.batch, saved.ragged()), y, embedding.width());
+  });
+  writer->close();
+}
+
 static void embed(const Args& args) {
   LayerParameters layer = layer_parameters(args, {{"table", {"weight"}, true}});
+  if (auto* model = dynamic_cast<ModelFile*>(layer.source.get()); model && model->configuration().reads_vectors())
+    return embed_vectors(args, *model);
   const TokenEmbedding embedding = embedding_from(args, layer);
   BatchStream ids(args.input(), Accept::ids);
   const auto writer = RecordWriter::open(args.output(), args.output_options());

@@ -25,6 +25,7 @@ const ToolSpec spec{
         "and its name only.",
     .arguments = "FILE...",
     .options = join({{text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
+                     kind_options(),
                      configuration_options()}),
     .examples =
         {
@@ -40,11 +41,11 @@ const ToolSpec spec{
 
 void make(const Args& args) {
   const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
-  const Configuration configuration = configuration_from(args, tokenizer.get());
+  const Configuration configuration = configuration_from(args, tokenizer.get(), kind_from(args));
   ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   arena.initialize(args.seed());
   Hdf5File file = Hdf5File::create(args.output());
-  arena.write(file, configuration, tokenizer ? tokenizer->bytes() : "");
+  arena.write(file, configuration, {tokenizer ? tokenizer->bytes() : "", ""});
   file.close();
 }
 

@@ -4,9 +4,28 @@
 
 namespace pipeformer {
 
-std::vector<Option> configuration_options() {
+std::vector<Option> kind_options() {
   return {
       choice("kind", "encoder-decoder|decoder-only|encoder-only", "what the model is", "encoder-decoder"),
+      choice("head", "none|tokens|classes", "what an encoder-only model predicts", "none"),
+      integer("classes", "N", "--head classes: number of classes", "", 1),
+      integer("input-width", "N", "an encoder-only model reads vectors of this width instead of ids", "", 1),
+  };
+}
+
+Configuration kind_from(const Args& args) {
+  Configuration c;
+  c.kind = args.text("kind");
+  if (args.given("head") && c.has_decoder()) throw UsageError("--head needs --kind encoder-only");
+  if (!c.has_decoder()) c.head = args.text("head");
+  args.allow_only(c.head == "classes", "--head classes", {"classes"});
+  if (c.head == "classes") c.classes = args.integer("classes");
+  if (args.has("input-width")) c.input_width = args.integer("input-width");
+  return c;
+}
+
+std::vector<Option> configuration_options() {
+  return {
       integer("source-vocabulary", "N", "number of source ids (default: the tokenizer's)", "", 1),
       integer("target-vocabulary", "N", "number of target ids (default: the tokenizer's)", "", 1),
       integer("width", "N", "width of all layers, d_model", "512", 1),
@@ -29,12 +48,15 @@ std::vector<Option> configuration_options() {
       flag("final-norm", "a norm after the last layer of each stack (default: with --norm-position pre)"),
       integer("begin-id", "N", "id that starts a target (default: the tokenizer's)", "", 0),
       integer("end-id", "N", "id that ends a target (default: the tokenizer's)", "", 0),
+      integer("mask-id", "N", "id that stands for a masked one (default: the tokenizer's unknown id)", "", 0),
+      choice("pooling", "mean|first", "what a classifier sees of a sequence: the mean of its rows, or the first one",
+             "mean"),
+      flag("class-token", "put a learned vector before each sequence of vectors"),
   };
 }
 
-Configuration configuration_from(const Args& args, const Tokenizer* tokenizer) {
-  Configuration c;
-  c.kind = args.text("kind");
+Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind) {
+  Configuration c = kind;
   c.width = args.integer("width");
   c.heads = args.integer("heads");
   c.kv_heads = args.has("kv-heads") ? args.integer("kv-heads") : c.heads;
@@ -58,12 +80,15 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer) {
     return from_tokenizer;
   };
   const std::int64_t vocabulary = tokenizer ? tokenizer->vocabulary_size() : 0;
-  if (c.has_encoder()) c.source_vocabulary = number("source-vocabulary", vocabulary);
+  c.pooling = args.text("pooling");
+  c.class_token = args.flag("class-token");
+  if (c.has_encoder() && !c.reads_vectors()) c.source_vocabulary = number("source-vocabulary", vocabulary);
   if (c.has_decoder()) {
     c.target_vocabulary = number("target-vocabulary", vocabulary);
     c.begin_id = number("begin-id", tokenizer ? tokenizer->begin_id() : 0);
     c.end_id = number("end-id", tokenizer ? tokenizer->end_id() : 0);
   }
+  if (!c.has_decoder() && c.head == "tokens") c.mask_id = number("mask-id", tokenizer ? tokenizer->unknown_id() : 0);
   try {
     c.check("options");
   } catch (const Error& error) {

@@ -92,6 +92,24 @@ void write_values(RecordWriter& writer, const Batch& layout, DType dtype, const 
 
 }  // namespace
 
+Batch with_lengths(const Batch& batch, const Ragged& ragged) {
+  Batch layout;
+  layout.width = batch.width;
+  layout.first_record = batch.first_record;
+  layout.offsets.assign(ragged.offsets.begin(), ragged.offsets.end());
+  std::int64_t sequence = 0;
+  for (std::int64_t r = 0; r < batch.records(); ++r) {
+    Shape shape = batch.leading_axes(r);
+    const std::int64_t count = element_count(shape);
+    shape.push_back(count > 0 ? ragged.length(sequence) : 0);
+    if (!batch.ids) shape.push_back(batch.width);
+    layout.shapes.push_back(shape);
+    sequence += count;
+  }
+  layout.ids = batch.ids;
+  return layout;
+}
+
 void write_rows(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {
   write_values(writer, layout, DType::f4, reinterpret_cast<const std::byte*>(rows), width);
 }

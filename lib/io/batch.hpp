@@ -47,6 +47,9 @@ bool read_record(RecordReader&, Batch&, Accept);
 /// Appends one record (already checked and converted: i4 or f4) to a batch.
 void append_record(Batch&, const Array& record);
 
+/// The layout of a batch whose sequences have got other lengths (a class token more). Those of one record must agree.
+Batch with_lengths(const Batch&, const Ragged&);
+
 /// Writes one record per record of `layout`, with its leading axes and its T: vectors (..., T, width) from rows, or
 /// (..., T) when width is 0.
 void write_rows(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);

@@ -8,12 +8,14 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kFormatVersion = 1;
+constexpr std::int64_t kFormatVersion = 2;
 constexpr const char* kFormat = "pipeformer model";
 
-/// The one list of fields: visit(name, field) for each.
+/// The one list of fields: visit(name, field, format version that brought it) for each.
 template <class Config, class Visit>
-void each_field(Config& c, Visit visit) {
+void each_field(Config& c, Visit visit_since) {
+  const auto visit = [&](const char* name, auto& field) { visit_since(name, field, 1); };
+  const auto visit2 = [&](const char* name, auto& field) { visit_since(name, field, 2); };
   visit("kind", c.kind);
   visit("source_vocabulary", c.source_vocabulary);
   visit("target_vocabulary", c.target_vocabulary);
@@ -37,6 +39,12 @@ void each_field(Config& c, Visit visit) {
   visit("final_norm", c.final_norm);
   visit("begin_id", c.begin_id);
   visit("end_id", c.end_id);
+  visit2("head", c.head);
+  visit2("classes", c.classes);
+  visit2("pooling", c.pooling);
+  visit2("mask_id", c.mask_id);
+  visit2("input_width", c.input_width);
+  visit2("class_token", c.class_token);
 }
 
 void check_choice(const std::string& where, const char* name, const std::string& value,
@@ -70,6 +78,8 @@ void Configuration::check(const std::string& where) const {
   check_choice(where, "activation", activation, {"relu", "gelu", "gelu-tanh", "silu"});
   check_choice(where, "positions", positions, {"sinusoidal", "sinusoidal-halved", "learned", "rotary", "none"});
   check_choice(where, "tied", tied, {"all", "target", "none"});
+  check_choice(where, "head", head, {"tokens", "classes", "none"});
+  check_choice(where, "pooling", pooling, {"mean", "first"});
   check_range(where, "width", width, 1, 1 << 20);
   check_range(where, "heads", heads, 1, 1 << 16);
   check_range(where, "kv_heads", kv_heads, 1, heads);
@@ -84,7 +94,14 @@ void Configuration::check(const std::string& where) const {
   require(positions.rfind("sinusoidal", 0) != 0 || width % 2 == 0, where,
           ": sinusoidal positions need an even width, not ", width);
   require(norm_epsilon > 0 && norm_epsilon < 1, where, ": norm_epsilon is ", norm_epsilon, ", outside 0 to 1");
-  if (has_encoder()) check_range(where, "source_vocabulary", source_vocabulary, 1, 1 << 30);
+  check_range(where, "input_width", input_width, 0, 1 << 20);
+  require(kind == "encoder-only" || (head == "tokens" && !reads_vectors()), where, ": a model of kind ", kind,
+          " predicts tokens from ids");
+  require(head != "tokens" || !reads_vectors(), where, ": tokens cannot be predicted from vectors");
+  require(!class_token || reads_vectors(), where, ": a class token stands before vectors only (input_width)");
+  if (head == "classes") check_range(where, "classes", classes, 1, 1 << 30);
+  if (has_encoder() && !reads_vectors()) check_range(where, "source_vocabulary", source_vocabulary, 1, 1 << 30);
+  if (!has_decoder() && head == "tokens") check_range(where, "mask_id", mask_id, 0, source_vocabulary - 1);
   if (has_decoder()) check_range(where, "target_vocabulary", target_vocabulary, 1, 1 << 30);
   if (kind == "encoder-decoder" && tied == "all")
     require(source_vocabulary == target_vocabulary, where, ": tied embeddings need one vocabulary, not ",
@@ -98,7 +115,7 @@ void Configuration::check(const std::string& where) const {
 void Configuration::write(Hdf5File& file) const {
   file.set_attribute("format", std::string(kFormat));
   file.set_attribute("format_version", kFormatVersion);
-  each_field(*this, [&](const char* name, const auto& value) { file.set_attribute(name, value); });
+  each_field(*this, [&](const char* name, const auto& value, std::int64_t) { file.set_attribute(name, value); });
 }
 
 Configuration Configuration::read(const Hdf5File& file) {
@@ -110,14 +127,16 @@ Configuration Configuration::read(const Hdf5File& file) {
   require(std::get<std::int64_t>(*version) <= kFormatVersion, file.name(), ": is a model of format version ",
           std::get<std::int64_t>(*version), "; this program reads up to ", kFormatVersion);
   Configuration c;
-  each_field(c, [&](const char* name, auto& value) {
+  each_field(c, [&](const char* name, auto& value, std::int64_t since) {
     using T = std::decay_t<decltype(value)>;
     const auto attribute = file.attribute(name);
+    if (!attribute && since > std::get<std::int64_t>(*version)) return;
     require(attribute.has_value(), file.name(), ": model attribute ", name, " is missing");
     const T* typed = std::get_if<T>(&*attribute);
     require(typed != nullptr, file.name(), ": model attribute ", name, " has the wrong type");
     value = *typed;
   });
+  if (std::get<std::int64_t>(*version) == 1 && !c.has_decoder()) c.head = "none";
   c.check(file.name());
   return c;
 }

@@ -30,13 +30,22 @@ struct Configuration {
   bool output_bias = false;              ///< A bias on the logits.
   std::string tied =
       "all";  ///< all: one matrix for both embeddings and the output; target: target embedding and output; none
-  bool embedding_scale = true;  ///< Embeddings are multiplied by sqrt(width), as in the paper.
-  bool final_norm = false;      ///< A norm after the last layer of each stack (always useful with pre-norm).
-  std::int64_t begin_id = 1;    ///< What a decoder starts from.
-  std::int64_t end_id = 2;      ///< What ends a generated sequence.
+  bool embedding_scale = true;   ///< Embeddings are multiplied by sqrt(width), as in the paper.
+  bool final_norm = false;       ///< A norm after the last layer of each stack (always useful with pre-norm).
+  std::int64_t begin_id = 1;     ///< What a decoder starts from.
+  std::int64_t end_id = 2;       ///< What ends a generated sequence.
+  std::string head = "tokens";   ///< What is predicted. tokens: ids, by the decoder, or of an encoder-only model the
+                                 ///< masked ones; classes and none: encoder-only.
+  std::int64_t classes = 0;      ///< Only for head classes.
+  std::string pooling = "mean";  ///< Only for head classes: mean over the positions, or the first one.
+  std::int64_t mask_id = 0;      ///< What stands for a masked id.
+  std::int64_t input_width = 0;  ///< The encoder reads vectors of this width (patches of images); 0: ids.
+  bool class_token = false;      ///< Before the vectors stands a learned one (Devlin et al. 2019's [CLS]).
 
   bool has_encoder() const { return kind != "decoder-only"; }
   bool has_decoder() const { return kind != "encoder-only"; }
+  bool reads_vectors() const { return input_width > 0; }
+  std::int64_t output_vocabulary() const { return has_decoder() ? target_vocabulary : source_vocabulary; }
   /// Throws Error naming the first value that does not make a model, prefixed by `where`.
   void check(const std::string& where) const;
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <sstream>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
@@ -73,12 +74,23 @@ Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
   return parameter;
 }
 
-std::optional<std::string> ModelFile::tokenizer(const std::string& dataset) const {
+std::optional<std::string> ModelFile::text(const std::string& dataset) const {
   if (!has(dataset)) return std::nullopt;
   const Array array = file_->read(dataset);
   require(array.dtype == DType::u1, file_->name(), ": dataset ", dataset, " has type ", dtype_name(array.dtype),
           ", expected u1");
   return std::string(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
+}
+
+std::vector<std::string> ModelFile::labels() const {
+  std::vector<std::string> names;
+  std::istringstream lines(text("labels").value_or(""));
+  for (std::string line; std::getline(lines, line);) names.push_back(line);
+  return names;
+}
+
+ModelTexts ModelFile::texts() const {
+  return {text("tokenizer").value_or(""), text("labels").value_or("")};
 }
 
 ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) {
@@ -153,11 +165,11 @@ void ParameterArena::load(ModelFile& file) {
   }
 }
 
-void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const std::string& tokenizer) const {
+void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {
   configuration.write(file);
   for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values_.data() + entry.offset);
-  if (!tokenizer.empty())
-    file.write("tokenizer", DType::u1, {static_cast<std::int64_t>(tokenizer.size())}, tokenizer.data());
+  for (const auto& [name, text] : {std::pair("tokenizer", &texts.tokenizer), std::pair("labels", &texts.labels)})
+    if (!text->empty()) file.write(name, DType::u1, {static_cast<std::int64_t>(text->size())}, text->data());
 }
 
 }  // namespace pipeformer

@@ -15,6 +15,12 @@
 
 namespace pipeformer {
 
+/// Texts that a model carries with it, as byte datasets; an empty one is left out.
+struct ModelTexts {
+  std::string tokenizer;  ///< Dataset `tokenizer`: the bytes of the tokenizer's file.
+  std::string labels;     ///< Dataset `labels`: the names of the classes, a line each.
+};
+
 /// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a
 /// large model opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read
 /// instead.
@@ -34,11 +40,15 @@ class ModelFile : public StoredParameters {
   std::string where() const override { return name() + ": "; }
   /// Binds a parameter by its full name. Throws Error when it is missing, has another shape, or holds NaN or infinity.
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
-  /// The bytes of the tokenizer(s) stored with the model; nothing when there is none.
-  std::optional<std::string> tokenizer(const std::string& dataset = "tokenizer") const;
+  /// The bytes of the tokenizer stored with the model; nothing when there is none.
+  std::optional<std::string> tokenizer() const { return text("tokenizer"); }
+  /// The names of the classes, in the order of their numbers; none when the model has no names.
+  std::vector<std::string> labels() const;
+  ModelTexts texts() const;
   const Hdf5File& file() const { return *file_; }
 
  private:
+  std::optional<std::string> text(const std::string& dataset) const;
   std::optional<Hdf5File> file_;
   std::string group_;
   Configuration configuration_;
@@ -66,12 +76,13 @@ class ParameterArena : public ParameterSource {
   std::int64_t parameters() const;             ///< Trained numbers.
   float* values() { return values_.data(); }
   float* gradients() { return gradients_.data(); }
+  const float* gradients() const { return gradients_.data(); }
 
   /// Fresh values; each parameter's draw depends on the seed and its name only.
   void initialize(std::uint64_t seed);
   void load(ModelFile&);
-  /// Writes the parameters, the configuration and the tokenizer (when not empty) into a file being made.
-  void write(Hdf5File&, const Configuration&, const std::string& tokenizer) const;
+  /// Writes the parameters, the configuration and the texts into a file being made.
+  void write(Hdf5File&, const Configuration&, const ModelTexts&) const;
 
  private:
   std::vector<Entry> entries_;

@@ -1,91 +1,11 @@
 #include "models/transformer.hpp"
 
-#include <cmath>
 #include <cstring>
 
 #include "core/error.hpp"
-#include "ops/embedding.hpp"
+#include "ops/pooling.hpp"
 
 namespace pipeformer {
-
-Positions::Positions(ParameterSource& source, const Configuration& c, const std::string& side)
-    : kind_(c.positions), max_positions_(c.max_positions) {
-  if (kind_ == "learned")
-    learned_ = source.get(side + "/positions/weight", {max_positions_, c.width}, Initial::embedding);
-}
-
-const float* Positions::table(std::int64_t positions, std::int64_t width) const {
-  if (kind_ == "learned") {
-    require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_,
-            " learned positions");
-    return learned_.value;
-  }
-  require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
-  if (width != width_ || static_cast<std::int64_t>(sinusoids_.size()) < positions * width) {
-    sinusoids_ = sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved");
-    width_ = width;
-  }
-  return sinusoids_.data();
-}
-
-void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first, const float* x, float* y) const {
-  if (!added()) {
-    if (x != y && ragged.rows() > 0) std::memcpy(y, x, static_cast<std::size_t>(ragged.rows() * width) * sizeof(float));
-    return;
-  }
-  std::int64_t longest = 0;
-  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
-    longest = std::max(longest, ragged.length(s));
-    if (kind_ == "learned" && ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
-      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
-                                          max_positions_, " learned positions"));
-  }
-  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width), x, y);
-}
-
-TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
-    : side_(side),
-      vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
-      width_(c.width),
-      scale_(c.embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
-  const bool shared = c.kind == "encoder-decoder" && c.tied == "all";
-  table_ =
-      source.get(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_}, Initial::embedding);
-  positions_ = Positions(source, c, side);
-}
-
-void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, float* y) const {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    if (ids[r] < 0 || ids[r] >= vocabulary_)
-      throw RowError(r, cat("id ", ids[r], " is outside the vocabulary of ", vocabulary_));
-  }
-  embedding(rows, width_, ids, table_.value, scale_, y);
-}
-
-const float* TokenEmbedding::forward(Pass& pass, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
-  float* y = pass.workspace.get(ragged.rows() * width_);
-  saved.ids = ids;
-  look_up(ragged.rows(), ids, y);
-  pass.show(side_ + "/embedding", y, width_, ragged);
-  add_positions(ragged, 0, y, y);
-  pass.show(side_ + "/positions", y, width_, ragged);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    saved.key = pass.next_key();
-    dropout(p, saved.key, ragged.rows(), width_, y, y);
-  }
-  return y;
-}
-
-void TokenEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& saved, const float* dy) const {
-  const WorkspaceScope scope(pass.workspace);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    float* dropped = pass.workspace.get(ragged.rows() * width_);
-    dropout(p, saved.key, ragged.rows(), width_, dy, dropped);
-    dy = dropped;
-  }
-  if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
-  embedding_backward(ragged.rows(), width_, saved.ids, dy, scale_, vocabulary_, table_.gradient);
-}
 
 Stack::Stack(ParameterSource& source, const Configuration& c, bool decoder)
     : name_(decoder ? "decoder" : "encoder"), width_(c.width) {
@@ -136,45 +56,119 @@ const float* Stack::backward(Pass& pass, const Ragged& ragged, const Ragged& mem
 
 Transformer::Transformer(ParameterSource& source, const Configuration& c, Parts parts) : configuration_(c) {
   if (c.has_encoder() && parts != Parts::decoder) {
-    source_embedding_ = TokenEmbedding(source, c, "encoder");
+    if (c.reads_vectors())
+      vector_embedding_ = VectorEmbedding(source, c);
+    else
+      source_embedding_ = TokenEmbedding(source, c, "encoder");
     encoder_ = Stack(source, c, false);
   }
   if (c.has_decoder() && parts != Parts::encoder) {
     target_embedding_ = TokenEmbedding(source, c, "decoder");
     decoder_ = Stack(source, c, true);
-    const Parameter weight = c.tied == "none"
-                                 ? source.get("decoder/output/weight", {c.target_vocabulary, c.width}, Initial::xavier)
-                                 : target_embedding_.table();
-    const Parameter bias =
-        c.output_bias ? source.get("decoder/output/bias", {c.target_vocabulary}, Initial::zero) : Parameter{};
-    output_ = Linear(weight, bias, c.width, c.target_vocabulary);
   }
+  if (c.head == "none" || (c.has_decoder() && parts == Parts::encoder)) return;
+  if (c.head == "classes") {
+    output_ = Linear(source, "classifier", c.width, c.classes, true);
+    return;
+  }
+  const std::string side = c.has_decoder() ? "decoder" : "encoder";
+  const std::int64_t vocabulary = c.output_vocabulary();
+  const Parameter weight = c.tied == "none"
+                               ? source.get(side + "/output/weight", {vocabulary, c.width}, Initial::xavier)
+                           : c.has_decoder() ? target_embedding_.table()
+                                             : source_embedding_.table();
+  const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
+  output_ = Linear(weight, bias, c.width, vocabulary);
 }
 
-CrossEntropy Transformer::loss(Pass& pass, const Pairs& pairs, float smoothing, float scale) const {
+void Transformer::encode(Pass& pass, const Source& source, Encoded& encoded) const {
+  const float* x = nullptr;
+  if (configuration_.reads_vectors()) {
+    x = vector_embedding_.forward(pass, source.ragged, source.vectors, encoded.vectors);
+    encoded.ragged = encoded.vectors.ragged();
+  } else {
+    x = source_embedding_.forward(pass, source.ragged, source.ids, encoded.tokens);
+    encoded.ragged = source.ragged;
+  }
+  encoded.memory = encoder_.forward(pass, encoded.ragged, x, encoded.ragged, nullptr, encoded.stack);
+}
+
+void Transformer::encode_backward(Pass& pass, const Source& source, const Encoded& encoded,
+                                  const float* d_memory) const {
+  const float* dx = encoder_.backward(pass, encoded.ragged, encoded.ragged, encoded.stack, d_memory, nullptr);
+  if (configuration_.reads_vectors())
+    vector_embedding_.backward(pass, source.ragged, encoded.vectors, dx);
+  else
+    source_embedding_.backward(pass, source.ragged, encoded.tokens, dx);
+}
+
+namespace {
+
+/// The first row of each sequence; -1 for an empty one.
+const std::int32_t* first_rows(Workspace& workspace, const Ragged& ragged) {
+  auto* first = workspace.get<std::int32_t>(ragged.sequences());
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+    first[s] = ragged.length(s) > 0 ? static_cast<std::int32_t>(ragged.begin(s)) : -1;
+  return first;
+}
+
+}  // namespace
+
+const float* Transformer::pool(Pass& pass, const Encoded& encoded) const {
+  float* y = pass.workspace.get(encoded.ragged.sequences() * configuration_.width);
+  if (configuration_.pooling == "mean")
+    mean_rows(encoded.ragged, configuration_.width, encoded.memory, y);
+  else
+    gather_rows(encoded.ragged.sequences(), configuration_.width, first_rows(pass.workspace, encoded.ragged),
+                encoded.memory, y);
+  return y;
+}
+
+void Transformer::classify(Pass& pass, const Source& source, float* probabilities) const {
   const WorkspaceScope scope(pass.workspace);
-  const std::int64_t width = configuration_.width, target_rows = pairs.target.rows(), source_rows = pairs.source.rows();
-  TokenEmbedding::Saved source_saved, target_saved;
-  Stack::Saved encoder_saved, decoder_saved;
-  const float* memory = nullptr;
-  if (configuration_.has_encoder()) {
-    const float* x = source_embedding_.forward(pass, pairs.source, pairs.source_ids, source_saved);
-    memory = encoder_.forward(pass, pairs.source, x, pairs.source, nullptr, encoder_saved);
+  Encoded encoded;
+  encode(pass, source, encoded);
+  output_.forward(encoded.ragged.sequences(), pool(pass, encoded), probabilities, !pass.training);
+  softmax_rows(encoded.ragged.sequences(), configuration_.classes, probabilities);
+}
+
+CrossEntropy Transformer::loss(Pass& pass, const Examples& examples, float smoothing, float scale) const {
+  const WorkspaceScope scope(pass.workspace);
+  const std::int64_t width = configuration_.width, count = static_cast<std::int64_t>(examples.labels.size());
+  const Source& source = examples.source;
+  Encoded encoded;
+  TokenEmbedding::Saved target_saved;
+  Stack::Saved decoder_saved;
+  if (configuration_.has_encoder()) encode(pass, source, encoded);
+  // What is compared with the labels: the decoder's rows, the masked rows, or one row for each sequence.
+  const float* hidden = nullptr;
+  if (configuration_.has_decoder()) {
+    const float* y = target_embedding_.forward(pass, examples.target, examples.target_ids, target_saved);
+    hidden = decoder_.forward(pass, examples.target, y, encoded.ragged, encoded.memory, decoder_saved);
+  } else if (configuration_.head == "classes") {
+    hidden = pool(pass, encoded);
+  } else {
+    float* masked = pass.workspace.get(count * width);
+    gather_rows(count, width, examples.rows, encoded.memory, masked);
+    hidden = masked;
   }
-  const float* y = target_embedding_.forward(pass, pairs.target, pairs.target_ids, target_saved);
-  const float* hidden = decoder_.forward(pass, pairs.target, y, pairs.source, memory, decoder_saved);
-  float* d_hidden = pass.training ? pass.workspace.get(target_rows * width) : nullptr;
+  float* d_hidden = pass.training ? pass.workspace.get(count * width) : nullptr;
   const CrossEntropy result = cross_entropy(
-      target_rows, width, configuration_.target_vocabulary, hidden, output_.weight().value, output_.bias().value,
-      pairs.labels, smoothing, scale, pass.workspace, d_hidden, output_.weight().gradient, output_.bias().gradient);
+      count, width, output_.out(), hidden, output_.weight().value, output_.bias().value, examples.labels.data(),
+      smoothing, scale, pass.workspace, d_hidden, output_.weight().gradient, output_.bias().gradient);
   if (!pass.training) return result;
-  float* d_memory = memory ? pass.workspace.zeros(source_rows * width) : nullptr;
-  const float* dy = decoder_.backward(pass, pairs.target, pairs.source, decoder_saved, d_hidden, d_memory);
-  target_embedding_.backward(pass, pairs.target, target_saved, dy);
-  if (memory) {
-    const float* dx = encoder_.backward(pass, pairs.source, pairs.source, encoder_saved, d_memory, nullptr);
-    source_embedding_.backward(pass, pairs.source, source_saved, dx);
+  float* d_memory = encoded.memory ? pass.workspace.zeros(encoded.ragged.rows() * width) : nullptr;
+  if (configuration_.has_decoder()) {
+    const float* dy = decoder_.backward(pass, examples.target, encoded.ragged, decoder_saved, d_hidden, d_memory);
+    target_embedding_.backward(pass, examples.target, target_saved, dy);
+  } else if (configuration_.head == "tokens") {
+    gather_rows_backward(count, width, examples.rows, d_hidden, d_memory);
+  } else if (configuration_.pooling == "mean") {
+    mean_rows_backward(encoded.ragged, width, d_hidden, d_memory);
+  } else {
+    gather_rows_backward(count, width, first_rows(pass.workspace, encoded.ragged), d_hidden, d_memory);
   }
+  if (encoded.memory) encode_backward(pass, source, encoded, d_memory);
   return result;
 }
 

@@ -27,7 +27,7 @@ std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps
 std::string step_note(const TrainingState& state, double loss, double tokens_per_second) {
   return cat(
       "epoch ", state.epoch + 1, ", loss ", digits(loss, 4), ", ppl ",
-      digits(state.window_tokens > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_tokens)) : 0, 4),
+      digits(state.window_answers > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_answers)) : 0, 4),
       ", ", std::llround(tokens_per_second), " tokens/s");
 }
 
@@ -38,8 +38,15 @@ std::string row_note(const LogRow& row) {
                 std::llround(row.tokens_per_second), " tokens/s");
   if (!std::isnan(row.valid_loss))
     text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4),
-                row.best ? " (best)" : "");
+                ", accuracy ", digits(100 * row.valid_accuracy, 4), " %",
+                std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
+}
+
+std::string skipped_note(const Examples& examples) {
+  const auto left = static_cast<std::int64_t>(examples.all().size());
+  return cat(examples.skipped(), " of ", left + examples.skipped(),
+             " records are longer than --max-length and left out");
 }
 
 }  // namespace pipeformer

@@ -1,12 +1,11 @@
 #include "train/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <memory>
-#include <sstream>
 
 #include "core/error.hpp"
 #include "io/output_file.hpp"
@@ -15,45 +14,10 @@ namespace pipeformer {
 namespace {
 
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
-constexpr const char* kLogHeader =
-    "step\tepoch\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\ttokens_per_second\tseconds\n";
+constexpr const char* kStateGroup = "training";
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string log_text(const LogRow& row) {
-  std::ostringstream out;
-  out.imbue(std::locale::classic());
-  out.precision(7);
-  out << row.step << '\t' << row.epoch;
-  for (const double value : {row.train_loss, row.train_perplexity, row.valid_loss, row.valid_perplexity,
-                             row.learning_rate, row.tokens_per_second, row.seconds}) {
-    out << '\t';
-    if (!std::isnan(value)) out << value;
-  }
-  out << '\n';
-  return out.str();
-}
-
-/// The log up to a step: a resumed run goes on from its checkpoint, so rows written after it are taken back.
-void cut_log(const std::string& path, std::int64_t last_step) {
-  std::string kept = kLogHeader;
-  std::ifstream in;
-  if (!is_special_file(path)) in.open(path);  // a terminal or a pipe has nothing to keep, and reading it may not end
-  std::string line;
-  std::getline(in, line);  // the header
-  while (last_step > 0 && std::getline(in, line) && !in.eof() && std::stoll("0" + line) <= last_step)
-    kept += line + "\n";
-  OutputFile out(path, Content::text);
-  out.write(kept);
-  out.close();
-}
-
-void append_log(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::app);
-  out << text << std::flush;
-  require(out.good(), path, ": cannot be written");
 }
 
 /// Says before the work, and not after it, that an output cannot be created or that two outputs are one file.
@@ -72,52 +36,115 @@ void each_field(State& s, Visit visit) {
   visit("epoch", s.epoch);
   visit("position", s.position);
   visit("stale", s.stale);
-  visit("best_loss", s.best_loss);
+  visit("best_cost", s.best_cost);
   visit("best_step", s.best_step);
   visit("window_loss", s.window_loss);
   visit("window_nll", s.window_nll);
+  visit("window_answers", s.window_answers);
   visit("window_tokens", s.window_tokens);
   visit("elapsed", s.elapsed);
 }
 
-constexpr const char* kStateGroup = "training";
+/// The settings that a run must be resumed with, because its past depends on them.
+template <class Visit>
+void each_fixed_setting(const TrainingSettings& s, Visit visit) {
+  visit("seed", static_cast<std::int64_t>(s.seed));
+  visit("batch_tokens", s.batches.tokens);
+  visit("sort_window", s.batches.sort_window);
+  visit("accumulate", s.accumulate);
+}
+
+std::string in_checkpoint(const std::string& name) {
+  return std::string(kStateGroup) + "/" + name;
+}
+
+void read_state_array(const ModelFile& file, const std::string& name, Buffer<float>& to) {
+  const Array array = file.file().read(in_checkpoint(name));
+  const Shape expected{static_cast<std::int64_t>(to.size())};
+  require(array.dtype == DType::f4 && array.shape == expected, file.name(), ": ", name, " has shape ",
+          shape_text(array.shape), ", expected ", shape_text(expected));
+  const auto values = array.values<float>();
+  std::copy(values.begin(), values.end(), to.begin());
+}
 
 }  // namespace
 
+/// Validation and saving see the moving average where the parameters are, as long as this lives.
+class Trainer::AverageInPlace {
+ public:
+  explicit AverageInPlace(Trainer& trainer) : trainer_(trainer) { swap(); }
+  ~AverageInPlace() { swap(); }
+  AverageInPlace(const AverageInPlace&) = delete;
+  AverageInPlace& operator=(const AverageInPlace&) = delete;
+
+ private:
+  void swap() { std::swap_ranges(trainer_.average_.begin(), trainer_.average_.end(), trainer_.arena_.values()); }
+  Trainer& trainer_;
+};
+
 Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files,
-                 const PairCorpus& train, const PairCorpus* valid)
+                 const Examples& train, const Examples* valid)
     : configuration_(configuration),
       settings_(settings),
       files_(std::move(files)),
       train_(train),
       valid_(valid),
+      fingerprint_(static_cast<std::int64_t>(train.fingerprint())),
       arena_([&](ParameterSource& source) { Transformer(source, configuration); }),
       transformer_(arena_, configuration),
-      adam_(arena_.size(), settings.adam) {}
+      optimizer_(arena_.size(), settings.optimizer, parameter_groups(arena_, settings.rate_factors)),
+      kept_(files_.model, settings.keep) {}
 
-std::int64_t Trainer::steps_per_epoch() const {
-  const auto order = epoch_order(train_.pairs(), settings_.seed, 0);
-  std::int64_t steps = 0;
-  for (std::int64_t at = 0; at < train_.pairs(); ++steps) at = batch_end(train_, order, at, settings_.batch_tokens);
-  return steps;
+void Trainer::initialize() {
+  arena_.initialize(settings_.seed);
+  if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
 }
 
-CrossEntropy Trainer::train_step() {
-  if (order_.empty()) order_ = epoch_order(train_.pairs(), settings_.seed, state_.epoch);
-  const std::int64_t end = batch_end(train_, order_, state_.position, settings_.batch_tokens);
-  batch_.clear();
-  for (std::int64_t i = state_.position; i < end; ++i)
-    batch_.append(train_, order_[static_cast<std::size_t>(i)], static_cast<std::int32_t>(configuration_.begin_id),
-                  static_cast<std::int32_t>(configuration_.end_id));
-  Pass pass{workspace_, true, settings_.dropout,
-            derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step))};
-  const Transformer::Pairs pairs{{batch_.source_offsets},
-                                 {batch_.target_offsets},
-                                 batch_.source.data(),
-                                 batch_.target.data(),
-                                 batch_.labels.data()};
-  const CrossEntropy result = transformer_.loss(pass, pairs, static_cast<float>(settings_.label_smoothing),
-                                                1.0f / static_cast<float>(batch_.target_tokens()));
+void Trainer::start_from(ModelFile& model) {
+  arena_.load(model);
+  if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
+}
+
+std::int64_t Trainer::steps_per_epoch() const {
+  const std::int64_t batches = plan_epoch(train_, settings_.batches, settings_.seed, 0).batches();
+  return (batches + settings_.accumulate - 1) / settings_.accumulate;
+}
+
+void Trainer::gather(std::int64_t end) {
+  const std::uint64_t key = derive_key(derive_key(settings_.seed, 0x6578616d706c65),  // "example"
+                                       static_cast<std::uint64_t>(state_.epoch));
+  batches_.resize(static_cast<std::size_t>(end - state_.position));
+  for (std::int64_t b = state_.position; b < end; ++b) {
+    ExampleBatch& batch = batches_[static_cast<std::size_t>(b - state_.position)];
+    batch.clear();
+    const std::int64_t first = b == 0 ? 0 : plan_.ends[static_cast<std::size_t>(b - 1)];
+    for (std::int64_t i = first; i < plan_.ends[static_cast<std::size_t>(b)]; ++i) {
+      const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
+      train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)), batch);
+      batch.tokens += train_.tokens(example);
+    }
+  }
+}
+
+Trainer::Update Trainer::update() {
+  if (plan_.order.empty()) plan_ = plan_epoch(train_, settings_.batches, settings_.seed, state_.epoch);
+  const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
+  gather(end);
+  Update update;
+  std::int64_t answers = 0;
+  for (const ExampleBatch& batch : batches_) {
+    answers += batch.answers();
+    update.tokens += batch.tokens;
+  }
+  const std::uint64_t step_key =
+      derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
+  CrossEntropy& result = update.result;
+  for (std::size_t b = 0; b < batches_.size(); ++b) {
+    Pass pass{workspace_, true, settings_.dropout, b == 0 ? step_key : derive_key(step_key, b)};
+    result.add(transformer_.loss(pass, batches_[b].view(), static_cast<float>(settings_.label_smoothing),
+                                 1.0f / static_cast<float>(std::max<std::int64_t>(answers, 1))));
+  }
+  optimizer_.forget_frozen(arena_.gradients());
   const double norm = settings_.clip_norm > 0 ? gradient_norm(arena_.size(), arena_.gradients()) : 0;
   require(std::isfinite(result.loss) && std::isfinite(norm), "step ", state_.step + 1,
           ": the loss is not finite; the last checkpoint is kept. ",
@@ -125,71 +152,75 @@ CrossEntropy Trainer::train_step() {
   const double scale = norm > settings_.clip_norm && settings_.clip_norm > 0 ? settings_.clip_norm / norm : 1.0;
   ++state_.step;
   state_.position = end;
-  if (end == train_.pairs()) {
+  if (end == plan_.batches()) {
     ++state_.epoch;
     state_.position = 0;
-    order_.clear();
+    plan_ = {};
   }
   if (!files_.gradients.empty() && finished()) save_gradients();
-  adam_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
+  optimizer_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
+  if (!average_.empty())
+    update_average(arena_.size(), settings_.average_decay, state_.step, arena_.values(), average_.data());
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
-  state_.window_tokens += result.rows;
-  return result;
+  state_.window_answers += result.rows;
+  state_.window_tokens += update.tokens;
+  return update;
 }
 
-CrossEntropy Trainer::evaluate(const PairCorpus& corpus) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(corpus.pairs()));
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+Trainer::Validation Trainer::validate() {
   // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the
   // same arena.
   const Transformer frozen(arena_, configuration_);
+  const EpochPlan plan = plan_validation(*valid_, settings_.batches.tokens);
   CrossEntropy total;
-  for (std::int64_t at = 0; at < corpus.pairs();) {
-    const std::int64_t end = batch_end(corpus, order, at, settings_.batch_tokens);
-    batch_.clear();
-    for (; at < end; ++at)
-      batch_.append(corpus, at, static_cast<std::int32_t>(configuration_.begin_id),
-                    static_cast<std::int32_t>(configuration_.end_id));
+  ExampleBatch batch;
+  for (std::int64_t b = 0; b < plan.batches(); ++b) {
+    batch.clear();
+    for (std::int64_t i = b == 0 ? 0 : plan.ends[static_cast<std::size_t>(b - 1)];
+         i < plan.ends[static_cast<std::size_t>(b)]; ++i) {
+      const std::int64_t example = plan.order[static_cast<std::size_t>(i)];
+      valid_->append(example, derive_key(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
+    }
     Pass pass{workspace_, false};
-    const Transformer::Pairs pairs{{batch_.source_offsets},
-                                   {batch_.target_offsets},
-                                   batch_.source.data(),
-                                   batch_.target.data(),
-                                   batch_.labels.data()};
-    total.add(frozen.loss(pass, pairs, 0.0f, 1.0f));
+    total.add(frozen.loss(pass, batch.view(), 0.0f, 1.0f));
   }
-  return total;
+  const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
+  Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0};
+  if (settings_.metric == "bleu") v.bleu = measure_bleu(frozen);
+  v.cost = settings_.metric == "bleu" ? -v.bleu : settings_.metric == "accuracy" ? -v.accuracy : v.loss;
+  return v;
 }
 
-void Trainer::log_row(const Watcher& watcher, double valid_loss, bool best) {
+void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool best) {
   const double now = seconds_now();
-  const auto tokens = static_cast<double>(state_.window_tokens);
-  LogRow row{state_.step,
-             state_.epoch,
-             kNotMeasured,
-             kNotMeasured,
-             valid_loss,
-             std::exp(valid_loss),
-             settings_.schedule.rate(state_.step),
-             kNotMeasured,
-             state_.elapsed + now - run_start_,
-             best};
-  if (state_.window_tokens > 0) {
-    row.train_loss = state_.window_loss / tokens;
-    row.train_perplexity = std::exp(state_.window_nll / tokens);
-    row.tokens_per_second = tokens / (now - window_start_);
+  const auto answers = static_cast<double>(state_.window_answers);
+  LogRow row{};
+  row.step = state_.step;
+  row.epoch = state_.epoch;
+  row.train_loss = row.train_perplexity = row.tokens_per_second = kNotMeasured;
+  if (state_.window_answers > 0) {
+    row.train_loss = state_.window_loss / answers;
+    row.train_perplexity = std::exp(state_.window_nll / answers);
+    row.tokens_per_second = static_cast<double>(state_.window_tokens) / (now - window_start_);
   }
+  row.valid_loss = validation ? validation->loss : kNotMeasured;
+  row.valid_perplexity = std::exp(row.valid_loss);
+  row.valid_accuracy = validation ? validation->accuracy : kNotMeasured;
+  row.valid_bleu = validation ? validation->bleu : kNotMeasured;
+  row.learning_rate = settings_.schedule.rate(state_.step);
+  row.seconds = state_.elapsed + now - run_start_;
+  row.best = best;
   state_.window_loss = state_.window_nll = 0;
-  state_.window_tokens = 0;
-  if (!files_.log.empty()) append_log(files_.log, log_text(row));
+  state_.window_answers = state_.window_tokens = 0;
+  log_->append(row);
   if (watcher.row) watcher.row(row);
   window_start_ = seconds_now();
 }
 
-void Trainer::save_model() const {
-  Hdf5File file = Hdf5File::create(files_.model);
-  arena_.write(file, configuration_, files_.tokenizer);
+void Trainer::save_model(const std::string& path) const {
+  Hdf5File file = Hdf5File::create(path);
+  arena_.write(file, configuration_, files_.texts);
   file.close();
 }
 
@@ -198,37 +229,42 @@ void Trainer::save_checkpoint() {
   state_.elapsed += now - run_start_;
   run_start_ = now;
   Hdf5File file = Hdf5File::create(files_.checkpoint);
-  arena_.write(file, configuration_, files_.tokenizer);
+  arena_.write(file, configuration_, files_.texts);
   file.make_group(kStateGroup);
-  each_field(state_, [&](const char* name, const auto& value) { file.set_attribute(name, value, kStateGroup); });
-  file.set_attribute("seed", static_cast<std::int64_t>(settings_.seed), kStateGroup);
-  file.set_attribute("batch_tokens", settings_.batch_tokens, kStateGroup);
-  file.set_attribute("pairs", train_.pairs(), kStateGroup);
-  file.set_attribute("corpus", train_.fingerprint(), kStateGroup);
-  file.write(std::string(kStateGroup) + "/first_moment", DType::f4, {adam_.size()}, adam_.first_moment());
-  file.write(std::string(kStateGroup) + "/second_moment", DType::f4, {adam_.size()}, adam_.second_moment());
+  const auto set = [&](const char* name, const auto& value) { file.set_attribute(name, value, kStateGroup); };
+  each_field(state_, set);
+  each_fixed_setting(settings_, set);
+  set("metric", settings_.metric);
+  set("corpus", fingerprint_);
+  for (const auto& [name, moment] : optimizer_.state())
+    file.write(in_checkpoint(name), DType::f4, {static_cast<std::int64_t>(moment->size())}, moment->data());
+  if (!average_.empty())
+    file.write(in_checkpoint("average"), DType::f4, {static_cast<std::int64_t>(average_.size())}, average_.data());
+  const auto kept = static_cast<std::int64_t>(kept_.steps.size());
+  file.write(in_checkpoint("kept_steps"), DType::i8, {kept}, kept_.steps.data());
+  file.write(in_checkpoint("kept_costs"), DType::f8, {kept}, kept_.costs.data());
   file.close();
 }
 
 void Trainer::resume() {
   ModelFile model(files_.checkpoint);
-  require(model.file().has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
+  const Hdf5File& file = model.file();
+  require(file.has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
   require(model.configuration() == configuration_, files_.checkpoint,
           ": was made with other hyper-parameters than this run has");
   arena_.load(model);
-  const auto check = [&](const char* name, std::int64_t expected) {
-    const auto attribute = model.file().attribute(name, kStateGroup);
+  each_fixed_setting(settings_, [&](const char* name, std::int64_t expected) {
+    const auto attribute = file.attribute(name, kStateGroup);
     require(attribute && std::holds_alternative<std::int64_t>(*attribute), files_.checkpoint, ": has no ", name);
     require(std::get<std::int64_t>(*attribute) == expected, files_.checkpoint, ": was made with ", name, " ",
             std::get<std::int64_t>(*attribute), ", this run has ", expected);
-  };
-  check("seed", static_cast<std::int64_t>(settings_.seed));
-  check("batch_tokens", settings_.batch_tokens);
-  check("pairs", train_.pairs());
-  require(model.file().attribute("corpus", kStateGroup) == Attribute(train_.fingerprint()), files_.checkpoint,
-          ": was made with other training pairs than this run has");
+  });
+  require(file.attribute("metric", kStateGroup) == Attribute(settings_.metric), files_.checkpoint,
+          ": was made with another metric than ", settings_.metric);
+  require(file.attribute("corpus", kStateGroup) == Attribute(fingerprint_), files_.checkpoint,
+          ": was made with other training data than this run has");
   each_field(state_, [&](const char* name, auto& value) {
-    const auto attribute = model.file().attribute(name, kStateGroup);
+    const auto attribute = file.attribute(name, kStateGroup);
     const auto* typed = attribute ? std::get_if<std::decay_t<decltype(value)>>(&*attribute) : nullptr;
     require(typed != nullptr, files_.checkpoint, ": has no ", name);
     value = *typed;
@@ -236,15 +272,22 @@ void Trainer::resume() {
   require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model,
           ": the best model so far (step ", state_.best_step, ") is missing; without it ", files_.checkpoint,
           " cannot be resumed");
-  const auto moment = [&](const char* name, float* to) {
-    const Array array = model.file().read(std::string(kStateGroup) + "/" + name);
-    require(array.dtype == DType::f4 && array.shape == Shape{adam_.size()}, files_.checkpoint, ": ", name,
-            " has shape ", shape_text(array.shape), ", expected ", shape_text({adam_.size()}));
-    const auto values = array.values<float>();
-    std::copy(values.begin(), values.end(), to);
-  };
-  moment("first_moment", adam_.first_moment());
-  moment("second_moment", adam_.second_moment());
+  for (const auto& [name, moment] : optimizer_.state()) {
+    require(file.has_dataset(in_checkpoint(name)), files_.checkpoint, ": was made with another optimizer than ",
+            settings_.optimizer.kind);
+    read_state_array(model, name, *moment);
+  }
+  require(file.has_dataset(in_checkpoint("average")) == (settings_.average_decay > 0), files_.checkpoint, ": was made ",
+          settings_.average_decay > 0 ? "without" : "with", " a moving average");
+  if (settings_.average_decay > 0) {
+    average_.resize(static_cast<std::size_t>(arena_.size()));
+    read_state_array(model, "average", average_);
+  }
+  const Array steps = file.read(in_checkpoint("kept_steps")), costs = file.read(in_checkpoint("kept_costs"));
+  require(steps.dtype == DType::i8 && costs.dtype == DType::f8 && steps.shape == costs.shape, files_.checkpoint,
+          ": kept_steps and kept_costs do not fit");
+  kept_.steps.assign(steps.values<std::int64_t>().begin(), steps.values<std::int64_t>().end());
+  kept_.costs.assign(costs.values<double>().begin(), costs.values<double>().end());
 }
 
 bool Trainer::finished() const {
@@ -253,7 +296,7 @@ bool Trainer::finished() const {
          (settings_.patience > 0 && state_.stale >= settings_.patience);
 }
 
-void Trainer::save_gradients() {
+void Trainer::save_gradients() const {
   Hdf5File file = Hdf5File::create(files_.gradients);
   for (const auto& entry : arena_.entries())
     file.write(entry.name, DType::f4, entry.shape, arena_.gradients() + entry.offset);
@@ -261,47 +304,55 @@ void Trainer::save_gradients() {
 }
 
 void Trainer::validate_and_save(const Watcher& watcher) {
-  double valid_loss = kNotMeasured;
+  std::optional<Validation> validation;
   bool best = false;
-  if (valid_) {
-    const CrossEntropy result = evaluate(*valid_);
-    valid_loss = result.negative_log_likelihood / static_cast<double>(result.rows);
-    best = state_.best_step == 0 || valid_loss < state_.best_loss;
-    if (best) {
-      state_.best_loss = valid_loss;
-      state_.best_step = state_.step;
-      state_.stale = 0;
-      save_model();
-    } else {
-      ++state_.stale;
+  {
+    const AverageInPlace average(*this);
+    if (valid_) {
+      validation = validate();
+      best = state_.best_step == 0 || validation->cost < state_.best_cost;
+      state_.stale = best ? 0 : state_.stale + 1;
+      if (best) {
+        state_.best_cost = validation->cost;
+        state_.best_step = state_.step;
+        save_model(files_.model);
+      }
+    }
+    if (kept_.active()) {
+      kept_.add(state_.step, validation ? validation->cost : 0);
+      if (!kept_.steps.empty() && kept_.steps.back() == state_.step) save_model(kept_.path(state_.step));
     }
   }
-  log_row(watcher, valid_loss, best);
+  log_row(watcher, validation ? &*validation : nullptr, best);
   save_checkpoint();
+  kept_.remove_others(state_.step);
 }
 
 bool Trainer::run(const Watcher& watcher) {
   check_outputs(files_);
   run_start_ = window_start_ = seconds_now();
-  if (!files_.log.empty()) cut_log(files_.log, state_.step);
+  log_.emplace(files_.log, state_.step);
   while (!finished()) {
     const std::int64_t epoch = state_.epoch;
     const double before = seconds_now();
-    const CrossEntropy result = train_step();
+    const Update done = update();
     if (watcher.step)
-      watcher.step(state_, result.loss / static_cast<double>(result.rows),
-                   static_cast<double>(result.rows) / (seconds_now() - before));
+      watcher.step(state_, done.result.loss / static_cast<double>(std::max<std::int64_t>(done.result.rows, 1)),
+                   static_cast<double>(done.tokens) / (seconds_now() - before));
     const bool due = settings_.validate_every > 0 ? state_.step % settings_.validate_every == 0 : state_.epoch > epoch;
     if (due || finished())
       validate_and_save(watcher);
     else if (state_.step % settings_.log_every == 0)
-      log_row(watcher, kNotMeasured, false);
+      log_row(watcher, nullptr, false);
     if (watcher.stop && watcher.stop() && !finished()) {
       save_checkpoint();
       return false;
     }
   }
-  if (!valid_) save_model();
+  if (!valid_) {
+    const AverageInPlace average(*this);
+    save_model(files_.model);
+  }
   return true;
 }
 

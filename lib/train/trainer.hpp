@@ -1,4 +1,4 @@
-/// Training of an encoder-decoder on pairs: steps, validation, early stopping, checkpoints, exact resumption.
+/// A training run on the examples of any task: steps, validation, early stopping, checkpoints, exact resumption.
 ///
 /// All randomness is a function of (seed, epoch) or (seed, step), and the state that is saved is complete, so a run
 /// that was killed and resumed computes the same bits as one that ran through (law 4).
@@ -6,69 +6,73 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "models/model_file.hpp"
 #include "models/transformer.hpp"
-#include "train/corpus.hpp"
+#include "train/examples.hpp"
+#include "train/kept_models.hpp"
 #include "train/optimizer.hpp"
+#include "train/training_log.hpp"
 
 namespace pipeformer {
 
 struct TrainingSettings {
   std::uint64_t seed = 1;
-  std::int64_t batch_tokens = 4096;  ///< Target tokens of a batch, end tokens counted.
-  std::int64_t max_steps = 0;        ///< 0: no bound
-  std::int64_t max_epochs = 0;       ///< 0: no bound
-  std::int64_t validate_every = 0;   ///< Steps; 0: at the end of each epoch.
-  std::int64_t patience = 0;         ///< Validations without a better loss before stopping; 0: never stop early.
-  std::int64_t log_every = 50;       ///< Steps between rows of the log.
+  BatchSettings batches;
+  std::int64_t accumulate = 1;      ///< Batches whose gradients make one update.
+  std::int64_t max_steps = 0;       ///< 0: no bound
+  std::int64_t max_epochs = 0;      ///< 0: no bound
+  std::int64_t validate_every = 0;  ///< Steps; 0: at the end of each epoch.
+  std::int64_t patience = 0;        ///< Validations without a better one before stopping; 0: never stop early.
+  std::int64_t log_every = 50;      ///< Steps between rows of the log.
   double label_smoothing = 0.1;
-  double clip_norm = 0;  ///< 0: no clipping
+  double clip_norm = 0;         ///< 0: no clipping
+  double average_decay = 0;     ///< Of an exponential moving average, which is validated and saved; 0: none.
+  std::string metric = "loss";  ///< What "better" means: loss, accuracy, bleu (needs Trainer::measure_bleu).
   DropoutRates dropout{};
   Schedule schedule;
-  AdamSettings adam;
+  OptimizerSettings optimizer;
+  std::vector<std::pair<std::string, double>> rate_factors;  ///< (pattern of parameter names, factor; 0: frozen)
+  KeepSettings keep;
 };
 
 /// Where a run stands. Everything but `elapsed` is the same for the same seed and data.
 struct TrainingState {
   std::int64_t step = 0;      ///< Updates done.
   std::int64_t epoch = 0;     ///< Epochs completed.
-  std::int64_t position = 0;  ///< Pairs of the current epoch that are done.
+  std::int64_t position = 0;  ///< Batches of the current epoch that are done.
   std::int64_t stale = 0;     ///< Validations since the best one.
-  double best_loss = 0;       ///< Validation loss of the best model; meaningful when best_step > 0.
+  double best_cost = 0;       ///< Of the best model, lower is better; meaningful when best_step > 0.
   std::int64_t best_step = 0;
   double window_loss = 0;  ///< Sums since the last log row.
   double window_nll = 0;
+  std::int64_t window_answers = 0;
   std::int64_t window_tokens = 0;
   double elapsed = 0;  ///< Seconds of training, over all resumptions.
 };
 
-/// One row of the log. Losses are means per target token in nats (the training loss with label smoothing); NaN where
-/// not measured.
-struct LogRow {
-  std::int64_t step, epoch;
-  double train_loss, train_perplexity, valid_loss, valid_perplexity, learning_rate, tokens_per_second, seconds;
-  bool best;  ///< The validation loss is the best so far.
-};
-
 struct TrainingFiles {
-  std::string model;       ///< The best model by validation loss; without validation data the last one.
+  std::string model;       ///< The best model by validation; without validation data the last one.
   std::string checkpoint;  ///< The last state, for --resume: model, optimizer moments and TrainingState.
   std::string log;         ///< TSV; empty: none.
   std::string gradients;   ///< HDF5: the gradient of each parameter at the last update, before clipping; empty: none.
-  std::string tokenizer;   ///< Bytes stored in the model.
+  ModelTexts texts;        ///< Stored in the model: tokenizer, names of classes.
 };
 
 class Trainer {
  public:
-  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const PairCorpus& train,
-          const PairCorpus* valid);
+  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const Examples& train, const Examples* valid);
 
-  void initialize() { arena_.initialize(settings_.seed); }   ///< Fresh parameters.
-  void start_from(ModelFile& model) { arena_.load(model); }  ///< Parameters of an existing model.
+  void initialize();                  ///< Fresh parameters.
+  void start_from(ModelFile& model);  ///< Parameters of an existing model.
   void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration,
-                  ///< data or seed.
+                  ///< data or settings.
+  /// The BLEU of the model's translations of the validation sources, for metric bleu.
+  std::function<double(const Transformer&)> measure_bleu;
 
   struct Watcher {
     std::function<void(const TrainingState&, double loss, double tokens_per_second)> step;
@@ -80,34 +84,45 @@ class Trainer {
   bool run(const Watcher&);
 
   const TrainingState& state() const { return state_; }
-  ParameterArena& arena() { return arena_; }
-  const Transformer& transformer() const { return transformer_; }
   /// Updates that an epoch of this seed and these data has; the first epoch's count.
   std::int64_t steps_per_epoch() const;
-  /// Loss of a corpus with the current parameters: no dropout, no smoothing in negative_log_likelihood.
-  CrossEntropy evaluate(const PairCorpus&);
 
  private:
-  CrossEntropy train_step();
+  class AverageInPlace;
+  struct Validation {
+    double loss, accuracy, bleu, cost;
+  };
+  struct Update {
+    CrossEntropy result;
+    std::int64_t tokens = 0;
+  };
+  Update update();
+  /// Builds the batches [position, end) of the epoch.
+  void gather(std::int64_t end);
+  Validation validate();
   void validate_and_save(const Watcher&);
-  void log_row(const Watcher&, double valid_loss, bool best);
-  void save_model() const;
+  void log_row(const Watcher&, const Validation*, bool best);
+  void save_model(const std::string& path) const;
   void save_checkpoint();
-  void save_gradients();
+  void save_gradients() const;
   bool finished() const;
 
   Configuration configuration_;
   TrainingSettings settings_;
   TrainingFiles files_;
-  const PairCorpus& train_;
-  const PairCorpus* valid_;
+  const Examples& train_;
+  const Examples* valid_;
+  std::int64_t fingerprint_;
   ParameterArena arena_;
   Transformer transformer_;
-  Adam adam_;
+  Optimizer optimizer_;
+  Buffer<float> average_;  ///< Empty without --average-decay.
+  KeptModels kept_;
   TrainingState state_;
+  std::optional<TrainingLog> log_;
   Workspace workspace_;
-  PairBatch batch_;
-  std::vector<std::int64_t> order_;
+  std::vector<ExampleBatch> batches_;
+  EpochPlan plan_;
   double window_start_ = 0, run_start_ = 0;
 };
 

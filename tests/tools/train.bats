@@ -19,7 +19,7 @@ setup() {
 
 @test "the loss falls, and the log says so" {
   train $SMALL $VALID --epochs 8 --log log.tsv --log-every 10 -o m.h5
-  [ "$(head -n 1 log.tsv)" = "$(printf 'step\tepoch\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\ttokens_per_second\tseconds')" ]
+  [ "$(head -n 1 log.tsv)" = "$(printf 'step\tepoch\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\ttokens_per_second\tseconds\tvalid_accuracy\tvalid_bleu')" ]
   # Validation loss of the last row against the first measured one.
   awk -F'\t' 'NR > 1 && $5 != "" { if (!first) first = $5; last = $5 } END { exit !(last < 0.8 * first) }' log.tsv
   model describe m.h5 | grep -q '^parameters'
@@ -130,7 +130,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   # A device has no rows to keep.
   [ ! -e /dev/full ] || refused 1 "train: /dev/full: cannot write: *" timeout 20 train $SMALL --steps 1 --log /dev/full -o m.h5
   model make --kind decoder-only --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --decoder-layers 1 -o lm.h5
-  refused 1 "train: lm.h5: pairs train an encoder-decoder, not a model of kind decoder-only" train --source "$DATA/text.en.npy" \
+  refused 1 "train: lm.h5: translation trains a model of kind encoder-decoder that predicts tokens, not of kind decoder-only *" train --source "$DATA/text.en.npy" \
     --target "$DATA/text.de.npy" --from lm.h5 --steps 3 -o m.h5
   refused 2 "model: --width needs 'model make'" model describe lm.h5 --width 5
   # Parameters that are finite, but whose products are not.
@@ -150,7 +150,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   [ "$status" -eq 1 ]
   # As many pairs, but not the same.
   run --separate-stderr train $(small_without source) --source "$DATA/text.de.npy" $VALID --steps 8 --resume -o m.h5
-  [ "$status" -eq 1 ] && [[ "$stderr" == *"m.h5.checkpoint.h5: was made with other training pairs than this run has" ]]
+  [ "$status" -eq 1 ] && [[ "$stderr" == *"m.h5.checkpoint.h5: was made with other training data than this run has" ]]
   run --separate-stderr train $(small_without batch-tokens) $VALID --steps 8 --batch-tokens 77 --resume -o m.h5
   [ "$status" -eq 1 ]
 }

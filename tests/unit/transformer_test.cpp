@@ -62,13 +62,12 @@ struct Setting {
     Pass pass{workspace, training, dropout};
     pass.key = key;
     if (training) std::fill_n(arena.gradients(), arena.size(), 0.0f);
-    Transformer::Pairs pairs;
-    pairs.source = {source_offsets};
-    pairs.target = {target_offsets};
-    pairs.source_ids = source.data();
-    pairs.target_ids = target.data();
-    pairs.labels = labels.data();
-    return model.loss(pass, pairs, 0.1f, 1.0f);
+    Transformer::Examples examples;
+    examples.source = {{source_offsets}, source.data(), nullptr};
+    examples.target = {target_offsets};
+    examples.target_ids = target.data();
+    examples.labels = labels;
+    return model.loss(pass, examples, 0.1f, 1.0f);
   }
 
   /// Along the gradient of each parameter, and along random directions, the loss must change as the gradient says.

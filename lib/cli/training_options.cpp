@@ -1,0 +1,276 @@
+#include "cli/training_options.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "cli/model_options.hpp"
+#include "io/text_lines.hpp"
+#include "search/translate.hpp"
+#include "text/bleu.hpp"
+#include "train/labels.hpp"
+
+namespace pipeformer {
+
+std::vector<Option> training_options() {
+  return {
+      choice("task", "translation|language-model|masked-language-model|classification", "what is learned",
+             "translation"),
+      list("source", "FILE", "source ids (classification: or vectors); several files are read one after another"),
+      list("target", "FILE", "target ids; for a language model the text"),
+      list("labels", "FILE", "classification: a name on each line, or class numbers"),
+      list("valid-source", "FILE", "the same to validate on"),
+      list("valid-target", "FILE", "the same to validate on"),
+      list("valid-labels", "FILE", "the same to validate on"),
+      text("valid-references", "FILE", "--metric bleu: the validation targets as text"),
+      integer("context", "N", "language model: windows of N tokens of one running text (default: each record alone)",
+              "", 1),
+      number("mask-rate", "P", "masked language model: share of the ids that are predicted", "0.15", 0, 1),
+      integer("max-length", "N", "leave out records of more than N tokens, and say how many", "", 1),
+      text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
+      text("from", "FILE", "start from this model's parameters and hyper-parameters (fine-tuning)"),
+
+      integer("batch-tokens", "N", "tokens of a batch, at most (target tokens, when there are targets)", "4096", 1),
+      integer("sort-window", "N", "sort N shuffled examples by length, so that batches are even (0: do not)", "0", 0),
+      integer("accumulate", "N", "add up the gradients of N batches for each update", "1", 1, 1000000),
+      integer("steps", "N", "stop after so many updates in all", "", 1),
+      integer("epochs", "N", "stop after so many epochs in all (default: 10, without --steps)", "", 1),
+      integer("validate-every", "N", "steps between validations (default: each epoch)", "", 1),
+      choice("metric", "loss|accuracy|bleu", "what makes a validation better than another", "loss"),
+      integer("patience", "N", "stop after so many validations without a better one (0: never)", "0", 0),
+
+      choice("optimizer", "adam|adamw|sgd", "Adam, AdamW or gradient descent with momentum", "adam"),
+      number("learning-rate", "R", "peak learning rate", "0.001", 0, 10),
+      choice("schedule", "inverse-sqrt|constant|linear|cosine",
+             "learning rate after the warm-up; linear and cosine end at --steps", "inverse-sqrt"),
+      integer("warmup", "N", "steps of linear rise to the peak", "4000", 0),
+      number("final-rate", "R", "where linear and cosine end", "0", 0, 10),
+      number("beta1", "B", "Adam's decay of the first moment", "0.9", 0, 0.999999),
+      number("beta2", "B", "Adam's decay of the second moment", "0.98", 0, 0.999999),
+      number("epsilon", "E", "Adam's epsilon", "1e-9", 1e-30, 1),
+      number("momentum", "M", "--optimizer sgd: momentum", "0.9", 0, 0.999999),
+      number("weight-decay", "W", "--optimizer adamw: decoupled weight decay, not of biases and norms", "0.01", 0, 1e6),
+      list("rate-factor", "GLOB=F", "multiply the learning rate of the parameters that match, e.g. 'encoder/*=0.1'"),
+      list("freeze", "GLOB", "do not train the parameters that match"),
+      number("clip-norm", "C", "scale gradients down to this norm (0: never)", "0", 0, 1e30),
+      number("label-smoothing", "E", "share of the probability spread over all answers (default: 0.1 for translation)",
+             "", 0, 0.999),
+      number("dropout", "P", "dropout on embeddings and sublayer outputs", "0.1", 0, 0.999),
+      number("attention-dropout", "P", "dropout on attention weights", "0", 0, 0.999),
+      number("activation-dropout", "P", "dropout inside the feed-forward layers", "0", 0, 0.999),
+      number("l1", "L", "penalty L * |w| on every parameter but biases and norms", "0", 0, 1e6),
+      number("l2", "L", "penalty L / 2 * w^2 on the same", "0", 0, 1e6),
+      number("average-decay", "D", "validate and save an exponential moving average of the parameters (0: do not)", "0",
+             0, 0.999999),
+
+      text("checkpoint", "FILE", "state of the run (default: --output with .checkpoint.h5)"),
+      flag("resume", "go on from the checkpoint, if there is one"),
+      integer("keep-last", "N", "also keep the models of the last N validations, as OUTPUT.step-S.h5", "0", 0, 100000),
+      integer("keep-best", "N", "also keep the models of the best N validations", "0", 0, 100000),
+      text("log", "FILE", "log of the run as TSV"),
+      integer("log-every", "N", "steps between rows of the log", "50", 1),
+      text("gradients", "FILE.h5", "write the gradient of each parameter at the last update, before clipping"),
+  };
+}
+
+namespace {
+
+/// "encoder/*=0.1"
+std::pair<std::string, double> rate_factor(const std::string& text) {
+  const std::size_t at = text.rfind('=');
+  double factor = 0;
+  const char* end = text.data() + text.size();
+  if (at == std::string::npos || at == 0 || std::from_chars(text.data() + at + 1, end, factor).ptr != end ||
+      !(factor >= 0 && factor <= 1e6))
+    throw UsageError(cat("--rate-factor ", text, ": GLOB=FACTOR expected"));
+  return {text.substr(0, at), factor};
+}
+
+}  // namespace
+
+TrainingSettings training_settings(const Args& args) {
+  TrainingSettings s;
+  const std::string optimizer = args.text("optimizer"), schedule = args.text("schedule"), task = args.text("task");
+  args.allow_only(optimizer != "sgd", "--optimizer adam or adamw", {"beta1", "beta2", "epsilon"});
+  args.allow_only(optimizer == "sgd", "--optimizer sgd", {"momentum"});
+  args.allow_only(optimizer == "adamw", "--optimizer adamw", {"weight-decay"});
+  args.allow_only(schedule == "linear" || schedule == "cosine", "--schedule linear or cosine", {"final-rate"});
+  s.seed = args.seed();
+  s.batches = {args.integer("batch-tokens"), args.integer("sort-window")};
+  s.accumulate = args.integer("accumulate");
+  s.max_steps = args.has("steps") ? args.integer("steps") : 0;
+  s.max_epochs = args.has("epochs") ? args.integer("epochs") : args.has("steps") ? 0 : 10;
+  s.validate_every = args.has("validate-every") ? args.integer("validate-every") : 0;
+  s.metric = args.text("metric");
+  s.patience = args.integer("patience");
+  s.log_every = args.integer("log-every");
+  s.label_smoothing = args.has("label-smoothing") ? args.number("label-smoothing") : task == "translation" ? 0.1 : 0;
+  s.clip_norm = args.number("clip-norm");
+  s.average_decay = args.number("average-decay");
+  s.dropout = {static_cast<float>(args.number("dropout")), static_cast<float>(args.number("attention-dropout")),
+               static_cast<float>(args.number("activation-dropout"))};
+  s.schedule = {schedule, args.number("learning-rate"), args.integer("warmup"), s.max_steps, args.number("final-rate")};
+  if ((schedule == "linear" || schedule == "cosine") && s.max_steps == 0)
+    throw UsageError(cat("--schedule ", schedule, " needs --steps"));
+  s.optimizer = {optimizer,
+                 args.number("beta1"),
+                 args.number("beta2"),
+                 args.number("epsilon"),
+                 args.number("momentum"),
+                 args.number("l1"),
+                 args.number("l2"),
+                 optimizer == "adamw" ? args.number("weight-decay") : 0.0};
+  for (const std::string& text : args.list("rate-factor")) s.rate_factors.push_back(rate_factor(text));
+  for (const std::string& pattern : args.list("freeze")) s.rate_factors.emplace_back(pattern, 0.0);
+  s.keep = {args.integer("keep-last"), args.integer("keep-best")};
+  return s;
+}
+
+namespace {
+
+/// What the task trains, before hyper-parameters are known.
+Configuration kind_of_task(const std::string& task) {
+  Configuration c;
+  if (task == "language-model") c.kind = "decoder-only";
+  if (task == "masked-language-model" || task == "classification") c.kind = "encoder-only";
+  if (task == "classification") c.head = "classes";
+  return c;
+}
+
+/// The files of one side: training or validation ("valid-").
+class TaskData {
+ public:
+  TaskData(const Args& args, std::string prefix) : args_(args), prefix_(std::move(prefix)) {}
+
+  std::vector<std::string> files(const std::string& name) const {
+    auto files = args_.list(prefix_ + name);
+    if (files.empty()) throw UsageError(cat("option '--", prefix_, name, "' is required"));
+    return files;
+  }
+  /// Class numbers of all label files; names are learned from the first one when there are none yet.
+  Labels labels(const std::vector<std::string>& names) const {
+    Labels all{{}, names};
+    for (const std::string& file : files("labels")) {
+      Labels labels = Labels::load(file, all.names);
+      all.names = labels.names;
+      all.classes.insert(all.classes.end(), labels.classes.begin(), labels.classes.end());
+    }
+    return all;
+  }
+  /// Ids, or vectors when the model reads these.
+  RecordSet source(const Configuration& c) const {
+    if (!c.reads_vectors()) return RecordSet::load_ids(files("source"), c.source_vocabulary);
+    RecordSet set = RecordSet::load_vectors(files("source"));
+    require(set.width() == c.input_width, set.name(), ": vectors of width ", set.width(), ", the model reads ",
+            c.input_width);
+    return set;
+  }
+  std::unique_ptr<Examples> examples(const std::string& task, const Configuration& c, const Labels& labels) const {
+    const std::int64_t longest = args_.has("max-length") ? args_.integer("max-length") : 0;
+    if (task == "translation") {
+      RecordSet sources = source(c);
+      return translation_examples(std::move(sources), RecordSet::load_ids(files("target"), c.target_vocabulary), c,
+                                  longest);
+    }
+    if (task == "language-model")
+      return language_examples(RecordSet::load_ids(files("target"), c.target_vocabulary), c,
+                               args_.has("context") ? args_.integer("context") : 0, longest);
+    if (task == "masked-language-model") return masked_examples(source(c), c, args_.number("mask-rate"), longest);
+    const std::vector<std::string> names = args_.list(prefix_ + "labels");
+    for (const std::int32_t label : labels.classes)
+      require(label < c.classes, names.front(), ": class ", label, " is none of the model's ", c.classes, " classes");
+    return classification_examples(source(c), labels.classes, names.front(), c, longest);
+  }
+
+ private:
+  const Args& args_;
+  std::string prefix_;
+};
+
+void check_task_options(const Args& args, const std::string& task) {
+  const auto only = [&](bool condition, const std::string& tasks, const std::vector<std::string>& options) {
+    args.allow_only(condition, "--task " + tasks, options);
+  };
+  only(task != "language-model", "translation or another one with sources", {"source", "valid-source"});
+  only(task == "translation" || task == "language-model", "translation or language-model", {"target", "valid-target"});
+  only(task == "classification", "classification", {"labels", "valid-labels", "class-token", "pooling"});
+  only(task == "language-model", "language-model", {"context"});
+  only(task == "masked-language-model", "masked-language-model", {"mask-rate", "mask-id"});
+  args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
+  if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
+  const bool validates = !args.list(task == "language-model" ? "valid-target" : "valid-source").empty();
+  args.allow_only(validates, task == "language-model" ? "--valid-target" : "--valid-source",
+                  {"patience", "metric", "keep-best", "valid-references", "valid-labels"});
+  if (task == "translation") args.allow_only(validates, "--valid-source", {"valid-target"});
+  if (args.text("metric") == "bleu" && task != "translation")
+    throw UsageError("--metric bleu needs --task translation");
+}
+
+/// The width of the vectors in a file; 0 when it holds ids.
+std::int64_t width_of_vectors(const std::string& address) {
+  const auto reader = RecordReader::open(address);
+  Array record;
+  if (!reader->next(record) || !is_floating(record.dtype) || record.rank() < 2) return 0;
+  return record.shape.back();
+}
+
+}  // namespace
+
+TrainingTask training_task(const Args& args, ModelFile* from) {
+  const std::string task = args.text("task");
+  check_task_options(args, task);
+  const TaskData train(args, ""), valid(args, "valid-");
+  TrainingTask result;
+  if (from) result.texts = from->texts();
+  const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
+  if (tokenizer) result.texts.tokenizer = tokenizer->bytes();
+  Configuration kind = kind_of_task(task);
+  Labels labels;
+  if (task == "classification") {
+    labels = train.labels(from ? from->labels() : std::vector<std::string>{});
+    kind.classes = labels.count();
+    kind.input_width = width_of_vectors(train.files("source").front());
+    std::string& names = result.texts.labels = "";
+    for (const std::string& name : labels.names) names += name + "\n";
+  }
+  if (from) {
+    for (const Option& option : configuration_options())
+      if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+    result.configuration = from->configuration();
+    require(result.configuration.kind == kind.kind && result.configuration.head == kind.head, from->name(), ": ", task,
+            " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ",
+            result.configuration.kind, " that predicts ", result.configuration.head);
+  } else {
+    result.configuration = configuration_from(args, tokenizer.get(), kind);
+  }
+  result.train = train.examples(task, result.configuration, labels);
+  if (!args.list(task == "language-model" ? "valid-target" : "valid-source").empty())
+    result.valid =
+        valid.examples(task, result.configuration, task == "classification" ? valid.labels(labels.names) : Labels{});
+  return result;
+}
+
+std::function<double(const Transformer&)> bleu_of_validation(const Args& args, const TrainingTask& task) {
+  if (args.text("metric") != "bleu") return nullptr;
+  if (task.texts.tokenizer.empty()) throw UsageError("--metric bleu needs --tokenizer");
+  const std::vector<std::string> sources = args.list("valid-source");
+  const auto tokenizer = std::make_shared<const std::unique_ptr<Tokenizer>>(
+      Tokenizer::parse(task.texts.tokenizer, "the model's tokenizer"));
+  const std::string references_name = args.text("valid-references");
+  const std::vector<std::string> references = read_text_lines(references_name);
+  return [=](const Transformer& model) {
+    GenerateSettings settings;  // greedy, which is quick and ranks models as a beam does
+    settings.max_length_factor = 1;
+    std::vector<std::string> lines;
+    for (const std::string& source : sources) {
+      const auto part = translate(model, source, **tokenizer, settings);
+      lines.insert(lines.end(), part.begin(), part.end());
+    }
+    require(lines.size() == references.size(), references_name, " has ", references.size(), " lines, --valid-source ",
+            lines.size(), " records");
+    Bleu bleu;
+    for (std::size_t i = 0; i < lines.size(); ++i) bleu.add(lines[i], references[i]);
+    return bleu.score();
+  };
+}
+
+}  // namespace pipeformer

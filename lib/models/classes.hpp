@@ -1,0 +1,29 @@
+/// The classes of sequences, and how they are written.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "io/batch_stream.hpp"
+#include "models/model_file.hpp"
+#include "models/transformer.hpp"
+
+namespace pipeformer {
+
+/// The names of a model's classes; their numbers as text when it has none. Throws Error when it has names for another
+/// number of classes.
+std::vector<std::string> class_names(const ModelFile&);
+
+/// The probabilities (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error naming the
+/// record for vectors of another width, ids outside the vocabulary, and sequences longer than the model's learned
+/// positions.
+const float* classify_batch(Pass&, const Transformer&, const BatchStream&);
+
+/// One record (..., classes) for each record of `layout`, with its leading axes.
+void write_classes(RecordWriter&, const Batch& layout, const float* probabilities, std::int64_t classes);
+
+/// One line for each record: the name of the likeliest class; or the `top` likeliest ones, each with its probability,
+/// separated by tabs. Of equals the first. Throws Error naming the record that has leading axes.
+std::string class_lines(const BatchStream&, const float* probabilities, const std::vector<std::string>& names,
+                        std::int64_t top);
+
+}  // namespace pipeformer

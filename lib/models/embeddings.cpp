@@ -1,0 +1,151 @@
+#include "models/embeddings.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "ops/elementwise.hpp"
+#include "ops/embedding.hpp"
+
+namespace pipeformer {
+
+Positions::Positions(ParameterSource& source, const Configuration& c, const std::string& side)
+    : kind_(c.positions), max_positions_(c.max_positions) {
+  if (kind_ == "learned")
+    learned_ = source.get(side + "/positions/weight", {max_positions_, c.width}, Initial::embedding);
+}
+
+const float* Positions::table(std::int64_t positions, std::int64_t width) const {
+  if (kind_ == "learned") {
+    require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_,
+            " learned positions");
+    return learned_.value;
+  }
+  require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
+  if (width != width_ || static_cast<std::int64_t>(sinusoids_.size()) < positions * width) {
+    sinusoids_ = sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved");
+    width_ = width;
+  }
+  return sinusoids_.data();
+}
+
+void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first, const float* x, float* y) const {
+  if (!added()) {
+    if (x != y && ragged.rows() > 0) std::memcpy(y, x, static_cast<std::size_t>(ragged.rows() * width) * sizeof(float));
+    return;
+  }
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+    longest = std::max(longest, ragged.length(s));
+    if (kind_ == "learned" && ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
+      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
+                                          max_positions_, " learned positions"));
+  }
+  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width), x, y);
+}
+
+TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
+    : side_(side),
+      vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
+      width_(c.width),
+      scale_(c.embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
+  const bool shared = c.kind == "encoder-decoder" && c.tied == "all";
+  table_ =
+      source.get(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_}, Initial::embedding);
+  positions_ = Positions(source, c, side);
+}
+
+void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, float* y) const {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (ids[r] < 0 || ids[r] >= vocabulary_)
+      throw RowError(r, cat("id ", ids[r], " is outside the vocabulary of ", vocabulary_));
+  }
+  embedding(rows, width_, ids, table_.value, scale_, y);
+}
+
+const float* TokenEmbedding::forward(Pass& pass, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
+  float* y = pass.workspace.get(ragged.rows() * width_);
+  saved.ids = ids;
+  look_up(ragged.rows(), ids, y);
+  pass.show(side_ + "/embedding", y, width_, ragged);
+  add_positions(ragged, 0, y, y);
+  pass.show(side_ + "/positions", y, width_, ragged);
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    saved.key = pass.next_key();
+    dropout(p, saved.key, ragged.rows(), width_, y, y);
+  }
+  return y;
+}
+
+void TokenEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  const WorkspaceScope scope(pass.workspace);
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    float* dropped = pass.workspace.get(ragged.rows() * width_);
+    dropout(p, saved.key, ragged.rows(), width_, dy, dropped);
+    dy = dropped;
+  }
+  if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
+  embedding_backward(ragged.rows(), width_, saved.ids, dy, scale_, vocabulary_, table_.gradient);
+}
+
+VectorEmbedding::VectorEmbedding(ParameterSource& source, const Configuration& c)
+    : input_(source, "encoder/input", c.input_width, c.width, true) {
+  if (c.class_token) class_token_ = source.get("encoder/class_token", {1, c.width}, Initial::embedding);
+  positions_ = Positions(source, c, "encoder");
+}
+
+const float* VectorEmbedding::project(Pass& pass, const Ragged& ragged, const float* x, Saved& saved) const {
+  const std::int64_t extra = class_token_.value ? 1 : 0, sequences = ragged.sequences();
+  saved.x = x;
+  saved.offsets.resize(static_cast<std::size_t>(sequences + 1));
+  for (std::int64_t s = 0; s <= sequences; ++s)
+    saved.offsets[static_cast<std::size_t>(s)] = ragged.offsets[static_cast<std::size_t>(s)] + extra * s;
+  float* y = pass.workspace.get(saved.ragged().rows() * width());
+  float* projected = extra ? pass.workspace.get(ragged.rows() * width()) : y;
+  input_.forward(ragged.rows(), x, projected, !pass.training);
+  for (std::int64_t s = 0; extra && s < sequences; ++s) {
+    float* sequence = y + saved.ragged().begin(s) * width();
+    std::copy_n(class_token_.value, width(), sequence);
+    std::copy_n(projected + ragged.begin(s) * width(), ragged.length(s) * width(), sequence + width());
+  }
+  return y;
+}
+
+const float* VectorEmbedding::forward(Pass& pass, const Ragged& ragged, const float* x, Saved& saved) const {
+  const float* projected = project(pass, ragged, x, saved);
+  const Ragged rows = saved.ragged();
+  pass.show("encoder/embedding", projected, width(), rows);
+  float* y = pass.workspace.get(rows.rows() * width());
+  positions_.add(rows, width(), 0, projected, y);
+  pass.show("encoder/positions", y, width(), rows);
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    saved.key = pass.next_key();
+    dropout(p, saved.key, rows.rows(), width(), y, y);
+  }
+  return y;
+}
+
+void VectorEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  const WorkspaceScope scope(pass.workspace);
+  const Ragged rows = saved.ragged();
+  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
+    float* dropped = pass.workspace.get(rows.rows() * width());
+    dropout(p, saved.key, rows.rows(), width(), dy, dropped);
+    dy = dropped;
+  }
+  if (positions_.learned().value) add_positions_backward(rows, width(), dy, positions_.learned().gradient);
+  const float* d_projected = dy;
+  if (class_token_.value) {
+    float* cut = pass.workspace.get(ragged.rows() * width());
+    for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+      const float* sequence = dy + rows.begin(s) * width();
+      add(width(), class_token_.gradient, sequence, class_token_.gradient);
+      std::copy_n(sequence + width(), ragged.length(s) * width(), cut + ragged.begin(s) * width());
+    }
+    d_projected = cut;
+  }
+  input_.backward(ragged.rows(), saved.x, d_projected, nullptr, false);
+}
+
+}  // namespace pipeformer

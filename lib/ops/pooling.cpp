@@ -1,0 +1,61 @@
+#include "ops/pooling.hpp"
+
+#include <algorithm>
+
+#include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
+
+namespace pipeformer {
+
+void gather_rows(std::int64_t n, std::int64_t d, const std::int32_t* index, const float* x, float* y) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (index[i] < 0)
+      std::fill_n(y + i * d, d, 0.0f);
+    else
+      std::copy_n(x + index[i] * d, d, y + i * d);
+  }
+}
+
+void gather_rows_backward(std::int64_t n, std::int64_t d, const std::int32_t* index, const float* dy, float* dx) {
+  for (std::int64_t i = 0; i < n; ++i)
+    if (index[i] >= 0) kernels().axpy(d, 1.0f, dy + i * d, dx + index[i] * d);
+}
+
+void mean_rows(const Ragged& ragged, std::int64_t d, const float* x, float* y) {
+  parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s) {
+      float* mean = y + s * d;
+      std::fill_n(mean, d, 0.0f);
+      const std::int64_t length = ragged.length(s);
+      if (length == 0) continue;
+      for (std::int64_t t = 0; t < length; ++t) kernels().axpy(d, 1.0f, x + (ragged.begin(s) + t) * d, mean);
+      kernels().scale(d, 1.0f / static_cast<float>(length), mean);
+    }
+  });
+}
+
+void mean_rows_backward(const Ragged& ragged, std::int64_t d, const float* dy, float* dx) {
+  parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s) {
+      const std::int64_t length = ragged.length(s);
+      for (std::int64_t t = 0; t < length; ++t) {
+        float* row = dx + (ragged.begin(s) + t) * d;
+        std::copy_n(dy + s * d, d, row);
+        kernels().scale(d, 1.0f / static_cast<float>(length), row);
+      }
+    }
+  });
+}
+
+void softmax_rows(std::int64_t rows, std::int64_t c, float* x) {
+  parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      float maximum = 0, sum = 0;
+      kernels().log_sum_exp(c, x + r * c, &maximum, &sum);
+      kernels().exp_shifted(c, maximum, x + r * c);
+      kernels().scale(c, 1.0f / sum, x + r * c);
+    }
+  });
+}
+
+}  // namespace pipeformer

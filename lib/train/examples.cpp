@@ -1,0 +1,301 @@
+#include "train/examples.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+
+namespace pipeformer {
+
+void ExampleBatch::clear() {
+  for (auto* ids : {&source_ids, &target_ids, &labels, &rows}) ids->clear();
+  source_vectors.clear();
+  source_offsets.assign(1, 0);
+  target_offsets.assign(1, 0);
+  tokens = 0;
+}
+
+Transformer::Examples ExampleBatch::view() const {
+  Transformer::Examples view;
+  view.source = {{source_offsets}, source_ids.data(), source_vectors.data()};
+  view.target = {target_offsets};
+  view.target_ids = target_ids.data();
+  view.labels = labels;
+  view.rows = rows.data();
+  return view;
+}
+
+std::vector<std::int64_t> Examples::epoch(std::uint64_t) const {
+  return all_;
+}
+
+namespace {
+
+void append_ids(const RecordSet& records, std::int64_t r, std::vector<std::int32_t>& to) {
+  to.insert(to.end(), records.ids(r), records.ids(r) + records.length(r));
+}
+
+void append_source(const RecordSet& records, std::int64_t r, ExampleBatch& batch) {
+  if (records.width() == 0) {
+    append_ids(records, r, batch.source_ids);
+  } else {
+    const float* rows = records.vectors(r);
+    batch.source_vectors.insert(batch.source_vectors.end(), rows, rows + records.length(r) * records.width());
+  }
+  batch.source_offsets.push_back(batch.source_offsets.back() + records.length(r));
+}
+
+/// What a decoder reads and predicts of one target.
+void append_target(const RecordSet& records, std::int64_t r, std::int32_t begin, std::int32_t end,
+                   ExampleBatch& batch) {
+  batch.target_ids.push_back(begin);
+  append_ids(records, r, batch.target_ids);
+  append_ids(records, r, batch.labels);
+  batch.labels.push_back(end);
+  batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
+}
+
+class Translation : public Examples {
+ public:
+  Translation(RecordSet source, RecordSet target, const Configuration& c, std::int64_t max_length)
+      : source_(std::move(source)),
+        target_(std::move(target)),
+        begin_(static_cast<std::int32_t>(c.begin_id)),
+        end_(static_cast<std::int32_t>(c.end_id)) {
+    require(source_.records() == target_.records(), source_.name(), " has ", source_.records(), " records, ",
+            target_.name(), " has ", target_.records());
+    for (std::int64_t i = 0; i < target_.records(); ++i) {
+      if (max_length > 0 && std::max(source_.length(i), target_.length(i)) > max_length)
+        ++skipped_;
+      else
+        all_.push_back(i);
+    }
+    require(!all_.empty(), source_.name(), ": no records", skipped_ > 0 ? " of at most --max-length tokens" : "");
+  }
+  std::int64_t tokens(std::int64_t i) const override { return target_.length(i) + 1; }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    append_source(source_, i, batch);
+    append_target(target_, i, begin_, end_, batch);
+  }
+  std::uint64_t fingerprint() const override { return derive_key(source_.fingerprint(), target_.fingerprint()); }
+
+ private:
+  RecordSet source_, target_;
+  std::int32_t begin_, end_;
+};
+
+/// Numbers are records.
+class Lines : public Examples {
+ public:
+  Lines(RecordSet records, std::int64_t max_length) : records_(std::move(records)) {
+    for (std::int64_t i = 0; i < records_.records(); ++i) {
+      if (max_length > 0 && records_.length(i) > max_length)
+        ++skipped_;
+      else
+        all_.push_back(i);
+    }
+    require(!all_.empty(), records_.name(), ": no records", skipped_ > 0 ? " of at most --max-length tokens" : "");
+  }
+  std::uint64_t fingerprint() const override { return records_.fingerprint(); }
+
+ protected:
+  RecordSet records_;
+};
+
+class LanguageLines : public Lines {
+ public:
+  LanguageLines(RecordSet records, const Configuration& c, std::int64_t max_length)
+      : Lines(std::move(records), max_length),
+        begin_(static_cast<std::int32_t>(c.begin_id)),
+        end_(static_cast<std::int32_t>(c.end_id)) {}
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + 1; }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    append_target(records_, i, begin_, end_, batch);
+  }
+
+ private:
+  std::int32_t begin_, end_;
+};
+
+/// Numbers are positions in the running text.
+class LanguageWindows : public Examples {
+ public:
+  LanguageWindows(const RecordSet& records, const Configuration& c, std::int64_t context) : context_(context) {
+    for (std::int64_t r = 0; r < records.records(); ++r) {
+      append_ids(records, r, text_);
+      if (records.records() > 1) text_.push_back(static_cast<std::int32_t>(c.end_id));
+    }
+    require(text_.size() > 1, records.name(), ": a text of ", text_.size(), " tokens has nothing to predict");
+    for (std::int64_t at = 0; at < last(); at += context_) all_.push_back(at);
+    fingerprint_ = records.fingerprint();
+  }
+  std::vector<std::int64_t> epoch(std::uint64_t key) const override {
+    // Full windows only, from a random beginning, so that over the epochs each token is seen after many contexts.
+    const std::int64_t spare = last() - context_;
+    if (spare <= 0) return {0};
+    std::vector<std::int64_t> windows;
+    const auto bound = static_cast<std::uint64_t>(std::min(context_, spare + 1));
+    for (auto at = static_cast<std::int64_t>(Random(key).below(bound)); at <= spare; at += context_)
+      windows.push_back(at);
+    return windows;
+  }
+  std::int64_t tokens(std::int64_t at) const override { return std::min(context_, last() - at); }
+  void append(std::int64_t at, std::uint64_t, ExampleBatch& batch) const override {
+    const auto first = text_.begin() + at;
+    batch.target_ids.insert(batch.target_ids.end(), first, first + tokens(at));
+    batch.labels.insert(batch.labels.end(), first + 1, first + 1 + tokens(at));
+    batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
+  }
+  std::uint64_t fingerprint() const override { return fingerprint_; }
+
+ private:
+  std::int64_t last() const { return static_cast<std::int64_t>(text_.size()) - 1; }  ///< Predicts nothing.
+  std::vector<std::int32_t> text_;
+  std::int64_t context_;
+  std::uint64_t fingerprint_;
+};
+
+class Masked : public Lines {
+ public:
+  Masked(RecordSet records, const Configuration& c, double rate, std::int64_t max_length)
+      : Lines(std::move(records), max_length),
+        rate_(rate),
+        mask_(static_cast<std::int32_t>(c.mask_id)),
+        vocabulary_(static_cast<std::uint64_t>(c.source_vocabulary)) {}
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i); }
+  void append(std::int64_t i, std::uint64_t key, ExampleBatch& batch) const override {
+    const std::int64_t begin = batch.source_offsets.back(), length = records_.length(i);
+    append_source(records_, i, batch);
+    if (length == 0) return;
+    Random random(key);
+    const auto one = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(length)));
+    const auto count = std::max<std::int64_t>(1, static_cast<std::int64_t>(rate_ * static_cast<double>(length)));
+    // Selection sampling (Knuth, volume 2, algorithm 3.4.2 S): `count` positions in ascending order.
+    for (std::int64_t t = 0, left = count; t < length && left > 0; ++t) {
+      if (count == 1 ? t != one : random.uniform() * static_cast<double>(length - t) >= static_cast<double>(left))
+        continue;
+      --left;
+      std::int32_t& id = batch.source_ids[static_cast<std::size_t>(begin + t)];
+      batch.labels.push_back(id);
+      batch.rows.push_back(static_cast<std::int32_t>(begin + t));
+      const double draw = random.uniform();
+      if (draw < 0.8)
+        id = mask_;
+      else if (draw < 0.9)
+        id = static_cast<std::int32_t>(random.below(vocabulary_));
+    }
+  }
+
+ private:
+  double rate_;
+  std::int32_t mask_;
+  std::uint64_t vocabulary_;
+};
+
+class Classification : public Lines {
+ public:
+  Classification(RecordSet records, std::vector<std::int32_t> classes, const std::string& labels_name,
+                 const Configuration& c, std::int64_t max_length)
+      : Lines(std::move(records), max_length), classes_(std::move(classes)), extra_(c.class_token ? 1 : 0) {
+    require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
+            records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
+  }
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    append_source(records_, i, batch);
+    batch.labels.push_back(classes_[static_cast<std::size_t>(i)]);
+  }
+  std::uint64_t fingerprint() const override {
+    std::uint64_t mixed = records_.fingerprint();
+    for (const std::int32_t c : classes_) mixed = mix64(mixed ^ static_cast<std::uint64_t>(c));
+    return mixed;
+  }
+
+ private:
+  std::vector<std::int32_t> classes_;
+  std::int64_t extra_;
+};
+
+/// Cuts an order into batches.
+EpochPlan cut(const Examples& examples, std::vector<std::int64_t> order, std::int64_t tokens) {
+  EpochPlan plan;
+  plan.order = std::move(order);
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < plan.order.size(); ++i) {
+    const std::int64_t count = examples.tokens(plan.order[i]);
+    if (total > 0 && total + count > tokens) {
+      plan.ends.push_back(static_cast<std::int64_t>(i));
+      total = 0;
+    }
+    total += count;
+  }
+  plan.ends.push_back(static_cast<std::int64_t>(plan.order.size()));
+  return plan;
+}
+
+void shuffle(std::vector<std::int64_t>& order, Random& random) {  // Fisher-Yates
+  for (std::size_t i = order.size(); i-- > 1;)
+    std::swap(order[i], order[static_cast<std::size_t>(random.below(static_cast<std::uint64_t>(i + 1)))]);
+}
+
+/// The batches of a plan in a random order.
+EpochPlan shuffled_batches(const EpochPlan& plan, Random& random) {
+  std::vector<std::int64_t> batches(plan.ends.size());
+  for (std::size_t b = 0; b < batches.size(); ++b) batches[b] = static_cast<std::int64_t>(b);
+  shuffle(batches, random);
+  EpochPlan mixed;
+  for (const std::int64_t b : batches) {
+    const auto begin = b == 0 ? 0 : plan.ends[static_cast<std::size_t>(b - 1)];
+    mixed.order.insert(mixed.order.end(), plan.order.begin() + begin,
+                       plan.order.begin() + plan.ends[static_cast<std::size_t>(b)]);
+    mixed.ends.push_back(static_cast<std::int64_t>(mixed.order.size()));
+  }
+  return mixed;
+}
+
+}  // namespace
+
+std::unique_ptr<Examples> translation_examples(RecordSet source, RecordSet target, const Configuration& configuration,
+                                               std::int64_t max_length) {
+  return std::make_unique<Translation>(std::move(source), std::move(target), configuration, max_length);
+}
+
+std::unique_ptr<Examples> language_examples(RecordSet records, const Configuration& configuration, std::int64_t context,
+                                            std::int64_t max_length) {
+  if (context > 0) return std::make_unique<LanguageWindows>(records, configuration, context);
+  return std::make_unique<LanguageLines>(std::move(records), configuration, max_length);
+}
+
+std::unique_ptr<Examples> masked_examples(RecordSet records, const Configuration& configuration, double rate,
+                                          std::int64_t max_length) {
+  return std::make_unique<Masked>(std::move(records), configuration, rate, max_length);
+}
+
+std::unique_ptr<Examples> classification_examples(RecordSet records, std::vector<std::int32_t> classes,
+                                                  const std::string& labels_name, const Configuration& configuration,
+                                                  std::int64_t max_length) {
+  return std::make_unique<Classification>(std::move(records), std::move(classes), labels_name, configuration,
+                                          max_length);
+}
+
+EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, std::uint64_t seed, std::int64_t epoch) {
+  const std::uint64_t key = derive_key(derive_key(seed, 0x6f72646572), static_cast<std::uint64_t>(epoch));  // "order"
+  std::vector<std::int64_t> order = examples.epoch(derive_key(key, 1));
+  Random random(key);
+  shuffle(order, random);
+  if (settings.sort_window == 0) return cut(examples, std::move(order), settings.tokens);
+  for (std::size_t at = 0; at < order.size(); at += static_cast<std::size_t>(settings.sort_window)) {
+    const auto first = order.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto last = order.begin() + static_cast<std::ptrdiff_t>(
+                                          std::min(order.size(), at + static_cast<std::size_t>(settings.sort_window)));
+    std::stable_sort(first, last,
+                     [&](std::int64_t a, std::int64_t b) { return examples.tokens(a) < examples.tokens(b); });
+  }
+  return shuffled_batches(cut(examples, std::move(order), settings.tokens), random);
+}
+
+EpochPlan plan_validation(const Examples& examples, std::int64_t tokens) {
+  return cut(examples, examples.all(), tokens);
+}
+
+}  // namespace pipeformer

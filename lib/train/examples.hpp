@@ -1,0 +1,88 @@
+/// What a model is trained on, task by task: examples with their right answers, gathered in batches, and the order in
+/// which an epoch goes through them.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/transformer.hpp"
+#include "train/record_set.hpp"
+
+namespace pipeformer {
+
+/// A batch in the making; the buffers behind Transformer::Examples.
+struct ExampleBatch {
+  std::vector<std::int32_t> source_ids, target_ids, labels, rows;
+  std::vector<float> source_vectors;
+  std::vector<std::int64_t> source_offsets{0}, target_offsets{0};
+  std::int64_t tokens = 0;  ///< As --batch-tokens counts them.
+
+  void clear();
+  Transformer::Examples view() const;
+  std::int64_t answers() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+/// The examples of one task, by number. Numbers are the task's own (records, positions in a text).
+class Examples {
+ public:
+  virtual ~Examples() = default;
+
+  /// Each example once, in the order of the data, as validation goes through them.
+  const std::vector<std::int64_t>& all() const { return all_; }
+  /// The examples of a training epoch before they are shuffled; the key is the epoch's.
+  virtual std::vector<std::int64_t> epoch(std::uint64_t key) const;
+  /// What the example counts in --batch-tokens.
+  virtual std::int64_t tokens(std::int64_t example) const = 0;
+  /// Appends the example. What is random about it is drawn from the key.
+  virtual void append(std::int64_t example, std::uint64_t key, ExampleBatch&) const = 0;
+  /// A number that other examples almost surely do not have.
+  virtual std::uint64_t fingerprint() const = 0;
+  /// Records that are longer than the limit.
+  std::int64_t skipped() const { return skipped_; }
+
+ protected:
+  std::vector<std::int64_t> all_;
+  std::int64_t skipped_ = 0;
+};
+
+/// Pairs, source[i] with target[i]: for a target y_1 .. y_n the decoder reads begin, y_1 .. y_n and predicts y_1 ..
+/// y_n, end. A batch counts target tokens, the end too. Here and below max_length (0: none) leaves out records with
+/// more tokens, on either side; they are counted in skipped(). Throws Error naming both streams when their counts
+/// differ.
+std::unique_ptr<Examples> translation_examples(RecordSet source, RecordSet target, const Configuration&,
+                                               std::int64_t max_length);
+
+/// Lines, or, with a context, windows of so many tokens of one running text: the records one after another, each ended
+/// by the end id when there are several. A window predicts each token's next one; in training the windows of an epoch
+/// begin at a random place, validation cuts the text from its beginning.
+std::unique_ptr<Examples> language_examples(RecordSet, const Configuration&, std::int64_t context,
+                                            std::int64_t max_length);
+
+/// Masked language model (Devlin et al. 2019, section 3.1): of each record the share `rate` of the ids, at least one,
+/// is predicted; of these 80 % are read as the mask id, 10 % as a random id, 10 % as they are.
+std::unique_ptr<Examples> masked_examples(RecordSet, const Configuration&, double rate, std::int64_t max_length);
+
+/// Sequences (ids or vectors) with the number of their class. Throws Error naming both when their counts differ.
+std::unique_ptr<Examples> classification_examples(RecordSet, std::vector<std::int32_t> classes,
+                                                  const std::string& labels_name, const Configuration&,
+                                                  std::int64_t max_length);
+
+/// The batches of one epoch: examples in the order of training, cut after each batch.
+struct EpochPlan {
+  std::vector<std::int64_t> order;
+  std::vector<std::int64_t> ends;  ///< order[ends[b - 1]] .. order[ends[b]] is batch b.
+  std::int64_t batches() const { return static_cast<std::int64_t>(ends.size()); }
+};
+
+struct BatchSettings {
+  std::int64_t tokens = 4096;    ///< Most tokens of a batch (at least one example).
+  std::int64_t sort_window = 0;  ///< So many shuffled examples are sorted by length, so that batches are even; 0: none.
+};
+
+/// A function of the seed and the epoch only.
+EpochPlan plan_epoch(const Examples&, const BatchSettings&, std::uint64_t seed, std::int64_t epoch);
+/// All examples in the order of the data.
+EpochPlan plan_validation(const Examples&, std::int64_t tokens);
+
+}  // namespace pipeformer

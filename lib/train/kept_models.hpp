@@ -1,0 +1,35 @@
+/// The models of the last and of the best validations, kept beside the output for averaging and comparison.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pipeformer {
+
+struct KeepSettings {
+  std::int64_t last = 0;  ///< So many of the last validations,
+  std::int64_t best = 0;  ///< and so many of the best ones.
+};
+
+/// Which validations' models are kept. The list is part of a checkpoint; the files are OUTPUT.step-N.h5.
+class KeptModels {
+ public:
+  KeptModels(std::string output, const KeepSettings& settings) : output_(std::move(output)), settings_(settings) {}
+
+  bool active() const { return settings_.last > 0 || settings_.best > 0; }
+  std::string path(std::int64_t step) const;
+  /// After a validation: adds its step and forgets those that are no longer wanted. cost: lower is better.
+  void add(std::int64_t step, double cost);
+  /// Removes the files of steps that are not on the list, up to `step`: later ones are of a run that was killed, and
+  /// are written again. To be called once a checkpoint holds the list.
+  void remove_others(std::int64_t step) const;
+
+  std::vector<std::int64_t> steps;  ///< Ascending.
+  std::vector<double> costs;        ///< Of each.
+
+ private:
+  std::string output_;
+  KeepSettings settings_;
+};
+
+}  // namespace pipeformer

@@ -1,0 +1,29 @@
+/// The log of a training run: TSV, one row now and then, for pandas and gnuplot.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace pipeformer {
+
+/// One row. Losses are means per answer (target token, masked token, class) in nats, the training loss with label
+/// smoothing; NaN where not measured.
+struct LogRow {
+  std::int64_t step, epoch;
+  double train_loss, train_perplexity, valid_loss, valid_perplexity, learning_rate, tokens_per_second, seconds;
+  double valid_accuracy;  ///< Share of the answers that are the likeliest.
+  double valid_bleu;      ///< In percent, when it is what training looks at.
+  bool best;              ///< The best validation so far.
+};
+
+class TrainingLog {
+ public:
+  /// Goes on with the log up to a step: a resumed run begins at its checkpoint, so rows written after it are taken
+  /// back. An empty path: no log.
+  TrainingLog(std::string path, std::int64_t last_step);
+  void append(const LogRow&) const;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace pipeformer

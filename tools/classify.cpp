@@ -1,0 +1,54 @@
+// classify: the classes of sequences, by an encoder and a linear layer.
+#include "cli/batches.hpp"
+#include "io/output_file.hpp"
+#include "models/classes.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "classify",
+    .summary = "probabilities of classes, or their names, for sequences",
+    .description =
+        "Runs a model that `train --task classification` made: the encoder, the mean of its rows (or the first one), a "
+        "linear layer and a softmax. Ids are what tokenize makes; a model of images reads the vectors that patch "
+        "makes.\n\n"
+        "Writes for each record the probabilities of all classes; --names writes lines of text instead: the name of "
+        "the likeliest class (its number, when the model knows no names). --top N writes the N likeliest ones of a "
+        "record on one line, each followed by its probability, separated by tabs.\n\n"
+        "Shapes: ids (..., T) or vectors (..., T, D) -> probabilities (..., C).",
+    .options = join({{flag("names", "write the name of the likeliest class as a line of text"),
+                      integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
+                     batch_options()}),
+    .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},
+                 {"the probabilities as an array", "classify -m classes.h5 text.en.npy -o probabilities.npy"}},
+    .see_also = {"train", "encode", "patch", "score"},
+    .uses_model = true,
+};
+
+static void classify(const Args& args) {
+  args.allow_only(!args.flag("names"), "an array or --names, not both: no --names", {"top"});
+  ModelFile model(args.model());
+  const Configuration& c = model.configuration();
+  if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
+  require(c.head == "classes", model.name(), ": a model that predicts ", c.head, ", not classes");
+  const Transformer transformer(model, c);
+  BatchStream input(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
+  const bool text = args.flag("names") || args.has("top");
+  if (text && args.given("format")) throw UsageError("--format belongs to arrays, not to text");
+  const auto writer = text ? nullptr : RecordWriter::open(args.output(), args.output_options());
+  std::optional<OutputFile> lines;
+  if (text) lines.emplace(args.output(), Content::text);
+  const std::vector<std::string> names = class_names(model);
+  for_batches(args, {&input}, [&](Pass& pass) {
+    const float* probabilities = classify_batch(pass, transformer, input);
+    if (writer)
+      write_classes(*writer, input.batch, probabilities, c.classes);
+    else
+      lines->write(class_lines(input, probabilities, names, args.has("top") ? args.integer("top") : 0));
+  });
+  text ? lines->close() : writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, classify);
+}
