@@ -1,7 +1,8 @@
-// model: makes and describes model files.
+// model: makes, averages and describes model files.
 #include "cli/model_options.hpp"
 #include "cli/tool.hpp"
 #include "io/output_file.hpp"
+#include "models/average.hpp"
 #include "models/describe.hpp"
 #include "models/transformer.hpp"
 
@@ -11,11 +12,16 @@ namespace {
 
 const ToolSpec spec{
     .name = "model",
-    .summary = "make and describe model files",
+    .summary = "make, average and describe model files",
     .description =
-        "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model describe FILE.h5` "
-        "shows a model's "
-        "hyper-parameters, the name and shape of each parameter, and their number.\n\n"
+        "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model average -o "
+        "FILE.h5 "
+        "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
+        "name "
+        "and shape of each parameter, and their number.\n\n"
+        "Averaging the last checkpoints of a training run often does better than the last one (Vaswani et al. 2017, "
+        "section 6.1). All must have the same hyper-parameters; the tokenizer is that of the first. A checkpoint of "
+        "train is a model too; what it holds of the run is left out.\n\n"
         "A model file is HDF5: hyper-parameters are attributes of the root, parameters are datasets in groups named "
         "after the paper "
         "(encoder/0/self_attn/query/weight), weights (out, in) as in PyTorch, the tokenizer is the byte dataset "
@@ -34,6 +40,9 @@ const ToolSpec spec{
              "--inner 64 "
              "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
             {"what is in it", "model describe model.h5"},
+            {"the mean of a model and what more training made of it",
+             "train --from model.h5 --source text.en.npy --target text.de.npy --steps 3 -o tuned.h5 && "
+             "model average model.h5 tuned.h5 -o average.h5"},
         },
     .see_also = {"train", "peek"},
     .writes_records = false,
@@ -55,12 +64,14 @@ int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
     const auto words = args.inputs();
     if (words[0] == "make" && words.size() == 1) return make(args);
+    for (const Option& option : spec.options) args.allow_only(false, "'model make'", {option.name});
+    if (words[0] == "average" && words.size() > 1)
+      return average_models({words.begin() + 1, words.end()}, args.output());
     if (words[0] == "describe" && words.size() == 2) {
-      for (const Option& option : spec.options) args.allow_only(false, "'model make'", {option.name});
       OutputFile out(args.output(), Content::text);
       out.write(describe(ModelFile(words[1])));
       return out.close();
     }
-    throw UsageError("expected 'make' or 'describe FILE'");
+    throw UsageError("expected 'make', 'average FILE...' or 'describe FILE'");
   });
 }

@@ -21,6 +21,13 @@ const ToolSpec spec{
         "(one id per code point) and byte (one id per byte), whose ids are exact: what is encoded is decoded to the "
         "same bytes. In trained tokenizers id 0 is unknown, 1 begin, 2 end. A Transformer model file holds its "
         "tokenizer and will do for -m.\n\n"
+        "With --sample, one of a line's many segmentations is drawn, which makes training data of small corpora go "
+        "further. For bpe ALPHA is the probability of leaving out each merge: 0 is the usual result, 1 single "
+        "characters "
+        "(BPE-dropout, Provilkov et al. 2020: 0.1). For unigram a segmentation is drawn with its probability to the "
+        "power "
+        "of ALPHA, smoother for a smaller ALPHA, among all or the --nbest best (Kudo 2018). "
+        "A line's draw depends on --seed, its text and its number only.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
     .options =
@@ -30,6 +37,8 @@ const ToolSpec spec{
             flag("begin", "put the begin id before each record"),
             flag("end", "put the end id after each record"),
             flag("document", "the whole input is one record and newlines are characters (char and byte)"),
+            number("sample", "ALPHA", "draw a segmentation of each line (bpe: 0 to 1; unigram)", "", 0, 1e6),
+            integer("nbest", "N", "--sample: draw among the N best segmentations, not all (unigram)", "", 1, 512),
             choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD",
                    "error"),
             flag("train", "train a tokenizer on the lines of all files and write it to --output"),
@@ -46,6 +55,8 @@ const ToolSpec spec{
             {"show the pieces of a text",
              "tokenize --train --type char -o char.model text.txt && "
              "tokenize -m char.model --pieces < text.txt"},
+            {"another view of a training text, by dropping one merge in ten",
+             "tokenize -m tok.model --sample 0.1 --seed 2 text.en > text.en.2.npy"},
         },
     .see_also = {"embed", "decode", "score"},
     .uses_model = true,
@@ -102,23 +113,41 @@ class Texts {
   std::vector<std::string> document_;
 };
 
+std::optional<SubwordSampling> sampling_from(const Args& args, const Tokenizer& tokenizer) {
+  args.allow_only(args.has("sample"), "--sample", {"nbest"});
+  if (!args.has("sample")) return std::nullopt;
+  const auto sampler = tokenizer.sampler();
+  if (sampler == Tokenizer::Sampler::none) throw UsageError("--sample needs a bpe or unigram tokenizer");
+  args.allow_only(sampler == Tokenizer::Sampler::segmentations, "a unigram tokenizer", {"nbest"});
+  if (sampler == Tokenizer::Sampler::merges && args.number("sample") > 1)
+    throw UsageError("--sample is a probability for a bpe tokenizer, at most 1");
+  return SubwordSampling{args.number("sample"), args.has("nbest") ? args.integer("nbest") : -1, args.seed()};
+}
+
 void encode(const Args& args, const Tokenizer& tokenizer) {
   InvalidUtf8 policy = tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error;
   if (args.text("invalid-utf8") == "replace") policy = InvalidUtf8::replace;
   Texts texts(args, policy);
   const ControlIds control{args.flag("begin"), args.flag("end")};
+  const std::optional<SubwordSampling> sampling = sampling_from(args, tokenizer);
+  std::int64_t count = 0;
   std::vector<std::string> lines;
+  const auto next = [&] {
+    Batch batch = encode_lines(tokenizer, lines, control, sampling, count);
+    count += batch.records();
+    return batch;
+  };
   if (args.flag("pieces")) {
     OutputFile output(args.output(), Content::text);
     while (texts.next(lines)) {
-      const Batch batch = encode_lines(tokenizer, lines, control);
+      const Batch batch = next();
       for (const std::string& line : decode_batch(tokenizer, batch, "(pieces)", true, true)) output.write(line + "\n");
     }
     output.close();
   } else {
     const auto writer = RecordWriter::open(args.output(), args.output_options());
     while (texts.next(lines)) {
-      const Batch batch = encode_lines(tokenizer, lines, control);
+      const Batch batch = next();
       write_ids(*writer, batch, batch.tokens.data());
     }
     writer->close();
@@ -130,8 +159,8 @@ void check_options(const Args& args) {
   const bool train = args.flag("train"), decode = args.flag("decode");
   args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
   args.allow_only(!train, "a trained tokenizer: no --train",
-                  {"model", "decode", "pieces", "begin", "end", "document", "invalid-utf8"});
-  args.allow_only(!decode, "text to encode: no --decode", {"begin", "end", "invalid-utf8"});
+                  {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8"});
+  args.allow_only(!decode, "text to encode: no --decode", {"begin", "end", "sample", "nbest", "invalid-utf8"});
   if (!train && args.inputs().size() > 1)
     throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));
 }

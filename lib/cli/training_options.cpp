@@ -158,8 +158,8 @@ class TaskData {
   }
   /// Ids, or vectors when the model reads these.
   RecordSet source(const Configuration& c) const {
-    if (!c.reads_vectors()) return RecordSet::load_ids(files("source"), c.source_vocabulary);
-    RecordSet set = RecordSet::load_vectors(files("source"));
+    if (!c.reads_vectors()) return RecordSet::open_ids(files("source"), c.source_vocabulary);
+    RecordSet set = RecordSet::open_vectors(files("source"));
     require(set.width() == c.input_width, set.name(), ": vectors of width ", set.width(), ", the model reads ",
             c.input_width);
     return set;
@@ -168,11 +168,11 @@ class TaskData {
     const std::int64_t longest = args_.has("max-length") ? args_.integer("max-length") : 0;
     if (task == "translation") {
       RecordSet sources = source(c);
-      return translation_examples(std::move(sources), RecordSet::load_ids(files("target"), c.target_vocabulary), c,
+      return translation_examples(std::move(sources), RecordSet::open_ids(files("target"), c.target_vocabulary), c,
                                   longest);
     }
     if (task == "language-model")
-      return language_examples(RecordSet::load_ids(files("target"), c.target_vocabulary), c,
+      return language_examples(RecordSet::open_ids(files("target"), c.target_vocabulary), c,
                                args_.has("context") ? args_.integer("context") : 0, longest);
     if (task == "masked-language-model") return masked_examples(source(c), c, args_.number("mask-rate"), longest);
     const std::vector<std::string> names = args_.list(prefix_ + "labels");

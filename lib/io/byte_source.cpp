@@ -13,14 +13,16 @@
 namespace pipeformer {
 namespace {
 constexpr std::size_t buffer_size = 256 << 10;
-constexpr std::size_t largest_read = 1 << 30;  // Linux moves at most 2 GiB at once
+constexpr std::size_t smallest_fill = 4 << 10;   // after a stretch that was passed over
+constexpr std::size_t shortest_seek = 64 << 10;  // below, reading on is cheaper
+constexpr std::size_t largest_read = 1 << 30;    // Linux moves at most 2 GiB at once
 }  // namespace
 
 std::string input_name(const std::string& path) {
   return path == "-" ? "(stdin)" : path;
 }
 
-ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size) {
+ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size), fill_(buffer_size) {
   fd_ = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   require(fd_ >= 0, input_name(path), ": cannot open: ", std::strerror(errno));
   struct stat status {};
@@ -31,6 +33,7 @@ ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size) {
     throw Error(cat(input_name(path), ": cannot open: ", problem));
   }
   regular_ = S_ISREG(status.st_mode);
+  if (const off_t at = regular_ ? ::lseek(fd_, 0, SEEK_CUR) : 0; at > 0) position_ = static_cast<std::uint64_t>(at);
 #ifdef F_SETPIPE_SZ
   if (S_ISFIFO(status.st_mode))
     ::fcntl(fd_, F_SETPIPE_SZ, 1 << 20);  // fewer switches between processes; may be refused
@@ -44,9 +47,19 @@ ByteSource::~ByteSource() {
 std::size_t ByteSource::read_some(std::byte* to, std::size_t size) {
   for (;;) {
     const ssize_t got = ::read(fd_, to, std::min(size, largest_read));
-    if (got >= 0) return static_cast<std::size_t>(got);
+    if (got >= 0) {
+      position_ += static_cast<std::uint64_t>(got);
+      return static_cast<std::size_t>(got);
+    }
     require(errno == EINTR, "cannot read: ", std::strerror(errno));
   }
+}
+
+bool ByteSource::fill() {
+  begin_ = 0;
+  end_ = read_some(buffer_.data(), fill_);
+  fill_ = std::min(buffer_.size(), 2 * fill_);
+  return end_ > 0;
 }
 
 std::size_t ByteSource::read(void* to, std::size_t size) {
@@ -63,9 +76,7 @@ std::size_t ByteSource::read(void* to, std::size_t size) {
       if (n == 0) break;
       done += n;
     } else {
-      begin_ = 0;
-      end_ = read_some(buffer_.data(), buffer_.size());
-      if (end_ == 0) break;
+      if (!fill()) break;
     }
   }
   return done;
@@ -85,8 +96,21 @@ std::span<const std::byte> ByteSource::peek(std::size_t size) {
   return {buffer_.data() + begin_, end_ - begin_};
 }
 
-void ByteSource::skip(std::size_t size) {
-  begin_ += std::min(size, end_ - begin_);
+std::size_t ByteSource::skip(std::size_t size) {
+  std::size_t done = std::min(size, end_ - begin_);
+  begin_ += done;
+  if (const auto left = size - done >= shortest_seek ? remaining() : std::nullopt) {
+    const auto ahead = static_cast<std::size_t>(std::min<std::uint64_t>(*left, size - done));
+    require(::lseek(fd_, static_cast<off_t>(ahead), SEEK_CUR) >= 0, "cannot seek: ", std::strerror(errno));
+    position_ += ahead;
+    fill_ = smallest_fill;
+    return done + ahead;
+  }
+  while (done < size && fill()) {
+    begin_ = std::min(size - done, end_);
+    done += begin_;
+  }
+  return done;
 }
 
 std::vector<std::byte> ByteSource::read_all() {

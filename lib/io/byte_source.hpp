@@ -22,20 +22,27 @@ class ByteSource {
   std::size_t read(void* to, std::size_t size);
   /// The next bytes without consuming them: at least `size` (at most 64 KiB) unless the input ends before.
   std::span<const std::byte> peek(std::size_t size);
-  void skip(std::size_t size);  ///< Consumes bytes that peek() has shown.
+  /// Consumes `size` bytes, fewer only at the end of the input, and returns how many. A long stretch of a regular file
+  /// is not read.
+  std::size_t skip(std::size_t size);
   /// Everything up to the end of the input.
   std::vector<std::byte> read_all();
 
   bool regular() const { return regular_; }
+  /// Bytes from the beginning of the file (of a pipe: from where it was opened) to the next one.
+  std::uint64_t position() const { return position_ - (end_ - begin_); }
   /// Bytes left in a regular file; nothing for pipes, whose end is not known.
   std::optional<std::uint64_t> remaining() const;
 
  private:
   std::size_t read_some(std::byte* to, std::size_t size);
+  bool fill();  ///< Reads on into the empty buffer; false at the end of the input.
   int fd_ = -1;
   bool regular_ = false;
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0, end_ = 0;
+  std::size_t fill_;            ///< How much to read at once into the buffer: little where much was skipped.
+  std::uint64_t position_ = 0;  ///< Of the end of the buffer.
 };
 
 /// "(stdin)" for "-", else the path: how messages name an input.

@@ -31,6 +31,11 @@ class SingleReader : public RecordReader {
     record = data_.read();
     return true;
   }
+  bool skip(RecordPlace& place) override {
+    if (count_ > 0) return false;
+    place = {data_.dtype(), data_.shape(), data_.file_offset()};
+    return true;
+  }
   Hdf5Dataset data_;
 };
 
@@ -78,15 +83,32 @@ class RaggedReader : public RecordReader {
     return {axes.begin(), axes.end()};
   }
 
+  /// The rows of the next record, and its dtype and shape; false at the end.
+  bool next_rows(DType& dtype, Shape& shape, std::int64_t& begin, std::int64_t& end) const {
+    const auto cut = offsets_.values<std::int64_t>();
+    const auto at = static_cast<std::size_t>(count_);
+    if (at + 1 >= cut.size()) return false;
+    begin = cut[at];
+    end = cut[at + 1];
+    dtype = data_.dtype();
+    shape = data_.shape();
+    shape[0] = end - begin;
+    if (rank_ > 0) shape = shape_of(at);
+    return true;
+  }
+
+  bool skip(RecordPlace& place) override {
+    std::int64_t begin = 0, end = 0;
+    if (!next_rows(place.dtype, place.shape, begin, end)) return false;
+    place.offset = file_offset_;
+    if (place.offset) *place.offset += static_cast<std::uint64_t>(begin) * row_bytes_;
+    return true;
+  }
+
   bool read(Array& record) override {
-    const auto cut = std::as_const(offsets_).values<std::int64_t>();
-    if (count_ + 1 >= static_cast<std::int64_t>(cut.size())) return false;
-    const std::int64_t begin = cut[static_cast<std::size_t>(count_)], end = cut[static_cast<std::size_t>(count_) + 1];
+    std::int64_t begin = 0, end = 0;
+    if (!next_rows(record.dtype, record.shape, begin, end)) return false;
     const std::size_t size = static_cast<std::size_t>(end - begin) * row_bytes_;
-    record.dtype = data_.dtype();
-    record.shape = data_.shape();
-    record.shape[0] = end - begin;
-    if (rank_ > 0) record.shape = shape_of(static_cast<std::size_t>(count_));
     try {
       record.bytes.resize(size);
       if (size >= block_bytes) {
@@ -113,6 +135,7 @@ class RaggedReader : public RecordReader {
   Hdf5Dataset data_;
   Array offsets_, shapes_;
   std::size_t row_bytes_ = 0, rank_ = 0;
+  std::optional<std::uint64_t> file_offset_ = data_.file_offset();
   Buffer<std::byte> block_;
   std::int64_t block_begin_ = 0, block_end_ = 0;
 };

@@ -215,6 +215,10 @@ void read_fully(ByteSource& source, void* to, std::size_t size, const char* part
   require(got == size, "truncated: ", part, " has ", got, " of ", size, " bytes");
 }
 
+void require_elements(std::size_t got, std::size_t size) {
+  require(got == size, "truncated: the elements have ", got, " of ", size, " bytes");
+}
+
 /// Reads the elements, growing with what really arrives.
 void read_elements(ByteSource& source, Buffer<std::byte>& bytes, std::size_t size) {
   bytes.clear();
@@ -229,7 +233,7 @@ void read_elements(ByteSource& source, Buffer<std::byte>& bytes, std::size_t siz
     const std::size_t got = source.read(bytes.data() + done, bytes.size() - done);
     const std::size_t wanted = bytes.size() - done;
     done += got;
-    require(got == wanted, "truncated: the elements have ", done, " of ", size, " bytes");
+    if (got < wanted) require_elements(done, size);
   }
 }
 
@@ -279,10 +283,13 @@ bool looks_like_npy(std::span<const std::byte> bytes) {
   return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-bool read_npy(ByteSource& source, Array& array) {
+namespace {
+
+/// Reads everything before the elements; nothing at the end of the source.
+std::optional<Header> read_header(ByteSource& source) {
   unsigned char start[12];  // magic, version, header length
   const std::size_t got = source.read(start, 8);
-  if (got == 0) return false;
+  if (got == 0) return std::nullopt;
   const std::size_t common = std::min(got, magic.size());
   if (std::memcmp(start, magic.data(), common) != 0) {
     throw Error("not an NPY array: the bytes do not begin with \\x93NUMPY");
@@ -299,13 +306,45 @@ bool read_npy(ByteSource& source, Array& array) {
   std::string text(length, '\0');
   read_fully(source, text.data(), length, "the NPY header");
 
-  Header header = HeaderParser(text).parse();
-  const std::int64_t count = element_count(header.shape);
-  read_elements(source, array.bytes, static_cast<std::size_t>(count) * header.element.size);
+  return HeaderParser(text).parse();
+}
+
+std::size_t byte_count(const Header& header) {
+  return static_cast<std::size_t>(element_count(header.shape)) * header.element.size;
+}
+
+/// Whether the axes stand in another order than ours.
+bool transposed(const Header& header) {
+  return header.fortran_order && header.shape.size() > 1 && byte_count(header) > 0;
+}
+
+/// Whether the elements stand in the file as in an Array.
+bool as_in_memory(const Header& header) {
+  const Element& e = header.element;
+  const bool same_type = e.size == dtype_size(e.wide) && (e.kind != 'u' || e.wide == DType::u1);
+  return same_type && !(header.big_endian && e.size > 1) && !transposed(header);
+}
+
+}  // namespace
+
+bool skip_npy(ByteSource& source, DType& dtype, Shape& shape, std::optional<std::uint64_t>& offset) {
+  std::optional<Header> header = read_header(source);
+  if (!header) return false;
+  offset = as_in_memory(*header) ? std::optional(source.position()) : std::nullopt;
+  const std::size_t size = byte_count(*header), got = source.skip(size);
+  require_elements(got, size);
+  dtype = header->element.wide;
+  shape = std::move(header->shape);
+  return true;
+}
+
+bool read_npy(ByteSource& source, Array& array) {
+  std::optional<Header> found = read_header(source);
+  if (!found) return false;
+  Header& header = *found;
+  read_elements(source, array.bytes, byte_count(header));
   if (header.big_endian) swap_bytes(array.bytes, header.element.size);
-  if (header.fortran_order && header.shape.size() > 1 && count > 0) {
-    array.bytes = c_order_from_fortran(array.bytes, header.shape, header.element.size);
-  }
+  if (transposed(header)) array.bytes = c_order_from_fortran(array.bytes, header.shape, header.element.size);
   widen(array.bytes, header.element);
   if (header.element.wide == DType::b1) {
     for (std::size_t i = 0; i < array.bytes.size(); ++i) {

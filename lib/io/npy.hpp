@@ -5,6 +5,8 @@
 /// any order, either byte order, Fortran order (transposed), f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1; i1, i2 and u2 become
 /// i4, u4 and u8 become i8. Pickled objects, structured, complex, text and time types are refused by name.
 #pragma once
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/array.hpp"
@@ -17,6 +19,11 @@ namespace pipeformer {
 /// bytes are no NPY array or end within one ("truncated: ..."). A header that promises too much costs no memory: data
 /// are read in pieces.
 bool read_npy(ByteSource&, Array& array);
+
+/// As read_npy, but passes over the elements, whose values are not checked; a file is not read there. `offset` is their
+/// position in the file (ByteSource::position) when they lie there exactly as an Array of `dtype` holds them, nothing
+/// otherwise (another byte order, type or order of axes).
+bool skip_npy(ByteSource&, DType& dtype, Shape& shape, std::optional<std::uint64_t>& offset);
 
 /// The magic, version and header that stand before the elements.
 std::string npy_header(DType, const Shape&);

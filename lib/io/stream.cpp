@@ -19,6 +19,11 @@ class NpyReader : public RecordReader {
 
  private:
   bool read(Array& record) override { return read_npy(*source_, record); }
+  bool skip(RecordPlace& place) override {
+    if (!skip_npy(*source_, place.dtype, place.shape, place.offset)) return false;
+    if (!source_->regular()) place.offset.reset();
+    return true;
+  }
   std::unique_ptr<ByteSource> source_;
 };
 
@@ -38,15 +43,21 @@ class PipeReader : public RecordReader {
   PipeReader(std::string name, Address parts, std::unique_ptr<ByteSource> source)
       : RecordReader(std::move(name)), parts_(std::move(parts)), source_(std::move(source)) {}
 
-  bool next(Array& record) override {
-    if (!reader_) reader_ = open_source(name(), parts_, std::move(source_));
-    if (!reader_->next(record)) return false;
-    ++count_;
-    return true;
-  }
+  bool next(Array& record) override { return counted(reader().next(record)); }
+  bool locate(RecordPlace& place) override { return counted(reader().locate(place)); }
 
  private:
-  bool read(Array&) override { return false; }  // next() has another reader do it
+  RecordReader& reader() {
+    if (!reader_) reader_ = open_source(name(), parts_, std::move(source_));
+    return *reader_;
+  }
+  bool counted(bool found) {
+    count_ += found;
+    return found;
+  }
+  // The other reader does both.
+  bool read(Array&) override { return false; }
+  bool skip(RecordPlace&) override { return false; }
 
   Address parts_;
   std::unique_ptr<ByteSource> source_;
@@ -96,15 +107,24 @@ std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
   return std::make_unique<PipeReader>(name, parts, std::move(source));
 }
 
-bool RecordReader::next(Array& record) {
+template <class Record>
+bool RecordReader::advance(bool (RecordReader::*step)(Record&), Record& record) {
   try {
-    if (!read(record)) return false;
+    if (!(this->*step)(record)) return false;
     check_empty_parts(record.shape);
   } catch (const Error& error) {
     throw Error(cat(name_, ": record ", count_, ": ", error.what()));
   }
   ++count_;
   return true;
+}
+
+bool RecordReader::next(Array& record) {
+  return advance(&RecordReader::read, record);
+}
+
+bool RecordReader::locate(RecordPlace& place) {
+  return advance(&RecordReader::skip, place);
 }
 
 std::string RecordReader::where() const {
@@ -129,6 +149,7 @@ void RecordReader::expect_floats(Array& record) const {
 
 void RecordReader::expect_like_first(bool ids, std::int64_t width) {
   if (!first_) first_ = {ids, width};
+  if (first_ == std::pair(ids, width)) return;  // before messages are made up, once for each record
   require(first_->first == ids, where(), ": ", ids ? "ids" : "vectors", " in a stream that began with ",
           first_->first ? "ids" : "vectors");
   require(first_->second == width, where(), ": width ", width, " does not match width ", first_->second,

@@ -22,6 +22,15 @@
 
 namespace pipeformer {
 
+/// A record without its elements: what it is, and where in its file they lie.
+struct RecordPlace {
+  DType dtype = DType::f4;
+  Shape shape;
+  /// Of the first element, in bytes, when the file holds the elements exactly as an Array of `dtype` does; nothing when
+  /// it does not (compressed, another byte order, a type that is converted on reading, a pipe).
+  std::optional<std::uint64_t> offset;
+};
+
 class RecordReader {
  public:
   /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets. A
@@ -31,6 +40,8 @@ class RecordReader {
 
   /// Reads the next record; false at a clean end. Throws Error ("in.npy: record 3: truncated: ...").
   virtual bool next(Array& record);
+  /// The same for a record whose elements are passed over, unread and unchecked but for their number.
+  virtual bool locate(RecordPlace& place);
 
   /// The address as the user typed it; "(stdin)" for "-".
   const std::string& name() const { return name_; }
@@ -50,10 +61,13 @@ class RecordReader {
  protected:
   explicit RecordReader(std::string name) : name_(std::move(name)) {}
   virtual bool read(Array& record) = 0;
+  virtual bool skip(RecordPlace& place) = 0;
   std::string name_;
   std::int64_t count_ = 0;
 
  private:
+  template <class Record>
+  bool advance(bool (RecordReader::*step)(Record&), Record& record);
   std::optional<std::pair<bool, std::int64_t>> first_;  ///< Kind and width of the first record.
 };
 

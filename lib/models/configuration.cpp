@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iomanip>
+#include <vector>
 
 #include "core/error.hpp"
 
@@ -139,6 +141,21 @@ Configuration Configuration::read(const Hdf5File& file) {
   if (std::get<std::int64_t>(*version) == 1 && !c.has_decoder()) c.head = "none";
   c.check(file.name());
   return c;
+}
+
+std::string Configuration::difference(const Configuration& other) const {
+  const auto text = [](const Attribute& attribute) {
+    return std::visit([](const auto& value) { return cat(std::boolalpha, std::setprecision(17), value); }, attribute);
+  };
+  std::vector<Attribute> wanted;
+  each_field(*this, [&](const char*, const auto& value, std::int64_t) { wanted.emplace_back(value); });
+  std::string first;
+  std::size_t field = 0;
+  each_field(other, [&](const char* name, const auto& value, std::int64_t) {
+    const Attribute &expected = wanted[field++], found = value;
+    if (first.empty() && found != expected) first = cat(name, " is ", text(found), ", not ", text(expected));
+  });
+  return first;
 }
 
 LayerShape Configuration::layer_shape(bool decoder) const {

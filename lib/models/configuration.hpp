@@ -55,6 +55,8 @@ struct Configuration {
 
   LayerShape layer_shape(bool decoder) const;
   bool operator==(const Configuration&) const = default;
+  /// The first value in which another configuration differs, "width is 64, not 32"; empty when they are equal.
+  std::string difference(const Configuration& other) const;
 };
 
 Activation activation_from_name(const std::string&);

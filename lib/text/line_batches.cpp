@@ -62,14 +62,18 @@ std::string read_document(const std::string& path, InvalidUtf8 policy) {
                   invalid - (text.rfind('\n', invalid) + 1) + 1));
 }
 
-Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control) {
+Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control,
+                   const std::optional<SubwordSampling>& sampling, std::int64_t first_line) {
   require(!control.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
   require(!control.end || tokenizer.end_id() >= 0, "this tokenizer has no end id");
   const auto count = static_cast<std::int64_t>(lines.size());
   std::vector<std::vector<std::int32_t>> ids(lines.size());
   parallel_for(count, lines_per_piece, [&](std::int64_t from, std::int64_t to) {
-    for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i)
-      ids[i] = tokenizer.encode(lines[i]);
+    for (; from < to; ++from) {
+      const std::string& line = lines[static_cast<std::size_t>(from)];
+      ids[static_cast<std::size_t>(from)] =
+          sampling ? tokenizer.sample(line, *sampling, first_line + from) : tokenizer.encode(line);
+    }
   });
   Batch batch;
   batch.ids = true;

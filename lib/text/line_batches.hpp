@@ -2,6 +2,7 @@
 /// decoded by the thread team.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,8 +36,10 @@ struct ControlIds {
   bool end = false;
 };
 
-/// Encodes lines; the result holds one record (T,) per line.
-Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control = {});
+/// Encodes lines; the result holds one record (T,) per line. With `sampling` the ids are drawn, and the first of the
+/// lines is number `first_line` of its text.
+Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control = {},
+                   const std::optional<SubwordSampling>& sampling = {}, std::int64_t first_line = 0);
 
 /// One text per sequence of ids: what was encoded, or (pieces) the pieces separated by spaces. Throws Error naming the
 /// stream `name` and the record for an id outside the vocabulary, and for a text with a newline when `single_lines`.

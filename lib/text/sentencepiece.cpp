@@ -5,15 +5,20 @@
 
 #include <cstdlib>
 #include <exception>
+#include <mutex>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/random.hpp"
 
 namespace pipeformer {
 namespace {
 
 namespace sp = sentencepiece;
+
+constexpr std::uint64_t sampling_stream = 0x73616d706c65;  // "sample"
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -25,6 +30,34 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<std::int32_t> encode(std::string_view line) const override {
     std::vector<int> ids;
     check(processor_.Encode(line, &ids));
+    return ids;
+  }
+
+  Sampler sampler() const override {
+    // The library does not tell its model's type, but answers for what it can do.
+    std::vector<int> ids;
+    std::vector<std::vector<int>> nbest;
+    if (processor_.NBestEncode(" ", 1, &nbest).ok()) return Sampler::segmentations;
+    return processor_.SampleEncode(" ", 1, 0.0f, &ids).ok() ? Sampler::merges : Sampler::none;
+  }
+
+  std::vector<std::int32_t> sample(std::string_view line, const SubwordSampling& sampling,
+                                   std::int64_t number) const override {
+    const auto nbest = static_cast<int>(sampling.nbest);
+    const auto alpha = static_cast<float>(sampling.alpha);
+    const std::uint64_t key =
+        derive_key(derive_key(sampling.seed, sampling_stream), static_cast<std::uint64_t>(number));
+    std::vector<int> ids;
+    sp::util::Status status;
+    {
+      // A thread's generator takes the library's one seed when the thread first draws, and never again (0.1.97 to
+      // 0.2.0): so each line gets a thread of its own, one after another.
+      static std::mutex one_seed;
+      const std::scoped_lock lock(one_seed);
+      sp::SetRandomGeneratorSeed(static_cast<unsigned int>(key >> 33));
+      std::thread([&] { status = processor_.SampleEncode(line, nbest, alpha, &ids); }).join();
+    }
+    check(status);
     return ids;
   }
 

@@ -221,6 +221,10 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
   return parse(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), input_name(path));
 }
 
+std::vector<std::int32_t> Tokenizer::sample(std::string_view, const SubwordSampling&, std::int64_t) const {
+  throw Error("this tokenizer has one segmentation for each line: nothing can be sampled");
+}
+
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining& settings) {
   if (settings.type == "byte") return ByteTokenizer().bytes();
   Corpus lines(corpus, settings);

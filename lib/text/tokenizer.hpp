@@ -11,6 +11,15 @@
 
 namespace pipeformer {
 
+/// Subword regularisation: a line's ids are drawn among its segmentations, so that a model in training sees many.
+struct SubwordSampling {
+  /// bpe: the probability of leaving out a merge (BPE-dropout, Provilkov et al. 2020); 0 is encode(), 1 characters.
+  /// unigram: P(segmentation)^alpha (Kudo 2018); 0 draws among all alike, a large one nearly always the best.
+  double alpha = 0.1;
+  std::int64_t nbest = -1;  ///< unigram: among so many best segmentations (1 to 512); -1: among all there are.
+  std::uint64_t seed = 1;
+};
+
 /// What a tokenizer model file holds is enough to make it: SentencePiece's own .model files (bpe, unigram, word, char
 /// of theirs) or our small text format for `char` and `byte`. The same bytes are stored in a Transformer model file
 /// (dataset `tokenizer`).
@@ -23,6 +32,12 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   virtual std::vector<std::int32_t> encode(std::string_view line) const = 0;
+  /// How sample() draws: not at all (char, byte), by dropping merges (bpe), among segmentations (unigram).
+  enum class Sampler { none, merges, segmentations };
+  virtual Sampler sampler() const { return Sampler::none; }
+  /// As encode, but drawn; a function of the settings, the line and its number only. Throws Error when there is no
+  /// sampler.
+  virtual std::vector<std::int32_t> sample(std::string_view line, const SubwordSampling&, std::int64_t number) const;
   /// The text of ids; control ids (begin, end, padding) give nothing. Throws Error for an id outside the vocabulary.
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
   /// One id as text, as shown by --pieces and on attention axes.

@@ -1,72 +1,69 @@
 #include "train/record_set.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
-#include "io/batch.hpp"
 
 namespace pipeformer {
-namespace {
 
-/// Calls use(reader, batch) for each record of each stream, held as a batch of its sequences.
-template <class Use>
-void for_records(const std::vector<std::string>& addresses, Accept accept, Use use) {
+/// axes: of one sequence, 1 for ids (T,), 2 for vectors (T, D); a record may have more before them.
+void RecordSet::add(MappedRecords stream, std::size_t axes) {
+  name_ += (name_.empty() ? "" : " + ") + stream.name();
+  const bool ids = axes == 1;
+  const Shape& row = stream.row();
+  const bool batched = row.size() >= axes;
+  require(stream.records() == 0 || row.size() + 1 >= axes, stream.where(0), ": shape ", shape_text(row),
+          " has no width: vectors (T, D) expected");
+  for (std::int64_t r = 0; r < stream.records(); ++r) {
+    const auto* start =
+        ids ? reinterpret_cast<const std::byte*>(stream.ids(r)) : reinterpret_cast<const std::byte*>(stream.rows(r));
+    const std::int64_t length = batched ? row[row.size() - axes] : stream.length(r);
+    const std::int64_t width = ids ? 1 : row.back(), size = length * width;
+    const std::int64_t count = batched ? stream.length(r) * stream.width() / std::max<std::int64_t>(size, 1) : 1;
+    for (std::int64_t i = 0; i < count; ++i)
+      sequences_.push_back({start + static_cast<std::size_t>(i * size) * sizeof(float), length});
+    std::uint64_t mixed = mix64(fingerprint_ ^ static_cast<std::uint64_t>(stream.length(r)));
+    for (std::int64_t i = 0; i < count * size; ++i) {
+      std::uint32_t bits;
+      std::memcpy(&bits, start + static_cast<std::size_t>(i) * sizeof bits, sizeof bits);
+      mixed = mix64(mixed ^ bits);
+    }
+    fingerprint_ = mixed;
+  }
+  streams_.push_back(std::move(stream));
+}
+
+RecordSet RecordSet::open_ids(const std::vector<std::string>& addresses, std::int64_t vocabulary) {
+  RecordSet set;
   for (const std::string& address : addresses) {
-    const auto reader = RecordReader::open(address);
-    Batch batch;
-    while (read_batch(*reader, batch, accept, 1, 1)) use(*reader, batch);
+    MappedRecords stream = MappedRecords::open(address);
+    for (std::int64_t r = 0; r < stream.records(); ++r) {
+      require(stream.dtype() == DType::i4, stream.where(r), ": holds vectors (f4), ids expected");
+      const std::int32_t* ids = stream.ids(r);
+      for (std::int64_t i = 0; i < stream.length(r) * stream.width(); ++i)
+        require(ids[i] >= 0 && ids[i] < vocabulary, stream.where(r), ": id ", ids[i], " is outside the vocabulary of ",
+                vocabulary);
+    }
+    set.add(std::move(stream), 1);
   }
-}
-
-std::string joined(const std::vector<std::string>& addresses) {
-  std::string text;
-  for (const std::string& address : addresses) text += (text.empty() ? "" : " + ") + address;
-  return text;
-}
-
-}  // namespace
-
-RecordSet RecordSet::load_ids(const std::vector<std::string>& addresses, std::int64_t vocabulary) {
-  RecordSet set;
-  set.name_ = joined(addresses);
-  for_records(addresses, Accept::ids, [&](const RecordReader& reader, const Batch& batch) {
-    for (const std::int32_t id : batch.tokens)
-      require(id >= 0 && id < vocabulary, reader.where(), ": id ", id, " is outside the vocabulary of ", vocabulary);
-    const auto before = static_cast<std::int64_t>(set.ids_.size());
-    set.ids_.insert(set.ids_.end(), batch.tokens.begin(), batch.tokens.end());
-    for (std::int64_t s = 1; s <= batch.sequences(); ++s)
-      set.offsets_.push_back(before + batch.offsets[static_cast<std::size_t>(s)]);
-  });
   return set;
 }
 
-RecordSet RecordSet::load_vectors(const std::vector<std::string>& addresses) {
+RecordSet RecordSet::open_vectors(const std::vector<std::string>& addresses) {
   RecordSet set;
-  set.name_ = joined(addresses);
-  for_records(addresses, Accept::vectors, [&](const RecordReader& reader, const Batch& batch) {
-    if (set.width_ == 0) set.width_ = batch.width;
-    require(batch.width == set.width_, reader.where(), ": vectors of width ", batch.width, ", those before have ",
+  for (const std::string& address : addresses) {
+    MappedRecords stream = MappedRecords::open(address);
+    require(stream.records() > 0, address, ": no records");
+    require(stream.dtype() == DType::f4, stream.where(0), ": holds ids, vectors expected");
+    set.add(std::move(stream), 2);
+    const std::int64_t width = set.streams_.back().row().back();
+    require(set.width_ == 0 || set.width_ == width, address, ": vectors of width ", width, ", those before have ",
             set.width_);
-    const std::int64_t before = set.offsets_.back();
-    set.vectors_.insert(set.vectors_.end(), batch.rows.begin(), batch.rows.end());
-    for (std::int64_t s = 1; s <= batch.sequences(); ++s)
-      set.offsets_.push_back(before + batch.offsets[static_cast<std::size_t>(s)]);
-  });
-  require(set.width_ > 0, set.name_, ": no records");
-  return set;
-}
-
-std::uint64_t RecordSet::fingerprint() const {
-  std::uint64_t mixed = 0;
-  for (const std::int64_t offset : offsets_) mixed = mix64(mixed ^ static_cast<std::uint64_t>(offset));
-  for (const std::int32_t id : ids_) mixed = mix64(mixed ^ static_cast<std::uint64_t>(id));
-  for (const float value : vectors_) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    mixed = mix64(mixed ^ bits);
+    set.width_ = width;
   }
-  return mixed;
+  return set;
 }
 
 }  // namespace pipeformer

@@ -250,8 +250,9 @@ void Trainer::resume() {
   ModelFile model(files_.checkpoint);
   const Hdf5File& file = model.file();
   require(file.has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
-  require(model.configuration() == configuration_, files_.checkpoint,
-          ": was made with other hyper-parameters than this run has");
+  const std::string difference = configuration_.difference(model.configuration());
+  require(difference.empty(), files_.checkpoint,
+          ": was made with other hyper-parameters than this run has: ", difference);
   arena_.load(model);
   each_fixed_setting(settings_, [&](const char* name, std::int64_t expected) {
     const auto attribute = file.attribute(name, kStateGroup);

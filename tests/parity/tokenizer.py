@@ -1,5 +1,7 @@
 """tokenize against SentencePiece's own library: encoding, decoding and training, and char and byte against Python's own."""
+import collections
 import io
+import math
 import os
 import random
 import subprocess
@@ -113,6 +115,46 @@ with tempfile.TemporaryDirectory() as directory:
     for name, settings in elsewhere.items():
         spm.SentencePieceTrainer.train(model_prefix="theirs", **{**same, **settings, "hard_vocab_limit": settings["model_type"] == "bpe"})
         compare(name, "theirs.model", other + ["<2de> hello@@ <ctl>"])
+
+    # Sampling: how often each segmentation of a line is drawn, against its probability (within 5 standard deviations).
+    def frequencies(name, model, line, options, expected, count=20000):
+        data = run("-m", model, "--sample", *options, data=(line + "\n").encode() * count)
+        drawn = collections.Counter(tuple(r.tolist()) for r in records(data))
+        worst = max(abs(drawn[ids] - p * count) / math.sqrt(p * (1 - p) * count) for ids, p in expected.items() if p * count > 10)
+        check(f"{name}: {len(expected)} segmentations, at most {worst:.1f} standard deviations off",
+              worst < 5 and (sum(expected.values()) < 0.999 or set(drawn) <= set(expected)))
+
+    line = next(line for line in lines if 20 < len(line) < 40)
+    spm.SentencePieceTrainer.train(model_prefix="theirs", **{**same, "model_type": "unigram", "vocab_size": 250})
+    theirs = spm.SentencePieceProcessor(model_file="theirs.model")
+    for alpha, nbest in [(0.2, 4), (1.0, 4), (0.0, 3)]:
+        scored = [(tuple(p.id for p in n.pieces), alpha * n.score) for n in theirs.nbest_encode(line, nbest_size=nbest, out_type="immutable_proto").nbests]
+        total = sum(math.exp(score - scored[0][1]) for _, score in scored)
+        frequencies(f"unigram, alpha {alpha}, {nbest} best", "theirs.model", line, [str(alpha), "--nbest", str(nbest)],
+                    {ids: math.exp(score - scored[0][1]) / total for ids, score in scored})
+    # All segmentations of a short word: P(x)^alpha over their sum.
+    scores = {theirs.id_to_piece(i): theirs.get_score(i) for i in range(3, theirs.get_piece_size())}
+    def segmentations(text):
+        return [[]] if not text else [[text[:n]] + rest for n in range(1, len(text) + 1) if text[:n] in scores for rest in segmentations(text[n:])]
+    word = max((w for line in lines for w in line.split() if 3 < len(w) < 8), key=lambda w: len(segmentations("\u2581" + w)))
+    for alpha in [0.1, 0.5]:
+        weights = {tuple(map(theirs.piece_to_id, s)): math.exp(alpha * sum(scores[p] for p in s)) for s in segmentations("\u2581" + word)}
+        frequencies(f"unigram, alpha {alpha}, all", "theirs.model", word, [str(alpha)], {ids: w / sum(weights.values()) for ids, w in weights.items()})
+    with open("merges.txt", "w") as out:
+        out.write("ab ab ab ab ab a\n" * 10)
+    spm.SentencePieceTrainer.train(model_prefix="theirs", **{**same, "input": "merges.txt", "model_type": "bpe", "vocab_size": 8})
+    theirs = spm.SentencePieceProcessor(model_file="theirs.model")
+    # Its two merges for this line: a pair first, then all of it; each is left out with probability 0.3.
+    whole, parts = theirs.encode("ab", out_type=str), theirs.sample_encode_as_pieces("ab", -1, 1.0)
+    first = next(p for p in ["\u2581a", "ab"] if theirs.piece_to_id(p) != theirs.unk_id())
+    check("bpe: two merges", whole == ["\u2581ab"] and parts == ["\u2581", "a", "b"])
+    split = [first, "b"] if first == "\u2581a" else ["\u2581", first]
+    ids = lambda pieces: tuple(map(theirs.piece_to_id, pieces))
+    frequencies("bpe, dropout 0.3", "theirs.model", "ab", ["0.3"], {ids(whole): 0.49, ids(split): 0.21, ids(parts): 0.3})
+    for kind in ["word", "char"]:
+        spm.SentencePieceTrainer.train(model_prefix="theirs", **{**same, "model_type": kind, "vocab_size": 80, "hard_vocab_limit": False})
+        refused = subprocess.run([TOKENIZE, "-m", "theirs.model", "--sample", "0.1"], input=b"a\n", stderr=subprocess.PIPE)
+        check(f"their {kind}: no sampling", refused.returncode == 2 and b"needs a bpe or unigram tokenizer" in refused.stderr)
 
     # char: the sorted code points of the corpus, newline among them, after three control ids.
     run("--train", "--type", "char", "-o", "char.model", "corpus.txt")

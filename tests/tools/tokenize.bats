@@ -178,3 +178,67 @@ PYTHON
   run -1 tokenize -m none.h5 text.txt
   [[ $output == *"none.h5: "*tokenizer* ]]
 }
+
+# The pieces of a text, drawn.
+sampled() { tokenize -m m.model --pieces "$@"; }
+
+@test "--sample: a seed gives the same segmentations whatever the threads, another seed others, all of the same text" {
+  head -240 text.txt > plain.txt
+  for type in bpe unigram; do
+    tokenize --quiet --train --type $type --vocab-size 70 -o m.model text.txt
+    tokenize -m m.model --sample 0.2 -j 1 plain.txt -o one.npy
+    tokenize -m m.model --sample 0.2 -j 4 plain.txt -o four.npy
+    cmp one.npy four.npy
+    tokenize -m m.model --sample 0.2 --seed 2 plain.txt -o other.npy
+    for ids in one.npy other.npy; do tokenize -m m.model --decode $ids | cmp - plain.txt; done
+    tokenize -m m.model plain.txt -o plain.npy
+    run -1 cmp -s one.npy other.npy
+    run -1 cmp -s one.npy plain.npy
+    # The same words in other lines are cut in another way.
+    # (80 lines differ, 80 are alike.)
+    (($(sampled --sample 0.1 plain.txt | grep . | sort -u | wc -l) > 90))
+  done
+  tokenize -m m.model --sample 0.2 --nbest 8 plain.txt | tokenize -m m.model --decode | cmp - plain.txt
+  tokenize -m m.model --sample 0.2 --begin --end plain.txt | tokenize -m m.model --decode | cmp - plain.txt
+}
+
+@test "--sample: a line's draw does not depend on the lines before it, nor on how they are batched" {
+  for i in {1..70}; do cat text.txt; done | head -5000 > short.txt
+  awk 'NR <= 1000 { for (i = 0; i < 45; ++i) printf "the dogs and the cat ran "; print "back"; next } 1' short.txt > long.txt
+  (($(wc -c < long.txt) > 1 << 20))
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  sampled --sample 0.1 short.txt | tail -n +1001 > a
+  sampled --sample 0.1 long.txt | tail -n +1001 > b
+  cmp a b
+  run -1 cmp -s a <(sampled --sample 0.1 <(tail -n +1001 short.txt))
+}
+
+@test "--sample at its ends: the usual segmentation, single characters" {
+  head -240 text.txt > plain.txt
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  cmp <(sampled --sample 0 plain.txt) <(sampled plain.txt)
+  cmp <(sampled --sample 1 plain.txt) <(sed 's/^./ &/; s/ /▁/g; s/./& /g; s/ $//' plain.txt)
+  tokenize --train --type unigram --vocab-size 70 -o m.model text.txt
+  cmp <(sampled --sample 1000000 plain.txt) <(sampled plain.txt)
+  cmp <(sampled --sample 0 --nbest 1 plain.txt) <(sampled plain.txt)
+  run -1 cmp -s <(sampled --sample 0 plain.txt) <(sampled plain.txt)
+}
+
+@test "--sample: refusals" {
+  for type in char byte; do
+    tokenize --train --type $type -o m.model text.txt
+    run -2 tokenize -m m.model --sample 0.1 text.txt
+    [ "${lines[0]}" = "tokenize: --sample needs a bpe or unigram tokenizer" ]
+  done
+  tokenize --train --vocab-size 70 -o m.model text.txt
+  run -2 tokenize -m m.model --sample 0.1 --nbest 5 text.txt
+  [ "${lines[0]}" = "tokenize: --nbest needs a unigram tokenizer" ]
+  run -2 tokenize -m m.model --sample 1.5 text.txt
+  [ "${lines[0]}" = "tokenize: --sample is a probability for a bpe tokenizer, at most 1" ]
+  run -2 tokenize -m m.model --nbest 5 text.txt
+  [ "${lines[0]}" = "tokenize: --nbest needs --sample" ]
+  run -2 tokenize -m m.model --sample 0.1 --decode text.txt
+  run -2 tokenize --train --sample 0.1 -o n.model text.txt
+  run -2 tokenize -m m.model --sample -0.1 text.txt
+  run -2 tokenize -m m.model --sample nan text.txt
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# patch: what it refuses, and images on their way to one record each (tests/parity/patch.py has the numbers).
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  export PATH="$PIPEFORMER_BIN:$PATH"
+  cd "$BATS_TEST_TMPDIR"
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+np.save("digits.npy", np.arange(3 * 8 * 8).reshape(3, 8, 8) % 17)
+with open("images.npy", "wb") as out:
+    for shape in [(8, 8), (4, 8), (8, 6)]:
+        np.save(out, np.ones(shape, "<f4"))
+np.save("line.npy", np.ones(8, "<f4"))
+with open("colours.npy", "wb") as out:
+    for shape in [(4, 4, 3), (4, 4, 1)]:
+        np.save(out, np.ones(shape, "<f4"))
+np.save("nothing.npy", np.ones((0, 8, 8), "<f4"))
+PYTHON
+}
+
+refused() { # refused STATUS MESSAGE ARGUMENT...
+  local expected=$1 message=$2
+  shift 2
+  run --separate-stderr patch "$@" -o out.npy
+  [ "$status" -eq "$expected" ]
+  [ "${stderr_lines[0]}" = "patch: $message" ]
+  [ "$status" -eq 2 ] || [ "${#stderr_lines[@]}" -eq 1 ]
+  [ -z "$(compgen -G 'out.npy*')" ]
+}
+
+@test "a dense array becomes one record for each image" {
+  patch --size 4 --scale 0.0625 digits.npy | convert --unstack -o patches.npy
+  [ "$(grep -ac "'descr': '<f4', 'fortran_order': False, 'shape': (4, 16)" patches.npy)" -eq 3 ]
+  cmp <(patch --size 4 digits.npy) <(patch --size 4 --no-channels < digits.npy)
+  # The same by the record: first cut the array, then the images.
+  patch --size 4 --scale 0.0625 <(convert --unstack digits.npy) | cmp - patches.npy
+}
+
+@test "no images, no patches" {
+  [ "$(patch --size 4 < /dev/null | wc -c)" -eq 0 ]
+  patch --size 4 nothing.npy > out.npy
+  grep -aq "'shape': (0, 4, 16)" out.npy
+}
+
+@test "refusals name the record and the sizes" {
+  refused 1 "images.npy: record 2: an image of height 8 and width 6 cannot be cut into patches of 4 by 4" --size 4 images.npy
+  refused 1 "images.npy: record 0: an image of height 8 and width 8 cannot be cut into patches of 16 by 16" --size 16 images.npy
+  refused 1 "images.npy: record 0: expected images (..., H, W, C), not shape (8, 8)" --size 4 --channels images.npy
+  refused 1 "line.npy: record 0: expected images (..., H, W), not shape (8,)" --size 4 line.npy
+  refused 1 "colours.npy: record 1: width 16 does not match width 48 of the stream's first record" --size 4 --channels colours.npy
+  refused 2 "option '--size' is required" images.npy
+  run -2 patch --size 0 images.npy
+  run -2 patch --size -4 images.npy
+}

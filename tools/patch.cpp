@@ -1,0 +1,51 @@
+// patch: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
+#include "cli/tool.hpp"
+#include "ops/patches.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "patch",
+    .summary = "cut images into patches, the vectors that a Vision Transformer reads",
+    .description =
+        "Cuts each image into square patches of P by P pixels and writes the pixels of each patch as one vector. "
+        "Patches "
+        "go row by row from the top left; inside a patch pixels go row by row, channels last. P must divide the height "
+        "and the width.\n\n"
+        "The last two axes of a record are the image, with --channels the last three; axes before them are batch axes "
+        "and are kept. A dense array of N images becomes N records, as train reads them, by `convert --unstack`.\n\n"
+        "Shapes: images (..., H, W), or with --channels (..., H, W, C), of any dtype -> vectors (..., T, P * P * C) "
+        "f4, "
+        "T = (H / P) * (W / P).\n\n"
+        "Source: Dosovitskiy et al. 2021, section 3.1.",
+    .options = {integer("size", "P", "height and width of a patch, in pixels", "", 1, 65536),
+                flag("channels", "the last axis is the channels of a pixel"),
+                number("scale", "S", "multiply the values by S (1/16 = 0.0625 turns 0..16 into 0..1)", "1", -1e300,
+                       1e300)},
+    .examples = {{"patches of 2 by 2 pixels of a dense array of images, one record for each image",
+                  "patch --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
+                 {"the first patches of one large image", "patch --size 4 table.npy | peek"}},
+    .see_also = {"convert", "embed", "train"},
+};
+
+static void patch(const Args& args) {
+  const std::int64_t size = args.integer("size");
+  const auto scale = static_cast<float>(args.number("scale"));
+  const auto reader = RecordReader::open(args.input());
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for (Array images; reader->next(images);) {
+    Array vectors;
+    try {
+      vectors = patches(images, args.flag("channels"), size, scale);
+    } catch (const Error& error) {
+      throw Error(cat(reader->where(), ": ", error.what()));
+    }
+    reader->expect_like_first(false, vectors.shape.back());
+    writer->write(vectors);
+  }
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, patch);
+}
