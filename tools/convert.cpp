@@ -1,4 +1,6 @@
 // convert: copies a record stream from one container to another (NPY, HDF5), and between ragged and dense.
+#include <limits>
+
 #include "cli/tool.hpp"
 #include "io/stack.hpp"
 #include "io/stream.hpp"
@@ -16,9 +18,11 @@ static const ToolSpec spec = {
         "rows offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. "
         "HDF5 on a pipe is held in memory whole.\n\n"
         "Shapes: N records (...) -> N records (...); with --stack N records (...) -> one record (N, ...); with "
-        "--unstack one record (N, ...) -> N records (...).",
+        "--unstack one record (N, ...) -> N records (...); --skip and --take choose some of those that are written.",
     .options = {flag("stack", "make one dense record of all records, which must have one shape"),
-                flag("unstack", "make a record of each element of the leading axis")},
+                flag("unstack", "make a record of each element of the leading axis"),
+                integer("skip", "N", "leave out the first N records (unstacked ones, with --unstack)", "0", 0, 1e15),
+                integer("take", "N", "write N records at most", "", 0, 1e15)},
     .examples = {{"keep a stream in an HDF5 file, below the group 'train/memory'",
                   "convert vectors.npy -o vectors.h5:train/memory"},
                  {"make ragged records of a dense array, in half the space",
@@ -28,8 +32,12 @@ static const ToolSpec spec = {
 
 static void convert(const Args& args) {
   if (args.flag("stack") && args.flag("unstack")) throw UsageError("--stack and --unstack exclude each other");
+  args.allow_only(!args.flag("stack"), "records one by one: no --stack", {"skip", "take"});
   const auto reader = RecordReader::open(args.input());
-  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  auto writer = RecordWriter::open(args.output(), args.output_options());
+  if (args.given("skip") || args.has("take"))
+    writer = slice_of(std::move(writer), args.integer("skip"),
+                      args.has("take") ? args.integer("take") : std::numeric_limits<std::int64_t>::max());
   if (args.flag("stack")) {
     writer->write(stack_records(*reader));
   } else {

@@ -24,4 +24,30 @@ void write_unstacked(RecordWriter& writer, const Array& record, const std::strin
   }
 }
 
+namespace {
+
+class Slice : public RecordWriter {
+ public:
+  Slice(std::unique_ptr<RecordWriter> inner, std::int64_t skip, std::int64_t take)
+      : RecordWriter(inner->name(), std::nullopt), inner_(std::move(inner)), skip_(skip), take_(take) {}
+  void flush() override { inner_->flush(); }
+  void close() override { inner_->close(); }
+
+ protected:
+  void put(DType dtype, const Shape& shape, const std::byte* elements) override {
+    if (seen_ >= skip_ && seen_ - skip_ < take_) inner_->write(dtype, shape, elements);
+    ++seen_;
+  }
+
+ private:
+  std::unique_ptr<RecordWriter> inner_;
+  std::int64_t skip_, take_, seen_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<RecordWriter> slice_of(std::unique_ptr<RecordWriter> writer, std::int64_t skip, std::int64_t take) {
+  return std::make_unique<Slice>(std::move(writer), skip, take);
+}
+
 }  // namespace pipeformer

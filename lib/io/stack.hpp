@@ -12,4 +12,7 @@ Array stack_records(RecordReader&);
 /// The reverse: each element of the leading axis becomes one record. Throws Error for rank 0.
 void write_unstacked(RecordWriter&, const Array& record, const std::string& where);
 
+/// A writer that leaves out the first `skip` records, and all after the next `take` ones.
+std::unique_ptr<RecordWriter> slice_of(std::unique_ptr<RecordWriter>, std::int64_t skip, std::int64_t take);
+
 }  // namespace pipeformer

@@ -138,3 +138,12 @@ record() {
   [ "$status" -eq 1 ]
   [ "$output" = "convert: vectors.npy: record 1: f4 (0, 3) cannot be stacked on f4 (2, 3)" ]
 }
+
+@test "--skip and --take choose records" {
+  convert dense.npy --unstack --skip 1 --take 2 -o some.npy
+  [ "$(peek some.npy | tail -n +2 | wc -l)" -eq "$(convert dense.npy --unstack | convert --skip 1 | convert --take 2 | peek | tail -n +2 | wc -l)" ]
+  convert dense.npy --unstack | convert --skip 1 | convert --take 2 | cmp - some.npy
+  cat <(convert dense.npy --unstack --take 2) <(convert dense.npy --unstack --skip 2) | cmp - <(convert dense.npy --unstack)
+  run convert dense.npy --stack --skip 1
+  [ "$status" -eq 2 ]
+}
