@@ -27,7 +27,9 @@ std::vector<Option> training_options() {
       number("mask-rate", "P", "masked language model: share of the ids that are predicted", "0.15", 0, 1),
       integer("max-length", "N", "leave out records of more than N tokens, and say how many", "", 1),
       text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
-      text("from", "FILE", "start from this model's parameters and hyper-parameters (fine-tuning)"),
+      text(
+          "from", "FILE",
+          "start from this model's parameters and hyper-parameters (fine-tuning); an encoder may get a new classifier"),
 
       integer("batch-tokens", "N", "tokens of a batch, at most (target tokens, when there are targets)", "4096", 1),
       integer("sort-window", "N", "sort N shuffled examples by length, so that batches are even (0: do not)", "0", 0),
@@ -236,9 +238,17 @@ TrainingTask training_task(const Args& args, ModelFile* from) {
     for (const Option& option : configuration_options())
       if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
     result.configuration = from->configuration();
-    require(result.configuration.kind == kind.kind && result.configuration.head == kind.head, from->name(), ": ", task,
-            " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ",
-            result.configuration.kind, " that predicts ", result.configuration.head);
+    Configuration& c = result.configuration;
+    // An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
+    const bool new_head = task == "classification" && c.kind == kind.kind && c.head != kind.head;
+    require(c.kind == kind.kind && (c.head == kind.head || new_head), from->name(), ": ", task,
+            " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ", c.kind,
+            " that predicts ", c.head);
+    if (new_head) {
+      c.head = kind.head;
+      c.classes = kind.classes;
+      c.pooling = args.text("pooling");
+    }
   } else {
     result.configuration = configuration_from(args, tokenizer.get(), kind);
   }

@@ -158,11 +158,18 @@ void ParameterArena::initialize(std::uint64_t seed) {
   });
 }
 
+void ParameterArena::load_entry(ModelFile& file, const Entry& entry) {
+  const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
+  std::copy_n(parameter.value, entry.size, values_.data() + entry.offset);
+}
+
 void ParameterArena::load(ModelFile& file) {
-  for (const Entry& entry : entries_) {
-    const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
-    std::copy_n(parameter.value, entry.size, values_.data() + entry.offset);
-  }
+  for (const Entry& entry : entries_) load_entry(file, entry);
+}
+
+void ParameterArena::load_shared(ModelFile& file) {
+  for (const Entry& entry : entries_)
+    if (file.has(entry.name)) load_entry(file, entry);
 }
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {

@@ -80,11 +80,15 @@ class ParameterArena : public ParameterSource {
 
   /// Fresh values; each parameter's draw depends on the seed and its name only.
   void initialize(std::uint64_t seed);
+  /// Throws Error for a parameter that the file lacks or holds in another shape.
   void load(ModelFile&);
+  /// The same, but what the file lacks keeps its value: a new head on a trained encoder.
+  void load_shared(ModelFile&);
   /// Writes the parameters, the configuration and the texts into a file being made.
   void write(Hdf5File&, const Configuration&, const ModelTexts&) const;
 
  private:
+  void load_entry(ModelFile&, const Entry&);
   std::vector<Entry> entries_;
   std::int64_t size_ = 0;
   Buffer<float> values_, gradients_;

@@ -101,7 +101,12 @@ void Trainer::initialize() {
 }
 
 void Trainer::start_from(ModelFile& model) {
-  arena_.load(model);
+  if (model.configuration().head == configuration_.head) {
+    arena_.load(model);
+  } else {
+    arena_.initialize(settings_.seed);
+    arena_.load_shared(model);
+  }
   if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
 }
 

@@ -68,7 +68,7 @@ class Trainer {
   Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const Examples& train, const Examples* valid);
 
   void initialize();                  ///< Fresh parameters.
-  void start_from(ModelFile& model);  ///< Parameters of an existing model.
+  void start_from(ModelFile& model);  ///< Parameters of an existing model; those of a new head are fresh.
   void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration,
                   ///< data or settings.
   /// The BLEU of the model's translations of the validation sources, for metric bleu.
