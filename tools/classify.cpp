@@ -12,9 +12,11 @@ static const ToolSpec spec = {
         "Runs a model that `train --task classification` made: the encoder, the mean of its rows (or the first one), a "
         "linear layer and a softmax. Ids are what tokenize makes; a model of images reads the vectors that patch "
         "makes.\n\n"
-        "Writes for each record the probabilities of all classes; --names writes lines of text instead: the name of "
-        "the likeliest class (its number, when the model knows no names). --top N writes the N likeliest ones of a "
-        "record on one line, each followed by its probability, separated by tabs.\n\n"
+        "Writes for each record the probabilities of all classes; --names writes lines of text instead, one for each "
+        "sequence: "
+        "the name of the likeliest class (its number, when the model knows no names). --top N writes the N likeliest "
+        "ones of a "
+        "sequence on one line, each followed by its probability, separated by tabs.\n\n"
         "Shapes: ids (..., T) or vectors (..., T, D) -> probabilities (..., C).",
     .options = join({{flag("names", "write the name of the likeliest class as a line of text"),
                       integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
@@ -44,7 +46,8 @@ static void classify(const Args& args) {
     if (writer)
       write_classes(*writer, input.batch, probabilities, c.classes);
     else
-      lines->write(class_lines(input, probabilities, names, args.has("top") ? args.integer("top") : 0));
+      lines->write(
+          class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0));
   });
   text ? lines->close() : writer->close();
 }

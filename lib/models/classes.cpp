@@ -37,17 +37,14 @@ void write_classes(RecordWriter& writer, const Batch& layout, const float* proba
   writer.flush();
 }
 
-std::string class_lines(const BatchStream& input, const float* probabilities, const std::vector<std::string>& names,
+std::string class_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         std::int64_t top) {
   const auto classes = static_cast<std::int64_t>(names.size());
   const std::int64_t count = std::clamp<std::int64_t>(top, 1, classes);
   std::vector<std::int64_t> order(names.size());
   std::string text;
-  for (std::int64_t r = 0; r < input.batch.records(); ++r) {
-    require(input.batch.leading_axes(r).empty(), input.where_record(r), ": shape ",
-            shape_text(input.batch.shapes[static_cast<std::size_t>(r)]),
-            " holds several sequences, which cannot be one line");
-    const float* p = probabilities + r * classes;
+  for (std::int64_t s = 0; s < sequences; ++s) {
+    const float* p = probabilities + s * classes;
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + count, order.end(),
                       [&](std::int64_t a, std::int64_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; });

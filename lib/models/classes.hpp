@@ -21,9 +21,9 @@ const float* classify_batch(Pass&, const Transformer&, const BatchStream&);
 /// One record (..., classes) for each record of `layout`, with its leading axes.
 void write_classes(RecordWriter&, const Batch& layout, const float* probabilities, std::int64_t classes);
 
-/// One line for each record: the name of the likeliest class; or the `top` likeliest ones, each with its probability,
-/// separated by tabs. Of equals the first. Throws Error naming the record that has leading axes.
-std::string class_lines(const BatchStream&, const float* probabilities, const std::vector<std::string>& names,
+/// One line for each sequence: the name of the likeliest class; or the `top` likeliest ones, each with its probability,
+/// separated by tabs. Of equals the first.
+std::string class_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         std::int64_t top);
 
 }  // namespace pipeformer

@@ -44,3 +44,86 @@ setup() {
   # Blank lines are exactly where they were, unless the random model had nothing to say there.
   awk 'NR == FNR { if ($0 == "") blank[FNR] = 1; next } blank[FNR] && $0 != "" { bad = 1 } END { exit bad }' text long
 }
+
+# The figures of the README come from scripts that train for minutes or hours; here they run for seconds on made data, with a bound.
+
+# bound FILE COLUMN LIMIT: the best value of a column of a training log.
+bound() {
+  awk -F'\t' -v column="$2" -v limit="$3" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) c = i }
+    NR > 1 && $c != "" && (best == "" || $c < best) { best = $c } END { print column, best; exit !(best != "" && best < limit) }' "$1"
+}
+
+@test "multi30k in short" {
+  "$SCRIPTS/make-corpus" data --train 300 --valid 40 --heldout 20
+  (cd data && for set in train valid heldout; do mv $set.src $set.en; mv $set.ref $set.de; done && mv valid.en val.en && mv valid.de val.de &&
+    mv heldout.en test_2016_flickr.en && mv heldout.de test_2016_flickr.de)
+  STEPS=24 WARMUP=12 VOCABULARY=300 EVERY=2 run "$SCRIPTS/multi30k" data out
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"test_2016_flickr: BLEU "* ]]
+  [ "$(ls out/model.h5.step-*.h5 | wc -l)" -eq 5 ]
+  bound out/train.tsv valid_loss 5.0
+}
+
+@test "clinc150 in short" {
+  mkdir data
+  for set in train dev; do
+    awk -v n=$([ $set = train ] && echo 40 || echo 10) -v s=$([ $set = train ] && echo 1 || echo 2) 'BEGIN { srand(s)
+      split("please now kindly today again", extra, " "); split("lights music door heating", thing, " ")
+      for (i = 0; i < n; i++) for (t = 1; t <= 4; t++)
+        print thing[t] "\t" extra[1 + int(5 * rand())] " turn the " thing[t] " " extra[1 + int(5 * rand())] }' > data/$set.tsv
+  done
+  STEPS=60 WARMUP=20 VOCABULARY=30 run "$SCRIPTS/clinc150" data out
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" == "accuracy 100.00 (40 of 40)" ]]
+}
+
+@test "optdigits in short, and image-classifier.mk" {
+  mkdir data
+  /usr/bin/python3 -c "
+import numpy as np
+draw = np.random.default_rng(3)
+labels = draw.integers(0, 2, 240)
+images = draw.integers(0, 4, (240, 8, 8))
+for image, label in zip(images, labels):  # a bar: upright, or lying
+    at = draw.integers(8)
+    if label: image[at, :] = 16
+    else: image[:, at] = 16
+np.save('data/train_images.npy', images.astype('u1')); np.save('data/train_labels.npy', labels.astype('i4'))
+np.save('a.npy', images[:200].astype('u1')); np.save('b.npy', images[200:].astype('u1'))
+for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
+    open(name, 'w').writelines(['upright\n', 'lying\n'][i] for i in part)"
+  TRAIN_IMAGES=200 STEPS=120 WARMUP=20 run "$SCRIPTS/optdigits" data out
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" =~ ^accuracy\ (9[5-9]|100) ]]
+  run make -s -f "$SCRIPTS/image-classifier.mk" IMAGES=a.npy LABELS=a.labels VALID=b.npy VALID_LABELS=b.labels OUT=mk PATCH=2 POSITIONS=17 \
+    SCALE=0.0625 TRAIN="--learning-rate 0.002 --warmup 20 --steps 120 --batch-tokens 2000 --dropout 0"
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" =~ ^accuracy\ (9[5-9]|100) ]]
+}
+
+@test "shakespeare in short, and language-model.mk" {
+  "$SCRIPTS/make-corpus" data --train 1500 --valid 100 --heldout 20
+  STEPS=120 WARMUP=20 run "$SCRIPTS/shakespeare" data/train.src out
+  [ "$status" -eq 0 ]
+  [[ "$output" == *$'\nvalidation loss '* ]]
+  bound out/train.tsv valid_loss 2.3
+  run make -s -f "$SCRIPTS/language-model.mk" TEXT=data/train.src VALID=data/valid.src OUT=mk VOCABULARY=300 CONTEXT=32 PROMPT=He \
+    MODEL="--width 64 --heads 4 --inner 128 --decoder-layers 2 --positions rotary" \
+    TRAIN="--learning-rate 0.003 --warmup 20 --steps 60 --batch-tokens 1000 --dropout 0" SAMPLE="--max-length 10 --temperature 0.5"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"perplexity "* && "${lines[-1]}" == He* ]]
+  bound mk/train.tsv valid_ppl 40
+}
+
+@test "classifier.mk: a masked language model, then a classifier from it" {
+  for set in train dev; do
+    for i in $(seq $([ $set = train ] && echo 40 || echo 10)); do
+      for thing in lights music door heating; do echo "please turn the $thing $((i % 7))"; echo "$thing" >> $set.labels; done
+    done > $set.txt
+  done
+  run make -s -f "$SCRIPTS/classifier.mk" TEXT=train.txt LABELS=train.labels VALID=dev.txt VALID_LABELS=dev.labels OUT=mk VOCABULARY=30 \
+    MASKED="--learning-rate 0.003 --warmup 20 --steps 60 --batch-tokens 500" TRAIN="--learning-rate 0.002 --warmup 10 --steps 40 --batch-tokens 500"
+  [ "$status" -eq 0 ]
+  [ "${lines[-1]}" = "accuracy 100.00 (40 of 40)" ]
+  bound mk/masked.tsv valid_loss 2.5
+}

@@ -1,0 +1,48 @@
+# A classifier of sentences, as a Makefile: a masked language model of unlabelled text, then the same encoder fine-tuned on labelled
+# text (Devlin et al. 2019), its accuracy, and the classes of new text.
+#
+#   make -f scripts/classifier.mk TEXT=train.txt LABELS=train.labels VALID=dev.txt VALID_LABELS=dev.labels OUT=build/classes
+#
+# UNLABELLED is what the masked language model reads (TEXT, unless given); PRETRAIN=no trains from scratch.
+# Another choice of variables needs another OUT. The tools are looked up in PATH.
+.DELETE_ON_ERROR:
+SHELL := /bin/bash -o pipefail
+
+OUT ?= build/classifier
+UNLABELLED ?= $(TEXT)
+PRETRAIN ?= yes
+VOCABULARY ?= 4000
+MODEL ?= --width 128 --heads 4 --inner 256 --encoder-layers 2
+MASKED ?= --schedule linear --learning-rate 0.002 --warmup 200 --steps 2000 --batch-tokens 4000
+TRAIN ?= --dropout 0.3 --schedule linear --learning-rate 0.001 --warmup 200 --steps 2000 --batch-tokens 1500 --validate-every 100
+
+.PHONY: all score
+all: score
+
+$(OUT):
+	mkdir -p $@
+
+$(OUT)/tok.model: $(TEXT) $(UNLABELLED) | $(OUT)
+	tokenize --train --type unigram --vocab-size $(VOCABULARY) -o $@ $(sort $(TEXT) $(UNLABELLED))
+
+$(OUT)/unlabelled.npy: $(UNLABELLED) $(OUT)/tok.model
+	tokenize -m $(OUT)/tok.model $< -o $@
+$(OUT)/train.npy: $(TEXT) $(OUT)/tok.model
+	tokenize -m $(OUT)/tok.model $< -o $@
+$(OUT)/valid.npy: $(VALID) $(OUT)/tok.model
+	tokenize -m $(OUT)/tok.model $< -o $@
+
+$(OUT)/masked.h5: $(OUT)/unlabelled.npy $(OUT)/valid.npy
+	train --task masked-language-model --source $< --valid-source $(OUT)/valid.npy --tokenizer $(OUT)/tok.model $(MODEL) $(MASKED) \
+	  --log $(OUT)/masked.tsv -o $@
+
+from := $(if $(filter yes,$(PRETRAIN)),$(OUT)/masked.h5)
+$(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy $(LABELS) $(VALID_LABELS) $(from)
+	train --task classification --source $< --labels $(LABELS) --valid-source $(OUT)/valid.npy --valid-labels $(VALID_LABELS) \
+	  $(if $(from),--from $(from),--tokenizer $(OUT)/tok.model $(MODEL)) $(TRAIN) --metric accuracy --log $(OUT)/train.tsv -o $@
+
+$(OUT)/valid.hyp: $(VALID) $(OUT)/model.h5
+	tokenize -m $(OUT)/model.h5 $< | classify -m $(OUT)/model.h5 --names > $@
+
+score: $(OUT)/valid.hyp
+	score --metric accuracy --reference $(VALID_LABELS) $<
