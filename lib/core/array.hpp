@@ -52,6 +52,13 @@ struct UninitializedAllocator {
 template <class T>
 using Buffer = std::vector<T, UninitializedAllocator<T>>;
 
+/// The elements of a scratch buffer, which is made larger when it holds fewer than `count`.
+template <class T>
+T* at_least(Buffer<T>& buffer, std::int64_t count) {
+  if (static_cast<std::int64_t>(buffer.size()) < count) buffer.resize(static_cast<std::size_t>(count));
+  return buffer.data();
+}
+
 class Array {
  public:
   Array() = default;

@@ -84,11 +84,6 @@ struct Scratch {
   }
 };
 
-float* ensure(Buffer<float>& buffer, std::int64_t floats) {
-  if (static_cast<std::int64_t>(buffer.size()) < floats) buffer.resize(static_cast<std::size_t>(floats));
-  return buffer.data();
-}
-
 /// c (rows, n) (+)= a (rows, depth) * packed panels.
 void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
              const float* panels, float* c, std::int64_t ldc, bool accumulate) {
@@ -115,11 +110,11 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   out += row0 * out_stride + head.head * shape.value_width;
   const std::int64_t count = last_query - first_query;
   Scratch& scratch = Scratch::get();
-  float* maximum = ensure(scratch.state, 2 * count);
+  float* maximum = at_least(scratch.state, 2 * count);
   float* sum = maximum + count;
   std::fill(maximum, maximum + count, kMinusInfinity);
   std::fill(sum, sum + count, 0.0f);
-  float* scores = ensure(scratch.scores, kQueryBlock * kKeyBlock);
+  float* scores = at_least(scratch.scores, kQueryBlock * kKeyBlock);
   const std::int64_t dv = shape.value_width, dk = shape.key_width;
 
   std::int64_t most_visible = 0;
@@ -129,8 +124,8 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   }
   for (std::int64_t j0 = 0; j0 < keys && (j0 == 0 || j0 < most_visible); j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
-    float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
-    float* packed_values = ensure(scratch.values, kKeyBlock * round_up(dv, width));
+    float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
+    float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
     kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
     kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
@@ -164,7 +159,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   // The weights are a second look at the scores with the final maximum and sum: what is returned above is not touched.
   for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0), padded = round_up(block, width);
-    float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
+    float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
     for (std::int64_t i = first_query; i < last_query; ++i) {
       product(1, padded, dk, head.query(i), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
@@ -203,10 +198,10 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
     return;
   }
   Scratch& scratch = Scratch::get();
-  float* delta = ensure(scratch.state, queries);
-  float* p = ensure(scratch.scores, 2 * kQueryBlock * kKeyBlock);
+  float* delta = at_least(scratch.state, queries);
+  float* p = at_least(scratch.scores, 2 * kQueryBlock * kKeyBlock);
   float* dropped = p + kQueryBlock * kKeyBlock;
-  float* ds = ensure(scratch.d_scores, kQueryBlock * kKeyBlock);
+  float* ds = at_least(scratch.d_scores, kQueryBlock * kKeyBlock);
   for (std::int64_t member = 0; member < group; ++member) {
     head.head = kv * group + member;
     const float* o = out + query_row * out_stride + head.head * dv;
@@ -218,9 +213,9 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
     }
     for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
       const std::int64_t block = std::min(kKeyBlock, keys - j0);
-      float* packed_keys = ensure(scratch.keys, round_up(kKeyBlock, width) * dk);
-      float* packed_values = ensure(scratch.value_columns, round_up(kKeyBlock, width) * dv);
-      float* key_rows = ensure(scratch.key_rows, kKeyBlock * round_up(dk, width));
+      float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
+      float* packed_values = at_least(scratch.value_columns, round_up(kKeyBlock, width) * dv);
+      float* key_rows = at_least(scratch.key_rows, kKeyBlock * round_up(dk, width));
       kernel.pack_transposed(block, dk, head.key(j0), in.key_stride, head.index(j0), packed_keys);
       kernel.pack_transposed(block, dv, head.value(j0), in.value_stride, head.index(j0), packed_values);
       kernel.pack(block, dk, head.key(j0), in.key_stride, head.index(j0), key_rows);
@@ -244,8 +239,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
           std::memcpy(dropped_row, row, static_cast<std::size_t>(padded) * sizeof(float));
           head.drop(i, j0, padded, dropped_row);
         }
-        float* packed_do = ensure(scratch.d_out, kQueryBlock * round_up(dv, width));
-        float* packed_q = ensure(scratch.queries, kQueryBlock * round_up(dk, width));
+        float* packed_do = at_least(scratch.d_out, kQueryBlock * round_up(dv, width));
+        float* packed_q = at_least(scratch.queries, kQueryBlock * round_up(dk, width));
         kernel.pack(rows, dv, d_o + i0 * out_stride, out_stride, nullptr, packed_do);
         kernel.pack(rows, dk, head.query(i0), in.query_stride, nullptr, packed_q);
         product_transposed(block, dv, rows, dropped, kKeyBlock, packed_do, dv_rows + j0 * in.value_stride,

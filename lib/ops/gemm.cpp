@@ -28,9 +28,18 @@ Buffer<float>& tile_scratch() {
   return buffer;
 }
 
-float* ensure(Buffer<float>& buffer, std::int64_t floats) {
-  if (static_cast<std::int64_t>(buffer.size()) < floats) buffer.resize(static_cast<std::size_t>(floats));
-  return buffer.data();
+/// Packs panels [first, last) of B = w^T, w (n, k).
+auto pack_rows_of(const float* w, std::int64_t n, std::int64_t k) {
+  return [=, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
+    kernels().pack_transposed(std::min(n, last * width) - first * width, k, w + first * width * k, k, nullptr, out);
+  };
+}
+
+/// Packs panels [first, last) of B (k, n).
+auto pack_columns_of(const float* b, std::int64_t n, std::int64_t k) {
+  return [=, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
+    kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
+  };
 }
 
 /// Columns [0, m) of `depth` rows of a transposed A, tile by tile: the tile of columns [i, i + height) stands at out +
@@ -57,7 +66,7 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     const float* panels, std::int64_t first, std::int64_t last, const float* bias, float* c,
                     std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
-  float* tile = ensure(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
+  float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
   // Rows a large power of two apart would fall into the same few cache sets, so such a tile of A is copied together
   // first.
   const bool copy = lda % 256 == 0 && lda > 256;
@@ -104,7 +113,7 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, st
   const std::int64_t groups = (panels + group - 1) / group;
   if (!packed && row_blocks > 1) {
     thread_local Buffer<float> whole;  // of the calling thread: products are not nested
-    float* out = ensure(whole, panels * panel_floats);
+    float* out = at_least(whole, panels * panel_floats);
     parallel_for(panels, std::max<std::int64_t>(1, 16384 / (panel_floats + 1)),
                  [&](std::int64_t begin, std::int64_t end) { pack(begin, end, out + begin * panel_floats); });
     packed = out;
@@ -115,9 +124,9 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, st
       const std::int64_t block = task / groups, first = task % groups * group, last = std::min(panels, first + group);
       const std::int64_t row = block * rows, height = std::min(rows, m - row);
       if (height <= 0) continue;
-      const float* from = packed + first * panel_floats;
+      const float* from = packed ? packed + first * panel_floats : nullptr;
       if (!packed) {
-        float* out = ensure(scratch(), group * panel_floats);
+        float* out = at_least(scratch(), group * panel_floats);
         pack(first, last, out);
         from = out;
       }
@@ -134,19 +143,15 @@ std::int64_t packed_size(std::int64_t n, std::int64_t k) {
 }
 
 void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed) {
-  const std::int64_t width = kernels().panel;
-  parallel_for(panel_count(n), 4, [&](std::int64_t begin, std::int64_t end) {
-    kernels().pack_transposed(std::min(n, end * width) - begin * width, k, w + begin * width * k, k, nullptr,
-                              packed + begin * width * k);
-  });
+  const auto pack = pack_rows_of(w, n, k);
+  parallel_for(panel_count(n), 4,
+               [&](std::int64_t begin, std::int64_t end) { pack(begin, end, packed + begin * kernels().panel * k); });
 }
 
 void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
-  const std::int64_t width = kernels().panel;
-  parallel_for(panel_count(n), 1, [&](std::int64_t begin, std::int64_t end) {
-    kernels().pack(k, std::min(n, end * width) - begin * width, b + begin * width, n, nullptr,
-                   packed + begin * width * k);
-  });
+  const auto pack = pack_columns_of(b, n, k);
+  parallel_for(panel_count(n), 1,
+               [&](std::int64_t begin, std::int64_t end) { pack(begin, end, packed + begin * kernels().panel * k); });
 }
 
 const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k) {
@@ -165,36 +170,18 @@ void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float*
 
 void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
                 float* c, std::int64_t ldc, PackedWeight* cache) {
-  const std::int64_t width = kernels().panel;
-  multiply<false>(
-      m, n, k, a, k, cache ? cache->panels(w, n, k) : nullptr,
-      [&](std::int64_t first, std::int64_t last, float* out) {
-        kernels().pack_transposed(std::min(n, last * width) - first * width, k, w + first * width * k, k, nullptr, out);
-      },
-      bias, c, ldc, false);
+  multiply<false>(m, n, k, a, k, cache ? cache->panels(w, n, k) : nullptr, pack_rows_of(w, n, k), bias, c, ldc, false);
 }
 
 void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
                 float* c, bool accumulate) {
-  const std::int64_t width = kernels().panel;
-  multiply<false>(
-      m, n, k, a, lda, nullptr,
-      [&](std::int64_t first, std::int64_t last, float* out) {
-        kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
-      },
-      nullptr, c, n, accumulate);
+  multiply<false>(m, n, k, a, lda, nullptr, pack_columns_of(b, n, k), nullptr, c, n, accumulate);
 }
 
 void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
                 float* c) {
   if (k == 0) return;
-  const std::int64_t width = kernels().panel;
-  multiply<true>(
-      m, n, k, a, lda, nullptr,
-      [&](std::int64_t first, std::int64_t last, float* out) {
-        kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
-      },
-      nullptr, c, n, true);
+  multiply<true>(m, n, k, a, lda, nullptr, pack_columns_of(b, n, k), nullptr, c, n, true);
 }
 
 void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums) {

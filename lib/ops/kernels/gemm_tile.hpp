@@ -63,7 +63,7 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
 using GemmTile = void (*)(std::int64_t, const float*, std::int64_t, const float*, float*, std::int64_t, int, bool);
 
 template <bool KContiguous, int... Rows>
-constexpr GemmTile pick_tile(int rows, __attribute__((unused)) int first = 0) {
+constexpr GemmTile pick_tile(int rows) {
   constexpr GemmTile table[] = {&gemm_tile<Rows, KContiguous>...};
   return table[rows - 1];
 }
