@@ -142,7 +142,7 @@ class LanguageLines : public Lines {
 class LanguageWindows : public Examples {
  public:
   LanguageWindows(RecordSet records, const Configuration& c, std::int64_t context)
-      : records_(std::move(records)), context_(context) {
+      : records_(std::move(records)), begin_(static_cast<std::int32_t>(c.begin_id)), context_(context) {
     require(c.positions != "learned" || context <= c.max_positions, "--context ", context,
             " is longer than the model's ", c.max_positions, " learned positions");
     if (records_.records() == 1) {
@@ -154,13 +154,13 @@ class LanguageWindows : public Examples {
       }
       text_ = joined_;
     }
-    require(text_.size() > 1, records_.name(), ": a text of ", text_.size(), " tokens has nothing to predict");
-    for (std::int64_t at = 0; at < last(); at += context_) all_.push_back(at);
+    require(!text_.empty(), records_.name(), ": a text of no tokens");
+    for (std::int64_t at = 0; at < size(); at += context_) all_.push_back(at);
     fingerprint_ = with_option(records_.fingerprint(), context);
   }
   std::vector<std::int64_t> epoch(std::uint64_t key) const override {
     // Full windows only, from a random beginning, so that over the epochs each token is seen after many contexts.
-    const std::int64_t spare = last() - context_;
+    const std::int64_t spare = size() - context_;
     if (spare <= 0) return {0};
     std::vector<std::int64_t> windows;
     const auto bound = static_cast<std::uint64_t>(std::min(context_, spare + 1));
@@ -168,19 +168,21 @@ class LanguageWindows : public Examples {
       windows.push_back(at);
     return windows;
   }
-  std::int64_t tokens(std::int64_t at) const override { return std::min(context_, last() - at); }
+  std::int64_t tokens(std::int64_t at) const override { return std::min(context_, size() - at); }
   void append(std::int64_t at, std::uint64_t, ExampleBatch& batch) const override {
-    const auto first = text_.begin() + at;
-    batch.target_ids.insert(batch.target_ids.end(), first, first + tokens(at));
-    batch.labels.insert(batch.labels.end(), first + 1, first + 1 + tokens(at));
+    const auto first = text_.begin() + at, last = first + tokens(at);
+    batch.target_ids.push_back(begin_);
+    batch.target_ids.insert(batch.target_ids.end(), first, last - 1);
+    batch.labels.insert(batch.labels.end(), first, last);
     batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
   }
 
  private:
-  std::int64_t last() const { return static_cast<std::int64_t>(text_.size()) - 1; }  ///< Predicts nothing.
+  std::int64_t size() const { return static_cast<std::int64_t>(text_.size()); }
   RecordSet records_;
   std::vector<std::int32_t> joined_;  ///< When there are several records.
   std::span<const std::int32_t> text_;
+  std::int32_t begin_;
   std::int64_t context_;
 };
 

@@ -55,8 +55,9 @@ std::unique_ptr<Examples> translation_examples(RecordSet source, RecordSet targe
                                                std::int64_t max_length);
 
 /// Lines, or, with a context, windows of so many tokens of one running text: the records one after another, each ended
-/// by the end id when there are several. A window predicts each token's next one; in training the windows of an epoch
-/// begin at a random place, validation cuts the text from its beginning.
+/// by the end id when there are several. A window is read from begin on, as decode goes on from begin and a prompt, and
+/// predicts its tokens, without an end of its own. In training the windows of an epoch begin at a random place of the
+/// text, validation cuts the text from its beginning.
 std::unique_ptr<Examples> language_examples(RecordSet, const Configuration&, std::int64_t context,
                                             std::int64_t max_length);
 

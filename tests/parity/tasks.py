@@ -172,14 +172,15 @@ def language_models():
     text = ids([25])
     documents = ids([4, 1, 9, 0, 7])
     joined = np.concatenate([np.append(d, END) for d in documents])
+    window = lambda x: (np.append(BEGIN, x[:-1]), x)
     # The random beginning of the first epoch's windows of 6 tokens.
     start = Random(derive(derive(derive(1, word("order")), 0), 1)).below(6)
     cases = [
         ("lines", lines, [], [(np.append(BEGIN, x), np.append(x, END)) for x in lines]),
-        ("a text of one window", text, ["--context", 24], [(text[0][:-1], text[0][1:])]),
-        ("a text shorter than the window", text, ["--context", 500], [(text[0][:-1], text[0][1:])]),
+        ("a text of one window", text, ["--context", 25], [window(text[0])]),
+        ("a text shorter than the window", text, ["--context", 500], [window(text[0])]),
         ("windows of several documents", documents, ["--context", 6],
-         [(joined[at : at + 6], joined[at + 1 : at + 7]) for at in range(start, len(joined) - 6, 6)]),
+         [window(joined[at : at + 6]) for at in range(start, len(joined) - 5, 6)]),
     ]
     for pre, activation, tied, where in [(False, "relu", "target", "sinusoidal"), (True, "gelu", "none", "learned")]:
         p = make("--kind", "decoder-only", "--target-vocabulary", VOCABULARY, "--begin-id", BEGIN, "--end-id", END, "--decoder-layers", LAYERS,
