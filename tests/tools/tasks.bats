@@ -390,17 +390,17 @@ with open("nan.npy", "wb") as a, open("long.npy", "wb") as b:
     for i in range(400):
         x = np.ones((16 + (i == 123), 4), "<f4")
         np.save(b, x)
-        x[3, 2] = np.nan if i == 123 else 0
+        x[3, 2] = np.nan if i == 122 else 0
         np.save(a, x)
 PYTHON
-  refused 1 "train: nan.npy: record 123: holds NaN or infinity" train $(without "$BARS" source) --source nan.npy -o m.h5
+  refused 1 "train: nan.npy: record 122: holds NaN or infinity" train $(without "$BARS" source) --source nan.npy -o m.h5
   refused 1 "train: long.npy: record 123: a sequence of 17, and 1 more, is longer than the model's 17 learned positions*" \
     train $(without "$BARS" source) --source long.npy -o m.h5
   refused 1 "train: long.npy: record 123: a sequence of 17, *" train $BARS --valid-source long.npy --valid-labels "$DATA/bars.txt" -o m.h5
   refused 1 "train: --context 16 is longer than the model's 15 learned positions" train $WINDOWS --positions learned --max-positions 15 -o m.h5
   train $BARS --steps 1 -o bars.h5
   refused 1 "classify: long.npy: record 123: position 17 is beyond the model's 17 learned positions" classify -m bars.h5 long.npy
-  refused 1 "classify: nan.npy: record 123: the probabilities are not finite" classify -m bars.h5 --names nan.npy
+  refused 1 "classify: nan.npy: record 122: the probabilities are not finite" classify -m bars.h5 --names nan.npy
   train $(without "$BARS" source) --max-length 16 --source long.npy --steps 1 -o n.h5
 }
 
