@@ -388,10 +388,8 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
 import numpy as np
 with open("nan.npy", "wb") as a, open("long.npy", "wb") as b:
     for i in range(400):
-        x = np.ones((16 + (i == 123), 4), "<f4")
-        np.save(b, x)
-        x[3, 2] = np.nan if i == 122 else 0
-        np.save(a, x)
+        np.save(b, np.ones((16 + (i == 123), 4), "<f4"))
+        np.save(a, np.full((16, 4), np.nan if i == 122 else 1, "<f4"))
 PYTHON
   refused 1 "train: nan.npy: record 122: holds NaN or infinity" train $(without "$BARS" source) --source nan.npy -o m.h5
   refused 1 "train: long.npy: record 123: a sequence of 17, and 1 more, is longer than the model's 17 learned positions*" \
