@@ -71,7 +71,8 @@ void train(const Args& args) {
 
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
   Progress progress(args, "train", training_steps(settings, trainer.steps_per_epoch()), "steps");
-  if (task.train->skipped() > 0) progress.line(skipped_note(*task.train));
+  if (task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
+  if (task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
   const bool done = trainer.run({
       [&](const TrainingState& state, double loss, double rate) {
         progress.update(state.step, step_note(state, loss, rate));

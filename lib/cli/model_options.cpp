@@ -57,6 +57,15 @@ std::vector<Option> configuration_options() {
 
 Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind) {
   Configuration c = kind;
+  args.allow_only(c.has_encoder(), "a model with an encoder", {"source-vocabulary"});
+  args.allow_only(c.has_encoder() || args.integer("encoder-layers") == 0, "a model with an encoder",
+                  {"encoder-layers"});
+  args.allow_only(c.has_decoder(), "a model with a decoder", {"target-vocabulary", "begin-id", "end-id"});
+  args.allow_only(c.has_decoder() || args.integer("decoder-layers") == 0, "a model with a decoder", {"decoder-layers"});
+  args.allow_only(args.text("positions") == "learned", "--positions learned", {"max-positions"});
+  args.allow_only(!c.reads_vectors(), "a model that reads ids", {"source-vocabulary"});
+  args.allow_only(c.head == "classes", "a model that predicts classes", {"pooling"});
+  args.allow_only(c.reads_vectors(), "a model that reads vectors", {"class-token"});
   c.width = args.integer("width");
   c.heads = args.integer("heads");
   c.kv_heads = args.has("kv-heads") ? args.integer("kv-heads") : c.heads;

@@ -5,6 +5,7 @@
 
 #include "cli/model_options.hpp"
 #include "io/text_lines.hpp"
+#include "models/classes.hpp"
 #include "search/translate.hpp"
 #include "text/bleu.hpp"
 #include "train/labels.hpp"
@@ -138,54 +139,45 @@ Configuration kind_of_task(const std::string& task) {
   return c;
 }
 
-/// The files of one side: training or validation ("valid-").
+/// The data of one side: training or validation ("valid-").
 class TaskData {
  public:
-  TaskData(const Args& args, std::string prefix) : args_(args), prefix_(std::move(prefix)) {}
+  TaskData(const Args& args, std::string prefix, std::string task)
+      : args_(args), prefix_(std::move(prefix)), task_(std::move(task)) {
+    if (task_ != "language-model") source_ = RecordSet::open(files("source"));
+    if (task_ == "translation" || task_ == "language-model") target_ = RecordSet::open(files("target"));
+  }
 
+  /// Of the vectors that are the source; 0 for ids.
+  std::int64_t input_width() const { return source_.width(); }
+  Labels labels(const std::vector<std::string>& names, std::int64_t classes) const {
+    return Labels::load(files("labels"), names, classes);
+  }
+  /// Hands the data over. labels: of a classification.
+  std::unique_ptr<Examples> examples(const Configuration& c, const Labels& labels) {
+    const std::int64_t longest = args_.has("max-length") ? args_.integer("max-length") : 0;
+    if (task_ != "language-model")
+      c.reads_vectors() ? source_.expect_vectors(c.input_width) : source_.expect_ids(c.source_vocabulary);
+    if (c.has_decoder()) target_.expect_ids(c.target_vocabulary);
+    if (task_ == "translation") return translation_examples(std::move(source_), std::move(target_), c, longest);
+    if (task_ == "language-model")
+      return language_examples(std::move(target_), c, args_.has("context") ? args_.integer("context") : 0, longest);
+    if (task_ == "masked-language-model")
+      return masked_examples(std::move(source_), c, args_.number("mask-rate"), longest);
+    return classification_examples(std::move(source_), labels.classes, args_.list(prefix_ + "labels").front(), c,
+                                   longest);
+  }
+
+ private:
   std::vector<std::string> files(const std::string& name) const {
     auto files = args_.list(prefix_ + name);
     if (files.empty()) throw UsageError(cat("option '--", prefix_, name, "' is required"));
     return files;
   }
-  /// Class numbers of all label files; names are learned from the first one when there are none yet.
-  Labels labels(const std::vector<std::string>& names) const {
-    Labels all{{}, names};
-    for (const std::string& file : files("labels")) {
-      Labels labels = Labels::load(file, all.names);
-      all.names = labels.names;
-      all.classes.insert(all.classes.end(), labels.classes.begin(), labels.classes.end());
-    }
-    return all;
-  }
-  /// Ids, or vectors when the model reads these.
-  RecordSet source(const Configuration& c) const {
-    if (!c.reads_vectors()) return RecordSet::open_ids(files("source"), c.source_vocabulary);
-    RecordSet set = RecordSet::open_vectors(files("source"));
-    require(set.width() == c.input_width, set.name(), ": vectors of width ", set.width(), ", the model reads ",
-            c.input_width);
-    return set;
-  }
-  std::unique_ptr<Examples> examples(const std::string& task, const Configuration& c, const Labels& labels) const {
-    const std::int64_t longest = args_.has("max-length") ? args_.integer("max-length") : 0;
-    if (task == "translation") {
-      RecordSet sources = source(c);
-      return translation_examples(std::move(sources), RecordSet::open_ids(files("target"), c.target_vocabulary), c,
-                                  longest);
-    }
-    if (task == "language-model")
-      return language_examples(RecordSet::open_ids(files("target"), c.target_vocabulary), c,
-                               args_.has("context") ? args_.integer("context") : 0, longest);
-    if (task == "masked-language-model") return masked_examples(source(c), c, args_.number("mask-rate"), longest);
-    const std::vector<std::string> names = args_.list(prefix_ + "labels");
-    for (const std::int32_t label : labels.classes)
-      require(label < c.classes, names.front(), ": class ", label, " is none of the model's ", c.classes, " classes");
-    return classification_examples(source(c), labels.classes, names.front(), c, longest);
-  }
 
- private:
   const Args& args_;
-  std::string prefix_;
+  std::string prefix_, task_;
+  RecordSet source_, target_;
 };
 
 void check_task_options(const Args& args, const std::string& task) {
@@ -207,55 +199,53 @@ void check_task_options(const Args& args, const std::string& task) {
     throw UsageError("--metric bleu needs --task translation");
 }
 
-/// The width of the vectors in a file; 0 when it holds ids.
-std::int64_t width_of_vectors(const std::string& address) {
-  const auto reader = RecordReader::open(address);
-  Array record;
-  if (!reader->next(record) || !is_floating(record.dtype) || record.rank() < 2) return 0;
-  return record.shape.back();
-}
-
 }  // namespace
 
 TrainingTask training_task(const Args& args, ModelFile* from) {
   const std::string task = args.text("task");
   check_task_options(args, task);
-  const TaskData train(args, ""), valid(args, "valid-");
+  const bool classifies = task == "classification";
   TrainingTask result;
   if (from) result.texts = from->texts();
   const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
   if (tokenizer) result.texts.tokenizer = tokenizer->bytes();
-  Configuration kind = kind_of_task(task);
-  Labels labels;
-  if (task == "classification") {
-    labels = train.labels(from ? from->labels() : std::vector<std::string>{});
-    kind.classes = labels.count();
-    kind.input_width = width_of_vectors(train.files("source").front());
-    std::string& names = result.texts.labels = "";
-    for (const std::string& name : labels.names) names += name + "\n";
-  }
+  Configuration kind = kind_of_task(task), &c = result.configuration;
+  bool new_head = false;
   if (from) {
     for (const Option& option : configuration_options())
       if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
-    result.configuration = from->configuration();
-    Configuration& c = result.configuration;
+    c = from->configuration();
     // An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
-    const bool new_head = task == "classification" && c.kind == kind.kind && c.head != kind.head;
+    new_head = classifies && c.kind == kind.kind && c.head != kind.head;
     require(c.kind == kind.kind && (c.head == kind.head || new_head), from->name(), ": ", task,
             " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ", c.kind,
             " that predicts ", c.head);
-    if (new_head) {
-      c.head = kind.head;
-      c.classes = kind.classes;
-      c.pooling = args.text("pooling");
-    }
-  } else {
-    result.configuration = configuration_from(args, tokenizer.get(), kind);
   }
-  result.train = train.examples(task, result.configuration, labels);
-  if (!args.list(task == "language-model" ? "valid-target" : "valid-source").empty())
+  const bool classes_given = from && !new_head;
+  TaskData train(args, "", task);
+  Labels labels;
+  if (classifies) {
+    labels = train.labels(classes_given ? from->labels() : std::vector<std::string>{}, classes_given ? c.classes : 0);
+    kind.classes = labels.count();
+    kind.input_width = train.input_width();
+    std::string& names = result.texts.labels = "";
+    for (const std::string& name : labels.names) names += name + "\n";
+    require(!classes_given || names.empty() || kind.classes == c.classes, args.list("labels").front(), ": has ",
+            kind.classes, " names, ", from ? from->name() : "", " has ", c.classes, " classes");
+  }
+  if (new_head) {
+    c.head = kind.head;
+    c.classes = kind.classes;
+    c.pooling = args.text("pooling");
+  }
+  if (!from) c = configuration_from(args, tokenizer.get(), kind);
+  result.train = train.examples(c, labels);
+  if (!args.list(task == "language-model" ? "valid-target" : "valid-source").empty()) {
+    TaskData valid(args, "valid-", task);
+    // Numbered classes get no names from the validation data.
     result.valid =
-        valid.examples(task, result.configuration, task == "classification" ? valid.labels(labels.names) : Labels{});
+        valid.examples(c, classifies ? valid.labels(names_or_numbers(labels.names, c.classes), c.classes) : Labels{});
+  }
   return result;
 }
 

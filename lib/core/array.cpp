@@ -1,5 +1,6 @@
 #include "core/array.hpp"
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include <type_traits>
 
 #include "core/error.hpp"
+#include "core/threads.hpp"
 
 static_assert(std::endian::native == std::endian::little, "elements are little-endian in memory and in files");
 
@@ -233,5 +235,20 @@ PIPEFORMER_ELEMENT(std::uint8_t)
 PIPEFORMER_ELEMENT(std::uint16_t)
 PIPEFORMER_ELEMENT(bool)
 #undef PIPEFORMER_ELEMENT
+
+bool all_finite(const float* x, std::int64_t n) {
+  std::atomic<bool> finite{true};
+  parallel_for(n, std::int64_t{1} << 18, [&](std::int64_t begin, std::int64_t end) {
+    // An exponent of all ones is infinity or NaN.
+    std::uint32_t bad = 0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::uint32_t bits;
+      std::memcpy(&bits, x + i, sizeof bits);
+      bad |= static_cast<std::uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
+    }
+    if (bad) finite = false;
+  });
+  return finite;
+}
 
 }  // namespace pipeformer

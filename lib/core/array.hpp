@@ -87,4 +87,7 @@ class Array {
   static Array of(Shape dims, std::span<const T> elements);
 };
 
+/// Neither NaN nor infinity.
+bool all_finite(const float* x, std::int64_t n);
+
 }  // namespace pipeformer

@@ -19,6 +19,9 @@ class TextLines {
   /// The next line without its LF, valid until the next call; false at the end.
   bool next(std::string_view& line);
 
+  /// The next bytes without consuming them, before the first line is read: as ByteSource::peek.
+  std::span<const std::byte> peek(std::size_t size) { return source_.peek(size); }
+
   std::int64_t count() const { return count_; }      ///< Lines read so far.
   const std::string& name() const { return name_; }  ///< "(stdin)" for "-".
 

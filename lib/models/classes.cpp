@@ -1,6 +1,7 @@
 #include "models/classes.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 
@@ -8,11 +9,15 @@
 
 namespace pipeformer {
 
-std::vector<std::string> class_names(const ModelFile& model) {
-  const std::int64_t classes = model.configuration().classes;
-  std::vector<std::string> names = model.labels();
+std::vector<std::string> names_or_numbers(std::vector<std::string> names, std::int64_t classes) {
   if (names.empty())
     for (std::int64_t c = 0; c < classes; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+std::vector<std::string> class_names(const ModelFile& model) {
+  const std::int64_t classes = model.configuration().classes;
+  std::vector<std::string> names = names_or_numbers(model.labels(), classes);
   require(static_cast<std::int64_t>(names.size()) == classes, model.name(), ": has ", names.size(), " names for ",
           classes, " classes");
   return names;
@@ -22,7 +27,10 @@ const float* classify_batch(Pass& pass, const Transformer& model, const BatchStr
   const Configuration& c = model.configuration();
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
   float* probabilities = pass.workspace.get(input.batch.sequences() * c.classes);
-  model.classify(pass, {input.batch.ragged(), input.batch.tokens.data(), input.batch.rows.data()}, probabilities);
+  const Ragged ragged = input.batch.ragged();
+  model.classify(pass, {ragged, input.batch.tokens.data(), input.batch.rows.data()}, probabilities);
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+    if (std::isnan(probabilities[s * c.classes])) throw RowError(ragged.begin(s), "the probabilities are not finite");
   return probabilities;
 }
 

@@ -9,13 +9,15 @@
 
 namespace pipeformer {
 
+/// The names of classes; their numbers as text when they have none.
+std::vector<std::string> names_or_numbers(std::vector<std::string> names, std::int64_t classes);
 /// The names of a model's classes; their numbers as text when it has none. Throws Error when it has names for another
 /// number of classes.
 std::vector<std::string> class_names(const ModelFile&);
 
 /// The probabilities (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error naming the
-/// record for vectors of another width, ids outside the vocabulary, and sequences longer than the model's learned
-/// positions.
+/// record for vectors of another width, ids outside the vocabulary, sequences longer than the model's learned
+/// positions, and vectors that make probabilities NaN.
 const float* classify_batch(Pass&, const Transformer&, const BatchStream&);
 
 /// One record (..., classes) for each record of `layout`, with its leading axes.

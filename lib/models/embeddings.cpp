@@ -30,18 +30,22 @@ const float* Positions::table(std::int64_t positions, std::int64_t width) const 
   return sinusoids_.data();
 }
 
+void Positions::check(const Ragged& ragged, std::int64_t first) const {
+  if (kind_ != "learned") return;
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+    if (ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
+      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
+                                          max_positions_, " learned positions"));
+}
+
 void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first, const float* x, float* y) const {
   if (!added()) {
     if (x != y && ragged.rows() > 0) std::memcpy(y, x, static_cast<std::size_t>(ragged.rows() * width) * sizeof(float));
     return;
   }
+  check(ragged, first);
   std::int64_t longest = 0;
-  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
-    longest = std::max(longest, ragged.length(s));
-    if (kind_ == "learned" && ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
-      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
-                                          max_positions_, " learned positions"));
-  }
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) longest = std::max(longest, ragged.length(s));
   add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width), x, y);
 }
 
@@ -113,6 +117,7 @@ const float* VectorEmbedding::project(Pass& pass, const Ragged& ragged, const fl
 }
 
 const float* VectorEmbedding::forward(Pass& pass, const Ragged& ragged, const float* x, Saved& saved) const {
+  positions_.check(ragged, class_token_.value ? 1 : 0);  // here, so that the error names a row of x
   const float* projected = project(pass, ragged, x, saved);
   const Ragged rows = saved.ragged();
   pass.show("encoder/embedding", projected, width(), rows);

@@ -23,6 +23,8 @@ class Positions {
   explicit Positions(std::string kind) : kind_(std::move(kind)) {}
 
   bool added() const { return kind_ != "rotary" && kind_ != "none"; }
+  /// Throws RowError for a sequence whose rows, counted from `first`, go beyond the last learned position.
+  void check(const Ragged&, std::int64_t first) const;
   /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the
   /// last learned position.
   void add(const Ragged&, std::int64_t width, std::int64_t first, const float* x, float* y) const;

@@ -1,9 +1,7 @@
 #include "models/model_file.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <cstring>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -13,21 +11,6 @@
 
 namespace pipeformer {
 namespace {
-
-bool all_finite(const float* x, std::int64_t n) {
-  std::atomic<bool> finite{true};
-  parallel_for(n, std::int64_t{1} << 18, [&](std::int64_t begin, std::int64_t end) {
-    // An exponent of all ones is infinity or NaN.
-    std::uint32_t bad = 0;
-    for (std::int64_t i = begin; i < end; ++i) {
-      std::uint32_t bits;
-      std::memcpy(&bits, x + i, sizeof bits);
-      bad |= static_cast<std::uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
-    }
-    if (bad) finite = false;
-  });
-  return finite;
-}
 
 std::uint64_t hash_name(const std::string& name) {
   std::uint64_t hash = 0;

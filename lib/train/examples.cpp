@@ -1,6 +1,7 @@
 #include "train/examples.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
@@ -55,6 +56,20 @@ void append_target(const RecordSet& records, std::int64_t r, std::int32_t begin,
   batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
 }
 
+/// The fingerprint of data of which an option makes something else; 0: nothing.
+std::uint64_t with_option(std::uint64_t fingerprint, std::int64_t option) {
+  return option == 0 ? fingerprint : derive_key(fingerprint, static_cast<std::uint64_t>(option));
+}
+
+/// Throws Error naming the record that has no place in the model. extra: what the model adds to it (begin, class
+/// token).
+void expect_room(const RecordSet& records, std::int64_t r, std::int64_t extra, const Configuration& c) {
+  if (c.positions != "learned" || records.length(r) + extra <= c.max_positions) return;
+  throw Error(cat(records.where(r), ": a sequence of ", records.length(r),
+                  extra > 0 ? cat(", and ", extra, " more,") : "", " is longer than the model's ", c.max_positions,
+                  " learned positions; --max-length leaves such records out"));
+}
+
 class Translation : public Examples {
  public:
   Translation(RecordSet source, RecordSet target, const Configuration& c, std::int64_t max_length)
@@ -65,19 +80,22 @@ class Translation : public Examples {
     require(source_.records() == target_.records(), source_.name(), " has ", source_.records(), " records, ",
             target_.name(), " has ", target_.records());
     for (std::int64_t i = 0; i < target_.records(); ++i) {
-      if (max_length > 0 && std::max(source_.length(i), target_.length(i)) > max_length)
+      if (max_length > 0 && std::max(source_.length(i), target_.length(i)) > max_length) {
         ++skipped_;
-      else
-        all_.push_back(i);
+        continue;
+      }
+      expect_room(source_, i, 0, c);
+      expect_room(target_, i, 1, c);
+      all_.push_back(i);
     }
-    require(!all_.empty(), source_.name(), ": no records", skipped_ > 0 ? " of at most --max-length tokens" : "");
+    require(!all_.empty(), source_.name(), ": no records of at most --max-length tokens");
+    fingerprint_ = with_option(derive_key(source_.fingerprint(), target_.fingerprint()), max_length);
   }
   std::int64_t tokens(std::int64_t i) const override { return target_.length(i) + 1; }
   void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
     append_source(source_, i, batch);
     append_target(target_, i, begin_, end_, batch);
   }
-  std::uint64_t fingerprint() const override { return derive_key(source_.fingerprint(), target_.fingerprint()); }
 
  private:
   RecordSet source_, target_;
@@ -87,16 +105,19 @@ class Translation : public Examples {
 /// Numbers are records.
 class Lines : public Examples {
  public:
-  Lines(RecordSet records, std::int64_t max_length) : records_(std::move(records)) {
+  Lines(RecordSet records, std::int64_t extra, const Configuration& c, std::int64_t max_length)
+      : records_(std::move(records)) {
     for (std::int64_t i = 0; i < records_.records(); ++i) {
-      if (max_length > 0 && records_.length(i) > max_length)
+      if (max_length > 0 && records_.length(i) > max_length) {
         ++skipped_;
-      else
-        all_.push_back(i);
+        continue;
+      }
+      expect_room(records_, i, extra, c);
+      all_.push_back(i);
     }
-    require(!all_.empty(), records_.name(), ": no records", skipped_ > 0 ? " of at most --max-length tokens" : "");
+    require(!all_.empty(), records_.name(), ": no records of at most --max-length tokens");
+    fingerprint_ = with_option(records_.fingerprint(), max_length);
   }
-  std::uint64_t fingerprint() const override { return records_.fingerprint(); }
 
  protected:
   RecordSet records_;
@@ -105,7 +126,7 @@ class Lines : public Examples {
 class LanguageLines : public Lines {
  public:
   LanguageLines(RecordSet records, const Configuration& c, std::int64_t max_length)
-      : Lines(std::move(records), max_length),
+      : Lines(std::move(records), 1, c, max_length),
         begin_(static_cast<std::int32_t>(c.begin_id)),
         end_(static_cast<std::int32_t>(c.end_id)) {}
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + 1; }
@@ -120,18 +141,26 @@ class LanguageLines : public Lines {
 /// Numbers are positions in the running text.
 class LanguageWindows : public Examples {
  public:
-  LanguageWindows(const RecordSet& records, const Configuration& c, std::int64_t context) : context_(context) {
-    for (std::int64_t r = 0; r < records.records(); ++r) {
-      append_ids(records, r, text_);
-      if (records.records() > 1) text_.push_back(static_cast<std::int32_t>(c.end_id));
+  LanguageWindows(RecordSet records, const Configuration& c, std::int64_t context)
+      : records_(std::move(records)), begin_(static_cast<std::int32_t>(c.begin_id)), context_(context) {
+    require(c.positions != "learned" || context <= c.max_positions, "--context ", context,
+            " is longer than the model's ", c.max_positions, " learned positions");
+    if (records_.records() == 1) {
+      text_ = {records_.ids(0), static_cast<std::size_t>(records_.length(0))};
+    } else {
+      for (std::int64_t r = 0; r < records_.records(); ++r) {
+        append_ids(records_, r, joined_);
+        joined_.push_back(static_cast<std::int32_t>(c.end_id));
+      }
+      text_ = joined_;
     }
-    require(text_.size() > 1, records.name(), ": a text of ", text_.size(), " tokens has nothing to predict");
-    for (std::int64_t at = 0; at < last(); at += context_) all_.push_back(at);
-    fingerprint_ = records.fingerprint();
+    require(!text_.empty(), records_.name(), ": a text of no tokens");
+    for (std::int64_t at = 0; at < size(); at += context_) all_.push_back(at);
+    fingerprint_ = with_option(records_.fingerprint(), context);
   }
   std::vector<std::int64_t> epoch(std::uint64_t key) const override {
     // Full windows only, from a random beginning, so that over the epochs each token is seen after many contexts.
-    const std::int64_t spare = last() - context_;
+    const std::int64_t spare = size() - context_;
     if (spare <= 0) return {0};
     std::vector<std::int64_t> windows;
     const auto bound = static_cast<std::uint64_t>(std::min(context_, spare + 1));
@@ -139,29 +168,33 @@ class LanguageWindows : public Examples {
       windows.push_back(at);
     return windows;
   }
-  std::int64_t tokens(std::int64_t at) const override { return std::min(context_, last() - at); }
+  std::int64_t tokens(std::int64_t at) const override { return std::min(context_, size() - at); }
   void append(std::int64_t at, std::uint64_t, ExampleBatch& batch) const override {
-    const auto first = text_.begin() + at;
-    batch.target_ids.insert(batch.target_ids.end(), first, first + tokens(at));
-    batch.labels.insert(batch.labels.end(), first + 1, first + 1 + tokens(at));
+    const auto first = text_.begin() + at, last = first + tokens(at);
+    batch.target_ids.push_back(begin_);
+    batch.target_ids.insert(batch.target_ids.end(), first, last - 1);
+    batch.labels.insert(batch.labels.end(), first, last);
     batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
   }
-  std::uint64_t fingerprint() const override { return fingerprint_; }
 
  private:
-  std::int64_t last() const { return static_cast<std::int64_t>(text_.size()) - 1; }  ///< Predicts nothing.
-  std::vector<std::int32_t> text_;
+  std::int64_t size() const { return static_cast<std::int64_t>(text_.size()); }
+  RecordSet records_;
+  std::vector<std::int32_t> joined_;  ///< When there are several records.
+  std::span<const std::int32_t> text_;
+  std::int32_t begin_;
   std::int64_t context_;
-  std::uint64_t fingerprint_;
 };
 
 class Masked : public Lines {
  public:
   Masked(RecordSet records, const Configuration& c, double rate, std::int64_t max_length)
-      : Lines(std::move(records), max_length),
+      : Lines(std::move(records), 0, c, max_length),
         rate_(rate),
         mask_(static_cast<std::int32_t>(c.mask_id)),
-        vocabulary_(static_cast<std::uint64_t>(c.source_vocabulary)) {}
+        vocabulary_(static_cast<std::uint64_t>(c.source_vocabulary)) {
+    fingerprint_ = derive_key(fingerprint_, std::bit_cast<std::uint64_t>(rate));
+  }
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i); }
   void append(std::int64_t i, std::uint64_t key, ExampleBatch& batch) const override {
     const std::int64_t begin = batch.source_offsets.back(), length = records_.length(i);
@@ -196,19 +229,17 @@ class Classification : public Lines {
  public:
   Classification(RecordSet records, std::vector<std::int32_t> classes, const std::string& labels_name,
                  const Configuration& c, std::int64_t max_length)
-      : Lines(std::move(records), max_length), classes_(std::move(classes)), extra_(c.class_token ? 1 : 0) {
+      : Lines(std::move(records), c.class_token ? 1 : 0, c, max_length),
+        classes_(std::move(classes)),
+        extra_(c.class_token ? 1 : 0) {
     require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
             records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
+    for (const std::int32_t c : classes_) fingerprint_ = derive_key(fingerprint_, static_cast<std::uint64_t>(c));
   }
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
   void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
     append_source(records_, i, batch);
     batch.labels.push_back(classes_[static_cast<std::size_t>(i)]);
-  }
-  std::uint64_t fingerprint() const override {
-    std::uint64_t mixed = records_.fingerprint();
-    for (const std::int32_t c : classes_) mixed = mix64(mixed ^ static_cast<std::uint64_t>(c));
-    return mixed;
   }
 
  private:
@@ -262,7 +293,7 @@ std::unique_ptr<Examples> translation_examples(RecordSet source, RecordSet targe
 
 std::unique_ptr<Examples> language_examples(RecordSet records, const Configuration& configuration, std::int64_t context,
                                             std::int64_t max_length) {
-  if (context > 0) return std::make_unique<LanguageWindows>(records, configuration, context);
+  if (context > 0) return std::make_unique<LanguageWindows>(std::move(records), configuration, context);
   return std::make_unique<LanguageLines>(std::move(records), configuration, max_length);
 }
 

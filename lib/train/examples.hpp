@@ -36,26 +36,28 @@ class Examples {
   virtual std::int64_t tokens(std::int64_t example) const = 0;
   /// Appends the example. What is random about it is drawn from the key.
   virtual void append(std::int64_t example, std::uint64_t key, ExampleBatch&) const = 0;
-  /// A number that other examples almost surely do not have.
-  virtual std::uint64_t fingerprint() const = 0;
+  /// A number that other examples almost surely do not have: of the data, and of what the task makes of them.
+  std::uint64_t fingerprint() const { return fingerprint_; }
   /// Records that are longer than the limit.
   std::int64_t skipped() const { return skipped_; }
 
  protected:
   std::vector<std::int64_t> all_;
   std::int64_t skipped_ = 0;
+  std::uint64_t fingerprint_ = 0;
 };
 
 /// Pairs, source[i] with target[i]: for a target y_1 .. y_n the decoder reads begin, y_1 .. y_n and predicts y_1 ..
 /// y_n, end. A batch counts target tokens, the end too. Here and below max_length (0: none) leaves out records with
 /// more tokens, on either side; they are counted in skipped(). Throws Error naming both streams when their counts
-/// differ.
+/// differ, and, here and below, the record that is longer than the model's learned positions.
 std::unique_ptr<Examples> translation_examples(RecordSet source, RecordSet target, const Configuration&,
                                                std::int64_t max_length);
 
 /// Lines, or, with a context, windows of so many tokens of one running text: the records one after another, each ended
-/// by the end id when there are several. A window predicts each token's next one; in training the windows of an epoch
-/// begin at a random place, validation cuts the text from its beginning.
+/// by the end id when there are several. A window is read from begin on, as decode goes on from begin and a prompt, and
+/// predicts its tokens, without an end of its own. In training the windows of an epoch begin at a random place of the
+/// text, validation cuts the text from its beginning.
 std::unique_ptr<Examples> language_examples(RecordSet, const Configuration&, std::int64_t context,
                                             std::int64_t max_length);
 

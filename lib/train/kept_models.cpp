@@ -37,7 +37,7 @@ void KeptModels::add(std::int64_t step, double cost) {
   costs.resize(kept);
 }
 
-void KeptModels::remove_others(std::int64_t last_step) const {
+void KeptModels::remove_others() const {
   if (!active()) return;
   namespace fs = std::filesystem;
   const fs::path directory = fs::path(output_).has_parent_path() ? fs::path(output_).parent_path() : fs::path(".");
@@ -49,8 +49,7 @@ void KeptModels::remove_others(std::int64_t last_step) const {
     std::int64_t step = 0;
     const char* end = name.data() + name.size();
     const auto parsed = std::from_chars(name.data() + prefix.size(), end, step);
-    if (std::string(parsed.ptr, end) == kSuffix && step <= last_step &&
-        std::find(steps.begin(), steps.end(), step) == steps.end())
+    if (std::string(parsed.ptr, end) == kSuffix && std::find(steps.begin(), steps.end(), step) == steps.end())
       unwanted.push_back(entry.path());
   }
   for (const fs::path& path : unwanted) fs::remove(path);

@@ -20,9 +20,8 @@ class KeptModels {
   std::string path(std::int64_t step) const;
   /// After a validation: adds its step and forgets those that are no longer wanted. cost: lower is better.
   void add(std::int64_t step, double cost);
-  /// Removes the files of steps that are not on the list, up to `step`: later ones are of a run that was killed, and
-  /// are written again. To be called once a checkpoint holds the list.
-  void remove_others(std::int64_t step) const;
+  /// Removes the files of steps that are not on the list. To be called once a checkpoint holds the list.
+  void remove_others() const;
 
   std::vector<std::int64_t> steps;  ///< Ascending.
   std::vector<double> costs;        ///< Of each.

@@ -1,68 +1,77 @@
 #include "train/labels.hpp"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
+#include <map>
 
 #include "core/error.hpp"
 #include "io/address.hpp"
 #include "io/hdf5.hpp"
+#include "io/npy.hpp"
+#include "io/output_file.hpp"
 #include "io/stream.hpp"
 #include "io/text_lines.hpp"
 
 namespace pipeformer {
 namespace {
 
-bool is_text(const std::string& address) {
-  std::ifstream in(split_address(address).file, std::ios::binary);
-  std::array<char, 8> head{};
-  in.read(head.data(), head.size());
-  const auto bytes = std::as_bytes(std::span(head)).first(static_cast<std::size_t>(in.gcount()));
-  return in.gcount() > 0 && !looks_like_hdf5(bytes) && std::string(head.data(), 6) != "\x93NUMPY";
-}
+/// What one file holds: names, or class numbers.
+struct LabelFile {
+  std::string name;
+  std::vector<std::string> lines;
+  std::vector<std::int32_t> numbers;
+};
 
-Labels load_numbers(const std::string& address) {
-  Labels labels;
+LabelFile read(const std::string& address) {
+  const std::string path = split_address(address).file;
+  TextLines lines(path);
+  LabelFile file{lines.name(), {}, {}};
+  if (const auto head = lines.peek(8); !looks_like_hdf5(head) && !looks_like_npy(head)) {
+    for (std::string_view line; lines.next(line);) file.lines.emplace_back(line);
+    return file;
+  }
+  require(path != "-" && !is_special_file(path), lines.name(), ": class numbers are read from a file, not from a pipe");
   const auto reader = RecordReader::open(address);
   for (Array record; reader->next(record);) {
     reader->expect_ids(record);
-    for (const std::int32_t number : record.values<std::int32_t>()) {
-      require(number >= 0, reader->where(), ": class ", number, " is negative");
-      labels.classes.push_back(number);
-    }
+    const auto numbers = record.values<std::int32_t>();
+    file.numbers.insert(file.numbers.end(), numbers.begin(), numbers.end());
   }
-  return labels;
+  return file;
 }
 
 }  // namespace
 
-Labels Labels::load(const std::string& address, const std::vector<std::string>& names) {
-  if (!is_text(address)) {
-    Labels labels = load_numbers(address);
-    for (std::size_t i = 0; i < labels.classes.size() && !names.empty(); ++i)
-      require(labels.classes[i] < static_cast<std::int64_t>(names.size()), address, ": label ", i, ": class ",
-              labels.classes[i], " is none of the ", names.size(), " classes");
-    return labels;
-  }
-  const std::vector<std::string> lines = read_text_lines(address);
-  Labels labels{{}, names};
+Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes) {
+  std::vector<LabelFile> files;
+  for (const std::string& address : addresses) files.push_back(read(address));
   if (names.empty()) {
-    labels.names = lines;
-    std::sort(labels.names.begin(), labels.names.end());
-    labels.names.erase(std::unique(labels.names.begin(), labels.names.end()), labels.names.end());
+    for (const LabelFile& file : files) names.insert(names.end(), file.lines.begin(), file.lines.end());
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
   }
-  std::vector<std::pair<std::string, std::int32_t>> numbers;
-  for (std::size_t i = 0; i < labels.names.size(); ++i)
-    numbers.emplace_back(labels.names[i], static_cast<std::int32_t>(i));
-  std::sort(numbers.begin(), numbers.end());
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    require(!lines[i].empty(), address, ": line ", i + 1, ": no label");
-    const auto at = std::lower_bound(numbers.begin(), numbers.end(), std::pair(lines[i], std::int32_t{0}));
-    require(at != numbers.end() && at->first == lines[i], address, ": line ", i + 1, ": '", lines[i],
-            "' is none of the ", names.size(), " classes");
-    labels.classes.push_back(at->second);
+  if (classes == 0) classes = static_cast<std::int64_t>(names.size());
+  std::map<std::string, std::int32_t> numbers;
+  for (std::size_t i = 0; i < names.size(); ++i) numbers.emplace(names[i], static_cast<std::int32_t>(i));
+  Labels all;
+  for (const LabelFile& file : files) {
+    for (std::size_t i = 0; i < file.lines.size(); ++i) {
+      if (file.lines[i].empty()) throw Error(cat(file.name, ": line ", i + 1, ": no label"));
+      const auto known = numbers.find(file.lines[i]);
+      if (known == numbers.end())
+        throw Error(cat(file.name, ": line ", i + 1, ": '", file.lines[i], "' is none of the ", classes, " classes"));
+      all.classes.push_back(known->second);
+    }
+    for (std::size_t i = 0; i < file.numbers.size(); ++i) {
+      const std::int32_t number = file.numbers[i];
+      if (number < 0) throw Error(cat(file.name, ": label ", i, ": class ", number, " is negative"));
+      if (classes > 0 && number >= classes)
+        throw Error(cat(file.name, ": label ", i, ": class ", number, " is none of the ", classes, " classes"));
+      all.classes.push_back(number);
+    }
   }
-  return labels;
+  require(!all.classes.empty(), addresses.front(), ": no labels");
+  all.names = std::move(names);
+  return all;
 }
 
 std::int64_t Labels::count() const {

@@ -1,29 +1,46 @@
 #include "train/record_set.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
 
 namespace pipeformer {
+namespace {
 
-/// axes: of one sequence, 1 for ids (T,), 2 for vectors (T, D); a record may have more before them.
-void RecordSet::add(MappedRecords stream, std::size_t axes) {
-  name_ += (name_.empty() ? "" : " + ") + stream.name();
-  const bool ids = axes == 1;
+/// The sequences in a record: all of one length.
+struct Division {
+  std::int64_t count, length;
+};
+
+Division division(const MappedRecords& stream, std::int64_t r) {
+  const std::size_t axes = stream.dtype() == DType::i4 ? 1 : 2;  // of one sequence, (T,) or (T, D)
   const Shape& row = stream.row();
-  const bool batched = row.size() >= axes;
-  require(stream.records() == 0 || row.size() + 1 >= axes, stream.where(0), ": shape ", shape_text(row),
-          " has no width: vectors (T, D) expected");
+  if (row.size() < axes) return {1, stream.length(r)};
+  const auto length = row.end() - static_cast<std::ptrdiff_t>(axes);
+  return {stream.length(r) * element_count(Shape(row.begin(), length)), *length};
+}
+
+}  // namespace
+
+void RecordSet::add(MappedRecords stream) {
+  name_ += (name_.empty() ? "" : " + ") + stream.name();
+  if (stream.records() == 0) return;
+  const bool ids = stream.dtype() == DType::i4;
+  const Shape& row = stream.row();
+  const std::int64_t width = ids || row.empty() ? 0 : row.back();
+  require(ids || width > 0, stream.where(0), ": has no width: vectors (T, D) expected");
+  require(streams_.empty() || width == width_, stream.where(0), ": ", ids ? "ids" : cat("vectors of width ", width),
+          " after ", width_ > 0 ? cat("vectors of width ", width_) : "ids");
+  width_ = width;
   for (std::int64_t r = 0; r < stream.records(); ++r) {
     const auto* start =
         ids ? reinterpret_cast<const std::byte*>(stream.ids(r)) : reinterpret_cast<const std::byte*>(stream.rows(r));
-    const std::int64_t length = batched ? row[row.size() - axes] : stream.length(r);
-    const std::int64_t width = ids ? 1 : row.back(), size = length * width;
-    const std::int64_t count = batched ? stream.length(r) * stream.width() / std::max<std::int64_t>(size, 1) : 1;
+    const auto [count, length] = division(stream, r);
+    const std::int64_t size = length * (ids ? 1 : width);
     for (std::int64_t i = 0; i < count; ++i)
       sequences_.push_back({start + static_cast<std::size_t>(i * size) * sizeof(float), length});
+    if (!ids && !all_finite(stream.rows(r), count * size)) throw Error(stream.where(r) + ": holds NaN or infinity");
     std::uint64_t mixed = mix64(fingerprint_ ^ static_cast<std::uint64_t>(stream.length(r)));
     for (std::int64_t i = 0; i < count * size; ++i) {
       std::uint32_t bits;
@@ -35,35 +52,31 @@ void RecordSet::add(MappedRecords stream, std::size_t axes) {
   streams_.push_back(std::move(stream));
 }
 
-RecordSet RecordSet::open_ids(const std::vector<std::string>& addresses, std::int64_t vocabulary) {
+RecordSet RecordSet::open(const std::vector<std::string>& addresses) {
   RecordSet set;
-  for (const std::string& address : addresses) {
-    MappedRecords stream = MappedRecords::open(address);
-    for (std::int64_t r = 0; r < stream.records(); ++r) {
-      require(stream.dtype() == DType::i4, stream.where(r), ": holds vectors (f4), ids expected");
-      const std::int32_t* ids = stream.ids(r);
-      for (std::int64_t i = 0; i < stream.length(r) * stream.width(); ++i)
-        require(ids[i] >= 0 && ids[i] < vocabulary, stream.where(r), ": id ", ids[i], " is outside the vocabulary of ",
-                vocabulary);
-    }
-    set.add(std::move(stream), 1);
-  }
+  for (const std::string& address : addresses) set.add(MappedRecords::open(address));
+  require(set.records() > 0, set.name_, ": no records");
   return set;
 }
 
-RecordSet RecordSet::open_vectors(const std::vector<std::string>& addresses) {
-  RecordSet set;
-  for (const std::string& address : addresses) {
-    MappedRecords stream = MappedRecords::open(address);
-    require(stream.records() > 0, address, ": no records");
-    require(stream.dtype() == DType::f4, stream.where(0), ": holds ids, vectors expected");
-    set.add(std::move(stream), 2);
-    const std::int64_t width = set.streams_.back().row().back();
-    require(set.width_ == 0 || set.width_ == width, address, ": vectors of width ", width, ", those before have ",
-            set.width_);
-    set.width_ = width;
-  }
-  return set;
+void RecordSet::expect_ids(std::int64_t vocabulary) const {
+  if (width_ > 0) throw Error(where(0) + ": holds vectors (f4), ids expected");
+  for (std::int64_t r = 0; r < records(); ++r)
+    for (std::int64_t i = 0; i < length(r); ++i)
+      if (const std::int32_t id = ids(r)[i]; id < 0 || id >= vocabulary)
+        throw Error(cat(where(r), ": id ", id, " is outside the vocabulary of ", vocabulary));
+}
+
+void RecordSet::expect_vectors(std::int64_t width) const {
+  require(width_ > 0, name_, ": holds ids, vectors expected");
+  require(width_ == width, name_, ": vectors of width ", width_, ", the model reads ", width);
+}
+
+std::string RecordSet::where(std::int64_t r) const {
+  for (const MappedRecords& stream : streams_)
+    for (std::int64_t record = 0; record < stream.records(); ++record)
+      if ((r -= division(stream, record).count) < 0) return stream.where(record);
+  return name_;
 }
 
 }  // namespace pipeformer

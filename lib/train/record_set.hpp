@@ -12,10 +12,14 @@ namespace pipeformer {
 /// Sequences of ids (T,), or of vectors (T, width). Leading axes are batch axes: a record (B, T, D) is B sequences.
 class RecordSet {
  public:
-  /// Opens all streams, one after another. Throws Error naming the record for ids outside the vocabulary.
-  static RecordSet open_ids(const std::vector<std::string>& addresses, std::int64_t vocabulary);
-  /// The same for vectors of one width; throws Error naming the stream of another one.
-  static RecordSet open_vectors(const std::vector<std::string>& addresses);
+  /// Opens all streams, one after another. Throws Error naming the stream that is of another kind or width than those
+  /// before it, the record that holds NaN or infinity, and the streams when they hold no records at all.
+  static RecordSet open(const std::vector<std::string>& addresses);
+
+  /// Throws Error naming the record unless the set holds ids of this vocabulary.
+  void expect_ids(std::int64_t vocabulary) const;
+  /// Throws Error naming the streams unless the set holds vectors of this width.
+  void expect_vectors(std::int64_t width) const;
 
   std::int64_t records() const { return static_cast<std::int64_t>(sequences_.size()); }
   std::int64_t length(std::int64_t r) const { return sequences_[static_cast<std::size_t>(r)].length; }
@@ -23,6 +27,7 @@ class RecordSet {
   const std::int32_t* ids(std::int64_t r) const { return static_cast<const std::int32_t*>(start(r)); }
   const float* vectors(std::int64_t r) const { return static_cast<const float*>(start(r)); }
   const std::string& name() const { return name_; }  ///< For messages: the addresses.
+  std::string where(std::int64_t r) const;           ///< "x.npy: record 3", the record that holds sequence r.
   /// A number that other records almost surely do not have.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
@@ -31,11 +36,11 @@ class RecordSet {
     const void* start;
     std::int64_t length;
   };
-  void add(MappedRecords stream, std::size_t axes);
+  void add(MappedRecords stream);
   const void* start(std::int64_t r) const { return sequences_[static_cast<std::size_t>(r)].start; }
 
   std::string name_;
-  std::vector<MappedRecords> streams_;
+  std::vector<MappedRecords> streams_;  ///< Those that hold records.
   std::vector<Sequence> sequences_;
   std::int64_t width_ = 0;
   std::uint64_t fingerprint_ = 0;

@@ -43,10 +43,10 @@ std::string row_note(const LogRow& row) {
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
 }
 
-std::string skipped_note(const Examples& examples) {
+std::string skipped_note(const Examples& examples, const std::string& use) {
   const auto left = static_cast<std::int64_t>(examples.all().size());
-  return cat(examples.skipped(), " of ", left + examples.skipped(),
-             " records are longer than --max-length and left out");
+  return cat(examples.skipped(), " of ", left + examples.skipped(), " records for ", use,
+             " are longer than --max-length and left out");
 }
 
 }  // namespace pipeformer

@@ -191,6 +191,8 @@ Trainer::Validation Trainer::validate() {
     total.add(frozen.loss(pass, batch.view(), 0.0f, 1.0f));
   }
   const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
+  require(std::isfinite(total.negative_log_likelihood), "step ", state_.step,
+          ": the validation loss is not finite; the last checkpoint is kept");
   Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0};
   if (settings_.metric == "bleu") v.bleu = measure_bleu(frozen);
   v.cost = settings_.metric == "bleu" ? -v.bleu : settings_.metric == "accuracy" ? -v.accuracy : v.loss;
@@ -331,7 +333,7 @@ void Trainer::validate_and_save(const Watcher& watcher) {
   }
   log_row(watcher, validation ? &*validation : nullptr, best);
   save_checkpoint();
-  kept_.remove_others(state_.step);
+  kept_.remove_others();
 }
 
 bool Trainer::run(const Watcher& watcher) {

@@ -1,0 +1,358 @@
+"""Every task of train but translation (train.py), the optimizers, and classify, against PyTorch.
+
+Gradients: `train --gradients` after one step from a model of `model make`, with dropout 0 and one batch that holds everything,
+against autograd over torch.nn.TransformerEncoderLayer in float64, one sequence at a time. What is drawn (the beginning of the
+windows, masked positions and what stands in their place) is a function of the seed, by SplitMix64; it is drawn here again.
+
+Optimizers: from our own gradients of each step (those of --steps 1, 2, ... of the same run), so that this measures the
+optimizers: the first step of Adam is about the sign of a gradient, which would magnify its rounding.
+"""
+import math
+import os
+import sys
+
+import h5py
+import numpy as np
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "common"))
+from tools import agree, check, error, finish, load, path, run, save
+
+torch.set_num_threads(1)
+rng = np.random.default_rng(3)
+VOCABULARY, WIDTH, HEADS, INNER, LAYERS = 40, 32, 4, 64, 2
+SHAPE = ["--width", WIDTH, "--heads", HEADS, "--inner", INNER]
+BEGIN, END, MASK = 1, 2, 0
+
+
+# --- the model in PyTorch ---
+
+
+def tensors(name):
+    """The float datasets of a model or gradient file, in float64; not what a checkpoint holds of the run."""
+    found = {}
+    with h5py.File(path(name)) as file:
+        file.visititems(lambda n, d: found.update({n: d[()]}) if isinstance(d, h5py.Dataset) and d.dtype == np.float32 else None)
+    return {n: torch.tensor(v, dtype=torch.float64, requires_grad=True) for n, v in found.items()}
+
+
+def stack(p, side, x, causal, pre, activation):
+    """The layers of one side over one sequence (T, D)."""
+    options = dict(d_model=WIDTH, nhead=HEADS, dim_feedforward=INNER, dropout=0.0, activation=activation, batch_first=True, norm_first=pre)
+    layer = torch.nn.TransformerEncoderLayer(**options, dtype=torch.float64)
+    mask = torch.full((len(x), len(x)), float("-inf"), dtype=torch.float64).triu(1) if causal else None
+    for i in range(LAYERS):
+        at = f"{side}/{i}"
+        state = {f"self_attn.in_proj_{kind}": torch.cat([p[f"{at}/self_attn/{role}/{kind}"] for role in ("query", "key", "value")])
+                 for kind in ("weight", "bias")}
+        for kind in ("weight", "bias"):
+            state[f"self_attn.out_proj.{kind}"] = p[f"{at}/self_attn/output/{kind}"]
+            for theirs, ours in [("linear1", "ffn/linear1"), ("linear2", "ffn/linear2"), ("norm1", "norm1"), ("norm2", "norm2")]:
+                state[f"{theirs}.{kind}"] = p[f"{at}/{ours}/{kind}"]
+        x = torch.nn.utils.stateless.functional_call(layer, state, (x[None],), {"src_mask": mask})[0]
+    return torch.nn.functional.layer_norm(x, (WIDTH,), p[f"{side}/norm/weight"], p[f"{side}/norm/bias"]) if pre else x
+
+
+def sinusoids(length):
+    angle = np.arange(length)[:, None] * np.exp(np.arange(0, WIDTH, 2) * (-math.log(10000.0) / WIDTH))
+    table = np.zeros((length, WIDTH))
+    table[:, 0::2], table[:, 1::2] = np.sin(angle), np.cos(angle)
+    return torch.tensor(table)
+
+
+def positions(p, side, x):
+    learned = p.get(f"{side}/positions/weight")
+    return x + (sinusoids(len(x)) if learned is None else learned[: len(x)])
+
+
+def embed(p, side, sequence):
+    """Ids or vectors to what the first layer reads."""
+    if sequence.ndim == 1:
+        return positions(p, side, p[f"{side}/embedding/weight"][torch.tensor(sequence, dtype=torch.int64)] * math.sqrt(WIDTH))
+    x = torch.tensor(sequence, dtype=torch.float64) @ p["encoder/input/weight"].T + p["encoder/input/bias"]
+    return positions(p, side, torch.cat([p["encoder/class_token"], x]) if "encoder/class_token" in p else x)
+
+
+def classes(p, sequence, pooling, **kind):
+    """The logits of one sequence; an empty one is seen as zeros."""
+    x = stack(p, "encoder", embed(p, "encoder", sequence), False, **kind)
+    pooled = torch.zeros(WIDTH, dtype=torch.float64) if len(x) == 0 else x.mean(0) if pooling == "mean" else x[0]
+    return p["classifier/weight"] @ pooled + p["classifier/bias"]
+
+
+def cross_entropy(logits, labels, smoothing=0.0):
+    return torch.nn.functional.cross_entropy(torch.cat(logits), torch.tensor(np.concatenate(labels), dtype=torch.int64), label_smoothing=smoothing)
+
+
+def compare_gradients(name, p, loss, ours):
+    loss.backward()
+    # A key's bias has a true gradient of zero (the softmax does not see it): it counts in the whole gradient only.
+    theirs = {n: leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for n, leaf in p.items()}
+    each = {n: error([ours[n].detach().numpy()], [g.numpy()]) for n, g in theirs.items() if not n.endswith("key/bias")}
+    worst = max(each, key=each.get)
+    check(f"{name}: worst gradient of {len(each)}, {worst}: {each[worst]:.1e}", each[worst] <= 1e-5)
+    agree(f"{name}: whole gradient", [ours[n].detach().numpy() for n in p], list(theirs.values()), 1e-5)
+
+
+# --- what training draws ---
+
+BITS = (1 << 64) - 1
+
+
+def mix(z):
+    z = (z + 0x9E3779B97F4A7C15) & BITS
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & BITS
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & BITS
+    return z ^ z >> 31
+
+
+def derive(key, stream):
+    return mix(key ^ mix(stream))
+
+
+class Random:
+    def __init__(self, key):
+        self.key, self.counter = key, -1
+
+    def next(self):
+        self.counter += 1
+        return mix((self.key + 0x9E3779B97F4A7C15 * self.counter) & BITS)
+
+    def uniform(self):
+        return (self.next() >> 11) * 2.0 ** -53
+
+    def below(self, bound):
+        return self.next() % bound  # a draw that would be rejected comes once in 10^17
+
+
+def word(text):
+    return int.from_bytes(text.encode(), "big")
+
+
+def masked(record, number, rate, seed=1):
+    """A record as the first epoch reads it, and the positions that are predicted."""
+    random = Random(derive(derive(derive(seed, word("example")), 0), number))
+    one, count = random.below(len(record)), max(1, int(rate * len(record)))
+    ids, rows = record.copy(), []
+    for t in range(len(record)):
+        if len(rows) == count:
+            break
+        if (t != one) if count == 1 else random.uniform() * (len(record) - t) >= count - len(rows):
+            continue
+        rows.append(t)
+        draw = random.uniform()
+        if draw < 0.8:
+            ids[t] = MASK
+        elif draw < 0.9:
+            ids[t] = random.below(VOCABULARY)
+    return ids, rows
+
+
+# --- the tasks ---
+
+ONE = ["-q", "--steps", 1, "--dropout", 0, "--batch-tokens", 1000000]
+
+
+def make(*options):
+    run("model", "make", *SHAPE, *options, "-o", path("a.h5"))
+    return tensors("a.h5")
+
+
+def gradients(*options):
+    run("train", *ONE, "--from", path("a.h5"), *options, "--gradients", path("g.h5"), "-o", path("b.h5"))
+    return tensors("g.h5")
+
+
+def ids(lengths):
+    return [rng.integers(3, VOCABULARY, n).astype("<i4") for n in lengths]
+
+
+def language_models():
+    lines = ids([5, 1, 0, 12, 9, 3])
+    text = ids([25])
+    documents = ids([4, 1, 9, 0, 7])
+    joined = np.concatenate([np.append(d, END) for d in documents])
+    window = lambda x: (np.append(BEGIN, x[:-1]), x)
+    # The random beginning of the first epoch's windows of 6 tokens.
+    start = Random(derive(derive(derive(1, word("order")), 0), 1)).below(6)
+    cases = [
+        ("lines", lines, [], [(np.append(BEGIN, x), np.append(x, END)) for x in lines]),
+        ("a text of one window", text, ["--context", 25], [window(text[0])]),
+        ("a text shorter than the window", text, ["--context", 500], [window(text[0])]),
+        ("windows of several documents", documents, ["--context", 6],
+         [window(joined[at : at + 6]) for at in range(start, len(joined) - 5, 6)]),
+    ]
+    for pre, activation, tied, where in [(False, "relu", "target", "sinusoidal"), (True, "gelu", "none", "learned")]:
+        p = make("--kind", "decoder-only", "--target-vocabulary", VOCABULARY, "--begin-id", BEGIN, "--end-id", END, "--decoder-layers", LAYERS,
+                 "--tied", tied, "--activation", activation, "--norm-position", "pre" if pre else "post", "--positions", where)
+        for name, records, options, windows in cases:
+            for leaf in p.values():
+                leaf.grad = None
+            ours = gradients("--task", "language-model", "--target", save("t.npy", records), "--label-smoothing", 0.1, *options)
+            output = p["decoder/embedding/weight" if tied == "target" else "decoder/output/weight"]
+            logits = [stack(p, "decoder", embed(p, "decoder", x), True, pre, activation) @ output.T for x, _ in windows]
+            loss = cross_entropy(logits, [y for _, y in windows], 0.1)
+            compare_gradients(f"language model, {name} ({activation}, {where}, tied {tied})", p, loss, ours)
+
+
+def masked_language_models():
+    records = ids([5, 1, 0, 30, 17, 60])
+    p = make("--kind", "encoder-only", "--head", "tokens", "--source-vocabulary", VOCABULARY, "--mask-id", MASK, "--encoder-layers", LAYERS,
+             "--output-bias", "--activation", "gelu", "--norm-position", "pre")
+    for rate in [0.15, 0.5, 1]:
+        for leaf in p.values():
+            leaf.grad = None
+        ours = gradients("--task", "masked-language-model", "--source", save("s.npy", records), "--mask-rate", rate)
+        logits, labels, corrupted = [], [], [0, 0, 0]
+        for number, record in enumerate(records):
+            if len(record) == 0:
+                continue
+            read, rows = masked(record, number, rate)
+            x = stack(p, "encoder", embed(p, "encoder", read), False, True, "gelu")[rows]
+            logits.append(x @ p["encoder/embedding/weight"].T + p["encoder/output/bias"])
+            labels.append(record[rows])
+        compare_gradients(f"masked language model, rate {rate}", p, cross_entropy(logits, labels), ours)
+    # The shares of what has just been seen to be what training draws, in one long record.
+    record = ids([20000])[0]
+    read, rows = masked(record, 0, 0.15)
+    mask, kept = np.mean(read[rows] == MASK), np.mean(read[rows] == record[rows])
+    check(f"of 15 %: {mask:.3f} are masked, {kept:.3f} kept", len(rows) == 3000 and abs(mask - 0.8) < 0.03 and abs(kept - 0.1) < 0.03)
+
+
+def classifications():
+    kind = ["--kind", "encoder-only", "--head", "classes", "--classes", 3, "--encoder-layers", LAYERS]
+    texts = ids([5, 1, 0, 12, 9, 3])
+    vectors = [rng.standard_normal((n, 12)).astype("<f4") for n in [5, 1, 0, 12, 9, 3]]
+    labels = rng.integers(0, 3, 6).astype("<i4")
+    for name, records, pooling, shape, options in [
+        ("ids, mean", texts, "mean", dict(pre=False, activation="relu"), ["--source-vocabulary", VOCABULARY]),
+        ("ids, first row", texts, "first", dict(pre=True, activation="relu"), ["--source-vocabulary", VOCABULARY]),
+        ("vectors, mean", vectors, "mean", dict(pre=False, activation="gelu"), ["--input-width", 12]),
+        ("vectors, class token", vectors, "first", dict(pre=True, activation="gelu"),
+         ["--input-width", 12, "--class-token", "--positions", "learned", "--max-positions", 16]),
+    ]:
+        p = make(*kind, *options, "--pooling", pooling, "--norm-position", "pre" if shape["pre"] else "post", "--activation", shape["activation"])
+        ours = gradients("--task", "classification", "--source", save("s.npy", records), "--labels", save("l.npy", labels))
+        logits = [classes(p, x, pooling, **shape)[None] for x in records]
+        agree(f"classify, {name}", run("classify", "-m", path("a.h5"), path("s.npy")), [torch.softmax(x[0], 0) for x in logits])
+        compare_gradients(f"classification, {name}", p, cross_entropy(logits, [labels]), ours)
+
+
+def vision():
+    """patch | embed | posenc | encode, stage by stage, against the model's forward from the images."""
+    images = rng.standard_normal((4, 8, 8)).astype("<f4")
+    p = make("--kind", "encoder-only", "--head", "classes", "--classes", 3, "--encoder-layers", LAYERS, "--input-width", 16, "--class-token",
+             "--positions", "learned", "--max-positions", 5, "--norm-position", "pre", "--activation", "gelu", "--pooling", "first")
+    patches = images.reshape(4, 2, 4, 2, 4).swapaxes(2, 3).reshape(4, 4, 16)
+    save("patches.npy", run("patch", "--size", 4, save("images.npy", images))[0])
+    save("embedded.npy", run("embed", "-m", path("a.h5"), path("patches.npy"))[0])
+    save("placed.npy", run("posenc", "-m", path("a.h5"), path("embedded.npy"))[0])
+    read = [embed(p, "encoder", x) for x in patches]
+    agree("patch | embed | posenc", load("placed.npy"), [torch.stack(read)])
+    memory = torch.stack([stack(p, "encoder", x, False, True, "gelu") for x in read])
+    agree("patch | embed | posenc | encode", run("encode", "-m", path("a.h5"), path("placed.npy")), [memory])
+    probabilities = torch.softmax(torch.stack([classes(p, x, "first", pre=True, activation="gelu") for x in patches]), 1)
+    agree("patch | classify", run("classify", "-m", path("a.h5"), path("patches.npy")), [probabilities])
+
+
+# --- the optimizers ---
+
+
+def arrays(name):
+    return {n: t.detach().to(torch.float32) for n, t in tensors(name).items()}
+
+
+def optimizers():
+    steps, rate = 4, 0.05
+    make("--kind", "decoder-only", "--target-vocabulary", VOCABULARY, "--begin-id", BEGIN, "--end-id", END, "--decoder-layers", LAYERS)
+    text = save("t.npy", ids([5, 1, 12, 9, 3]))
+    every = ["-q", "--task", "language-model", "--target", text, "--from", path("a.h5"), "--dropout", 0, "--warmup", 1, "--schedule", "constant",
+             "--learning-rate", rate, "--validate-every", 1]
+
+    def train(output, *options):
+        run("train", *every, *options, "-o", path(output))
+        return arrays(output)
+
+    def one_axis(n, p):
+        return p.dim() == 1
+
+    def compare(name, options, build, clip=None, factor=lambda n: 1.0, limit=1e-6):
+        """build(groups of torch's parameters) makes torch's optimizer."""
+        leaves = {n: torch.nn.Parameter(v) for n, v in arrays("a.h5").items()}
+        optimizer = build([dict(params=[p], one_axis=one_axis(n, p), lr=rate * factor(n)) for n, p in leaves.items() if factor(n) > 0])
+        for step in range(1, steps + 1):
+            after = train("b.h5", "--steps", step, "--gradients", path("g.h5"), *options)
+            for n, g in arrays("g.h5").items():
+                leaves[n].grad = g
+            if clip:
+                norm = float(torch.nn.utils.clip_grad_norm_(leaves.values(), clip))
+                check(f"{name}: step {step} has norm {norm:.2f}, which {clip} clips", norm > 1.2 * clip)
+            optimizer.step()
+        # Relative to how far the parameters have come, not to their size.
+        start = arrays("a.h5")
+        moved = [n for n in start if factor(n) > 0]
+        e = error([(after[n] - start[n]).numpy() for n in moved], [(leaves[n].detach() - start[n]).numpy() for n in moved])
+        check(f"{name}, {steps} steps: {e:.1e}", e <= limit)
+        frozen = [n for n in start if factor(n) == 0]
+        check(f"{name}: {len(frozen)} frozen parameters keep their bits, {len(moved)} others move",
+              all(torch.equal(after[n], start[n]) for n in frozen) and all(not torch.equal(after[n], start[n]) for n in moved))
+
+    def adamw(decay):
+        def build(groups):
+            for group in groups:
+                group["weight_decay"] = 0.0 if group.pop("one_axis") else decay
+            return torch.optim.AdamW(groups, lr=rate, betas=(0.8, 0.95), eps=1e-6)
+        return build
+
+    def adam(groups):
+        return torch.optim.Adam([{k: v for k, v in g.items() if k != "one_axis"} for g in groups], lr=rate, betas=(0.9, 0.98), eps=1e-9)
+
+    def sgd(l2):
+        def build(groups):
+            for group in groups:
+                group["weight_decay"] = 0.0 if group.pop("one_axis") else l2  # torch's name for the penalty
+            return torch.optim.SGD(groups, lr=rate, momentum=0.7)
+        return build
+
+    # Of movements of up to 1e-1 the rounding of a parameter near 1 (6e-8) is the largest part of these differences.
+    compare("Adam", [], adam)
+    compare("AdamW", ["--optimizer", "adamw", "--weight-decay", 0.3, "--beta1", 0.8, "--beta2", 0.95, "--epsilon", 1e-6], adamw(0.3))
+    compare("SGD", ["--optimizer", "sgd", "--momentum", 0.7], sgd(0))
+    compare("SGD with --l2", ["--optimizer", "sgd", "--momentum", 0.7, "--l2", 0.2], sgd(0.2))
+    compare("Adam with --clip-norm", ["--clip-norm", 0.2], adam, clip=0.2, limit=1e-5)  # torch divides by norm + 1e-6
+    compare("SGD with --clip-norm", ["--optimizer", "sgd", "--momentum", 0.7, "--clip-norm", 0.2], sgd(0), clip=0.2, limit=1e-5)
+    factors = lambda n: 0.0 if n.endswith("embedding/weight") or n.startswith("decoder/1/ffn") else 0.1 if n.startswith("decoder/0") else 1.0
+    options = ["--rate-factor", "decoder/0/*=0.1", "--freeze", "*/embedding/*", "--freeze", "decoder/1/ffn*"]
+    compare("Adam with --rate-factor and --freeze", options, adam, factor=factors)
+    compare("SGD with --clip-norm and --freeze", [*options, "--optimizer", "sgd", "--momentum", 0.7, "--clip-norm", 0.2], sgd(0), clip=0.2,
+            factor=factors, limit=1e-5)
+
+    # Several batches of one update are one batch of all their tokens.
+    train("b.h5", "--steps", 1, "--gradients", path("g.h5"))
+    whole = arrays("g.h5")
+    for tokens in [7, 20]:
+        train("c.h5", "--steps", 1, "--batch-tokens", tokens, "--accumulate", 3 if tokens == 20 else 5, "--gradients", path("g.h5"))
+        parts = arrays("g.h5")
+        agree(f"gradients of batches of {tokens} tokens, accumulated", [parts[n].numpy() for n in whole], list(whole.values()), 1e-6)
+
+    # The moving average, from the parameters of each step of the same run without it.
+    number = 12
+    train("raw.h5", "--steps", number, "--keep-last", number)
+    for decay in [0.3, 0.9]:
+        train("mean.h5", "--steps", number, "--keep-last", number, "--average-decay", decay)
+        average = {n: v.numpy().astype(np.float64) for n, v in arrays("a.h5").items()}
+        worst = 0
+        for step in range(1, number + 1):
+            keep = min(decay, (1 + step) / (10 + step))
+            values, ours = arrays(f"raw.h5.step-{step}.h5"), arrays(f"mean.h5.step-{step}.h5")
+            average = {n: keep * average[n] + (1 - keep) * values[n].numpy() for n in average}
+            worst = max(worst, error([ours[n].numpy() for n in average], list(average.values())))
+        check(f"moving average, decay {decay}, worst of {number} steps: {worst:.1e}", worst <= 2e-7)
+
+
+language_models()
+masked_language_models()
+classifications()
+vision()
+optimizers()
+finish()

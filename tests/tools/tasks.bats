@@ -1,0 +1,420 @@
+#!/usr/bin/env bats
+# Every task of train as a user meets it: it learns, what it learned can be used, the same bits whatever the threads and
+# interruptions, refusals. Numbers are compared with PyTorch in tests/parity/tasks.py; translation is in train.bats.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  export PATH="$PIPEFORMER_BIN:$PATH" OMP_WAIT_POLICY=passive
+  export DATA="$BATS_FILE_TMPDIR/data"
+  "$BATS_TEST_DIRNAME/../../scripts/make-testdata" "$DATA"
+  cd "$DATA"
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+random = np.random.default_rng(5)
+
+def stream(name, records, dtype="<i4"):
+    with open(name + ".npy", "wb") as out:
+        for record in records:
+            np.save(out, np.asarray(record, dtype))
+
+# Ids 0 to 3 are unknown, begin, end and mask; 4 to 23 are 20 letters in a circle.
+letters = lambda start, step, n: 4 + (start + step * np.arange(n)) % 20
+counting = lambda n: [letters(random.integers(20), random.integers(1, 4), random.integers(3, 12)) for _ in range(n)]
+lines = counting(400)
+lines[7] = lines[90] = []                                       # empty records are records
+stream("lines", lines)
+stream("valid", counting(50) + [[]])
+stream("prompts", [letters(2, 1, 3), letters(5, 2, 3), [], letters(18, 3, 4)])
+stream("running", [letters(0, 1, 2000)])
+stream("running-valid", [letters(7, 1, 100)])
+same = lambda n: [np.full(random.integers(2, 12), random.integers(4, 24)) for _ in range(n)]
+stream("same", same(400) + [[]])
+stream("same-valid", same(60) + [[]])
+
+# Lines of three classes, by the letters that they prefer.
+names = ["plant", "animal", "thing"]
+def sorted_lines(n):
+    classes = random.integers(0, 3, n)
+    return [4 + 6 * c + random.integers(0, 8, random.integers(3, 12)) % 6 for c in classes], classes
+for name, n in [("class", 300), ("class-valid", 100)]:
+    records, classes = sorted_lines(n)
+    records[3] = []
+    stream(name, records)
+    open(name + ".txt", "w").write("".join(names[c] + "\n" for c in classes))
+    np.save(name + "-numbers.npy", np.array([sorted(names).index(names[c]) for c in classes]))
+
+# Images of a bar, lying or standing.
+def images(n):
+    pictures, classes = 0.3 * random.standard_normal((n, 8, 8)), random.integers(0, 2, n)
+    for picture, c in zip(pictures, classes):
+        at = random.integers(8)
+        (picture if c == 0 else picture.T)[at] += 1.5
+    return pictures.astype("<f4"), classes
+for name, n in [("bars", 400), ("bars-valid", 200)]:
+    pictures, classes = images(n)
+    np.save(name + "-images.npy", pictures)
+    open(name + ".txt", "w").write("".join(["lying\n", "standing\n"][c] for c in classes))
+PYTHON
+  for name in bars bars-valid; do
+    patch --size 2 $name-images.npy -o $name-dense.npy
+    convert --unstack $name-dense.npy -o $name.npy
+  done
+  export SMALL="--width 32 --heads 4 --inner 64 --warmup 10 --quiet"
+  export LETTERS="--target-vocabulary 24 --begin-id 1 --end-id 2 --decoder-layers 1"
+  export LINES="--task language-model --target $DATA/lines.npy $LETTERS $SMALL"
+  export WINDOWS="--task language-model --context 16 --target $DATA/running.npy $LETTERS $SMALL"
+  export MASKED="--task masked-language-model --source $DATA/same.npy --source-vocabulary 24 --mask-id 3 --encoder-layers 1 $SMALL"
+  export CLASSES="--task classification --source $DATA/class.npy --labels $DATA/class.txt --source-vocabulary 24 --encoder-layers 1 $SMALL"
+  export BARS="--task classification --source $DATA/bars.npy --labels $DATA/bars.txt --encoder-layers 1 --class-token --pooling first
+    --positions learned --max-positions 17 --norm-position pre --activation gelu $SMALL"
+  export PAIRS="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --encoder-layers 1 --decoder-layers 1 $SMALL"
+}
+
+setup() {
+  cd "$BATS_TEST_TMPDIR"
+}
+
+column() {  # column NAME LOG: its values, those that were measured
+  awk -F'\t' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } NR > 1 && $c != "" { print $c }' "$2"
+}
+
+below() {  # below A B
+  awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 < b + 0) }'
+}
+
+ids() {  # ids FILE: a record on each line
+  /usr/bin/python3 -c '
+import sys, numpy
+with open(sys.argv[1], "rb") as file:
+    end = file.seek(0, 2)
+    file.seek(0)
+    while file.tell() < end: print(*numpy.load(file))' "$1"
+}
+
+without() {  # without WORDS OPTION...: an option may be given once
+  local words=" $(echo $1) " option
+  for option in "${@:2}"; do words=$(sed -E "s/ --$option [^ ]+ / /" <<<"$words"); done
+  echo "$words"
+}
+
+@test "a language model of lines learns to count, and decode goes on counting" {
+  train $LINES --valid-target "$DATA/valid.npy" --learning-rate 0.01 --epochs 60 --batch-tokens 500 --log log.tsv -o m.h5
+  # What cannot be known costs more: the first letter (ln 20), the step (ln 3) and the end.
+  below "$(column valid_loss log.tsv | tail -n 1)" 1.2
+  decode -m m.h5 "$DATA/prompts.npy" --max-length 4 --min-length 4 -o out.npy
+  [ "$(ids out.npy)" = "6 7 8 9 10 11 12
+9 11 13 15 17 19 21
+
+22 5 8 11 14 17 20 23" ]
+}
+
+@test "windows of a running text" {
+  train $WINDOWS --valid-target "$DATA/running-valid.npy" --learning-rate 0.01 --steps 60 --batch-tokens 400 --log log.tsv -o m.h5
+  below "$(column valid_loss log.tsv | tail -n 1)" 0.3
+  decode -m m.h5 "$DATA/prompts.npy" --max-length 5 -o out.npy
+  [ "$(ids out.npy | head -n 1)" = "6 7 8 9 10 11 12 13" ]
+}
+
+@test "a masked language model learns what the other ids tell" {
+  train $MASKED --valid-source "$DATA/same-valid.npy" --learning-rate 0.01 --epochs 15 --batch-tokens 500 --log log.tsv -o m.h5
+  below "$(column valid_loss log.tsv | tail -n 1)" 1.5   # alone, each of the 20 costs ln 20 = 3.0
+  encode -m m.h5 "$DATA/same-valid.npy" -o memory.npy
+}
+
+@test "classes of lines: names, probabilities, and the accuracy that train reported" {
+  train $CLASSES --valid-source "$DATA/class-valid.npy" --valid-labels "$DATA/class-valid.txt" --learning-rate 0.005 --steps 60 --validate-every 60 \
+    --batch-tokens 500 --log log.tsv -o m.h5
+  accuracy=$(column valid_accuracy log.tsv)
+  below 0.9 "$accuracy"
+  classify -m m.h5 --names "$DATA/class-valid.npy" > names.txt
+  [ "$(wc -l < names.txt)" -eq 100 ]
+  [ "$(score -q --metric accuracy --reference "$DATA/class-valid.txt" names.txt)" = "$(awk -v a="$accuracy" 'BEGIN { printf "%.4f", 100 * a }')" ]
+  # The likeliest two of three, with falling probabilities; the names' order is that of bytes.
+  classify -m m.h5 --top 2 "$DATA/class-valid.npy" > top.txt
+  cut -f 1 top.txt | cmp - names.txt
+  awk -F'\t' 'NF != 4 || $2 < $4 || $2 + $4 > 1.00001 || $1 == $3 { exit 1 }' top.txt
+  [ "$(classify -m m.h5 --top 9 "$DATA/class-valid.npy" | head -n 1 | tr '\t' '\n' | wc -l)" -eq 6 ]
+  classify -m m.h5 "$DATA/class-valid.npy" -o p.npy
+  /usr/bin/python3 -c '
+import numpy as np
+with open("p.npy", "rb") as file: p = [np.load(file) for _ in range(100)]
+names = [sorted(["plant", "animal", "thing"])[x.argmax()] for x in p]
+assert names == open("names.txt").read().split() and np.allclose(np.sum(p, 1), 1)'
+  # Whatever the batches and threads.
+  classify -m m.h5 --batch-rows 1 -j 2 "$DATA/class-valid.npy" | cmp - p.npy
+}
+
+@test "numbers as labels, in any shape, are the same training; the model knows no names" {
+  train $CLASSES --steps 5 -o names.h5
+  for labels in "$DATA/class-numbers.npy" table.npy; do
+    /usr/bin/python3 -c 'import sys, numpy as np; np.save("table.npy", np.load(sys.argv[1]).astype("u1").reshape(30, 10))' "$DATA/class-numbers.npy"
+    train $(without "$CLASSES" labels) --labels $labels --steps 5 -o numbers.h5
+    cmp <(classify -m names.h5 "$DATA/class-valid.npy") <(classify -m numbers.h5 "$DATA/class-valid.npy")
+  done
+  paste <(classify -m names.h5 --names "$DATA/class.npy") <(classify -m numbers.h5 --names "$DATA/class.npy") | sort -u > pairs
+  [ -z "$(grep -vxE $'animal\t0|plant\t1|thing\t2' pairs)" ]
+}
+
+@test "images: lying and standing bars, as records or as one dense array" {
+  train $BARS --valid-source "$DATA/bars-valid.npy" --valid-labels "$DATA/bars-valid.txt" --learning-rate 0.005 --epochs 12 --batch-tokens 1000 \
+    --log log.tsv -o m.h5
+  patch --size 2 "$DATA/bars-valid-images.npy" | convert --unstack | classify -m m.h5 --names > names.txt
+  below 95 "$(score -q --metric accuracy --reference "$DATA/bars-valid.txt" names.txt)"
+  # A dense array in, a dense array out.
+  patch --size 2 "$DATA/bars-valid-images.npy" | classify -m m.h5 -o dense.npy
+  classify -m m.h5 "$DATA/bars-valid.npy" -o records.npy
+  cmp <(convert --unstack dense.npy) records.npy
+  train $BARS --steps 5 -o records.h5
+  train $(without "$BARS" source) --source "$DATA/bars-dense.npy" --steps 5 -o dense.h5
+  cmp records.h5 dense.h5
+}
+
+@test "several files are one, and a pipe is a file" {
+  /usr/bin/python3 - <<'PYTHON'
+import os
+for name in ["class.npy", "lines.npy", "same.npy", "class.txt"]:
+    data = open(os.path.join(os.environ["DATA"], name), "rb").read()
+    separator = b"\n" if name.endswith("txt") else b"\x93NUMPY"
+    ends = [i for i in range(1, len(data)) if data.startswith(separator, i)]
+    at = ends[119] + 1 if name.endswith("txt") else ends[119]   # after 120 records
+    open("a." + name, "wb").write(data[:at])
+    open("b." + name, "wb").write(data[at:])
+PYTHON
+  : > empty.npy
+  check() {  # check OUTPUT-OF-ONE WORDS...
+    train "${@:2}" --steps 6 --batch-tokens 300 -o several.h5
+    cmp "$1" several.h5
+  }
+  train $CLASSES --steps 6 --batch-tokens 300 -o one.h5
+  check one.h5 $(without "$CLASSES" source labels) --source a.class.npy --source b.class.npy --labels a.class.txt --labels b.class.txt
+  check one.h5 $(without "$CLASSES" source labels) --source a.class.npy --source empty.npy --source b.class.npy --labels "$DATA/class.txt"
+  train $(without "$CLASSES" source labels) --steps 6 --batch-tokens 300 --source <(cat "$DATA/class.npy") --labels <(cat "$DATA/class.txt") -o several.h5
+  cmp one.h5 several.h5
+  train $LINES --steps 6 --batch-tokens 300 -o one.h5
+  check one.h5 $(without "$LINES" target) --target a.lines.npy --target b.lines.npy
+  train $MASKED --steps 6 --batch-tokens 300 -o one.h5
+  check one.h5 $(without "$MASKED" source) --source a.same.npy --source b.same.npy
+}
+
+@test "--max-length says what it leaves out, and leaves out exactly that" {
+  /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+d = os.environ["DATA"]
+def read(name):
+    records = []
+    with open(f"{d}/{name}", "rb") as file:
+        while file.peek(1): records.append(np.load(file))
+    return records
+def keep(pairs, names):
+    for i, name in enumerate(names):
+        with open(name, "wb") as out:
+            for pair in pairs: np.save(out, pair[i])
+short = [r for r in read("lines.npy") if len(r) <= 8]
+keep([[r] for r in short], ["lines.npy"])
+pairs = list(zip(read("text.en.npy"), read("text.de.npy")))
+fit = [p for p in pairs if max(map(len, p)) <= 12]
+keep(fit, ["en.npy", "de.npy"])
+labelled = [(r, l) for r, l in zip(read("class.npy"), open(f"{d}/class.txt")) if len(r) <= 8]
+keep(labelled, ["class.npy"])
+open("class.txt", "w").writelines(l for _, l in labelled)
+print(400 - len(short), 300 - len(fit), 300 - len(labelled), sum(len(r) > 8 for r in read("valid.npy")), file=open("counts", "w"))
+PYTHON
+  read -r texts pairs labelled valid < counts
+  [ "$texts" -gt 50 ] && [ "$pairs" -gt 50 ] && [ "$labelled" -gt 50 ] && [ "$valid" -gt 5 ]
+  loud() { echo "${1//--quiet/}"; }
+  run --separate-stderr train $(loud "$LINES") --valid-target "$DATA/valid.npy" --max-length 8 --steps 5 --batch-tokens 300 -o m.h5
+  [ "${stderr_lines[0]}" = "train: $texts of 400 records for training are longer than --max-length and left out" ]
+  [ "${stderr_lines[1]}" = "train: $valid of 51 records for validation are longer than --max-length and left out" ]
+  train $(without "$LINES" target) --target lines.npy --steps 5 --batch-tokens 300 -o n.h5
+  train $LINES --max-length 8 --steps 5 --batch-tokens 300 -o m.h5
+  cmp m.h5 n.h5
+  run --separate-stderr train $(loud "$PAIRS") --max-length 12 --steps 5 --batch-tokens 300 -o m.h5
+  [ "${stderr_lines[0]}" = "train: $pairs of 300 records for training are longer than --max-length and left out" ]
+  train $(without "$PAIRS" source target) --source en.npy --target de.npy --steps 5 --batch-tokens 300 -o n.h5
+  cmp m.h5 n.h5
+  train $CLASSES --max-length 8 --steps 5 --batch-tokens 300 -o m.h5
+  train $(without "$CLASSES" source labels) --source class.npy --labels class.txt --steps 5 --batch-tokens 300 -o n.h5
+  cmp m.h5 n.h5
+}
+
+@test "the same bits whatever the threads and interruptions: each task, each optimizer, accumulated and averaged" {
+  valid="--validate-every 3"
+  i=0
+  for words in "$PAIRS $valid --valid-source $DATA/text.en.npy --valid-target $DATA/text.de.npy" "$LINES $valid --valid-target $DATA/valid.npy" \
+    "$WINDOWS $valid --valid-target $DATA/running-valid.npy" "$MASKED $valid --valid-source $DATA/same-valid.npy --sort-window 50" \
+    "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS"; do
+    for optimizer in adam adamw "sgd --momentum 0.8"; do
+      run="train $words --optimizer $optimizer --accumulate 2 --average-decay 0.9 --clip-norm 1 --batch-tokens 300 --attention-dropout 0.1"
+      rm -f -- *.h5
+      $run --steps 10 -j 1 -o one.h5
+      $run --steps 10 -j 2 -o two.h5
+      cmp one.h5 two.h5
+      # In two parts, which begin between and at validations.
+      $run --steps $((3 + i % 3)) -o parts.h5
+      $run --steps 10 --resume -o parts.h5
+      cmp one.h5 parts.h5
+      i=$((i + 1))
+    done
+  done
+}
+
+@test "killed at any moment and resumed: the same model, and exactly the kept ones" {
+  words="$LINES --valid-target $DATA/valid.npy --batch-tokens 200 --validate-every 3 --accumulate 2 --average-decay 0.9 --keep-last 2 --keep-best 3 --learning-rate 0.02"
+  mkdir through killed
+  train $words --steps 150 -o through/m.h5
+  for delay in 0.04 0.08 0.12 0.16; do timeout -s KILL $delay train $words --steps 150 --resume -o killed/m.h5 || true; done
+  train $words --steps 150 --resume -o killed/m.h5
+  (cd through && echo *.step-*.h5) > through.list
+  (cd killed && echo *.step-*.h5) > killed.list
+  cmp through.list killed.list
+  for file in $(cat through.list) m.h5; do cmp "through/$file" "killed/$file"; done
+}
+
+@test "--keep-last and --keep-best leave exactly those, and clean up after an older run" {
+  words="$LINES --valid-target $DATA/valid.npy --batch-tokens 300 --validate-every 2 --learning-rate 0.02 --log log.tsv"
+  : > m.h5.step-4.h5.txt   # not ours
+  train $words --steps 20 --keep-last 3 -o m.h5
+  [ "$(echo m.h5.step-*)" = "m.h5.step-16.h5 m.h5.step-18.h5 m.h5.step-20.h5 m.h5.step-4.h5.txt" ]
+  train $words --steps 10 --keep-best 2 --metric accuracy -o m.h5
+  best=$(awk -F'\t' 'NR > 1 && $10 != "" { print $10 "\t" $1 }' log.tsv | sort -s -k 1,1gr | head -n 2 | cut -f 2 | sed 's/.*/m.h5.step-&.h5/' | sort | tr '\n' ' ')
+  [ "$(echo m.h5.step-*.h5) " = "$best" ]
+  classes="$CLASSES --batch-tokens 300 --validate-every 2"   # without validation data, too
+  train $classes --steps 9 --keep-last 2 -o c.h5
+  [ "$(echo c.h5.step-*)" = "c.h5.step-8.h5 c.h5.step-9.h5" ]
+  cmp c.h5 c.h5.step-9.h5
+}
+
+@test "the metric chooses the model: loss, accuracy, BLEU" {
+  for metric in loss:valid_loss:g accuracy:valid_accuracy:gr bleu:valid_bleu:gr; do
+    IFS=: read -r name column order <<<"$metric"
+    references=""
+    [ "$name" != bleu ] || references="--valid-references $DATA/text.de"
+    rm -f -- *.h5
+    train $PAIRS --valid-source "$DATA/text.en.npy" --valid-target "$DATA/text.de.npy" $references --metric $name --learning-rate 0.02 --batch-tokens 1000 \
+      --validate-every 8 --steps 40 --keep-last 100 --log log.tsv -o m.h5
+    [ "$(column $column log.tsv | wc -l)" -eq 5 ]
+    best=$(paste <(column $column log.tsv) <(seq 8 8 40) | sort -s -k "1,1$order" | head -n 1 | cut -f 2)
+    cmp m.h5 "m.h5.step-$best.h5"
+  done
+  # That BLEU is what decode and score give for the kept model.
+  bleu=$(column valid_bleu log.tsv | sort -g | tail -n 1)
+  below 0 "$bleu"
+  decode -m m.h5 --max-length-factor 1 "$DATA/text.en.npy" | tokenize -m m.h5 --decode > out.txt
+  [ "$(score -q --reference "$DATA/text.de" out.txt)" = "$(awk -v b="$bleu" 'BEGIN { printf "%.4f", b }')" ]
+}
+
+@test "fine-tuning: names stay with the model, and frozen parameters as they were" {
+  train $CLASSES --steps 5 -o a.h5
+  train --task classification --from a.h5 --source "$DATA/class.npy" --labels "$DATA/class-numbers.npy" --freeze 'encoder/*' --steps 3 -q -o b.h5
+  classify -m b.h5 --names "$DATA/class-valid.npy" | grep -qvE '^[0-9]'
+  cmp <(encode -m a.h5 "$DATA/class.npy") <(encode -m b.h5 "$DATA/class.npy")
+  ! cmp -s <(classify -m a.h5 "$DATA/class.npy") <(classify -m b.h5 "$DATA/class.npy")
+}
+
+refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, nothing under a final name
+  local expected=$1 pattern=$2
+  shift 2
+  run --separate-stderr timeout 20 "$@"
+  [ "$status" -eq "$expected" ]
+  [[ "${stderr_lines[0]}" == $pattern ]]
+  [ "$expected" -eq 2 ] || [ "${#stderr_lines[@]}" -eq 1 ]
+  [ ! -e m.h5 ]
+}
+
+@test "refusals: options of another task" {
+  refused 2 "train: --labels needs --task classification" train $LINES --labels "$DATA/class.txt" -o m.h5
+  refused 2 "train: --source needs --task translation*" train $LINES --source "$DATA/lines.npy" -o m.h5
+  refused 2 "train: --target needs --task *" train $CLASSES --target "$DATA/lines.npy" -o m.h5
+  refused 2 "train: --context needs --task language-model" train $CLASSES --context 5 -o m.h5
+  refused 2 "train: --mask-rate needs --task masked-language-model" train $CLASSES --mask-rate 0.1 -o m.h5
+  refused 2 "train: --pooling needs --task classification" train $MASKED --pooling first -o m.h5
+  refused 2 "train: --momentum needs --optimizer sgd" train $LINES --momentum 0.5 -o m.h5
+  refused 2 "train: --weight-decay needs --optimizer adamw" train $LINES --weight-decay 0.5 -o m.h5
+  refused 2 "train: --beta1 needs --optimizer adam or adamw" train $LINES --optimizer sgd --beta1 0.5 -o m.h5
+  refused 2 "train: --keep-best needs --valid-target" train $LINES --keep-best 2 -o m.h5
+  refused 2 "train: --metric bleu needs --task translation" train $LINES --valid-target "$DATA/valid.npy" --metric bleu -o m.h5
+  refused 2 "train: option '--valid-references' is required" train $PAIRS --valid-source "$DATA/text.en.npy" --valid-target "$DATA/text.de.npy" \
+    --metric bleu -o m.h5
+  refused 2 "train: --context and --max-length exclude each other" train $WINDOWS --max-length 5 -o m.h5
+  refused 2 "train: --decoder-layers needs a model with a decoder" train $CLASSES --decoder-layers 1 -o m.h5
+  refused 2 "train: --encoder-layers needs a model with an encoder" train $LINES --encoder-layers 1 -o m.h5
+  refused 2 "train: --max-positions needs --positions learned" train $LINES --max-positions 9 -o m.h5
+  refused 2 "train: --class-token needs a model that reads vectors" train $CLASSES --class-token -o m.h5
+  refused 2 "train: option '--labels' is required" train $(without "$CLASSES" labels) -o m.h5
+  refused 2 "train: option '--valid-labels' is required" train $CLASSES --valid-source "$DATA/class.npy" -o m.h5
+  refused 1 "train: no parameter of the model matches 'decoder*'" train $CLASSES --freeze 'decoder*' -o m.h5
+  refused 2 "train: --rate-factor encoder: GLOB=FACTOR expected" train $CLASSES --rate-factor encoder -o m.h5
+}
+
+@test "refusals: labels" {
+  refused 1 "train: *class.npy has 300 records, *class-valid.txt has 100 labels" train $(without "$CLASSES" labels) --labels "$DATA/class-valid.txt" -o m.h5
+  sed '20s/.*/mineral/' "$DATA/class-valid.txt" > unknown.txt
+  sed '20s/.*//' "$DATA/class-valid.txt" > gap.txt
+  valid="--valid-source $DATA/class-valid.npy --valid-labels"
+  refused 1 "train: unknown.txt: line 20: 'mineral' is none of the 3 classes" train $CLASSES $valid unknown.txt -o m.h5
+  refused 1 "train: gap.txt: line 20: no label" train $CLASSES $valid gap.txt -o m.h5
+  refused 1 "train: empty.txt: no labels" train $(without "$CLASSES" labels) --labels empty.txt -o m.h5 3> empty.txt
+  /usr/bin/python3 -c 'import numpy as np; x = np.zeros(100, int); np.save("fine.npy", x); x[7] = 3; np.save("outside.npy", x); x[7] = -1; np.save("negative.npy", x)'
+  refused 1 "train: outside.npy: label 7: class 3 is none of the 3 classes" train $CLASSES $valid outside.npy -o m.h5
+  refused 1 "train: negative.npy: label 7: class -1 is negative" train $CLASSES $valid negative.npy -o m.h5
+  # Names say nothing about numbered classes.
+  numbers="$(without "$CLASSES" labels) --labels $DATA/class-numbers.npy"
+  refused 1 "train: *class-valid.txt: line 1: '*' is none of the 3 classes" train $numbers $valid "$DATA/class-valid.txt" -o m.h5
+  refused 1 "train: outside.npy: label 7: class 3 is none of the 3 classes" train $numbers $valid outside.npy -o m.h5
+  model make --kind encoder-only --head classes --classes 4 --source-vocabulary 24 --width 8 --heads 2 --inner 8 --encoder-layers 1 -o four.h5
+  refused 1 "train: *class.txt: has 3 names, four.h5 has 4 classes" train --task classification --from four.h5 --source "$DATA/class.npy" \
+    --labels "$DATA/class.txt" -o m.h5
+}
+
+@test "refusals: models and data that do not fit" {
+  model make --kind encoder-only --head classes --classes 2 --input-width 5 --width 8 --heads 2 --inner 8 --encoder-layers 1 -o five.h5
+  model make --kind encoder-only --head classes --classes 3 --source-vocabulary 9 --width 8 --heads 2 --inner 8 --encoder-layers 1 -o nine.h5
+  model make --kind encoder-only --head tokens --mask-id 3 --source-vocabulary 24 --width 8 --heads 2 --inner 8 --encoder-layers 1 -o masked.h5
+  fine="--task classification --steps 3"
+  bars="--source $DATA/bars.npy --labels $DATA/bars.txt"
+  texts="--source $DATA/class.npy --labels $DATA/class.txt"
+  refused 1 "train: masked.h5: classification trains a model of kind encoder-only that predicts classes, not *tokens" train $fine --from masked.h5 $texts -o m.h5
+  refused 1 "train: *bars.npy: vectors of width 4, the model reads 5" train $fine --from five.h5 $bars -o m.h5
+  refused 1 "train: *class.npy: holds ids, vectors expected" train $fine --from five.h5 --source "$DATA/class.npy" --labels <(yes lying | head -n 300; echo standing) -o m.h5
+  refused 1 "train: *bars.npy: record 0: holds vectors (f4), ids expected" train $fine --from nine.h5 --source "$DATA/bars.npy" --labels "$DATA/class.txt" -o m.h5
+  refused 1 "train: *class.npy: record *: id * is outside the vocabulary of 9" train $fine --from nine.h5 $texts -o m.h5
+  refused 1 "train: *class.npy: record 0: ids after vectors of width 4" train $fine --source "$DATA/bars.npy" $texts -o m.h5
+  refused 1 "classify: *bars.npy: record 0: width 4 does not match the model's width 5" classify -m five.h5 "$DATA/bars.npy"
+  refused 1 "classify: *class.npy: record 0: *" classify -m five.h5 "$DATA/class.npy"
+  refused 1 "classify: masked.h5: a model that predicts tokens, not classes" classify -m masked.h5 "$DATA/class.npy"
+  # NaN, and sequences that are longer than there are positions: before the first step, with the record's name.
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+with open("nan.npy", "wb") as a, open("long.npy", "wb") as b:
+    for i in range(400):
+        np.save(b, np.ones((16 + (i == 123), 4), "<f4"))
+        np.save(a, np.full((16, 4), np.nan if i == 122 else 1, "<f4"))
+PYTHON
+  refused 1 "train: nan.npy: record 122: holds NaN or infinity" train $(without "$BARS" source) --source nan.npy -o m.h5
+  refused 1 "train: long.npy: record 123: a sequence of 17, and 1 more, is longer than the model's 17 learned positions*" \
+    train $(without "$BARS" source) --source long.npy -o m.h5
+  refused 1 "train: long.npy: record 123: a sequence of 17, *" train $BARS --valid-source long.npy --valid-labels "$DATA/bars.txt" -o m.h5
+  refused 1 "train: --context 16 is longer than the model's 15 learned positions" train $WINDOWS --positions learned --max-positions 15 -o m.h5
+  train $BARS --steps 1 -o bars.h5
+  refused 1 "classify: long.npy: record 123: position 17 is beyond the model's 17 learned positions" classify -m bars.h5 long.npy
+  refused 1 "classify: nan.npy: record 122: the probabilities are not finite" classify -m bars.h5 --names nan.npy
+  train $(without "$BARS" source) --max-length 16 --source long.npy --steps 1 -o n.h5
+}
+
+@test "a checkpoint of another task's options is refused" {
+  again() { run --separate-stderr train "$@" --resume --steps 8 -o r.h5; [ "$status" -eq 1 ] && [[ "${stderr_lines[0]}" == "train: r.h5.checkpoint.h5: was made with"* ]]; }
+  start() { rm -f r.h5*; train "$@" --steps 4 -o r.h5; }
+  start $WINDOWS
+  again $(without "$WINDOWS" context) --context 15
+  start $MASKED
+  again $MASKED --mask-rate 0.3
+  again $MASKED --max-length 5
+  again $MASKED --optimizer sgd
+  again $MASKED --average-decay 0.9
+  again $MASKED --accumulate 2
+  again $MASKED --sort-window 5
+  start $CLASSES
+  tac "$DATA/class.txt" > other.txt
+  again $(without "$CLASSES" labels) --labels other.txt
+}
