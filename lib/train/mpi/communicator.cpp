@@ -12,7 +12,9 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{1} << 30;  // MPI counts elements with int
+// Elements of one call: Open MPI allocates a copy of what it adds up, which for large arrays is fresh pages each time
+// (60 million floats, two ranks: 322 ms in one call, 87 ms in pieces of this size).
+constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 template <class T>
 void sum_in_place(std::span<T> values, MPI_Datatype type) {
