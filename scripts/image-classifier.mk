@@ -20,9 +20,9 @@ $(OUT):
 	mkdir -p $@
 
 $(OUT)/train.npy: $(IMAGES) | $(OUT)
-	patch --size $(PATCH) --scale $(SCALE) $< -o $@
+	patchify --size $(PATCH) --scale $(SCALE) $< -o $@
 $(OUT)/valid.npy: $(VALID) | $(OUT)
-	patch --size $(PATCH) --scale $(SCALE) $< -o $@
+	patchify --size $(PATCH) --scale $(SCALE) $< -o $@
 
 $(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy $(LABELS) $(VALID_LABELS)
 	train --task classification --source $< --labels $(LABELS) --valid-source $(OUT)/valid.npy --valid-labels $(VALID_LABELS) \

@@ -10,7 +10,7 @@ static const ToolSpec spec = {
     .summary = "probabilities of classes, or their names, for sequences",
     .description =
         "Runs a model that `train --task classification` made: the encoder, the mean of its rows (or the first one), a "
-        "linear layer and a softmax. Ids are what tokenize makes; a model of images reads the vectors that patch "
+        "linear layer and a softmax. Ids are what tokenize makes; a model of images reads the vectors that patchify "
         "makes.\n\n"
         "Writes for each record the probabilities of all classes; --names writes lines of text instead, one for each "
         "sequence: "
@@ -23,7 +23,7 @@ static const ToolSpec spec = {
                      batch_options()}),
     .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},
                  {"the probabilities as an array", "classify -m classes.h5 text.en.npy -o probabilities.npy"}},
-    .see_also = {"train", "encode", "patch", "score"},
+    .see_also = {"train", "encode", "patchify", "score"},
     .uses_model = true,
 };
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cli/model_options.hpp"
+#include "cli/ranks.hpp"
 #include "cli/training_options.hpp"
 #include "train/report.hpp"
 
@@ -31,6 +32,8 @@ const ToolSpec spec{
         "to --output whenever it improves; without, the last one at the end. The state of the run goes to --checkpoint "
         "after each validation; --resume goes on from there and ends in the same bits as a run that was never stopped. "
         "An interrupt finishes the step and writes the checkpoint.\n\n"
+        "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
+        "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
         "nats, the training loss with label smoothing.",
     .arguments = "",
@@ -50,7 +53,7 @@ const ToolSpec spec{
 
 volatile std::sig_atomic_t caught_signal = 0;
 
-void train(const Args& args) {
+void train(const Args& args, Communicator& ranks) {
   const TrainingSettings settings = training_settings(args);
   if (args.output() == "-") throw UsageError("--output is needed: a model is a file");
   std::optional<ModelFile> from;
@@ -60,7 +63,7 @@ void train(const Args& args) {
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
       args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", task.texts};
 
-  Trainer trainer(task.configuration, settings, files, *task.train, task.valid.get());
+  Trainer trainer(task.configuration, settings, files, *task.train, task.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, task);
   if (args.flag("resume") && std::filesystem::exists(files.checkpoint))
     trainer.resume();
@@ -71,8 +74,8 @@ void train(const Args& args) {
 
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
   Progress progress(args, "train", training_steps(settings, trainer.steps_per_epoch()), "steps");
-  if (task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
-  if (task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
+  if (ranks.first() && task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
+  if (ranks.first() && task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
   const bool done = trainer.run({
       [&](const TrainingState& state, double loss, double rate) {
         progress.update(state.step, step_note(state, loss, rate));
@@ -80,13 +83,13 @@ void train(const Args& args) {
       [&](const LogRow& row) { progress.line(row_note(row)); },
       [] { return caught_signal != 0; },
   });
-  if (done) progress.finish();
+  if (ranks.first() && done) progress.finish();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int status = run_tool(spec, argc, argv, train);
+  const int status = run_ranks(spec, argc, argv, train);
   if (caught_signal == 0) return status;
   std::signal(caught_signal, SIG_DFL);  // end as the signal would have ended us: 130, 143
   return std::raise(caught_signal);

@@ -27,7 +27,7 @@ void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, floa
   pass.show(name_ + "/inner", saved.inner, inner, ragged);
   if (const float p = pass.rate(pass.dropout.activation); p > 0) {
     saved.key = pass.next_key();
-    dropout(p, saved.key, rows, inner, saved.inner, saved.inner);
+    dropout(p, saved.key, pass.first.row, rows, inner, saved.inner, saved.inner);
   }
   linear2_.forward(rows, saved.inner, y, !pass.training);
 }
@@ -37,7 +37,8 @@ void FeedForward::backward(Pass& pass, std::int64_t rows, const Saved& saved, co
   const std::int64_t inner = shape_.inner, count = rows * inner;
   float* d_inner = pass.workspace.get(count);
   linear2_.backward(rows, saved.inner, dy, d_inner, false);
-  if (const float p = pass.rate(pass.dropout.activation); p > 0) dropout(p, saved.key, rows, inner, d_inner, d_inner);
+  if (const float p = pass.rate(pass.dropout.activation); p > 0)
+    dropout(p, saved.key, pass.first.row, rows, inner, d_inner, d_inner);
   if (!shape_.gated) {
     activation_backward(shape_.activation, rows, inner, saved.up, d_inner, d_inner);
     linear1_.backward(rows, saved.input, d_inner, dx, false);

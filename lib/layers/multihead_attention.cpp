@@ -32,6 +32,7 @@ AttentionShape MultiheadAttention::attention_shape(const Pass& pass, const Saved
   shape.causal = causal;
   shape.dropout = pass.rate(pass.dropout.attention);
   shape.dropout_key = saved.key;
+  shape.first_sequence = pass.first.sequence;
   return shape;
 }
 

@@ -28,6 +28,11 @@ struct DropoutRates {
   float activation = 0;  ///< Inside the feed-forward layer.
 };
 
+/// Where a part of a batch begins in the whole.
+struct Place {
+  std::int64_t row = 0, sequence = 0;
+};
+
 struct Pass {
   Workspace& workspace;
   bool training = false;  ///< Dropout on, weights not cached; intermediates are kept for backward.
@@ -35,6 +40,7 @@ struct Pass {
   std::uint64_t key = 0;  ///< Of this step's random numbers; each place that draws derives its own.
   Observer* observer = nullptr;
   std::uint64_t places = 0;
+  Place first{};  ///< Dropout is drawn by the place in the whole batch, so that it does not depend on how it is cut.
 
   float rate(float p) const { return training ? p : 0.0f; }
   std::uint64_t next_key() { return derive_key(key, ++places); }

@@ -28,7 +28,7 @@ void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* 
   sublayer(input, output);
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     saved.key = pass.next_key();
-    dropout(p, saved.key, rows, width_, output, output);
+    dropout(p, saved.key, pass.first.row, rows, width_, output, output);
   }
   add(rows * width_, x, output, output);
   pass.show(layer_ + "/add" + number_, output, width_, ragged);
@@ -52,7 +52,7 @@ void Residual::backward(Pass& pass, std::int64_t rows, const Saved& saved, const
   const float* d_output = d_sum;
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     float* dropped = pass.workspace.get(count);
-    dropout(p, saved.key, rows, width_, d_sum, dropped);
+    dropout(p, saved.key, pass.first.row, rows, width_, d_sum, dropped);
     d_output = dropped;
   }
   float* d_input = pass.workspace.get(count);

@@ -77,7 +77,7 @@ const float* TokenEmbedding::forward(Pass& pass, const Ragged& ragged, const std
   pass.show(side_ + "/positions", y, width_, ragged);
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     saved.key = pass.next_key();
-    dropout(p, saved.key, ragged.rows(), width_, y, y);
+    dropout(p, saved.key, pass.first.row, ragged.rows(), width_, y, y);
   }
   return y;
 }
@@ -86,7 +86,7 @@ void TokenEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& sav
   const WorkspaceScope scope(pass.workspace);
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     float* dropped = pass.workspace.get(ragged.rows() * width_);
-    dropout(p, saved.key, ragged.rows(), width_, dy, dropped);
+    dropout(p, saved.key, pass.first.row, ragged.rows(), width_, dy, dropped);
     dy = dropped;
   }
   if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
@@ -126,7 +126,7 @@ const float* VectorEmbedding::forward(Pass& pass, const Ragged& ragged, const fl
   pass.show("encoder/positions", y, width(), rows);
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     saved.key = pass.next_key();
-    dropout(p, saved.key, rows.rows(), width(), y, y);
+    dropout(p, saved.key, pass.first.row, rows.rows(), width(), y, y);
   }
   return y;
 }
@@ -136,7 +136,7 @@ void VectorEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& sa
   const Ragged rows = saved.ragged();
   if (const float p = pass.rate(pass.dropout.residual); p > 0) {
     float* dropped = pass.workspace.get(rows.rows() * width());
-    dropout(p, saved.key, rows.rows(), width(), dy, dropped);
+    dropout(p, saved.key, pass.first.row, rows.rows(), width(), dy, dropped);
     dy = dropped;
   }
   if (positions_.learned().value) add_positions_backward(rows, width(), dy, positions_.learned().gradient);

@@ -81,7 +81,14 @@ Transformer::Transformer(ParameterSource& source, const Configuration& c, Parts 
   output_ = Linear(weight, bias, c.width, vocabulary);
 }
 
+/// Sets where the encoder's rows are in the whole batch.
+void Transformer::enter_encoder(Pass& pass, const Source& source) const {
+  pass.first = source.first;
+  if (configuration_.class_token) pass.first.row += source.first.sequence;
+}
+
 void Transformer::encode(Pass& pass, const Source& source, Encoded& encoded) const {
+  enter_encoder(pass, source);
   const float* x = nullptr;
   if (configuration_.reads_vectors()) {
     x = vector_embedding_.forward(pass, source.ragged, source.vectors, encoded.vectors);
@@ -95,6 +102,7 @@ void Transformer::encode(Pass& pass, const Source& source, Encoded& encoded) con
 
 void Transformer::encode_backward(Pass& pass, const Source& source, const Encoded& encoded,
                                   const float* d_memory) const {
+  enter_encoder(pass, source);
   const float* dx = encoder_.backward(pass, encoded.ragged, encoded.ragged, encoded.stack, d_memory, nullptr);
   if (configuration_.reads_vectors())
     vector_embedding_.backward(pass, source.ragged, encoded.vectors, dx);
@@ -143,6 +151,7 @@ CrossEntropy Transformer::loss(Pass& pass, const Examples& examples, float smoot
   // What is compared with the labels: the decoder's rows, the masked rows, or one row for each sequence.
   const float* hidden = nullptr;
   if (configuration_.has_decoder()) {
+    pass.first = examples.target_first;
     const float* y = target_embedding_.forward(pass, examples.target, examples.target_ids, target_saved);
     hidden = decoder_.forward(pass, examples.target, y, encoded.ragged, encoded.memory, decoder_saved);
   } else if (configuration_.head == "classes") {

@@ -61,6 +61,7 @@ class Transformer {
     Ragged ragged;
     const std::int32_t* ids = nullptr;
     const float* vectors = nullptr;  ///< (ragged.rows(), input_width)
+    Place first{};                   ///< Of the rows, when they are a part of a batch.
   };
   struct Encoded {
     TokenEmbedding::Saved tokens;
@@ -81,6 +82,7 @@ class Transformer {
     Source source;
     Ragged target;                             ///< Of a decoder: what it reads,
     const std::int32_t* target_ids = nullptr;  ///< begin and tokens, for example.
+    Place target_first{};
     /// The right answers: one for each row of the target; of an encoder-only model one for each of `rows` (of the
     /// source, ascending: the masked positions) or one for each sequence (classes).
     std::span<const std::int32_t> labels;
@@ -90,6 +92,7 @@ class Transformer {
   CrossEntropy loss(Pass&, const Examples&, float smoothing, float scale) const;
 
  private:
+  void enter_encoder(Pass&, const Source&) const;
   /// What the classifier sees of each sequence: (sequences, width), in the workspace.
   const float* pool(Pass&, const Encoded&) const;
 

@@ -13,13 +13,23 @@ void ExampleBatch::clear() {
   source_vectors.clear();
   source_offsets.assign(1, 0);
   target_offsets.assign(1, 0);
-  tokens = 0;
+  source_first = target_first = {};
+}
+
+std::int64_t ExampleBatch::sequences() const {
+  return static_cast<std::int64_t>(std::max(source_offsets.size(), target_offsets.size())) - 1;
+}
+
+void ExampleBatch::follow(const ExampleBatch& before) {
+  source_first = {before.source_offsets.back(), before.sequences()};
+  target_first = {before.target_offsets.back(), before.sequences()};
 }
 
 Transformer::Examples ExampleBatch::view() const {
   Transformer::Examples view;
-  view.source = {{source_offsets}, source_ids.data(), source_vectors.data()};
+  view.source = {{source_offsets}, source_ids.data(), source_vectors.data(), source_first};
   view.target = {target_offsets};
+  view.target_first = target_first;
   view.target_ids = target_ids.data();
   view.labels = labels;
   view.rows = rows.data();
@@ -276,9 +286,7 @@ EpochPlan shuffled_batches(const EpochPlan& plan, Random& random) {
   shuffle(batches, random);
   EpochPlan mixed;
   for (const std::int64_t b : batches) {
-    const auto begin = b == 0 ? 0 : plan.ends[static_cast<std::size_t>(b - 1)];
-    mixed.order.insert(mixed.order.end(), plan.order.begin() + begin,
-                       plan.order.begin() + plan.ends[static_cast<std::size_t>(b)]);
+    mixed.order.insert(mixed.order.end(), plan.order.begin() + plan.begin(b), plan.order.begin() + plan.end(b));
     mixed.ends.push_back(static_cast<std::int64_t>(mixed.order.size()));
   }
   return mixed;
@@ -327,6 +335,21 @@ EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, st
 
 EpochPlan plan_validation(const Examples& examples, std::int64_t tokens) {
   return cut(examples, examples.all(), tokens);
+}
+
+PartOfBatch part_of_batch(const Examples& examples, const EpochPlan& plan, std::int64_t batch, std::int64_t part,
+                          std::int64_t parts) {
+  const auto tokens = [&](std::int64_t i) { return examples.tokens(plan.order[static_cast<std::size_t>(i)]); };
+  const std::int64_t begin = plan.begin(batch), end = plan.end(batch);
+  std::int64_t total = 0, before = 0, before_part = 0, in_part = 0;
+  for (std::int64_t i = begin; i < end; ++i) total += tokens(i);
+  // An example belongs to the part that its middle falls into.
+  for (std::int64_t i = begin; i < end; before += tokens(i++)) {
+    const std::int64_t owner = (2 * before + tokens(i)) * parts / std::max<std::int64_t>(2 * total, 1);
+    before_part += owner < part;
+    in_part += std::min(owner, parts - 1) == part;
+  }
+  return {begin + before_part, begin + before_part + in_part, total};
 }
 
 }  // namespace pipeformer

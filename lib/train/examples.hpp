@@ -16,9 +16,13 @@ struct ExampleBatch {
   std::vector<std::int32_t> source_ids, target_ids, labels, rows;
   std::vector<float> source_vectors;
   std::vector<std::int64_t> source_offsets{0}, target_offsets{0};
-  std::int64_t tokens = 0;  ///< As --batch-tokens counts them.
+  Place source_first{}, target_first{};  ///< When it is a part of a batch.
 
   void clear();
+  /// Becomes the part of a batch that stands after another one; this one is empty.
+  void follow(const ExampleBatch& before);
+  bool empty() const { return sequences() == 0; }
+  std::int64_t sequences() const;
   Transformer::Examples view() const;
   std::int64_t answers() const { return static_cast<std::int64_t>(labels.size()); }
 };
@@ -75,6 +79,8 @@ struct EpochPlan {
   std::vector<std::int64_t> order;
   std::vector<std::int64_t> ends;  ///< order[ends[b - 1]] .. order[ends[b]] is batch b.
   std::int64_t batches() const { return static_cast<std::int64_t>(ends.size()); }
+  std::int64_t begin(std::int64_t batch) const { return batch == 0 ? 0 : end(batch - 1); }
+  std::int64_t end(std::int64_t batch) const { return ends[static_cast<std::size_t>(batch)]; }
 };
 
 struct BatchSettings {
@@ -86,5 +92,15 @@ struct BatchSettings {
 EpochPlan plan_epoch(const Examples&, const BatchSettings&, std::uint64_t seed, std::int64_t epoch);
 /// All examples in the order of the data.
 EpochPlan plan_validation(const Examples&, std::int64_t tokens);
+
+/// Examples order[begin] .. order[end] of a plan.
+struct PartOfBatch {
+  std::int64_t begin, end;
+  std::int64_t tokens;  ///< Of the whole batch, as --batch-tokens counts them.
+};
+
+/// The part of a batch that one of `parts` ranks computes: consecutive examples, about as many tokens as the others
+/// have; together the parts are the batch. A part may be empty.
+PartOfBatch part_of_batch(const Examples&, const EpochPlan&, std::int64_t batch, std::int64_t part, std::int64_t parts);
 
 }  // namespace pipeformer

@@ -1,6 +1,8 @@
 #include "train/trainer.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -83,12 +85,13 @@ class Trainer::AverageInPlace {
 };
 
 Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files,
-                 const Examples& train, const Examples* valid)
+                 const Examples& train, const Examples* valid, Communicator& ranks)
     : configuration_(configuration),
       settings_(settings),
       files_(std::move(files)),
       train_(train),
       valid_(valid),
+      ranks_(ranks),
       fingerprint_(static_cast<std::int64_t>(train.fingerprint())),
       arena_([&](ParameterSource& source) { Transformer(source, configuration); }),
       transformer_(arena_, configuration),
@@ -115,43 +118,47 @@ std::int64_t Trainer::steps_per_epoch() const {
   return (batches + settings_.accumulate - 1) / settings_.accumulate;
 }
 
-void Trainer::gather(std::int64_t end) {
+Trainer::Gathered Trainer::gather(std::int64_t end) {
   const std::uint64_t key = derive_key(derive_key(settings_.seed, 0x6578616d706c65),  // "example"
                                        static_cast<std::uint64_t>(state_.epoch));
   batches_.resize(static_cast<std::size_t>(end - state_.position));
+  Gathered gathered;
   for (std::int64_t b = state_.position; b < end; ++b) {
     ExampleBatch& batch = batches_[static_cast<std::size_t>(b - state_.position)];
     batch.clear();
-    const std::int64_t first = b == 0 ? 0 : plan_.ends[static_cast<std::size_t>(b - 1)];
-    for (std::int64_t i = first; i < plan_.ends[static_cast<std::size_t>(b)]; ++i) {
+    others_.clear();
+    const PartOfBatch part = part_of_batch(train_, plan_, b, ranks_.rank(), ranks_.size());
+    for (std::int64_t i = plan_.begin(b); i < plan_.end(b); ++i) {
+      if (i == part.begin) batch.follow(others_);
       const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
-      train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)), batch);
-      batch.tokens += train_.tokens(example);
+      train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)),
+                    i >= part.begin && i < part.end ? batch : others_);
     }
+    gathered.answers += batch.answers() + others_.answers();
+    gathered.tokens += part.tokens;
   }
+  return gathered;
 }
 
 Trainer::Update Trainer::update() {
   if (plan_.order.empty()) plan_ = plan_epoch(train_, settings_.batches, settings_.seed, state_.epoch);
   const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
-  gather(end);
-  Update update;
-  std::int64_t answers = 0;
-  for (const ExampleBatch& batch : batches_) {
-    answers += batch.answers();
-    update.tokens += batch.tokens;
-  }
+  const Gathered gathered = gather(end);
   const std::uint64_t step_key =
       derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
-  CrossEntropy& result = update.result;
+  CrossEntropy result;
   for (std::size_t b = 0; b < batches_.size(); ++b) {
+    if (batches_[b].empty()) continue;
     Pass pass{workspace_, true, settings_.dropout, b == 0 ? step_key : derive_key(step_key, b)};
     result.add(transformer_.loss(pass, batches_[b].view(), static_cast<float>(settings_.label_smoothing),
-                                 1.0f / static_cast<float>(std::max<std::int64_t>(answers, 1))));
+                                 1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
   }
+  ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
+  result = sum(result);
   optimizer_.forget_frozen(arena_.gradients());
   const double norm = settings_.clip_norm > 0 ? gradient_norm(arena_.size(), arena_.gradients()) : 0;
-  require(std::isfinite(result.loss) && std::isfinite(norm), "step ", state_.step + 1,
+  // All ranks see it: the first one says it and ends the others, which wait for it at the next sum.
+  require(!ranks_.first() || (std::isfinite(result.loss) && std::isfinite(norm)), "step ", state_.step + 1,
           ": the loss is not finite; the last checkpoint is kept. ",
           "A lower --learning-rate, a longer --warmup or --clip-norm 1 may help");
   const double scale = norm > settings_.clip_norm && settings_.clip_norm > 0 ? settings_.clip_norm / norm : 1.0;
@@ -169,8 +176,8 @@ Trainer::Update Trainer::update() {
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
   state_.window_answers += result.rows;
-  state_.window_tokens += update.tokens;
-  return update;
+  state_.window_tokens += gathered.tokens;
+  return {result, gathered.tokens};
 }
 
 Trainer::Validation Trainer::validate() {
@@ -180,21 +187,24 @@ Trainer::Validation Trainer::validate() {
   const EpochPlan plan = plan_validation(*valid_, settings_.batches.tokens);
   CrossEntropy total;
   ExampleBatch batch;
-  for (std::int64_t b = 0; b < plan.batches(); ++b) {
+  for (std::int64_t b = ranks_.rank(); b < plan.batches(); b += ranks_.size()) {
     batch.clear();
-    for (std::int64_t i = b == 0 ? 0 : plan.ends[static_cast<std::size_t>(b - 1)];
-         i < plan.ends[static_cast<std::size_t>(b)]; ++i) {
+    for (std::int64_t i = plan.begin(b); i < plan.end(b); ++i) {
       const std::int64_t example = plan.order[static_cast<std::size_t>(i)];
       valid_->append(example, derive_key(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
     }
     Pass pass{workspace_, false};
     total.add(frozen.loss(pass, batch.view(), 0.0f, 1.0f));
   }
+  total = sum(total);
   const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
   require(std::isfinite(total.negative_log_likelihood), "step ", state_.step,
           ": the validation loss is not finite; the last checkpoint is kept");
   Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0};
-  if (settings_.metric == "bleu") v.bleu = measure_bleu(frozen);
+  if (settings_.metric == "bleu") {
+    v.bleu = ranks_.first() ? measure_bleu(frozen) : 0;
+    ranks_.sum(std::span(&v.bleu, 1));
+  }
   v.cost = settings_.metric == "bleu" ? -v.bleu : settings_.metric == "accuracy" ? -v.accuracy : v.loss;
   return v;
 }
@@ -221,11 +231,12 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
   state_.window_loss = state_.window_nll = 0;
   state_.window_answers = state_.window_tokens = 0;
   log_->append(row);
-  if (watcher.row) watcher.row(row);
+  if (watcher.row && ranks_.first()) watcher.row(row);
   window_start_ = seconds_now();
 }
 
 void Trainer::save_model(const std::string& path) const {
+  if (!ranks_.first()) return;
   Hdf5File file = Hdf5File::create(path);
   arena_.write(file, configuration_, files_.texts);
   file.close();
@@ -235,6 +246,7 @@ void Trainer::save_checkpoint() {
   const double now = seconds_now();
   state_.elapsed += now - run_start_;
   run_start_ = now;
+  if (!ranks_.first()) return;
   Hdf5File file = Hdf5File::create(files_.checkpoint);
   arena_.write(file, configuration_, files_.texts);
   file.make_group(kStateGroup);
@@ -305,6 +317,7 @@ bool Trainer::finished() const {
 }
 
 void Trainer::save_gradients() const {
+  if (!ranks_.first()) return;
   Hdf5File file = Hdf5File::create(files_.gradients);
   for (const auto& entry : arena_.entries())
     file.write(entry.name, DType::f4, entry.shape, arena_.gradients() + entry.offset);
@@ -333,18 +346,42 @@ void Trainer::validate_and_save(const Watcher& watcher) {
   }
   log_row(watcher, validation ? &*validation : nullptr, best);
   save_checkpoint();
-  kept_.remove_others();
+  if (ranks_.first()) kept_.remove_others();
+}
+
+CrossEntropy Trainer::sum(const CrossEntropy& own) const {
+  std::array<double, 4> sums{own.loss, own.negative_log_likelihood, static_cast<double>(own.correct),
+                             static_cast<double>(own.rows)};
+  ranks_.sum(sums);
+  return {sums[0], sums[1], static_cast<std::int64_t>(sums[2]), static_cast<std::int64_t>(sums[3])};
+}
+
+/// Ranks on several machines may see different files under the same names.
+void Trainer::check_same_start() {
+  if (ranks_.size() == 1) return;
+  std::uint64_t mixed = derive_key(train_.fingerprint(), static_cast<std::uint64_t>(state_.step));
+  for (std::int64_t i = 0; i < arena_.size(); ++i)
+    mixed = mix64(mixed ^ std::bit_cast<std::uint32_t>(arena_.values()[i]));
+  const auto mine = static_cast<double>(mixed >> 32);  // sums of these are exact
+  double all = mine;
+  ranks_.sum(std::span(&all, 1));
+  require(!ranks_.first() || all == mine * ranks_.size(),
+          "the ranks do not all have the same training data and the same parameters to begin with");
 }
 
 bool Trainer::run(const Watcher& watcher) {
-  check_outputs(files_);
+  if (ranks_.first()) {
+    check_outputs(files_);
+    ranks_.start();
+  }
+  check_same_start();
   run_start_ = window_start_ = seconds_now();
-  log_.emplace(files_.log, state_.step);
+  log_.emplace(ranks_.first() ? files_.log : "", state_.step);
   while (!finished()) {
     const std::int64_t epoch = state_.epoch;
     const double before = seconds_now();
     const Update done = update();
-    if (watcher.step)
+    if (watcher.step && ranks_.first())
       watcher.step(state_, done.result.loss / static_cast<double>(std::max<std::int64_t>(done.result.rows, 1)),
                    static_cast<double>(done.tokens) / (seconds_now() - before));
     const bool due = settings_.validate_every > 0 ? state_.step % settings_.validate_every == 0 : state_.epoch > epoch;
@@ -352,7 +389,7 @@ bool Trainer::run(const Watcher& watcher) {
       validate_and_save(watcher);
     else if (state_.step % settings_.log_every == 0)
       log_row(watcher, nullptr, false);
-    if (watcher.stop && watcher.stop() && !finished()) {
+    if (watcher.stop && ranks_.any(watcher.stop()) && !finished()) {
       save_checkpoint();
       return false;
     }

@@ -2,6 +2,10 @@
 ///
 /// All randomness is a function of (seed, epoch) or (seed, step), and the state that is saved is complete, so a run
 /// that was killed and resumed computes the same bits as one that ran through (law 4).
+///
+/// Several ranks (Communicator) go through the same batches, each computing its part; gradients are added up in one
+/// pass over the arena, and all take the same step: their parameters and states stay the same, and the loss is that of
+/// one rank within rounding, whatever their number. The first rank alone writes files and tells the watcher.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -13,6 +17,7 @@
 
 #include "models/model_file.hpp"
 #include "models/transformer.hpp"
+#include "train/communicator.hpp"
 #include "train/examples.hpp"
 #include "train/kept_models.hpp"
 #include "train/optimizer.hpp"
@@ -65,7 +70,8 @@ struct TrainingFiles {
 
 class Trainer {
  public:
-  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const Examples& train, const Examples* valid);
+  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const Examples& train, const Examples* valid,
+          Communicator&);
 
   void initialize();                  ///< Fresh parameters.
   void start_from(ModelFile& model);  ///< Parameters of an existing model; those of a new head are fresh.
@@ -77,7 +83,7 @@ class Trainer {
   struct Watcher {
     std::function<void(const TrainingState&, double loss, double tokens_per_second)> step;
     std::function<void(const LogRow&)> row;
-    std::function<bool()> stop;  ///< Asked after each step; true: write a checkpoint and return.
+    std::function<bool()> stop;  ///< Asked after each step; true on any rank: write a checkpoint and return.
   };
   /// Runs until a bound, early stopping or watcher.stop. Returns false when stopped by the watcher. Throws Error when
   /// the loss is not finite; the checkpoint and the best model on disk stay.
@@ -96,9 +102,15 @@ class Trainer {
     CrossEntropy result;
     std::int64_t tokens = 0;
   };
+  struct Gathered {
+    std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.
+  };
   Update update();
-  /// Builds the batches [position, end) of the epoch.
-  void gather(std::int64_t end);
+  /// Builds this rank's parts of the batches [position, end) of the epoch.
+  Gathered gather(std::int64_t end);
+  /// The sum over the ranks.
+  CrossEntropy sum(const CrossEntropy&) const;
+  void check_same_start();
   Validation validate();
   void validate_and_save(const Watcher&);
   void log_row(const Watcher&, const Validation*, bool best);
@@ -112,6 +124,7 @@ class Trainer {
   TrainingFiles files_;
   const Examples& train_;
   const Examples* valid_;
+  Communicator& ranks_;
   std::int64_t fingerprint_;
   ParameterArena arena_;
   Transformer transformer_;
@@ -122,6 +135,7 @@ class Trainer {
   std::optional<TrainingLog> log_;
   Workspace workspace_;
   std::vector<ExampleBatch> batches_;
+  ExampleBatch others_;  ///< What other ranks compute.
   EpochPlan plan_;
   double window_start_ = 0, run_start_ = 0;
 };

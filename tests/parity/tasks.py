@@ -239,20 +239,20 @@ def classifications():
 
 
 def vision():
-    """patch | embed | posenc | encode, stage by stage, against the model's forward from the images."""
+    """patchify | embed | posenc | encode, stage by stage, against the model's forward from the images."""
     images = rng.standard_normal((4, 8, 8)).astype("<f4")
     p = make("--kind", "encoder-only", "--head", "classes", "--classes", 3, "--encoder-layers", LAYERS, "--input-width", 16, "--class-token",
              "--positions", "learned", "--max-positions", 5, "--norm-position", "pre", "--activation", "gelu", "--pooling", "first")
     patches = images.reshape(4, 2, 4, 2, 4).swapaxes(2, 3).reshape(4, 4, 16)
-    save("patches.npy", run("patch", "--size", 4, save("images.npy", images))[0])
+    save("patches.npy", run("patchify", "--size", 4, save("images.npy", images))[0])
     save("embedded.npy", run("embed", "-m", path("a.h5"), path("patches.npy"))[0])
     save("placed.npy", run("posenc", "-m", path("a.h5"), path("embedded.npy"))[0])
     read = [embed(p, "encoder", x) for x in patches]
-    agree("patch | embed | posenc", load("placed.npy"), [torch.stack(read)])
+    agree("patchify | embed | posenc", load("placed.npy"), [torch.stack(read)])
     memory = torch.stack([stack(p, "encoder", x, False, True, "gelu") for x in read])
-    agree("patch | embed | posenc | encode", run("encode", "-m", path("a.h5"), path("placed.npy")), [memory])
+    agree("patchify | embed | posenc | encode", run("encode", "-m", path("a.h5"), path("placed.npy")), [memory])
     probabilities = torch.softmax(torch.stack([classes(p, x, "first", pre=True, activation="gelu") for x in patches]), 1)
-    agree("patch | classify", run("classify", "-m", path("a.h5"), path("patches.npy")), [probabilities])
+    agree("patchify | classify", run("classify", "-m", path("a.h5"), path("patches.npy")), [probabilities])
 
 
 # --- the optimizers ---

@@ -57,7 +57,7 @@ for name, n in [("bars", 400), ("bars-valid", 200)]:
     open(name + ".txt", "w").write("".join(["lying\n", "standing\n"][c] for c in classes))
 PYTHON
   for name in bars bars-valid; do
-    patch --size 2 $name-images.npy -o $name-dense.npy
+    patchify --size 2 $name-images.npy -o $name-dense.npy
     convert --unstack $name-dense.npy -o $name.npy
   done
   export SMALL="--width 32 --heads 4 --inner 64 --warmup 10 --quiet"
@@ -159,10 +159,10 @@ assert names == open("names.txt").read().split() and np.allclose(np.sum(p, 1), 1
 @test "images: lying and standing bars, as records or as one dense array" {
   train $BARS --valid-source "$DATA/bars-valid.npy" --valid-labels "$DATA/bars-valid.txt" --learning-rate 0.005 --epochs 12 --batch-tokens 1000 \
     --log log.tsv -o m.h5
-  patch --size 2 "$DATA/bars-valid-images.npy" | convert --unstack | classify -m m.h5 --names > names.txt
+  patchify --size 2 "$DATA/bars-valid-images.npy" | convert --unstack | classify -m m.h5 --names > names.txt
   below 95 "$(score -q --metric accuracy --reference "$DATA/bars-valid.txt" names.txt)"
   # A dense array in, a dense array out.
-  patch --size 2 "$DATA/bars-valid-images.npy" | classify -m m.h5 -o dense.npy
+  patchify --size 2 "$DATA/bars-valid-images.npy" | classify -m m.h5 -o dense.npy
   classify -m m.h5 "$DATA/bars-valid.npy" -o records.npy
   cmp <(convert --unstack dense.npy) records.npy
   train $BARS --steps 5 -o records.h5
@@ -312,6 +312,13 @@ PYTHON
   ! cmp -s <(classify -m a.h5 "$DATA/class.npy") <(classify -m b.h5 "$DATA/class.npy")
 }
 
+@test "an encoder that was trained for something else gets a classifier of its own" {
+  train $MASKED --steps 5 -o masked.h5
+  train --task classification --from masked.h5 --source "$DATA/class.npy" --labels "$DATA/class.txt" --freeze 'encoder/*' --steps 3 -q -o classes.h5
+  classify -m classes.h5 --names "$DATA/class-valid.npy" | grep -qvE '^[0-9]'
+  cmp <(encode -m masked.h5 "$DATA/class.npy") <(encode -m classes.h5 "$DATA/class.npy")
+}
+
 refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, nothing under a final name
   local expected=$1 pattern=$2
   shift 2
@@ -374,7 +381,8 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   fine="--task classification --steps 3"
   bars="--source $DATA/bars.npy --labels $DATA/bars.txt"
   texts="--source $DATA/class.npy --labels $DATA/class.txt"
-  refused 1 "train: masked.h5: classification trains a model of kind encoder-only that predicts classes, not *tokens" train $fine --from masked.h5 $texts -o m.h5
+  refused 1 "train: nine.h5: masked-language-model trains a model of kind encoder-only that predicts tokens, not of kind encoder-only that predicts classes" \
+    train --task masked-language-model --steps 3 --from nine.h5 --source "$DATA/class.npy" -o m.h5
   refused 1 "train: *bars.npy: vectors of width 4, the model reads 5" train $fine --from five.h5 $bars -o m.h5
   refused 1 "train: *class.npy: holds ids, vectors expected" train $fine --from five.h5 --source "$DATA/class.npy" --labels <(yes lying | head -n 300; echo standing) -o m.h5
   refused 1 "train: *bars.npy: record 0: holds vectors (f4), ids expected" train $fine --from nine.h5 --source "$DATA/bars.npy" --labels "$DATA/class.txt" -o m.h5

@@ -560,7 +560,7 @@ TEST_CASE("dropout keeps 1 - p, scales by its inverse, and depends on the place 
   const Floats ones(static_cast<std::size_t>(rows * n), 1.0f);
   Floats y(ones.size()), part(ones.size());
   for (const float p : {0.1f, 0.5f, 0.9f}) {
-    dropout(p, 42, rows, n, ones.data(), y.data());
+    dropout(p, 42, 0, rows, n, ones.data(), y.data());
     std::int64_t zeros = 0;
     for (const float v : y) {
       zeros += v == 0.0f;
@@ -569,9 +569,11 @@ TEST_CASE("dropout keeps 1 - p, scales by its inverse, and depends on the place 
     const double count = static_cast<double>(rows * n), expected = p * count;
     CHECK(std::abs(static_cast<double>(zeros) - expected) < 5 * std::sqrt(expected * (1 - static_cast<double>(p))));
     const Threads team(3);
-    dropout(p, 42, 17, n, ones.data(), part.data());
+    dropout(p, 42, 0, 17, n, ones.data(), part.data());
     CHECK(same_bits(part.data(), y.data(), 17 * n));
-    dropout(p, 43, rows, n, ones.data(), part.data());
+    dropout(p, 42, 17, rows - 17, n, ones.data(), part.data());  // the others, as a part that begins there
+    CHECK(same_bits(part.data(), y.data() + 17 * n, (rows - 17) * n));
+    dropout(p, 43, 0, rows, n, ones.data(), part.data());
     CHECK(!same_bits(part.data(), y.data(), rows * n));
   }
 }

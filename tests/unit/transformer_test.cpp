@@ -70,6 +70,29 @@ struct Setting {
     return model.loss(pass, examples, 0.1f, 1.0f);
   }
 
+  /// The same of sequences [begin, end) as a part of the batch, added to the gradients.
+  CrossEntropy loss_of_part(std::size_t begin, std::size_t end, std::uint64_t key = 77) {
+    workspace.clear();
+    Pass pass{workspace, true, dropout};
+    pass.key = key;
+    const auto sequence = static_cast<std::int64_t>(begin);
+    const auto part = [&](const std::vector<std::int64_t>& offsets) {
+      std::vector<std::int64_t> own;
+      for (std::size_t s = begin; s <= end; ++s) own.push_back(offsets[s] - offsets[begin]);
+      return own;
+    };
+    const std::vector<std::int64_t> source_part = part(source_offsets), target_part = part(target_offsets);
+    Transformer::Examples examples;
+    examples.source = {
+        {source_part}, source.data() + source_offsets[begin], nullptr, {source_offsets[begin], sequence}};
+    examples.target = {target_part};
+    examples.target_ids = target.data() + target_offsets[begin];
+    examples.target_first = {target_offsets[begin], sequence};
+    examples.labels = std::span<const std::int32_t>(labels).subspan(static_cast<std::size_t>(target_offsets[begin]),
+                                                                    static_cast<std::size_t>(target_part.back()));
+    return model.loss(pass, examples, 0.1f, 1.0f);
+  }
+
   /// Along the gradient of each parameter, and along random directions, the loss must change as the gradient says.
   void check_gradients() {
     loss(true);
@@ -176,6 +199,25 @@ TEST_CASE("loss and gradients have the same bits with any threads, dropout is dr
   }
   set_thread_count(before);
   CHECK(setting.loss(true, 78).loss != loss);
+}
+
+TEST_CASE("the parts of a batch have together its loss and gradients, dropout too", "[model]") {
+  Setting setting(tiny());
+  setting.dropout = {0.3f, 0.3f, 0.3f};
+  const CrossEntropy whole = setting.loss(true);
+  float* gradients = setting.arena.gradients();
+  const std::vector<float> expected(gradients, gradients + setting.arena.size());
+  std::fill_n(gradients, setting.arena.size(), 0.0f);
+  CrossEntropy sum = setting.loss_of_part(0, 1);
+  sum.add(setting.loss_of_part(1, 3));
+  CHECK(sum.rows == whole.rows);
+  CHECK(sum.loss == Approx(whole.loss).epsilon(1e-6));
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(gradients[i] - expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  CHECK(std::sqrt(difference / norm) < 1e-5);
 }
 
 TEST_CASE("an id outside the vocabulary and a position beyond the last name their row", "[model]") {

@@ -1,4 +1,4 @@
-"""patch against NumPy's reshape and transpose, bit for bit."""
+"""patchify against NumPy's reshape and transpose, bit for bit."""
 import os
 import sys
 
@@ -22,7 +22,7 @@ def compare(name, records, p, channels=False, scale=1):
     arguments = ["--size", p, "--scale", scale] + (["--channels"] if channels else [])
     expected = [patches(x, p, channels, scale) for x in records]
     for threads in [1, 3]:
-        check(f"{name}, {threads} threads", identical(run("patch", *arguments, "-j", threads, save("x.npy", records)), expected))
+        check(f"{name}, {threads} threads", identical(run("patchify", *arguments, "-j", threads, save("x.npy", records)), expected))
 
 
 def images(*shape, dtype="<f4"):
@@ -45,6 +45,6 @@ compare("Fortran order", [np.asfortranarray(images(8, 12))], 4)
 
 # As the equation has it: pixel (i P + r, j P + s), channel c is element (r P + s) C + c of patch i (W / P) + j.
 x, p = images(6, 9, 2), 3
-y = run("patch", "--size", p, "--channels", save("x.npy", x))[0]
+y = run("patchify", "--size", p, "--channels", save("x.npy", x))[0]
 check("the equation, pixel by pixel", all(y[h // p * 3 + w // p, (h % p * p + w % p) * 2 + c] == x[h, w, c] for h, w, c in np.ndindex(x.shape)))
 finish()

@@ -1,11 +1,11 @@
-// patch: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
+// patchify: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
 #include "cli/tool.hpp"
 #include "ops/patches.hpp"
 
 using namespace pipeformer;
 
 static const ToolSpec spec = {
-    .name = "patch",
+    .name = "patchify",
     .summary = "cut images into patches, the vectors that a Vision Transformer reads",
     .description =
         "Cuts each image into square patches of P by P pixels and writes the pixels of each patch as one vector. "
@@ -23,12 +23,12 @@ static const ToolSpec spec = {
                 number("scale", "S", "multiply the values by S (1/16 = 0.0625 turns 0..16 into 0..1)", "1", -1e300,
                        1e300)},
     .examples = {{"patches of 2 by 2 pixels of a dense array of images, one record for each image",
-                  "patch --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
-                 {"the first patches of one large image", "patch --size 4 table.npy | peek"}},
+                  "patchify --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
+                 {"the first patches of one large image", "patchify --size 4 table.npy | peek"}},
     .see_also = {"convert", "embed", "train"},
 };
 
-static void patch(const Args& args) {
+static void patchify(const Args& args) {
   const std::int64_t size = args.integer("size");
   const auto scale = static_cast<float>(args.number("scale"));
   const auto reader = RecordReader::open(args.input());
@@ -47,5 +47,5 @@ static void patch(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, patch);
+  return run_tool(spec, argc, argv, patchify);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# patch: what it refuses, and images on their way to one record each (tests/parity/patch.py has the numbers).
+# patchify: what it refuses, and images on their way to one record each (tests/parity/patchify.py has the numbers).
 
 bats_require_minimum_version 1.5.0
 
@@ -23,24 +23,24 @@ PYTHON
 refused() { # refused STATUS MESSAGE ARGUMENT...
   local expected=$1 message=$2
   shift 2
-  run --separate-stderr patch "$@" -o out.npy
+  run --separate-stderr patchify "$@" -o out.npy
   [ "$status" -eq "$expected" ]
-  [ "${stderr_lines[0]}" = "patch: $message" ]
+  [ "${stderr_lines[0]}" = "patchify: $message" ]
   [ "$status" -eq 2 ] || [ "${#stderr_lines[@]}" -eq 1 ]
   [ -z "$(compgen -G 'out.npy*')" ]
 }
 
 @test "a dense array becomes one record for each image" {
-  patch --size 4 --scale 0.0625 digits.npy | convert --unstack -o patches.npy
+  patchify --size 4 --scale 0.0625 digits.npy | convert --unstack -o patches.npy
   [ "$(grep -ac "'descr': '<f4', 'fortran_order': False, 'shape': (4, 16)" patches.npy)" -eq 3 ]
-  cmp <(patch --size 4 digits.npy) <(patch --size 4 --no-channels < digits.npy)
+  cmp <(patchify --size 4 digits.npy) <(patchify --size 4 --no-channels < digits.npy)
   # The same by the record: first cut the array, then the images.
-  patch --size 4 --scale 0.0625 <(convert --unstack digits.npy) | cmp - patches.npy
+  patchify --size 4 --scale 0.0625 <(convert --unstack digits.npy) | cmp - patches.npy
 }
 
 @test "no images, no patches" {
-  [ "$(patch --size 4 < /dev/null | wc -c)" -eq 0 ]
-  patch --size 4 nothing.npy > out.npy
+  [ "$(patchify --size 4 < /dev/null | wc -c)" -eq 0 ]
+  patchify --size 4 nothing.npy > out.npy
   grep -aq "'shape': (0, 4, 16)" out.npy
 }
 
@@ -51,6 +51,6 @@ refused() { # refused STATUS MESSAGE ARGUMENT...
   refused 1 "line.npy: record 0: expected images (..., H, W), not shape (8,)" --size 4 line.npy
   refused 1 "colours.npy: record 1: width 16 does not match width 48 of the stream's first record" --size 4 --channels colours.npy
   refused 2 "option '--size' is required" images.npy
-  run -2 patch --size 0 images.npy
-  run -2 patch --size -4 images.npy
+  run -2 patchify --size 0 images.npy
+  run -2 patchify --size -4 images.npy
 }
