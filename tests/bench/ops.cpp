@@ -1,0 +1,215 @@
+// Each op as a fraction of its own limit: floating-point operations a second against those of a product that stays in
+// cache, or bytes a second against a copy. `bench_ops --benchmark_filter=...`; the names' numbers are shapes.
+// What law 4 costs is the ratio of product/M/N/K to openblas/M/N/K.
+#include <benchmark/benchmark.h>
+#include <cblas.h>
+
+#include <cstring>
+#include <vector>
+
+#include "core/array.hpp"
+#include "core/random.hpp"
+#include "core/threads.hpp"
+#include "core/workspace.hpp"
+#include "ops/attention.hpp"
+#include "ops/cross_entropy.hpp"
+#include "ops/elementwise.hpp"
+#include "ops/gemm.hpp"
+#include "train/optimizer.hpp"
+
+using namespace pipeformer;
+using benchmark::Counter;
+using benchmark::State;
+
+namespace {
+
+/// What one benchmark works on: random numbers, made once.
+std::vector<float> random_floats(std::int64_t n, std::uint64_t key) {
+  Random random(key);
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& v : values) v = static_cast<float>(random.uniform() - 0.5);
+  return values;
+}
+
+/// Sequences of `length` rows.
+std::vector<std::int64_t> even_offsets(std::int64_t sequences, std::int64_t length) {
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t s = 0; s <= sequences; ++s) offsets.push_back(s * length);
+  return offsets;
+}
+
+void count(State& state, const char* what, double each) {
+  state.counters[what] = Counter(each * static_cast<double>(state.iterations()), Counter::kIsRate);
+}
+
+void openblas(State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
+  std::vector<float> c(static_cast<std::size_t>(m * n));
+  for (auto _ : state)
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k),
+                1, a.data(), static_cast<int>(k), w.data(), static_cast<int>(k), 0, c.data(), static_cast<int>(n));
+  count(state, "flops", 2.0 * static_cast<double>(m * n * k));
+}
+
+void product(State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
+  std::vector<float> c(static_cast<std::size_t>(m * n));
+  PackedWeight packed;  // as in inference, where weights are packed once
+  for (auto _ : state) product_nt(m, n, k, a.data(), w.data(), nullptr, c.data(), n, &packed);
+  count(state, "flops", 2.0 * static_cast<double>(m * n * k));
+}
+
+/// The three products of a linear layer in training: output, gradient of the input, gradient of the weight.
+void linear_training(State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
+  std::vector<float> c(static_cast<std::size_t>(m * n)), da(a.size()), dw(w.size());
+  for (auto _ : state) {
+    product_nt(m, n, k, a.data(), w.data(), nullptr, c.data(), n);
+    product_nn(m, k, n, c.data(), n, w.data(), da.data(), false);
+    product_tn(n, k, m, c.data(), n, a.data(), dw.data());
+  }
+  count(state, "flops", 6.0 * static_cast<double>(m * n * k));
+}
+
+/// sequences, length, heads, width of a head; causal or not.
+struct AttentionCase {
+  explicit AttentionCase(State& state)
+      : offsets(even_offsets(state.range(0), state.range(1))),
+        width(state.range(2) * state.range(3)),
+        qkv(random_floats(offsets.back() * 3 * width, 1)),
+        out(static_cast<std::size_t>(offsets.back() * width)),
+        log_sum(static_cast<std::size_t>(offsets.back() * state.range(2))) {
+    shape.heads = shape.kv_heads = state.range(2);
+    shape.key_width = shape.value_width = state.range(3);
+    shape.scale = 0.125f;
+    shape.causal = state.range(4) != 0;
+    in.query = qkv.data();
+    in.key = qkv.data() + width;
+    in.value = qkv.data() + 2 * width;
+    in.query_stride = in.key_stride = in.value_stride = 3 * width;
+    in.queries = in.keys = {offsets};
+    const double pairs = static_cast<double>(state.range(0) * state.range(1) * state.range(1));
+    flops = 4.0 * pairs * static_cast<double>(width) * (shape.causal ? 0.5 : 1.0);
+  }
+  std::vector<std::int64_t> offsets;
+  std::int64_t width;
+  std::vector<float> qkv, out, log_sum;
+  AttentionShape shape;
+  AttentionInput in;
+  double flops;
+};
+
+void attention(State& state) {
+  AttentionCase c(state);
+  for (auto _ : state) attention_forward(c.shape, c.in, c.out.data(), nullptr);
+  count(state, "flops", c.flops);
+}
+
+void attention_gradient(State& state) {
+  AttentionCase c(state);
+  attention_forward(c.shape, c.in, c.out.data(), c.log_sum.data());
+  std::vector<float> d(c.qkv.size());
+  for (auto _ : state)
+    attention_backward(c.shape, c.in, c.out.data(), c.log_sum.data(), c.out.data(), d.data(), d.data() + c.width,
+                       d.data() + 2 * c.width);
+  count(state, "flops", 2.5 * c.flops);
+}
+
+void cross_entropy_training(State& state) {
+  const std::int64_t rows = state.range(0), d = state.range(1), vocabulary = state.range(2);
+  const auto hidden = random_floats(rows * d, 1), weight = random_floats(vocabulary * d, 2);
+  std::vector<float> d_hidden(hidden.size()), d_weight(weight.size());
+  std::vector<std::int32_t> targets;
+  for (std::int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<std::int32_t>(r * 97 % vocabulary));
+  Workspace workspace;
+  for (auto _ : state)
+    cross_entropy(rows, d, vocabulary, hidden.data(), weight.data(), nullptr, targets.data(), 0.1f, 1.0f, workspace,
+                  d_hidden.data(), d_weight.data(), nullptr);
+  count(state, "flops", 6.0 * static_cast<double>(rows * d * vocabulary));
+}
+
+/// An op on (rows, n) that reads and writes `traffic` floats an element; its limit is copy.
+template <class Op>
+void elementwise(State& state, double traffic, Op op) {
+  const std::int64_t rows = state.range(0), n = state.range(1);
+  const auto x = random_floats(rows * n, 1), gamma = random_floats(n, 2);
+  std::vector<float> y(x.size()), kept(static_cast<std::size_t>(2 * rows)), d_gamma(gamma.size()), d_beta(gamma.size());
+  for (auto _ : state) {
+    op(rows, n, x.data(), gamma.data(), y.data(), kept.data(), d_gamma.data(), d_beta.data());
+    benchmark::ClobberMemory();
+  }
+  count(state, "bytes", traffic * 4.0 * static_cast<double>(rows * n));
+}
+
+void adam(State& state) {
+  const std::int64_t n = state.range(0);
+  auto values = random_floats(n, 1), gradients = random_floats(n, 2);
+  Optimizer optimizer(n, {}, {{0, n}});
+  std::int64_t step = 0;
+  for (auto _ : state) optimizer.step(++step, 1e-4, 1.0, values.data(), gradients.data());
+  count(state, "bytes", 8.0 * 4.0 * static_cast<double>(n));  // values, gradients, both moments: read and written
+}
+
+}  // namespace
+
+#define SHAPES                  \
+  Args({2048, 512, 512})        \
+      ->Args({4096, 512, 512})  \
+      ->Args({4096, 2048, 512}) \
+      ->Args({4096, 512, 2048}) \
+      ->Args({4096, 128, 128})  \
+      ->Args({4096, 256, 128})  \
+      ->Args({512, 10000, 128}) \
+      ->Args({96, 512, 512})    \
+      ->Args({32, 512, 512})    \
+      ->Args({16, 2048, 512})   \
+      ->Args({1, 2048, 512})    \
+      ->UseRealTime()
+BENCHMARK(openblas)->SHAPES;
+BENCHMARK(product)->SHAPES;
+BENCHMARK(linear_training)->Args({4096, 512, 512})->Args({4096, 2048, 512})->Args({4096, 128, 128})->UseRealTime();
+BENCHMARK(attention)->Args({128, 16, 8, 64, 0})->Args({8, 512, 8, 64, 0})->Args({1, 8192, 1, 64, 1})->UseRealTime();
+BENCHMARK(attention)->Args({256, 16, 4, 32, 0})->UseRealTime();
+BENCHMARK(attention_gradient)
+    ->Args({128, 16, 8, 64, 0})
+    ->Args({8, 512, 8, 64, 0})
+    ->Args({256, 16, 4, 32, 0})
+    ->UseRealTime();
+BENCHMARK(cross_entropy_training)->Args({4096, 128, 10000})->Args({4096, 512, 32000})->UseRealTime();
+BENCHMARK_CAPTURE(elementwise, copy, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
+  std::memcpy(y, x, static_cast<std::size_t>(rows * n) * sizeof(float));
+}) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, add, 3, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
+  add(rows * n, x, y, y);
+}) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, relu, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
+  activation(Activation::relu, rows, n, x, y);
+}) -> Args({4096, 2048}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, gelu, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
+  activation(Activation::gelu, rows, n, x, y);
+}) -> Args({4096, 2048}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, dropout, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
+  dropout(0.1f, 7, 0, rows, n, x, y);
+}) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, norm, 2,
+                  [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, auto...) {
+                    norm({}, rows, n, x, gamma, gamma, y, kept, kept + rows);
+                  }) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, norm_gradient, 3,
+                  [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, float* d_gamma,
+                     float* d_beta) { norm_backward({}, rows, n, x, gamma, kept, kept + rows, x, y, d_gamma, d_beta); })
+    -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK(adam)->Arg(1 << 24)->UseRealTime();
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  // As many threads as OpenBLAS is given.
+  const char* threads = std::getenv("OPENBLAS_NUM_THREADS");
+  set_thread_count(threads ? std::atoi(threads) : 1);
+  if (!threads) openblas_set_num_threads(1);
+  benchmark::RunSpecifiedBenchmarks();
+}
