@@ -51,6 +51,7 @@ struct Head {
     if (in.key_lengths) n = std::min(n, in.key_lengths[sequence]);
     return shape.causal ? std::clamp<std::int64_t>(i + keys() - queries() + 1, 0, n) : n;
   }
+  bool shifts_scores() const { return in.bias || in.mask; }
   /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with
   /// -inf to `padded`.
   void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores) const {
@@ -134,12 +135,17 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       if (seen <= 0 && j0 > 0) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
       product(i1 - i0, padded, dk, head.query(i0), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+      float correction[kQueryBlock];
+      std::int64_t seen_by[kQueryBlock];
       for (std::int64_t i = i0; i < i1; ++i) {
-        float* row = scores + (i - i0) * kKeyBlock;
-        head.finish_scores(i, j0, columns, padded, row);
-        const float correction = kernel.softmax_step(padded, row, &maximum[i - first_query], &sum[i - first_query]);
-        if (j0 > 0 && correction != 1.0f) kernel.scale(dv, correction, out + i * out_stride);
-        head.drop(i, j0, padded, row);
+        seen_by[i - i0] = std::clamp<std::int64_t>(head.visible(i) - j0, 0, columns);
+        if (head.shifts_scores()) head.finish_scores(i, j0, columns, padded, scores + (i - i0) * kKeyBlock);
+      }
+      kernel.softmax_rows(i1 - i0, padded, head.shifts_scores() ? 1.0f : shape.scale, seen_by, scores, kKeyBlock,
+                          maximum + i0 - first_query, sum + i0 - first_query, correction);
+      for (std::int64_t i = i0; i < i1; ++i) {
+        if (j0 > 0 && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
+        head.drop(i, j0, padded, scores + (i - i0) * kKeyBlock);
       }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
@@ -151,9 +157,9 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   for (std::int64_t i = first_query; i < last_query; ++i) {
     const float l = sum[i - first_query];
     kernel.scale(dv, l > 0.0f || std::isnan(l) ? 1.0f / l : 0.0f, out + i * out_stride);
-    const float shift =
-        l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
-    if (log_sum) log_sum[(row0 + i) * shape.heads + head.head] = shift;
+    if (log_sum)
+      log_sum[(row0 + i) * shape.heads + head.head] =
+          l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
   }
   if (!weights) return;
   // The weights are a second look at the scores with the final maximum and sum: what is returned above is not touched.

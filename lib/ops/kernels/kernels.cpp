@@ -28,19 +28,24 @@ inline void for_vectors(std::int64_t n, Body body) {
 
 void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index,
                      float* out) {
-  for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
-    const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
-    constexpr std::int64_t kBlock = 16;  // a cache line of each row at a time
-    for (std::int64_t k0 = 0; k0 < depth; k0 += kBlock) {
-      const std::int64_t k1 = k0 + kBlock < depth ? k0 + kBlock : depth;
-      for (int j = 0; j < columns; ++j) {
-        const float* row = w + (index ? index[first + j] : first + j) * ld;
-        for (std::int64_t k = k0; k < k1; ++k) out[k * kPanel + j] = row[k];
-      }
-      for (int j = columns; j < kPanel; ++j)
-        for (std::int64_t k = k0; k < k1; ++k) out[k * kPanel + j] = 0.0f;
+  for (std::int64_t first = 0; first < n; first += kLanes) {  // kLanes columns of a panel at a time
+    float* to = out + first / kPanel * kPanel * depth + first % kPanel;
+    const float* row[kLanes];
+    for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? w + (index ? index[first + j] : first + j) * ld : nullptr;
+    for (std::int64_t k = 0; k < depth; k += kLanes) {
+      const std::int64_t steps = depth - k < kLanes ? depth - k : kLanes;
+      Vec block[kLanes];
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j)
+        block[j] = !row[j] ? Vec{} : steps == kLanes ? load(row[j] + k) : load_part(row[j] + k, steps);
+      transpose(block);
+      for (std::int64_t i = 0; i < steps; ++i, to += kPanel) store(to, block[i]);
     }
   }
+  // Lanes of the last panel that hold no column at all.
+  for (std::int64_t first = (n + kLanes - 1) / kLanes * kLanes; first % kPanel != 0; first += kLanes)
+    for (std::int64_t k = 0; k < depth; ++k)
+      store(out + first / kPanel * kPanel * depth + first % kPanel + k * kPanel, Vec{});
 }
 
 void pack(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index, float* out) {
@@ -96,24 +101,53 @@ double sum_squares(std::int64_t n, const float* x) {
 
 const float kMinusInfinity = -__builtin_inff();
 
-float softmax_step(std::int64_t n, float* scores, float* maximum, float* sum) {
-  Vec top = splat(*maximum);
-  for_vectors(n, [&](auto get, auto, std::int64_t) { top = max(top, get(scores, kMinusInfinity)); });
-  const float m = max_lanes(top);
-  if (m == kMinusInfinity) {  // everything masked so far
-    for_vectors(n, [&](auto, auto put, std::int64_t) { put(scores, Vec{}); });
-    return 1.0f;
+/// Rows are independent chains of dependent steps; several are computed side by side to fill the processor.
+template <int Rows>
+void softmax_group(std::int64_t n, float factor, const std::int64_t* seen, float* scores, std::int64_t ld,
+                   float* maximum, float* sum, float* correction) {
+  Vec top[Rows], total[Rows] = {};
+  for (int r = 0; r < Rows; ++r) {
+    float* row = scores + r * ld;
+    top[r] = splat(maximum[r]);
+    for (std::int64_t i = 0; i < n; i += kLanes) {
+      Vec v = splat(kMinusInfinity);
+      if (i + kLanes <= seen[r])
+        v = load(row + i) * factor;
+      else if (i < seen[r])
+        v = keep_first(load(row + i) * factor, seen[r] - i, kMinusInfinity);
+      store(row + i, v);
+      top[r] = max(top[r], v);
+    }
   }
-  Vec total{};
-  for_vectors(n, [&](auto get, auto put, std::int64_t) {
-    const Vec e = exp(get(scores, kMinusInfinity) - m);
-    put(scores, e);
-    total += e;
-  });
-  const float correction = exp(splat(*maximum - m))[0];
-  *sum = *sum * correction + sum_lanes(total);
-  *maximum = m;
-  return correction;
+  Vec before{}, after{}, shift[Rows];
+  for (int r = 0; r < Rows; ++r) {
+    const float m = max_lanes(top[r]);
+    before[r] = maximum[r];
+    // Everything masked so far: exp(-inf - 0) = 0.
+    shift[r] = splat(m == kMinusInfinity ? 0.0f : m);
+    after[r] = m;
+    maximum[r] = m;
+  }
+  for (std::int64_t i = 0; i < n; i += kLanes)
+    for (int r = 0; r < Rows; ++r) {
+      const Vec e = exp(load(scores + r * ld + i) - shift[r]);
+      store(scores + r * ld + i, e);
+      total[r] += e;
+    }
+  const Vec change = exp(before - after);
+  for (int r = 0; r < Rows; ++r) {
+    correction[r] = maximum[r] == kMinusInfinity ? 1.0f : change[r];
+    sum[r] = sum[r] * correction[r] + sum_lanes(total[r]);
+  }
+}
+void softmax_rows(std::int64_t rows, std::int64_t n, float factor, const std::int64_t* seen, float* scores,
+                  std::int64_t ld, float* maximum, float* sum, float* correction) {
+  constexpr int kGroup = 4;
+  std::int64_t r = 0;
+  for (; r + kGroup <= rows; r += kGroup)
+    softmax_group<kGroup>(n, factor, seen + r, scores + r * ld, ld, maximum + r, sum + r, correction + r);
+  for (; r < rows; ++r)
+    softmax_group<1>(n, factor, seen + r, scores + r * ld, ld, maximum + r, sum + r, correction + r);
 }
 void exp_shifted(std::int64_t n, float shift, float* scores) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(scores, exp(get(scores) - shift)); });
@@ -337,7 +371,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     axpy,
     scale,
     sum_squares,
-    softmax_step,
+    softmax_rows,
     exp_shifted,
     dot,
     softmax_backward,

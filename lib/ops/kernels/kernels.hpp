@@ -47,10 +47,12 @@ struct Kernels {
   void (*scale)(std::int64_t n, float alpha, float* y);
   double (*sum_squares)(std::int64_t n, const float* x);
 
-  /// One block of attention scores turned into weights, for one query row (Milakov, Gimelshein 2018, the running
-  /// softmax). scores (n) become exp(scores - m'), m' = max(m, scores); returns exp(m - m'), updates maximum m and sum
-  /// l.
-  float (*softmax_step)(std::int64_t n, float* scores, float* maximum, float* sum);
+  /// One block of attention scores turned into weights (Milakov, Gimelshein 2018, the running softmax), row by row:
+  /// row r is (n) at scores + r * ld, n a multiple of the panel, of which the first seen[r] count. They become
+  /// exp(scale * scores - m'), m' = max(m, scale * scores), the others 0; correction[r] = exp(m - m'); the maxima m and
+  /// sums l are updated.
+  void (*softmax_rows)(std::int64_t rows, std::int64_t n, float scale, const std::int64_t* seen, float* scores,
+                       std::int64_t ld, float* maximum, float* sum, float* correction);
   /// scores (n) become exp(scores - shift).
   void (*exp_shifted)(std::int64_t n, float shift, float* scores);
   /// p (n): returns the sum of p * q.

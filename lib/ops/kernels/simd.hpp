@@ -2,6 +2,10 @@
 /// that one source serves AVX-512, AVX2, SSE2 and Arm NEON. Only kernels.cpp's parts include this; nothing here is
 /// visible outside.
 #pragma once
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 namespace pipeformer {
@@ -34,31 +38,76 @@ inline Vec splat(float x) {
 // Tails are handled by the same vector code as full vectors (missing lanes hold `fill`), so that an element's bits do
 // not depend on whether its row ends there.
 inline Vec load_part(const float* p, std::int64_t n, float fill = 0.0f) {
+#if defined(__AVX512F__)
+  return _mm512_mask_loadu_ps(splat(fill), static_cast<__mmask16>((1u << n) - 1), p);
+#else
   Vec v = splat(fill);
   for (std::int64_t i = 0; i < n; ++i) v[i] = p[i];
   return v;
+#endif
 }
 inline void store_part(float* p, Vec v, std::int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+#else
   for (std::int64_t i = 0; i < n; ++i) p[i] = v[i];
+#endif
 }
 
-inline float sum_lanes(Vec v) {
-  // Pairwise, in an order that depends on the number of lanes only.
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int width = kLanes / 2; width >= 1; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+/// The first n lanes, and `fill` in the others.
+inline Vec keep_first(Vec v, std::int64_t n, float fill) {
+  IntVec lane{};
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return lane < static_cast<std::int32_t>(n) ? v : splat(fill);
 }
-inline float max_lanes(Vec v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int width = kLanes / 2; width >= 1; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-  return lanes[0];
+
+/// Lane i of the result is lane i + Distance, modulo their number.
+template <int Distance>
+inline Vec rotate(Vec v) {
+  IntVec from{};
+  for (int i = 0; i < kLanes; ++i) from[i] = (i + Distance) % kLanes;
+  return __builtin_shuffle(v, from);
+}
+// Lanes are reduced pairwise, the upper half with the lower: an order that depends on their number only.
+template <int Width = kLanes / 2>
+inline float sum_lanes(Vec v) {
+  if constexpr (Width == 0)
+    return v[0];
+  else
+    return sum_lanes<Width / 2>(v + rotate<Width>(v));
 }
 inline Vec max(Vec a, Vec b) {
   return a > b ? a : b;
+}
+template <int Width = kLanes / 2>
+inline float max_lanes(Vec v) {
+  if constexpr (Width == 0)
+    return v[0];
+  else
+    return max_lanes<Width / 2>(max(v, rotate<Width>(v)));
+}
+
+/// One step of a transposition: swaps the lanes of a that have the bit Distance with those of b that lack it.
+template <int Distance>
+inline void exchange(Vec& a, Vec& b) {
+  IntVec low{}, high{};
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i & Distance ? kLanes + i - Distance : i;
+    high[i] = i & Distance ? kLanes + i : i + Distance;
+  }
+  const Vec first = __builtin_shuffle(a, b, low);
+  b = __builtin_shuffle(a, b, high);
+  a = first;
+}
+/// Transposes kLanes rows of kLanes, in registers.
+template <int Distance = kLanes / 2>
+inline void transpose(Vec (&rows)[kLanes]) {
+  if constexpr (Distance > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i)
+      if (!(i & Distance)) exchange<Distance>(rows[i], rows[i + Distance]);
+    transpose<Distance / 2>(rows);
+  }
 }
 
 }  // namespace
