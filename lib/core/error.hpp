@@ -41,7 +41,8 @@ std::string cat(const Parts&... parts) {
   return out.str();
 }
 
-/// Throws Error with cat(parts...) unless the condition holds.
+/// Throws Error with cat(parts...) unless the condition holds. The parts are made in any case: where texts would be
+/// made for each record, `if (...) throw Error(cat(...))` stands instead.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
   if (!condition) throw Error(cat(parts...));

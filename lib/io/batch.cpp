@@ -50,8 +50,9 @@ bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
     reader.expect_floats(record);
   }
   const std::int64_t width = ids || record.rank() < 2 ? 0 : record.shape.back();
-  require(ids ? record.rank() >= 1 : width > 0, reader.where(), ": expected ",
-          ids ? "ids (..., T)" : "vectors (..., T, D)", ", not shape ", shape_text(record.shape));
+  if (ids ? record.rank() < 1 : width == 0)
+    throw Error(cat(reader.where(), ": expected ", ids ? "ids (..., T)" : "vectors (..., T, D)", ", not shape ",
+                    shape_text(record.shape)));
   reader.expect_like_first(ids, width);
   batch.ids = ids;
   batch.width = width;

@@ -26,8 +26,9 @@ void BatchStream::expect_shapes_of(const BatchStream& other) const {
   for (std::int64_t r = 0; r < batch.records(); ++r) {
     const Shape &mine = batch.shapes[static_cast<std::size_t>(r)],
                 &its = other.batch.shapes[static_cast<std::size_t>(r)];
-    require(mine == its, where_record(r), ": shape ", shape_text(mine), " does not match shape ", shape_text(its),
-            " of ", other.reader->name());
+    if (mine != its)
+      throw Error(cat(where_record(r), ": shape ", shape_text(mine), " does not match shape ", shape_text(its), " of ",
+                      other.reader->name()));
   }
 }
 
@@ -46,8 +47,9 @@ bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) 
     const std::int64_t r = first.batch.records() - 1;
     for (const BatchStream* stream : streams) {
       const Shape axes = stream->batch.leading_axes(r), expected = first.batch.leading_axes(r);
-      require(axes == expected, stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ",
-              shape_text(expected), " of ", first.reader->name());
+      if (axes != expected)
+        throw Error(cat(stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ",
+                        shape_text(expected), " of ", first.reader->name()));
     }
   } while (first.batch.positions() < max_rows);
   return first.batch.records() > 0;

@@ -93,8 +93,8 @@ std::string output_format(const Address& address, const OutputOptions& options) 
 void check_empty_parts(const Shape& shape) {
   constexpr std::int64_t most = 1 << 24;
   const auto zero = std::find(shape.begin(), shape.end(), 0);
-  require(zero == shape.end() || element_count(Shape(shape.begin(), zero)) <= most, "shape ", shape_text(shape),
-          " has more than ", most, " empty parts");
+  if (zero != shape.end() && element_count(Shape(shape.begin(), zero)) > most)
+    throw Error(cat("shape ", shape_text(shape), " has more than ", most, " empty parts"));
 }
 
 }  // namespace
@@ -132,8 +132,9 @@ std::string RecordReader::where() const {
 }
 
 void RecordReader::expect_ids(Array& record) const {
-  require(!is_floating(record.dtype) && record.dtype != DType::b1, where(), ": expected ids (integers), not ",
-          dtype_name(record.dtype), " ", shape_text(record.shape));
+  if (is_floating(record.dtype) || record.dtype == DType::b1)
+    throw Error(
+        cat(where(), ": expected ids (integers), not ", dtype_name(record.dtype), " ", shape_text(record.shape)));
   try {
     if (record.dtype != DType::i4) record = record.as(DType::i4);
   } catch (const Error& error) {
@@ -142,8 +143,9 @@ void RecordReader::expect_ids(Array& record) const {
 }
 
 void RecordReader::expect_floats(Array& record) const {
-  require(is_floating(record.dtype), where(), ": expected floating-point numbers, not ", dtype_name(record.dtype), " ",
-          shape_text(record.shape));
+  if (!is_floating(record.dtype))
+    throw Error(cat(where(), ": expected floating-point numbers, not ", dtype_name(record.dtype), " ",
+                    shape_text(record.shape)));
   if (record.dtype != DType::f4) record = record.as(DType::f4);
 }
 

@@ -128,7 +128,8 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
     kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
-    kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
+    if (count > kernel.few_rows)
+      kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
       const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
@@ -146,6 +147,11 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       for (std::int64_t i = i0; i < i1; ++i) {
         if (j0 > 0 && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
         head.drop(i, j0, padded, scores + (i - i0) * kKeyBlock);
+      }
+      if (count <= kernel.few_rows) {
+        kernel.gemm_few(count, dv, columns, scores, kKeyBlock, head.value(j0), head.in.value_stride, head.index(j0),
+                        out + i0 * out_stride, out_stride, j0 > 0);
+        continue;
       }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)

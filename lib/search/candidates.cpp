@@ -55,21 +55,13 @@ void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector
     best.erase(middle, best.end());
     return;
   }
-  // A scan against the k-th best so far. Few elements pass it, so blocks are asked first whether there is any.
-  constexpr std::int64_t kBlock = 64;
+  // A scan against the k-th best so far, which few elements pass.
   float threshold = kMinusInfinity;
-  for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
-    const std::int64_t i1 = std::min(n, i0 + kBlock);
-    int any = 0;
-    for (std::int64_t i = i0; i < i1; ++i) any |= x[i] > threshold;
-    if (!any) continue;
-    for (std::int64_t i = i0; i < i1; ++i) {
-      if (!(x[i] > threshold)) continue;
-      const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
-      if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
-      best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
-      if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
-    }
+  for (std::int64_t i = 0; (i = kernels().find_above(i, n, threshold, x)) < n; ++i) {
+    const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
+    if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
+    best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
+    if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
   }
 }
 

@@ -96,13 +96,14 @@ void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configu
   if (!batch.ids) return;
   for (std::int64_t r = 0; r < batch.positions(); ++r) {
     const std::int32_t id = batch.tokens[static_cast<std::size_t>(r)];
-    require(id >= 0 && id < vocabulary, stream.where(r), ": id ", id, " is outside the vocabulary of ", vocabulary);
+    if (id < 0 || id >= vocabulary)
+      throw Error(cat(stream.where(r), ": id ", id, " is outside the vocabulary of ", vocabulary));
   }
   if (configuration.positions != "learned") return;
   for (std::int64_t r = 0; r < batch.records(); ++r)
-    require(batch.length(r) + extra <= configuration.max_positions, stream.where_record(r), ": a sequence of ",
-            batch.length(r), " ids, and ", extra, " more, is longer than the model's ", configuration.max_positions,
-            " learned positions");
+    if (batch.length(r) + extra > configuration.max_positions)
+      throw Error(cat(stream.where_record(r), ": a sequence of ", batch.length(r), " ids, and ", extra,
+                      " more, is longer than the model's ", configuration.max_positions, " learned positions"));
 }
 
 Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequences) {
@@ -131,9 +132,10 @@ std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const
                                                      const std::function<void(std::int64_t)>& done) {
   const Batch& input = stream.batch;
   for (std::int64_t r = 0; r < input.records(); ++r)
-    require(input.leading_axes(r).empty(), stream.where_record(r), ": shape ",
-            shape_text(input.shapes[static_cast<std::size_t>(r)]),
-            " holds several sentences, whose outputs differ in length (convert --unstack makes a record of each)");
+    if (!input.leading_axes(r).empty())
+      throw Error(cat(stream.where_record(r), ": shape ", shape_text(input.shapes[static_cast<std::size_t>(r)]),
+                      " holds several sentences, whose outputs differ in length (convert --unstack makes a record of "
+                      "each)"));
   const Ragged ragged = input.ragged();
   std::vector<std::vector<Hypothesis>> outputs(static_cast<std::size_t>(input.sequences()));
   std::vector<std::int64_t> order;

@@ -93,5 +93,42 @@ void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int6
   }
 }
 
+constexpr int kFewRows = 4;
+
+template <int Rows>
+void gemm_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* b,
+                   std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc, bool accumulate) {
+  for (std::int64_t j = 0; j < n; j += kPanel) {
+    Vec acc[Rows][kPanelVectors] = {};
+    const std::int64_t columns = n - j < kPanel ? n - j : kPanel;
+    for (std::int64_t k = 0; k < depth; ++k) {
+      const float* row = b + (index ? index[k] : k) * ldb + j;
+      for (int v = 0; v < kPanelVectors; ++v) {
+        const std::int64_t rest = columns - v * kLanes;
+        if (rest <= 0) break;
+        const Vec x = rest >= kLanes ? load(row + v * kLanes) : load_part(row + v * kLanes, rest);
+#pragma GCC unroll 4
+        for (int r = 0; r < Rows; ++r) acc[r][v] += splat(a[r * lda + k]) * x;
+      }
+    }
+    for (int r = 0; r < Rows; ++r)
+      for (int v = 0; v < kPanelVectors; ++v) {
+        float* to = c + r * ldc + j + v * kLanes;
+        const std::int64_t rest = columns - v * kLanes;
+        if (rest >= kLanes)
+          store(to, accumulate ? load(to) + acc[r][v] : acc[r][v]);
+        else if (rest > 0)
+          store_part(to, accumulate ? load_part(to, rest) + acc[r][v] : acc[r][v], rest);
+      }
+  }
+}
+
+void gemm_few(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* b,
+              std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc, bool accumulate) {
+  constexpr decltype(&gemm_few_rows<1>) few[kFewRows] = {&gemm_few_rows<1>, &gemm_few_rows<2>, &gemm_few_rows<3>,
+                                                         &gemm_few_rows<4>};
+  few[rows - 1](n, depth, a, lda, b, ldb, index, c, ldc, accumulate);
+}
+
 }  // namespace
 }  // namespace pipeformer

@@ -315,6 +315,18 @@ void activation_backward(Activation kind, std::int64_t n, const float* x, const 
 
 // --- cross-entropy ---
 
+std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, const float* x) {
+  constexpr std::int64_t kBlock = 8 * kLanes;
+  for (; first + kBlock <= n; first += kBlock) {
+    Vec top = load(x + first);
+#pragma GCC unroll 8
+    for (int v = 1; v < 8; ++v) top = max(top, load(x + first + v * kLanes));
+    if (max_lanes(top) > threshold) break;
+  }
+  while (first < n && !(x[first] > threshold)) ++first;
+  return first;
+}
+
 void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum) {
   Vec top = splat(kMinusInfinity);
   for_vectors(n, [&](auto get, auto, std::int64_t) { top = max(top, get(x, kMinusInfinity)); });
@@ -362,10 +374,12 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     PIPEFORMER_STRING(PIPEFORMER_ISA),
     kPanel,
     kTileRows,
+    kFewRows,
     pack_transposed,
     pack,
     gemm_panel<true>,
     gemm_panel<false>,
+    gemm_few,
     add_bias,
     add,
     axpy,
@@ -384,6 +398,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     activation,
     activation_backward,
     multiply,
+    find_above,
     log_sum_exp,
     cross_entropy_row,
     adam,

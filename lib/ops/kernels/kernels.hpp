@@ -25,6 +25,7 @@ struct Kernels {
   const char* name;
   int panel;      ///< Columns of a packed panel of B.
   int tile_rows;  ///< Most rows of a register tile.
+  int few_rows;   ///< With so many rows or less, packing B takes longer than the product.
 
   /// Packs rows r < n of w (each depth long, at w + row(r) * ld, row(r) = index ? index[r] : r) as columns of panels:
   /// out[p][k][j] = w[row(p * panel + j)][k], missing columns zero. n may be any number.
@@ -40,6 +41,12 @@ struct Kernels {
   /// The same for A stored transposed: A(i, k) = a[k * lda + i].
   void (*gemm_panel_transposed)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda,
                                 const float* panel, float* c, std::int64_t ldc, int columns, bool accumulate);
+
+  /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B, row k of B at b + row(k) * ldb.
+  /// Few: at most few_rows. The bits are those of gemm_panel.
+  void (*gemm_few)(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
+                   const float* b, std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc,
+                   bool accumulate);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
   void (*add)(std::int64_t n, const float* a, const float* b, float* y);
@@ -82,6 +89,8 @@ struct Kernels {
                               float* dx);  ///< dx = dy * f'(x)
   void (*multiply)(std::int64_t n, const float* a, const float* b, float* y);
 
+  /// The first element from `first` on that is above the threshold; n when there is none.
+  std::int64_t (*find_above)(std::int64_t first, std::int64_t n, float threshold, const float* x);
   /// Maximum and sum of exp(x - maximum) of a row of logits.
   void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum);
   /// logits become the gradient of label-smoothed cross-entropy: scale * (softmax - (1 - e) [target] - e / n); returns
