@@ -71,6 +71,7 @@ void train(const Args& args, Communicator& ranks) {
     trainer.start_from(*from);
   else
     trainer.initialize();
+  from.reset();
 
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
   Progress progress(args, "train", training_steps(settings, trainer.steps_per_epoch()), "steps");

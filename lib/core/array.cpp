@@ -1,5 +1,7 @@
 #include "core/array.hpp"
 
+#include <sys/mman.h>
+
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -13,6 +15,27 @@
 static_assert(std::endian::native == std::endian::little, "elements are little-endian in memory and in files");
 
 namespace pipeformer {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kLarge = 2 * kHugePage;
+
+std::align_val_t alignment(std::size_t bytes) {
+  return std::align_val_t(bytes >= kLarge ? kHugePage : 64);
+}
+
+}  // namespace
+
+void* allocate_buffer(std::size_t bytes) {
+  void* memory = ::operator new(bytes, alignment(bytes));
+  if (bytes >= kLarge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may be refused
+  return memory;
+}
+
+void free_buffer(void* memory, std::size_t bytes) {
+  ::operator delete(memory, alignment(bytes));
+}
+
 namespace {
 
 constexpr struct {

@@ -26,15 +26,20 @@ std::int64_t element_count(
     const Shape&);  ///< Product of all axes; 1 for rank 0. Throws Error when it overflows or an axis is negative.
 std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,)", "(3, 4)".
 
-/// Allocator that leaves new elements uninitialised and 64-byte aligned: buffers here are always filled by their user.
+/// Memory for Buffer: 64-byte aligned; large pieces in huge pages where the system has them, since clearing and mapping
+/// small pages one by one can take longer than the computation that fills them.
+void* allocate_buffer(std::size_t bytes);
+void free_buffer(void* memory, std::size_t bytes);
+
+/// Allocator that leaves new elements uninitialised: buffers here are always filled by their user.
 template <class T>
 struct UninitializedAllocator {
   using value_type = T;
   UninitializedAllocator() = default;
   template <class U>
   explicit UninitializedAllocator(const UninitializedAllocator<U>&) {}
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t(64)); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_buffer(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) { free_buffer(p, n * sizeof(T)); }
   template <class U>
   void construct(U* p) noexcept {
     ::new (static_cast<void*>(p)) U;

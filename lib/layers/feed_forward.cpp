@@ -12,7 +12,9 @@ void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, floa
   const std::int64_t rows = ragged.rows(), inner = shape_.inner;
   saved.input = x;
   saved.up = pass.workspace.get(rows * inner);
-  saved.inner = pass.workspace.get(rows * inner);
+  // The gradient of relu needs no more than where its result is positive, so it takes the place of its input.
+  const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !pass.training);
+  saved.inner = in_place ? saved.up : pass.workspace.get(rows * inner);
   linear1_.forward(rows, x, saved.up, !pass.training);
   pass.show(name_ + "/linear1", saved.up, inner, ragged);
   if (shape_.gated) {

@@ -94,8 +94,7 @@ def encode(request):
 
 def train(request):
     """Batches of sentences of about equal length, which is the best order for a padded batch."""
-    tiny = "tiny" in request["model"]
-    m = model(request["model"], 0.3 if tiny else 0.1).train()
+    m = model(request["model"], request["dropout"]).train()
     optimizer = torch.optim.Adam(m.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9)
     pairs = sorted(zip(stream(request["source"]), stream(request["target"])), key=lambda pair: (len(pair[1]), len(pair[0])))
     batches, tokens = [[]], 0
