@@ -60,6 +60,7 @@ std::vector<Option> training_options() {
       number("dropout", "P", "dropout on embeddings and sublayer outputs", "0.1", 0, 0.999),
       number("attention-dropout", "P", "dropout on attention weights", "0", 0, 0.999),
       number("activation-dropout", "P", "dropout inside the feed-forward layers", "0", 0, 0.999),
+      number("layer-drop", "P", "leave out each layer with this probability, batch by batch", "0", 0, 0.999),
       number("l1", "L", "penalty L * |w| on every parameter but biases and norms", "0", 0, 1e6),
       number("l2", "L", "penalty L / 2 * w^2 on the same", "0", 0, 1e6),
       number("average-decay", "D", "validate and save an exponential moving average of the parameters (0: do not)", "0",
@@ -110,7 +111,7 @@ TrainingSettings training_settings(const Args& args) {
   s.clip_norm = args.number("clip-norm");
   s.average_decay = args.number("average-decay");
   s.dropout = {static_cast<float>(args.number("dropout")), static_cast<float>(args.number("attention-dropout")),
-               static_cast<float>(args.number("activation-dropout"))};
+               static_cast<float>(args.number("activation-dropout")), static_cast<float>(args.number("layer-drop"))};
   s.schedule = {schedule, args.number("learning-rate"), args.integer("warmup"), s.max_steps, args.number("final-rate")};
   if ((schedule == "linear" || schedule == "cosine") && s.max_steps == 0)
     throw UsageError(cat("--schedule ", schedule, " needs --steps"));

@@ -26,6 +26,7 @@ struct DropoutRates {
   float residual = 0;    ///< On each sublayer's output and on the embeddings (the paper's P_drop).
   float attention = 0;   ///< On attention weights.
   float activation = 0;  ///< Inside the feed-forward layer.
+  float layer = 0;       ///< Of whole layers, for a whole batch (Fan, Grave, Joulin 2020, LayerDrop).
 };
 
 /// Where a part of a batch begins in the whole.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "core/random.hpp"
 #include "ops/pooling.hpp"
 
 namespace pipeformer {
@@ -27,8 +28,13 @@ const float* Stack::forward(Pass& pass, const Ragged& ragged, const float* x, co
                             const float* memory, Saved& saved) const {
   saved.layers.resize(layers_.size());
   if (pass.training) {
-    for (std::size_t i = 0; i < layers_.size(); ++i)
-      x = layers_[i].forward(pass, ragged, x, memory_ragged, memory, saved.layers[i]);
+    saved.dropped.assign(layers_.size(), false);
+    const double rate = pass.rate(pass.dropout.layer);
+    Random drawn(rate > 0 ? pass.next_key() : 0);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      saved.dropped[i] = drawn.uniform() < rate;
+      if (!saved.dropped[i]) x = layers_[i].forward(pass, ragged, x, memory_ragged, memory, saved.layers[i]);
+    }
     return finish(pass, ragged, x, saved.norm);
   }
   // Inference keeps one matrix between layers and gives each layer's intermediates back.
@@ -50,7 +56,7 @@ const float* Stack::backward(Pass& pass, const Ragged& ragged, const Ragged& mem
     dy = dx;
   }
   for (std::size_t i = layers_.size(); i-- > 0;)
-    dy = layers_[i].backward(pass, ragged, memory_ragged, saved.layers[i], dy, d_memory);
+    if (!saved.dropped[i]) dy = layers_[i].backward(pass, ragged, memory_ragged, saved.layers[i], dy, d_memory);
   return dy;
 }
 

@@ -20,6 +20,7 @@ class Stack {
  public:
   struct Saved {
     std::vector<TransformerLayer::Saved> layers;
+    std::vector<char> dropped;  ///< In training, layers that this batch went around.
     Norm::Saved norm;
   };
   Stack() = default;

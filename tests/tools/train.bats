@@ -85,6 +85,25 @@ setup() {
   awk -v a="$(std l1.h5)" -v b="$(std plain.h5)" 'BEGIN { exit !(a < b) }'
 }
 
+@test "layer drop leaves out layers, others in each batch; their gradients are zero" {
+  deep=${SMALL/--decoder-layers 1/--decoder-layers 8}
+  gradient() { peek "gradients.h5:decoder/$1/ffn/linear1/weight" | awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "std") c = i } NR == 2 { print ($c > 0) }'; }
+  for step in 1 2; do
+    train $deep --layer-drop 0.5 --steps $step --gradients gradients.h5 -o drop.h5
+    for layer in 0 1 2 3 4 5 6 7; do gradient $layer; done > used.$step
+    grep -q 0 used.$step
+    grep -q 1 used.$step
+  done
+  ! cmp -s used.1 used.2
+  train $deep --layer-drop 0.5 --steps 2 -j 1 -o one.h5
+  cmp drop.h5 one.h5
+  train $deep --layer-drop 0.5 --steps 1 -o parts.h5
+  train $deep --layer-drop 0.5 --steps 2 --resume -o parts.h5
+  cmp drop.h5 parts.h5
+  train $deep --steps 1 --gradients gradients.h5 -o all.h5
+  for layer in 0 1 2 3 4 5 6 7; do [ "$(gradient $layer)" -eq 1 ]; done
+}
+
 @test "early stopping" {
   run train $(small_without learning-rate) $VALID --steps 1000 --validate-every 1 --patience 2 --learning-rate 0 --log log.tsv -o m.h5
   [ "$status" -eq 0 ]
