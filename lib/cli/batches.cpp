@@ -11,7 +11,7 @@ namespace pipeformer {
 
 std::vector<Option> batch_options() {
   return {integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result",
-                  "4096", 1)};
+                  "1024", 1)};
 }
 
 void for_batches(const Args& args, std::initializer_list<BatchStream*> all, const std::function<void(Pass&)>& body) {

@@ -13,7 +13,7 @@ namespace pipeformer {
 
 struct GenerateSettings {
   SearchSettings search;
-  std::int64_t batch_rows = 4096;  ///< Source positions times hypotheses that are computed at a time.
+  std::int64_t batch_rows = 1024;  ///< Source positions times hypotheses that are computed at a time.
   std::int64_t max_length = 0;     ///< Most tokens to generate; 0: only the next limit.
   double max_length_factor = 0;    ///< At most this times the source length, plus kExtraLength; 0: only max_length.
   static constexpr std::int64_t kExtraLength = 50;  ///< As Vaswani et al. 2017, section 6.1.
