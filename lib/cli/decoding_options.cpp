@@ -1,0 +1,68 @@
+#include "cli/decoding_options.hpp"
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+
+std::vector<Option> decoding_options() {
+  return {
+      integer("beam", "K", "hypotheses kept for each sentence", "1", 1, 1000),
+      number("length-penalty", "A", "exponent of the length in a hypothesis's score; 0: none", "1", 0, 100),
+      choice("length-penalty-kind", "average|gnmt", "how the length enters", "average"),
+      integer("nbest", "N", "outputs for each input: the best of the beam, or N samples", "1", 1, 1000),
+      text("scores", "FILE", "write for each output (2,): its log-probability, and its score with the length penalty"),
+      integer("max-length", "N", "most tokens to generate (default for a decoder-only model: 256)", "", 1),
+      number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
+      integer("min-length", "N", "least tokens to generate", "0", 0),
+      text("prefix", "FILE", "ids that each output begins with, one record for each input"),
+      flag("sample", "draw the tokens"),
+      number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
+      integer("top-k", "N", "sampling: only the N most probable tokens (0: all)", "0", 0),
+      number("top-p", "P", "sampling: only the most probable tokens that together reach P", "1", 0, 1),
+      text("target", "FILE", "ids to decode against the inputs, instead of generating"),
+      choice("give", "log-probabilities|hidden|logits", "with --target: what to write", "log-probabilities"),
+      text("weights", "FILE", "write cross-attention weights"),
+      integer("layer", "N", "the layer of --weights, from 0 (default: the last)", "", 0),
+      choice("weights-heads", "all|mean", "each head's weights, or their mean (T + 1, S)", "all"),
+      text("dump", "FILE.h5", "with --target: write intermediates by name, those of the encoder too when it runs"),
+      list("select", "GLOB", "--dump: only names that match, for example 'decoder/*/weights'"),
+      integer("window", "N",
+              "sort the sentences of about N input positions by length; changes the speed, never the result", "65536",
+              1),
+  };
+}
+
+void check_decoding_options(const Args& args) {
+  args.allow_only(!args.has("target"), "generation: no --target",
+                  {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
+                   "max-length-factor", "min-length", "prefix", "sample", "window"});
+  args.allow_only(args.has("target"), "--target", {"give", "dump"});
+  args.allow_only(args.has("dump"), "--dump", {"select"});
+  args.allow_only(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
+  args.allow_only(!args.flag("sample"), "beam search: no --sample", {"beam", "length-penalty", "length-penalty-kind"});
+  args.allow_only(args.has("weights"), "--weights", {"layer", "weights-heads"});
+  if (!args.flag("sample") && args.integer("nbest") > args.integer("beam"))
+    throw UsageError(cat("--nbest ", args.integer("nbest"), " is more than --beam ", args.integer("beam")));
+  if (args.has("max-length") && args.integer("min-length") > args.integer("max-length"))
+    throw UsageError(
+        cat("--min-length ", args.integer("min-length"), " is more than --max-length ", args.integer("max-length")));
+}
+
+GenerateSettings generate_settings(const Args& args, const Configuration& configuration) {
+  GenerateSettings s;
+  s.search = {args.flag("sample"),
+              args.integer("beam"),
+              args.integer("nbest"),
+              args.number("length-penalty"),
+              args.text("length-penalty-kind") == "gnmt",
+              args.integer("min-length"),
+              {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
+              args.seed()};
+  s.batch_rows = args.integer("batch-rows");
+  s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? 0 : 256;
+  s.max_length_factor =
+      configuration.has_encoder() || args.given("max-length-factor") ? args.number("max-length-factor") : 0;
+  return s;
+}
+
+}  // namespace pipeformer

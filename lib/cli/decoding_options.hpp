@@ -1,0 +1,18 @@
+/// The options of decode: search, sampling, limits, and what is written about given targets.
+#pragma once
+#include <vector>
+
+#include "cli/tool.hpp"
+#include "models/configuration.hpp"
+#include "search/generate.hpp"
+
+namespace pipeformer {
+
+std::vector<Option> decoding_options();
+
+/// Throws UsageError for options that make no sense together.
+void check_decoding_options(const Args&);
+
+GenerateSettings generate_settings(const Args&, const Configuration&);
+
+}  // namespace pipeformer
