@@ -1,10 +1,14 @@
-// Each op as a fraction of its own limit: floating-point operations a second against those of a product that stays in
-// cache, or bytes a second against a copy. `bench_ops --benchmark_filter=...`; the names' numbers are shapes.
-// What law 4 costs is the ratio of product/M/N/K to openblas/M/N/K.
+// Each op as a fraction of its own limit (column of_limit): floating-point operations a second against the faster of
+// our large product and OpenBLAS's, or bytes a second against memcpy of as many. `bench_ops --benchmark_filter=...`;
+// the numbers in the names are shapes. What law 4 costs is the ratio of product/M/N/K to openblas/M/N/K.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "core/array.hpp"
@@ -14,7 +18,9 @@
 #include "ops/attention.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/elementwise.hpp"
+#include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
+#include "ops/pooling.hpp"
 #include "train/optimizer.hpp"
 
 using namespace pipeformer;
@@ -38,17 +44,56 @@ std::vector<std::int64_t> even_offsets(std::int64_t sequences, std::int64_t leng
   return offsets;
 }
 
+template <class Body>
+double best_seconds(Body body) {
+  double best = 1e30;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+void sgemm(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, float* c) {
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), 1,
+              a, static_cast<int>(k), w, static_cast<int>(k), 0, c, static_cast<int>(n));
+}
+
+double flops_limit() {
+  static const double limit = [] {
+    constexpr std::int64_t m = 2048, n = 512;
+    const auto a = random_floats(m * n, 1), w = random_floats(n * n, 2);
+    std::vector<float> c(static_cast<std::size_t>(m * n));
+    PackedWeight packed;
+    const double ours = best_seconds([&] { product_nt(m, n, n, a.data(), w.data(), nullptr, c.data(), n, &packed); });
+    return 2.0 * m * n * n / std::min(ours, best_seconds([&] { sgemm(m, n, n, a.data(), w.data(), c.data()); }));
+  }();
+  return limit;
+}
+
+double bytes_limit(double bytes) {
+  const auto half = static_cast<std::size_t>(bytes / 2);
+  std::vector<char> from(half, 1), to(half);
+  return bytes / best_seconds([&] {
+           std::memcpy(to.data(), from.data(), half);
+           benchmark::ClobberMemory();
+         });
+}
+
+/// each: floating-point operations, or bytes read and written, of one iteration.
 void count(State& state, const char* what, double each) {
-  state.counters[what] = Counter(each * static_cast<double>(state.iterations()), Counter::kIsRate);
+  const double done = each * static_cast<double>(state.iterations());
+  state.counters[what] = Counter(done, Counter::kIsRate);
+  const double limit = std::strcmp(what, "flops") == 0 ? flops_limit() : bytes_limit(each);
+  state.counters["of_limit"] = Counter(done / limit, Counter::kIsRate);
 }
 
 void openblas(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
   std::vector<float> c(static_cast<std::size_t>(m * n));
-  for (auto _ : state)
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k),
-                1, a.data(), static_cast<int>(k), w.data(), static_cast<int>(k), 0, c.data(), static_cast<int>(n));
+  for (auto _ : state) sgemm(m, n, k, a.data(), w.data(), c.data());
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
 
@@ -153,6 +198,61 @@ void adam(State& state) {
   count(state, "bytes", 8.0 * 4.0 * static_cast<double>(n));  // values, gradients, both moments: read and written
 }
 
+/// Ids of a text: some are frequent.
+std::vector<std::int32_t> zipf_ids(std::int64_t n, std::int64_t vocabulary) {
+  Random random(5);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < n; ++i)
+    ids.push_back(static_cast<std::int32_t>(random.below(1 + random.below(static_cast<std::uint64_t>(vocabulary)))));
+  return ids;
+}
+
+void embedding_lookup(State& state) {
+  const std::int64_t rows = state.range(0), d = state.range(1), vocabulary = state.range(2);
+  const auto table = random_floats(vocabulary * d, 1);
+  const auto ids = zipf_ids(rows, vocabulary);
+  std::vector<float> y(static_cast<std::size_t>(rows * d));
+  for (auto _ : state) embedding(rows, d, ids.data(), table.data(), 2.0f, y.data());
+  count(state, "bytes", 2 * 4.0 * static_cast<double>(rows * d));
+}
+
+void embedding_gradient(State& state) {
+  const std::int64_t rows = state.range(0), d = state.range(1), vocabulary = state.range(2);
+  const auto dy = random_floats(rows * d, 1);
+  const auto ids = zipf_ids(rows, vocabulary);
+  std::vector<float> table(static_cast<std::size_t>(vocabulary * d));
+  for (auto _ : state) embedding_backward(rows, d, ids.data(), dy.data(), 2.0f, vocabulary, table.data());
+  count(state, "bytes", 3 * 4.0 * static_cast<double>(rows * d));
+}
+
+void positions(State& state) {
+  const auto offsets = even_offsets(state.range(0) / 16, 16);
+  const std::int64_t d = state.range(1);
+  const auto x = random_floats(offsets.back() * d, 1);
+  const auto table = sinusoidal_table(16, d, false);
+  std::vector<float> y(x.size());
+  for (auto _ : state) add_positions({offsets}, d, 0, table.data(), x.data(), y.data());
+  count(state, "bytes", 2 * 4.0 * static_cast<double>(offsets.back() * d));
+}
+
+void rotary(State& state) {
+  const std::int64_t rows = state.range(0), d = state.range(1);
+  auto x = random_floats(rows * d, 1);
+  std::vector<std::int32_t> places(static_cast<std::size_t>(rows));
+  std::iota(places.begin(), places.end(), 0);
+  for (auto _ : state) rotate(rows, d / 64, 64, places.data(), false, x.data(), d);
+  count(state, "bytes", 2 * 4.0 * static_cast<double>(rows * d));
+}
+
+void pooling(State& state) {
+  const auto offsets = even_offsets(state.range(0) / 16, 16);
+  const std::int64_t d = state.range(1);
+  const auto x = random_floats(offsets.back() * d, 1);
+  std::vector<float> y(x.size() / 16);
+  for (auto _ : state) mean_rows({offsets}, d, x.data(), y.data());
+  count(state, "bytes", 4.0 * static_cast<double>(offsets.back() * d));
+}
+
 }  // namespace
 
 #define SHAPES                  \
@@ -202,6 +302,18 @@ BENCHMARK_CAPTURE(elementwise, norm_gradient, 3,
                   [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, float* d_gamma,
                      float* d_beta) { norm_backward({}, rows, n, x, gamma, kept, kept + rows, x, y, d_gamma, d_beta); })
     -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, column_sums, 1,
+                  [](auto rows, auto n, const float* x, auto, auto, auto, float* sums, auto) {
+                    column_sums(rows, n, x, n, sums);
+                  }) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, log_softmax, 2, [](auto rows, auto n, auto, auto, float* y, auto...) {
+  log_softmax(rows, n, y);
+}) -> Args({512, 10000}) -> UseRealTime();
+BENCHMARK(embedding_lookup)->Args({4096, 512, 32000})->UseRealTime();
+BENCHMARK(embedding_gradient)->Args({4096, 512, 32000})->UseRealTime();
+BENCHMARK(positions)->Args({4096, 512})->UseRealTime();
+BENCHMARK(rotary)->Args({4096, 512})->UseRealTime();
+BENCHMARK(pooling)->Args({4096, 512})->UseRealTime();
 BENCHMARK(adam)->Arg(1 << 24)->UseRealTime();
 
 int main(int argc, char** argv) {
