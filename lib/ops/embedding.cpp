@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xbuilder.hpp>
 #include <xtensor/xmath.hpp>
@@ -69,23 +72,54 @@ void add_positions_backward(const Ragged& ragged, std::int64_t d, const float* d
       kernels().axpy(d, 1.0f, dy + (ragged.begin(s) + t) * d, d_table + t * d);
 }
 
+namespace {
+
+/// For each position the cosines of its width / 2 angles, then their sines. Kept from call to call, since computing
+/// them takes far longer than turning a row.
+std::shared_ptr<const Buffer<float>> rotary_table(std::int64_t width, std::int64_t positions) {
+  static std::mutex mutex;
+  static std::map<std::int64_t, std::shared_ptr<const Buffer<float>>> tables;
+  const std::lock_guard lock(mutex);
+  auto& table = tables[width];
+  const std::int64_t known = table ? static_cast<std::int64_t>(table->size()) / width : 0, half = width / 2;
+  if (known >= positions) return table;
+  const std::int64_t wanted = std::max(positions, 2 * known);
+  auto grown = std::make_shared<Buffer<float>>(static_cast<std::size_t>(wanted * width));
+  if (table) std::copy(table->begin(), table->end(), grown->begin());
+  parallel_for(wanted - known, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t position = known + begin; position < known + end; ++position)
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(position) *
+                             std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        (*grown)[static_cast<std::size_t>(position * width + i)] = static_cast<float>(std::cos(angle));
+        (*grown)[static_cast<std::size_t>(position * width + half + i)] = static_cast<float>(std::sin(angle));
+      }
+  });
+  return table = grown;
+}
+
+}  // namespace
+
 void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse,
             float* x, std::int64_t stride) {
+  if (rows == 0) return;
   const std::int64_t half = width / 2;
+  const auto table = rotary_table(width, *std::max_element(positions, positions + rows) + 1);
+  const float sign = inverse ? -1.0f : 1.0f;
   parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r)
-      for (std::int64_t i = 0; i < half; ++i) {
-        const double angle =
-            positions[r] * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
-        const float c = static_cast<float>(std::cos(angle)),
-                    s = static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle));
-        for (std::int64_t h = 0; h < heads; ++h) {
-          float* pair = x + r * stride + h * width + i;
-          const float a = pair[0], b = pair[half];
-          pair[0] = a * c - b * s;
-          pair[half] = b * c + a * s;
+    for (; r < end; ++r) {
+      const float* cosine = table->data() + positions[r] * width;
+      const float* sine = cosine + half;
+      for (std::int64_t h = 0; h < heads; ++h) {
+        float* __restrict first = x + r * stride + h * width;
+        float* __restrict second = first + half;
+        for (std::int64_t i = 0; i < half; ++i) {
+          const float a = first[i], b = second[i], s = sign * sine[i];
+          first[i] = a * cosine[i] - b * s;
+          second[i] = b * cosine[i] + a * s;
         }
       }
+    }
   });
 }
 
