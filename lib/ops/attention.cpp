@@ -110,6 +110,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   const std::int64_t row0 = head.in.queries.begin(head.sequence), keys = head.keys();
   out += row0 * out_stride + head.head * shape.value_width;
   const std::int64_t count = last_query - first_query;
+  const bool few = count <= kernel.few_rows;
   Scratch& scratch = Scratch::get();
   float* maximum = at_least(scratch.state, 2 * count);
   float* sum = maximum + count;
@@ -127,15 +128,20 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
-    kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
-    if (count > kernel.few_rows)
+    if (!few) {
+      kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
       kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
+    }
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
       const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
       if (seen <= 0 && j0 > 0) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
-      product(i1 - i0, padded, dk, head.query(i0), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+      if (few)
+        kernel.dot_few(count, columns, dk, head.query(i0), head.in.query_stride, head.key(j0), head.in.key_stride,
+                       head.index(j0), scores, kKeyBlock);
+      else
+        product(i1 - i0, padded, dk, head.query(i0), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
       float correction[kQueryBlock];
       std::int64_t seen_by[kQueryBlock];
       for (std::int64_t i = i0; i < i1; ++i) {
@@ -148,7 +154,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
         if (j0 > 0 && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
         head.drop(i, j0, padded, scores + (i - i0) * kKeyBlock);
       }
-      if (count <= kernel.few_rows) {
+      if (few) {
         kernel.gemm_few(count, dv, columns, scores, kKeyBlock, head.value(j0), head.in.value_stride, head.index(j0),
                         out + i0 * out_stride, out_stride, j0 > 0);
         continue;

@@ -50,7 +50,7 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
           continue;
         }
         float maximum = 0, sum = 0;
-        kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+        kernels().log_sum_exp(vocabulary, x, &maximum, &sum, nullptr);
         const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
         const double at_target = x[target];
         double all = 0;
@@ -82,7 +82,7 @@ void log_softmax(std::int64_t rows, std::int64_t vocabulary, float* logits) {
     for (; r < end; ++r) {
       float* x = logits + r * vocabulary;
       float maximum = 0, sum = 0;
-      kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+      kernels().log_sum_exp(vocabulary, x, &maximum, &sum, nullptr);
       const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
       for (std::int64_t v = 0; v < vocabulary; ++v) x[v] = static_cast<float>(x[v] - lse);
     }

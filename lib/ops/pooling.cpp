@@ -51,7 +51,7 @@ void softmax_rows(std::int64_t rows, std::int64_t c, float* x) {
   parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
       float maximum = 0, sum = 0;
-      kernels().log_sum_exp(c, x + r * c, &maximum, &sum);
+      kernels().log_sum_exp(c, x + r * c, &maximum, &sum, nullptr);
       kernels().exp_shifted(c, maximum, x + r * c);
       kernels().scale(c, 1.0f / sum, x + r * c);
     }

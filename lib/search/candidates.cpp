@@ -20,12 +20,14 @@ bool before(const Candidate& a, const Candidate& b) {
 }  // namespace
 
 void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float* hidden,
-                const std::function<void(std::int64_t row, float* logits, double log_sum)>& body) {
+                const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
   const std::int64_t vocabulary = output.out(),
                      chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(pass.workspace);
   float* logits = pass.workspace.get(std::min(chunk, rows) * vocabulary);
+  const std::int64_t blocks = (vocabulary + kMaximaBlock - 1) / kMaximaBlock;
+  float* maxima = pass.workspace.get(std::min(chunk, rows) * blocks);
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
@@ -34,10 +36,10 @@ void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
         float maximum = 0, sum = 0;
-        kernels().log_sum_exp(vocabulary, x, &maximum, &sum);
+        kernels().log_sum_exp(vocabulary, x, &maximum, &sum, maxima + r * blocks);
         const double log_sum = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
         finite[static_cast<std::size_t>(r)] = std::isfinite(log_sum);
-        if (std::isfinite(log_sum)) body(first + r, x, log_sum);
+        if (std::isfinite(log_sum)) body(first + r, {x, log_sum, maxima + r * blocks});
       }
     });
     for (std::int64_t r = 0; r < n; ++r)
@@ -45,7 +47,8 @@ void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float
   }
 }
 
-void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector<Candidate>& best) {
+void best_candidates(std::int64_t n, const float* x, const float* block_maxima, std::int64_t k,
+                     std::vector<Candidate>& best) {
   best.clear();
   if (k > 256 && k > n / 16) {  // so many that sorting is faster
     for (std::int64_t i = 0; i < n; ++i)
@@ -55,13 +58,18 @@ void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector
     best.erase(middle, best.end());
     return;
   }
-  // A scan against the k-th best so far, which few elements pass.
+  // A scan against the k-th best so far, which few elements pass, and few blocks.
   float threshold = kMinusInfinity;
-  for (std::int64_t i = 0; (i = kernels().find_above(i, n, threshold, x)) < n; ++i) {
-    const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
-    if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
-    best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
-    if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
+  const std::int64_t block = block_maxima ? kMaximaBlock : n;
+  for (std::int64_t first = 0; first < n; first += block) {
+    if (block_maxima && !(block_maxima[first / kMaximaBlock] > threshold)) continue;
+    const std::int64_t end = std::min(n, first + block);
+    for (std::int64_t i = first; (i = kernels().find_above(i, end, threshold, x)) < end; ++i) {
+      const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
+      if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
+      best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
+      if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
+    }
   }
 }
 
@@ -85,13 +93,13 @@ std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) 
   std::int64_t k = sampling.top_k > 0 ? std::min(sampling.top_k, n) : std::min<std::int64_t>(64, n);
   double total = 0, kept = 0;
   if (sampling.top_k > 0) {
-    best_candidates(n, p, k, best);
+    best_candidates(n, p, nullptr, k, best);
     for (const Candidate& c : best) total += c.logit;
   } else {
     for (std::int64_t i = 0; i < n; ++i) total += p[i];
   }
   for (;; k = std::min(n, 16 * k)) {
-    if (sampling.top_k == 0) best_candidates(n, p, k, best);
+    if (sampling.top_k == 0) best_candidates(n, p, nullptr, k, best);
     std::size_t count = 0;
     for (kept = 0; count < best.size() && (count == 0 || kept < sampling.top_p * total); ++count)
       kept += best[count].logit;

@@ -9,11 +9,17 @@
 
 namespace pipeformer {
 
+struct RowOfLogits {
+  float* values;   ///< (vocabulary); may be written to.
+  double log_sum;  ///< log sum exp(values), as they were computed.
+  /// Bounds: no value of the b-th block of kMaximaBlock (ops/kernels/kernels.hpp) was above the b-th of these.
+  const float* block_maxima;
+};
+
 /// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls
-/// body(row, logits, log_sum) for each row, on any thread: logits (vocabulary) may be written to, log_sum = log sum
-/// exp(logits). Throws RowError when a row has no finite log_sum.
+/// body for each row, on any thread. Throws RowError when a row has no finite log_sum.
 void for_logits(Pass&, const Linear& output, std::int64_t rows, const float* hidden,
-                const std::function<void(std::int64_t row, float* logits, double log_sum)>& body);
+                const std::function<void(std::int64_t row, const RowOfLogits&)>& body);
 
 struct Candidate {
   std::int32_t id;
@@ -21,7 +27,9 @@ struct Candidate {
 };
 
 /// The k largest of x (n), largest first, of equals the lower id first. -infinity never counts, so there may be fewer.
-void best_candidates(std::int64_t n, const float* x, std::int64_t k, std::vector<Candidate>& best);
+/// block_maxima: as in RowOfLogits, or null.
+void best_candidates(std::int64_t n, const float* x, const float* block_maxima, std::int64_t k,
+                     std::vector<Candidate>& best);
 
 struct Sampling {
   double temperature = 1;  ///< Logits are divided by it.

@@ -140,8 +140,8 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
     labels.push_back(static_cast<std::int32_t>(configuration.end_id));
   }
   float* log_probabilities = pass.workspace.get(layout.positions());
-  for_logits(pass, model.output(), layout.positions(), hidden, [&](std::int64_t row, float* logits, double log_sum) {
-    log_probabilities[row] = static_cast<float>(logits[labels[static_cast<std::size_t>(row)]] - log_sum);
+  for_logits(pass, model.output(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
+    log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
   write_rows(*writer, layout, log_probabilities, 0);
 }

@@ -80,7 +80,7 @@ class Search {
     if (length_ <= settings_.min_length) logits[c.end_id] = -std::numeric_limits<float>::infinity();
   }
 
-  /// Calls body(row, logits, log_sum) for each row; an error about a row becomes one about its sentence.
+  /// Calls body(row, logits) for each row; an error about a row becomes one about its sentence.
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
     try {
@@ -112,13 +112,13 @@ class Search {
   void extend(std::int64_t rows, const float* hidden) {
     // Of each hypothesis one more than the beam: one of them may be the end token.
     best_.resize(static_cast<std::size_t>(rows));
-    for_rows(rows, hidden, [&](std::int64_t row, float* logits, double log_sum) {
+    for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<Candidate> candidates;
-      forbid(logits);
-      best_candidates(model_.output().out(), logits, settings_.beam + 1, candidates);
+      forbid(logits.values);
+      best_candidates(model_.output().out(), logits.values, logits.block_maxima, settings_.beam + 1, candidates);
       auto& best = best_[static_cast<std::size_t>(row)];
       best.clear();
-      for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - log_sum});
+      for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - logits.log_sum});
     });
     std::vector<Live> next;
     for (std::size_t begin = 0; begin < live_.size();) {
@@ -167,18 +167,18 @@ class Search {
     for (const Live& live : live_) ++first[static_cast<std::size_t>(live.row) + 1];
     for (std::size_t r = 1; r < first.size(); ++r) first[r] += first[r - 1];
     std::vector<Extension> drawn(live_.size());
-    for_rows(rows, hidden, [&](std::int64_t row, float* logits, double log_sum) {
+    for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<float> weights;
       for (std::size_t i = first[static_cast<std::size_t>(row)]; i < first[static_cast<std::size_t>(row) + 1]; ++i) {
         const Live& live = live_[i];
         const auto number = static_cast<std::uint64_t>(input_.numbers[static_cast<std::size_t>(live.sentence)]);
         const std::uint64_t key =
             derive_key(derive_key(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
-        weights.assign(logits, logits + vocabulary);
+        weights.assign(logits.values, logits.values + vocabulary);
         forbid(weights.data());
         const std::int32_t id = draw(settings_.sampling, vocabulary, weights.data(),
                                      Random(derive_key(key, static_cast<std::uint64_t>(length_))).uniform());
-        drawn[i] = {i, id, live.sum + (static_cast<double>(logits[id]) - log_sum)};
+        drawn[i] = {i, id, live.sum + (static_cast<double>(logits.values[id]) - logits.log_sum)};
       }
     });
     std::vector<Live> next;

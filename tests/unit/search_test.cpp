@@ -12,6 +12,7 @@
 #include "core/threads.hpp"
 #include "models/decoder_cache.hpp"
 #include "models/model_file.hpp"
+#include "ops/kernels/kernels.hpp"
 #include "search/generate.hpp"
 
 using namespace pipeformer;
@@ -195,10 +196,13 @@ TEST_CASE("the best candidates are those of a sort", "[search]") {
     std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
       return x[static_cast<std::size_t>(a)] > x[static_cast<std::size_t>(b)];
     });
-    for (const std::int64_t k : {1, 4, 64, 500, 6000}) {
+    std::vector<float> maxima(static_cast<std::size_t>(n / kMaximaBlock + 1));
+    float maximum = 0, sum = 0;
+    kernels().log_sum_exp(n, x.data(), &maximum, &sum, maxima.data());
+    for (const std::int64_t k : {1, 4, 64, 500, 6000, -4, -64}) {  // negative: with the maxima of blocks
       std::vector<Candidate> best;
-      best_candidates(n, x.data(), k, best);
-      REQUIRE(best.size() == std::min(order.size(), static_cast<std::size_t>(k)));
+      best_candidates(n, x.data(), k < 0 ? maxima.data() : nullptr, std::abs(k), best);
+      REQUIRE(best.size() == std::min(order.size(), static_cast<std::size_t>(std::abs(k))));
       for (std::size_t i = 0; i < best.size(); ++i) {
         REQUIRE(best[i].id == order[i]);
         REQUIRE(best[i].logit == x[static_cast<std::size_t>(order[i])]);

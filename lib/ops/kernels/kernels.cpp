@@ -26,26 +26,65 @@ inline void for_vectors(std::int64_t n, Body body) {
 
 // --- packing ---
 
+/// Calls body(step, v) for steps 0 .. steps of `depth` places from k on: v holds place k + step of kLanes rows (zero
+/// for a row that is null).
+template <class Body>
+inline void for_columns(const float* const (&row)[kLanes], std::int64_t k, std::int64_t depth, Body body) {
+  Vec block[kLanes];
+  const std::int64_t steps = depth - k;
+  if (steps >= kLanes) {
+#pragma GCC unroll 16
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j] ? load(row[j] + k) : Vec{};
+    transpose(block);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) body(i, block[i]);
+  } else {
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j] ? load_part(row[j] + k, steps) : Vec{};
+    transpose(block);
+    for (int i = 0; i < steps; ++i) body(i, block[i]);
+  }
+}
+
+/// Rows first .. first + kLanes of w; null beyond n.
+inline void rows_from(std::int64_t first, std::int64_t n, const float* w, std::int64_t ld, const std::int32_t* index,
+                      const float* (&row)[kLanes]) {
+  for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? w + (index ? index[first + j] : first + j) * ld : nullptr;
+}
+
 void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index,
                      float* out) {
   for (std::int64_t first = 0; first < n; first += kLanes) {  // kLanes columns of a panel at a time
     float* to = out + first / kPanel * kPanel * depth + first % kPanel;
     const float* row[kLanes];
-    for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? w + (index ? index[first + j] : first + j) * ld : nullptr;
-    for (std::int64_t k = 0; k < depth; k += kLanes) {
-      const std::int64_t steps = depth - k < kLanes ? depth - k : kLanes;
-      Vec block[kLanes];
-#pragma GCC unroll 16
-      for (int j = 0; j < kLanes; ++j)
-        block[j] = !row[j] ? Vec{} : steps == kLanes ? load(row[j] + k) : load_part(row[j] + k, steps);
-      transpose(block);
-      for (std::int64_t i = 0; i < steps; ++i, to += kPanel) store(to, block[i]);
-    }
+    rows_from(first, n, w, ld, index, row);
+    for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel)
+      for_columns(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
   }
   // Lanes of the last panel that hold no column at all.
   for (std::int64_t first = (n + kLanes - 1) / kLanes * kLanes; first % kPanel != 0; first += kLanes)
     for (std::int64_t k = 0; k < depth; ++k)
       store(out + first / kPanel * kPanel * depth + first % kPanel + k * kPanel, Vec{});
+}
+
+template <int Rows>
+void dot_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* w, std::int64_t ld,
+                  const std::int32_t* index, float* c, std::int64_t ldc) {
+  for (std::int64_t first = 0; first < n; first += kLanes) {
+    const float* row[kLanes];
+    rows_from(first, n, w, ld, index, row);
+    Vec acc[Rows] = {};
+    for (std::int64_t k = 0; k < depth; k += kLanes)
+      for_columns(row, k, depth, [&](std::int64_t i, Vec v) {
+        for (int r = 0; r < Rows; ++r) acc[r] += splat(a[r * lda + k + i]) * v;
+      });
+    for (int r = 0; r < Rows; ++r) store(c + r * ldc + first, acc[r]);
+  }
+}
+void dot_few(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* w,
+             std::int64_t ld, const std::int32_t* index, float* c, std::int64_t ldc) {
+  constexpr decltype(&dot_few_rows<1>) few[kFewRows] = {&dot_few_rows<1>, &dot_few_rows<2>, &dot_few_rows<3>,
+                                                        &dot_few_rows<4>};
+  few[rows - 1](n, depth, a, lda, w, ld, index, c, ldc);
 }
 
 void pack(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index, float* out) {
@@ -316,20 +355,20 @@ void activation_backward(Activation kind, std::int64_t n, const float* x, const 
 // --- cross-entropy ---
 
 std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, const float* x) {
-  constexpr std::int64_t kBlock = 8 * kLanes;
-  for (; first + kBlock <= n; first += kBlock) {
-    Vec top = load(x + first);
-#pragma GCC unroll 8
-    for (int v = 1; v < 8; ++v) top = max(top, load(x + first + v * kLanes));
-    if (max_lanes(top) > threshold) break;
-  }
+  while (first + kLanes <= n && !(max_lanes(load(x + first)) > threshold)) first += kLanes;
   while (first < n && !(x[first] > threshold)) ++first;
   return first;
 }
 
-void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum) {
+void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
   Vec top = splat(kMinusInfinity);
-  for_vectors(n, [&](auto get, auto, std::int64_t) { top = max(top, get(x, kMinusInfinity)); });
+  for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
+    const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
+    Vec highest = splat(kMinusInfinity);
+    for_vectors(count, [&](auto get, auto, std::int64_t) { highest = max(highest, get(x + first, kMinusInfinity)); });
+    if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(highest);
+    top = max(top, highest);
+  }
   const float m = max_lanes(top);
   Vec total{};
   for_vectors(n, [&](auto get, auto, std::int64_t) { total += exp(get(x, kMinusInfinity) - m); });
@@ -380,6 +419,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     gemm_panel<true>,
     gemm_panel<false>,
     gemm_few,
+    dot_few,
     add_bias,
     add,
     axpy,

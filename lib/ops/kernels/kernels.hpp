@@ -21,6 +21,8 @@ struct AdamStep {
   float gradient_scale;            ///< Clipping and averaging; multiplies the gradient first.
 };
 
+constexpr std::int64_t kMaximaBlock = 128;
+
 struct Kernels {
   const char* name;
   int panel;      ///< Columns of a packed panel of B.
@@ -47,6 +49,11 @@ struct Kernels {
   void (*gemm_few)(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
                    const float* b, std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc,
                    bool accumulate);
+
+  /// C (rows, n) = A (rows, depth) W^T, few rows, row j of W at w + row(j) * ld; the bits are those of gemm_panel. C is
+  /// written in whole vectors: up to the next multiple of the panel.
+  void (*dot_few)(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
+                  const float* w, std::int64_t ld, const std::int32_t* index, float* c, std::int64_t ldc);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
   void (*add)(std::int64_t n, const float* a, const float* b, float* y);
@@ -91,8 +98,9 @@ struct Kernels {
 
   /// The first element from `first` on that is above the threshold; n when there is none.
   std::int64_t (*find_above)(std::int64_t first, std::int64_t n, float threshold, const float* x);
-  /// Maximum and sum of exp(x - maximum) of a row of logits.
-  void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum);
+  /// Maximum and sum of exp(x - maximum) of a row of logits; block_maxima, when given, takes the maximum of each
+  /// kMaximaBlock elements.
+  void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima);
   /// logits become the gradient of label-smoothed cross-entropy: scale * (softmax - (1 - e) [target] - e / n); returns
   /// the sum of logits first, which the loss needs.
   float (*cross_entropy_row)(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target,
