@@ -186,17 +186,17 @@ bool is_floating(DType type) {
 
 std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
-  bool empty = false;
+  bool empty = false, fits = true;
   for (const std::int64_t axis : shape) {
-    require(axis >= 0, "shape ", shape_text(shape), " has a negative axis");
+    if (axis < 0) throw Error(cat("shape ", shape_text(shape), " has a negative axis"));
     // A zero elsewhere does not excuse the other axes: their product is still somebody's buffer size.
-    if (axis == 0) {
+    if (axis == 0)
       empty = true;
-    } else {
-      require(!__builtin_mul_overflow(count, axis, &count), "shape ", shape_text(shape), " has too many elements");
-    }
+    else
+      fits = fits && !__builtin_mul_overflow(count, axis, &count);
   }
-  require(count <= std::numeric_limits<std::int64_t>::max() / 8, "shape ", shape_text(shape), " has too many elements");
+  if (!fits || count > std::numeric_limits<std::int64_t>::max() / 8)
+    throw Error(cat("shape ", shape_text(shape), " has too many elements"));
   return empty ? 0 : count;
 }
 
@@ -227,8 +227,8 @@ std::span<T> Array::values() {
 template <class T>
 Array Array::of(Shape dims, std::span<const T> elements) {
   Array array(type_of<T>(), std::move(dims));
-  require(elements.size_bytes() == array.bytes.size(), "shape ", shape_text(array.shape), " does not hold ",
-          elements.size(), " elements");
+  if (elements.size_bytes() != array.bytes.size())
+    throw Error(cat("shape ", shape_text(array.shape), " does not hold ", elements.size(), " elements"));
   if (!elements.empty()) std::memcpy(array.bytes.data(), elements.data(), elements.size_bytes());
   return array;
 }

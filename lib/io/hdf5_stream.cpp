@@ -181,9 +181,11 @@ void Hdf5Stream::append(DType dtype, const Shape& shape, const std::byte* elemen
   const std::size_t fixed = any_shape_ ? shape.size() : shape.size() - 1;
   const bool fits = dtype == dtype_ && fixed == row_.size() &&
                     (any_shape_ || std::equal(shape.begin() + 1, shape.end(), row_.begin()));
-  require(fits, name_, ": record ", count_, ": ", dtype_name(dtype), " ", shape_text(shape),
-          " cannot stand in an HDF5 stream of ", dtype_name(dtype_),
-          any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)), ": write the stream as NPY");
+  if (!fits)
+    throw Error(cat(name_, ": record ", count_, ": ", dtype_name(dtype), " ", shape_text(shape),
+                    " cannot stand in an HDF5 stream of ", dtype_name(dtype_),
+                    any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)),
+                    ": write the stream as NPY"));
   data_->append(elements, any_shape_ ? element_count(shape) : shape[0]);
   if (shapes_) shapes_->append(reinterpret_cast<const std::byte*>(shape.data()), 1);
   put_offset();

@@ -49,8 +49,9 @@ void MappedRecords::add(RecordReader& reader, DType dtype, const Shape& shape, s
   if (shape.empty()) throw Error(reader.where() + ": a record of shape () has no length");
   const Shape row(shape.begin() + 1, shape.end());
   reader.expect_like_first(dtype == DType::i4, element_count(row));
-  require(places_.empty() || row == row_, reader.where(), ": shape ", shape_text(shape),
-          " does not match the rows of record 0, ", shape_text(row_));
+  if (!places_.empty() && row != row_)
+    throw Error(
+        cat(reader.where(), ": shape ", shape_text(shape), " does not match the rows of record 0, ", shape_text(row_)));
   dtype_ = dtype;
   row_ = row;
   width_ = element_count(row);

@@ -360,7 +360,7 @@ bool read_npy(ByteSource& source, Array& array) {
 std::string npy_header(DType type, const Shape& shape) {
   std::string text = "{'descr': '";
   text += dtype_size(type) == 1 ? '|' : '<';
-  text += cat(dtype_name(type), "', 'fortran_order': False, 'shape': ", shape_text(shape), ", }");
+  text.append(dtype_name(type)).append("', 'fortran_order': False, 'shape': ").append(shape_text(shape)).append(", }");
   // NumPy leaves room for the first axis to grow to 21 digits in place, and a whole line when the text already ends on
   // one.
   if (!shape.empty()) text.append(21 - std::to_string(shape[0]).size(), ' ');

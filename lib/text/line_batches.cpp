@@ -26,19 +26,23 @@ std::int64_t record_of(const Batch& batch, std::int64_t s) {
 
 void require_utf8(std::string_view line, const TextLines& reader) {
   const std::size_t invalid = find_invalid_utf8(line);
-  require(invalid == std::string_view::npos, reader.name(), ": line ", reader.count(), ": invalid UTF-8 at byte ",
-          invalid + 1);
+  if (invalid != std::string_view::npos)
+    throw Error(cat(reader.name(), ": line ", reader.count(), ": invalid UTF-8 at byte ", invalid + 1));
 }
 
 bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::string>& lines) {
-  lines.clear();
-  std::size_t bytes = 0;
-  for (std::string_view line; lines.size() < batch_lines && bytes < batch_bytes && reader.next(line);) {
+  std::size_t count = 0, bytes = 0;
+  for (std::string_view line; count < batch_lines && bytes < batch_bytes && reader.next(line); ++count) {
     if (policy == InvalidUtf8::error) require_utf8(line, reader);
-    lines.push_back(policy == InvalidUtf8::replace ? replace_invalid_utf8(line) : std::string(line));
+    if (count == lines.size()) lines.emplace_back();  // else the memory of an earlier line is used again
+    if (policy == InvalidUtf8::replace)
+      lines[count] = replace_invalid_utf8(line);
+    else
+      lines[count].assign(line);
     bytes += line.size();
   }
-  return !lines.empty();
+  lines.resize(count);
+  return count > 0;
 }
 
 bool next_line_pair(TextLines& a, std::string_view& line_a, TextLines& b, std::string_view& line_b) {
@@ -67,22 +71,35 @@ Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& l
   require(!control.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
   require(!control.end || tokenizer.end_id() >= 0, "this tokenizer has no end id");
   const auto count = static_cast<std::int64_t>(lines.size());
-  std::vector<std::vector<std::int32_t>> ids(lines.size());
-  parallel_for(count, lines_per_piece, [&](std::int64_t from, std::int64_t to) {
+  // The ids of lines_per_piece lines, one after another.
+  struct Piece {
+    std::vector<std::int32_t> ids;
+    std::vector<std::int64_t> lengths;
+  };
+  std::vector<Piece> pieces(static_cast<std::size_t>((count + lines_per_piece - 1) / lines_per_piece));
+  parallel_for(static_cast<std::int64_t>(pieces.size()), 1, [&](std::int64_t from, std::int64_t to) {
     for (; from < to; ++from) {
-      const std::string& line = lines[static_cast<std::size_t>(from)];
-      ids[static_cast<std::size_t>(from)] =
-          sampling ? tokenizer.sample(line, *sampling, first_line + from) : tokenizer.encode(line);
+      Piece& piece = pieces[static_cast<std::size_t>(from)];
+      for (std::int64_t i = from * lines_per_piece; i < std::min(count, (from + 1) * lines_per_piece); ++i) {
+        const std::string& line = lines[static_cast<std::size_t>(i)];
+        const std::vector<std::int32_t> ids =
+            sampling ? tokenizer.sample(line, *sampling, first_line + i) : tokenizer.encode(line);
+        const std::size_t before = piece.ids.size();
+        if (control.begin) piece.ids.push_back(tokenizer.begin_id());
+        piece.ids.insert(piece.ids.end(), ids.begin(), ids.end());
+        if (control.end) piece.ids.push_back(tokenizer.end_id());
+        piece.lengths.push_back(static_cast<std::int64_t>(piece.ids.size() - before));
+      }
     }
   });
   Batch batch;
   batch.ids = true;
-  for (const std::vector<std::int32_t>& line : ids) {
-    if (control.begin) batch.tokens.push_back(tokenizer.begin_id());
-    batch.tokens.insert(batch.tokens.end(), line.begin(), line.end());
-    if (control.end) batch.tokens.push_back(tokenizer.end_id());
-    batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
-    batch.shapes.push_back({batch.offsets.back() - batch.offsets[batch.offsets.size() - 2]});
+  for (const Piece& piece : pieces) {
+    batch.tokens.insert(batch.tokens.end(), piece.ids.begin(), piece.ids.end());
+    for (const std::int64_t length : piece.lengths) {
+      batch.offsets.push_back(batch.offsets.back() + length);
+      batch.shapes.push_back({length});
+    }
   }
   return batch;
 }
