@@ -96,6 +96,12 @@ ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& buil
   std::fill(gradients_.begin(), gradients_.end(), 0.0f);
 }
 
+void ParameterArena::clear_gradients() {
+  parallel_for(size_, 65536, [&](std::int64_t begin, std::int64_t end) {
+    std::fill(gradients_.begin() + begin, gradients_.begin() + end, 0.0f);
+  });
+}
+
 Parameter ParameterArena::get(const std::string& name, const Shape& shape, Initial) {
   for (const Entry& entry : entries_)
     if (entry.name == name) {

@@ -78,6 +78,9 @@ class ParameterArena : public ParameterSource {
   float* gradients() { return gradients_.data(); }
   const float* gradients() const { return gradients_.data(); }
 
+  /// All gradients zero: backward passes add to them.
+  void clear_gradients();
+
   /// Fresh values; each parameter's draw depends on the seed and its name only.
   void initialize(std::uint64_t seed);
   /// Throws Error for a parameter that the file lacks or holds in another shape.

@@ -62,7 +62,7 @@ double gradient_norm(std::int64_t n, const float* gradients) {
 }
 
 Optimizer::Optimizer(std::int64_t size, const OptimizerSettings& settings, std::vector<ParameterGroup> groups)
-    : settings_(settings), groups_(std::move(groups)), size_(size) {
+    : settings_(settings), groups_(std::move(groups)) {
   for (const auto& [name, moment] : state()) moment->assign(static_cast<std::size_t>(size), 0.0f);
 }
 
@@ -76,7 +76,7 @@ void Optimizer::forget_frozen(float* gradients) const {
     if (group.rate == 0) std::fill_n(gradients + group.offset, group.size, 0.0f);
 }
 
-void Optimizer::step(std::int64_t step, double learning_rate, double scale, float* values, float* gradients) {
+void Optimizer::step(std::int64_t step, double learning_rate, double scale, float* values, const float* gradients) {
   for (const ParameterGroup& group : groups_) {
     if (group.rate == 0) continue;
     if (settings_.kind == "sgd")
@@ -84,8 +84,6 @@ void Optimizer::step(std::int64_t step, double learning_rate, double scale, floa
     else
       adam(step, learning_rate * group.rate, scale, group, values, gradients);
   }
-  parallel_for(size_, kPiece,
-               [&](std::int64_t begin, std::int64_t end) { std::fill(gradients + begin, gradients + end, 0.0f); });
 }
 
 void Optimizer::adam(std::int64_t step, double rate, double scale, const ParameterGroup& group, float* values,

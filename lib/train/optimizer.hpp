@@ -50,8 +50,8 @@ class Optimizer {
   Optimizer(std::int64_t size, const OptimizerSettings&, std::vector<ParameterGroup>);
   /// Sets the gradients of frozen parameters to zero, so that they do not count in a norm.
   void forget_frozen(float* gradients) const;
-  /// One step, counted from 1: gradients are multiplied by `scale` (clipping), then set to zero for the next batch.
-  void step(std::int64_t step, double learning_rate, double scale, float* values, float* gradients);
+  /// One step, counted from 1: gradients are multiplied by `scale` (clipping) on the way.
+  void step(std::int64_t step, double learning_rate, double scale, float* values, const float* gradients);
   /// What a checkpoint keeps, by name, each of the arena's size: first_moment, second_moment; or momentum.
   std::vector<std::pair<std::string, Buffer<float>*>> state();
 
@@ -60,7 +60,6 @@ class Optimizer {
   void sgd(double rate, double scale, const ParameterGroup&, float* values, const float* gradients);
   OptimizerSettings settings_;
   std::vector<ParameterGroup> groups_;
-  std::int64_t size_;
   Buffer<float> m_, v_;
 };
 

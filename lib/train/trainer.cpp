@@ -147,6 +147,7 @@ Trainer::Update Trainer::update() {
   const std::uint64_t step_key =
       derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
   CrossEntropy result;
+  arena_.clear_gradients();  // and not after the step: the last ones may be asked for
   for (std::size_t b = 0; b < batches_.size(); ++b) {
     if (batches_[b].empty()) continue;
     Pass pass{workspace_, true, settings_.dropout, b == 0 ? step_key : derive_key(step_key, b)};
@@ -169,7 +170,6 @@ Trainer::Update Trainer::update() {
     state_.position = 0;
     plan_ = {};
   }
-  if (!files_.gradients.empty() && finished()) save_gradients();
   optimizer_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
   if (!average_.empty())
     update_average(arena_.size(), settings_.average_decay, state_.step, arena_.values(), average_.data());
@@ -345,6 +345,7 @@ void Trainer::validate_and_save(const Watcher& watcher) {
     }
   }
   log_row(watcher, validation ? &*validation : nullptr, best);
+  if (!files_.gradients.empty() && finished()) save_gradients();
   save_checkpoint();
   if (ranks_.first()) kept_.remove_others();
 }
