@@ -1,7 +1,9 @@
 #include "train/training_log.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -14,6 +16,13 @@ constexpr const char* kHeader =
     "step\tepoch\ttrain_loss\ttrain_ppl\tvalid_loss\tvalid_ppl\tlearning_rate\ttokens_per_second\tseconds\t"
     "valid_accuracy\tvalid_bleu\n";
 
+/// The first column; of what is no row, a step that never comes.
+std::int64_t step_of(const std::string& row) {
+  std::int64_t step = 0;
+  const auto parsed = std::from_chars(row.data(), row.data() + row.size(), step);
+  return parsed.ec == std::errc() ? step : std::numeric_limits<std::int64_t>::max();
+}
+
 }  // namespace
 
 TrainingLog::TrainingLog(std::string path, std::int64_t last_step) : path_(std::move(path)) {
@@ -21,10 +30,10 @@ TrainingLog::TrainingLog(std::string path, std::int64_t last_step) : path_(std::
   std::string kept = kHeader;
   std::ifstream in;
   if (!is_special_file(path_)) in.open(path_);  // a terminal or a pipe has nothing to keep, and reading it may not end
-  std::string line;
-  std::getline(in, line);  // the header
-  while (last_step > 0 && std::getline(in, line) && !in.eof() && std::stoll("0" + line) <= last_step)
-    kept += line + "\n";
+  if (std::string line; last_step > 0 && std::getline(in, line)) {
+    require(line + "\n" == kHeader, path_, ": is no log of train, to go on with");
+    while (std::getline(in, line) && !in.eof() && step_of(line) <= last_step) kept += line + "\n";
+  }
   OutputFile out(path_, Content::text);
   out.write(kept);
   out.close();
