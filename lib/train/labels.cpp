@@ -56,6 +56,8 @@ Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::
   for (const LabelFile& file : files) {
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       if (file.lines[i].empty()) throw Error(cat(file.name, ": line ", i + 1, ": no label"));
+      require(file.lines[i].back() != '\r', file.name, ": line ", i + 1,
+              ": ends with a carriage return, as DOS lines do; tr -d '\\r' removes it");
       const auto known = numbers.find(file.lines[i]);
       if (known == numbers.end())
         throw Error(cat(file.name, ": line ", i + 1, ": '", file.lines[i], "' is none of the ", classes, " classes"));
