@@ -28,7 +28,7 @@ static const ToolSpec spec = {
 };
 
 static void classify(const Args& args) {
-  args.allow_only(!args.flag("names"), "an array or --names, not both: no --names", {"top"});
+  if (args.flag("names") && args.has("top")) throw UsageError("--names and --top exclude each other");
   ModelFile model(args.model());
   const Configuration& c = model.configuration();
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
@@ -36,7 +36,7 @@ static void classify(const Args& args) {
   const Transformer transformer(model, c);
   BatchStream input(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
   const bool text = args.flag("names") || args.has("top");
-  if (text && args.given("format")) throw UsageError("--format belongs to arrays, not to text");
+  args.allow_only(!text, "an array: neither --names nor --top", {"format", "dtype"});
   const auto writer = text ? nullptr : RecordWriter::open(args.output(), args.output_options());
   std::optional<OutputFile> lines;
   if (text) lines.emplace(args.output(), Content::text);
