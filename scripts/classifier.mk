@@ -8,6 +8,8 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash -o pipefail
 
+$(foreach name,TEXT LABELS VALID VALID_LABELS,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
+
 OUT ?= build/classifier
 UNLABELLED ?= $(TEXT)
 PRETRAIN ?= yes
@@ -26,20 +28,26 @@ $(OUT)/tok.model: $(TEXT) $(UNLABELLED) | $(OUT)
 	tokenize --train --type unigram --vocab-size $(VOCABULARY) -o $@ $(sort $(TEXT) $(UNLABELLED))
 
 $(OUT)/unlabelled.npy: $(UNLABELLED) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $< -o $@
+	tokenize -m $(OUT)/tok.model $(UNLABELLED) -o $@
 $(OUT)/train.npy: $(TEXT) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $< -o $@
+	tokenize -m $(OUT)/tok.model $(TEXT) -o $@
 $(OUT)/valid.npy: $(VALID) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $< -o $@
+	tokenize -m $(OUT)/tok.model $(VALID) -o $@
 
+# An interrupted make goes on where it was. A model gets its name when its training is done; then new data begin anew.
 $(OUT)/masked.h5: $(OUT)/unlabelled.npy $(OUT)/valid.npy
 	train --task masked-language-model --source $< --valid-source $(OUT)/valid.npy --tokenizer $(OUT)/tok.model $(MODEL) $(MASKED) \
-	  --log $(OUT)/masked.tsv -o $@
+	  --resume --log $(OUT)/masked.tsv -o $(OUT)/best-masked.h5
+	rm -f $(OUT)/best-masked.h5.checkpoint.h5
+	mv $(OUT)/best-masked.h5 $@
 
 from := $(if $(filter yes,$(PRETRAIN)),$(OUT)/masked.h5)
 $(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy $(LABELS) $(VALID_LABELS) $(from)
 	train --task classification --source $< --labels $(LABELS) --valid-source $(OUT)/valid.npy --valid-labels $(VALID_LABELS) \
-	  $(if $(from),--from $(from),--tokenizer $(OUT)/tok.model $(MODEL)) $(TRAIN) --metric accuracy --log $(OUT)/train.tsv -o $@
+	  $(if $(from),--from $(from),--tokenizer $(OUT)/tok.model $(MODEL)) $(TRAIN) --metric accuracy --resume --log $(OUT)/train.tsv \
+	  -o $(OUT)/best.h5
+	rm -f $(OUT)/best.h5.checkpoint.h5
+	mv $(OUT)/best.h5 $@
 
 $(OUT)/valid.hyp: $(VALID) $(OUT)/model.h5
 	tokenize -m $(OUT)/model.h5 $< | classify -m $(OUT)/model.h5 --names > $@

@@ -6,6 +6,8 @@
 # POSITIONS the number of patches of an image and one. Another choice of variables needs another OUT. The tools are looked up in PATH.
 .DELETE_ON_ERROR:
 
+$(foreach name,IMAGES LABELS VALID VALID_LABELS,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
+
 OUT ?= build/image-classifier
 PATCH ?= 4
 POSITIONS ?= 50
@@ -24,10 +26,13 @@ $(OUT)/train.npy: $(IMAGES) | $(OUT)
 $(OUT)/valid.npy: $(VALID) | $(OUT)
 	patchify --size $(PATCH) --scale $(SCALE) $< -o $@
 
+# An interrupted make goes on where it was. The model gets its name when the training is done; then new data begin anew.
 $(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy $(LABELS) $(VALID_LABELS)
 	train --task classification --source $< --labels $(LABELS) --valid-source $(OUT)/valid.npy --valid-labels $(VALID_LABELS) \
 	  --class-token --pooling first --positions learned --max-positions $(POSITIONS) $(MODEL) $(TRAIN) --metric accuracy \
-	  --log $(OUT)/train.tsv -o $@
+	  --resume --log $(OUT)/train.tsv -o $(OUT)/best.h5
+	rm -f $(OUT)/best.h5.checkpoint.h5
+	mv $(OUT)/best.h5 $@
 
 $(OUT)/valid.hyp: $(OUT)/valid.npy $(OUT)/model.h5
 	classify -m $(OUT)/model.h5 --names $< > $@

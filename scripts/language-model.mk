@@ -6,6 +6,8 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash -o pipefail
 
+$(foreach name,TEXT VALID,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
+
 OUT ?= build/language-model
 TYPE ?= bpe
 VOCABULARY ?= 8000
@@ -25,15 +27,16 @@ $(OUT)/tok.model: $(TEXT) | $(OUT)
 	tokenize --train --type $(TYPE) $(if $(filter bpe unigram,$(TYPE)),--vocab-size $(VOCABULARY)) -o $@ $(TEXT)
 
 $(OUT)/train.npy: $(TEXT) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $< -o $@
+	tokenize -m $(OUT)/tok.model $(TEXT) -o $@
 $(OUT)/valid.npy: $(VALID) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $< -o $@
+	tokenize -m $(OUT)/tok.model $(VALID) -o $@
 
-# The model gets its name when the training is done; an interrupted make goes on where it was.
+# An interrupted make goes on where it was. The model gets its name when the training is done; then new data begin anew.
 $(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy
 	train --task language-model --target $(OUT)/train.npy --valid-target $(OUT)/valid.npy --context $(CONTEXT) \
 	  --tokenizer $(OUT)/tok.model $(MODEL) $(TRAIN) --resume --log $(OUT)/train.tsv -o $(OUT)/best.h5
-	cp $(OUT)/best.h5 $@
+	rm -f $(OUT)/best.h5.checkpoint.h5
+	mv $(OUT)/best.h5 $@
 
 perplexity: $(OUT)/model.h5
 	@awk -F'\t' 'NR > 1 && $$6 != "" && (best == "" || $$6 < best) { best = $$6 } END { print "perplexity", best }' $(OUT)/train.tsv
