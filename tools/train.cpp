@@ -5,6 +5,7 @@
 #include "cli/model_options.hpp"
 #include "cli/ranks.hpp"
 #include "cli/training_options.hpp"
+#include "io/output_file.hpp"
 #include "train/report.hpp"
 
 using namespace pipeformer;
@@ -56,6 +57,15 @@ volatile std::sig_atomic_t caught_signal = 0;
 void train(const Args& args, Communicator& ranks) {
   const TrainingSettings settings = training_settings(args);
   if (args.output() == "-") throw UsageError("--output is needed: a model is a file");
+  // A trial that keeps no model (-o /dev/null): names beside the output would be names among the devices.
+  if (is_special_file(args.output()) && !std::filesystem::is_directory(args.output())) {
+    if (!args.has("checkpoint"))
+      throw UsageError(cat("--output ", args.output(), " is no file: --checkpoint is needed"));
+    args.allow_only(false, "an --output that is a file", {"keep-last", "keep-best"});
+  }
+  for (const char* output : {"checkpoint", "log", "gradients"})
+    if (args.has(output) && args.text(output) == "-")
+      throw UsageError(cat("--", output, " needs a file, not standard output"));
   std::optional<ModelFile> from;
   if (args.has("from")) from.emplace(args.text("from"));
   const TrainingTask task = training_task(args, from ? &*from : nullptr);

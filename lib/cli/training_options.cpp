@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "cli/model_options.hpp"
+#include "io/address.hpp"
+#include "io/output_file.hpp"
 #include "io/text_lines.hpp"
 #include "models/classes.hpp"
 #include "search/translate.hpp"
@@ -191,6 +193,13 @@ void check_task_options(const Args& args, const std::string& task) {
   only(task == "language-model", "language-model", {"context"});
   only(task == "masked-language-model", "masked-language-model", {"mask-rate", "mask-id"});
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
+  std::ptrdiff_t stdins = 0;
+  for (const char* option : {"source", "target", "labels", "valid-source", "valid-target", "valid-labels",
+                             "valid-references", "tokenizer", "from"}) {
+    const std::vector<std::string> files = args.list(option);
+    stdins += std::count(files.begin(), files.end(), "-");
+  }
+  if (stdins > 1) throw UsageError("only one input can be standard input ('-')");
   if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
   const bool validates = !args.list(task == "language-model" ? "valid-target" : "valid-source").empty();
   args.allow_only(validates, task == "language-model" ? "--valid-target" : "--valid-source",
@@ -213,14 +222,21 @@ TrainingTask training_task(const Args& args, ModelFile* from) {
   Configuration kind = kind_of_task(task), &c = result.configuration;
   bool new_head = false;
   if (from) {
-    for (const Option& option : configuration_options())
-      if (args.given(option.name)) throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+    if (!from->group().empty()) throw UsageError(cat("--from takes a whole model, not its part ", from->group()));
     c = from->configuration();
     // An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
     new_head = classifies && c.kind == kind.kind && c.head != kind.head;
     require(c.kind == kind.kind && (c.head == kind.head || new_head), from->name(), ": ", task,
             " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ", c.kind,
             " that predicts ", c.head);
+    for (const Option& option : configuration_options())
+      if (args.given(option.name) && !(new_head && option.name == "pooling"))
+        throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+    if (tokenizer) {
+      for (const std::int64_t vocabulary : {c.source_vocabulary, c.target_vocabulary})
+        require(vocabulary == 0 || vocabulary == tokenizer->vocabulary_size(), args.text("tokenizer"), ": has ",
+                tokenizer->vocabulary_size(), " ids, ", from->name(), " has ", vocabulary);
+    }
   }
   const bool classes_given = from && !new_head;
   TaskData train(args, "", task);
@@ -258,6 +274,13 @@ std::function<double(const Transformer&)> bleu_of_validation(const Args& args, c
       Tokenizer::parse(task.texts.tokenizer, "the model's tokenizer"));
   const std::string references_name = args.text("valid-references");
   const std::vector<std::string> references = read_text_lines(references_name);
+  const auto expect_references = [=, count = references.size()](std::size_t records) {
+    require(count == records, references_name, " has ", count, " lines, --valid-source ", records, " records");
+  };
+  expect_references(task.valid->all().size() + static_cast<std::size_t>(task.valid->skipped()));
+  for (const std::string& source : sources)
+    if (const std::string file = split_address(source).file; file == "-" || is_special_file(file))
+      throw UsageError("--metric bleu reads --valid-source at each validation: it must be a file");
   return [=](const Transformer& model) {
     GenerateSettings settings;  // greedy, which is quick and ranks models as a beam does
     settings.max_length_factor = 1;
@@ -266,8 +289,7 @@ std::function<double(const Transformer&)> bleu_of_validation(const Args& args, c
       const auto part = translate(model, source, **tokenizer, settings);
       lines.insert(lines.end(), part.begin(), part.end());
     }
-    require(lines.size() == references.size(), references_name, " has ", references.size(), " lines, --valid-source ",
-            lines.size(), " records");
+    expect_references(lines.size());
     Bleu bleu;
     for (std::size_t i = 0; i < lines.size(); ++i) bleu.add(lines[i], references[i]);
     return bleu.score();
