@@ -23,6 +23,12 @@ setup() {
   [[ "$output" == *"BLEU "* ]]
   [ "$(wc -l < out/test.hyp)" -eq 20 ]
   [ "$(make_translator -n | grep -c '^train ')" -eq 0 ]
+  # New data begin anew; a variable that is forgotten has its name said.
+  for side in src ref; do head -n 200 corpus/train.$side > shorter && mv shorter corpus/train.$side; done
+  run make_translator
+  [ "$status" -eq 0 ]
+  run make_translator TGT=
+  [[ "$status" -eq 2 && "$output" == *"TGT is not set"* ]]
   [ "$(make_translator -n VALID_SRC=corpus/heldout.src VALID_TGT=corpus/heldout.ref -B | grep -c '^train ')" -eq 1 ]
 }
 

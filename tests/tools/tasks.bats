@@ -317,6 +317,8 @@ PYTHON
   train --task classification --from masked.h5 --source "$DATA/class.npy" --labels "$DATA/class.txt" --freeze 'encoder/*' --steps 3 -q -o classes.h5
   classify -m classes.h5 --names "$DATA/class-valid.npy" | grep -qvE '^[0-9]'
   cmp <(encode -m masked.h5 "$DATA/class.npy") <(encode -m classes.h5 "$DATA/class.npy")
+  train --task classification --from masked.h5 --source "$DATA/class.npy" --labels "$DATA/class.txt" --pooling first --steps 3 -q -o first.h5
+  model describe first.h5 | grep -q '^pooling *first'
 }
 
 refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, nothing under a final name
@@ -343,6 +345,11 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 2 "train: --metric bleu needs --task translation" train $LINES --valid-target "$DATA/valid.npy" --metric bleu -o m.h5
   refused 2 "train: option '--valid-references' is required" train $PAIRS --valid-source "$DATA/text.en.npy" --valid-target "$DATA/text.de.npy" \
     --metric bleu -o m.h5
+  # References that do not fit are found before the first step; sources that come only once cannot be decoded each time.
+  head -n 20 "$DATA/text.de" > short.txt
+  bleu="--valid-target $DATA/text.de.npy --metric bleu --steps 1000000 --valid-references"
+  refused 1 "train: short.txt has 20 lines, --valid-source 300 records" train $PAIRS --valid-source "$DATA/text.en.npy" $bleu short.txt -o m.h5
+  refused 2 "train: --metric bleu reads --valid-source at each validation: *" train $PAIRS --valid-source <(cat "$DATA/text.en.npy") $bleu "$DATA/text.de" -o m.h5
   refused 2 "train: --context and --max-length exclude each other" train $WINDOWS --max-length 5 -o m.h5
   refused 2 "train: --decoder-layers needs a model with a decoder" train $CLASSES --decoder-layers 1 -o m.h5
   refused 2 "train: --encoder-layers needs a model with an encoder" train $LINES --encoder-layers 1 -o m.h5
@@ -361,6 +368,8 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   valid="--valid-source $DATA/class-valid.npy --valid-labels"
   refused 1 "train: unknown.txt: line 20: 'mineral' is none of the 3 classes" train $CLASSES $valid unknown.txt -o m.h5
   refused 1 "train: gap.txt: line 20: no label" train $CLASSES $valid gap.txt -o m.h5
+  sed '20s/$/\r/' "$DATA/class-valid.txt" > dos.txt
+  refused 1 "train: dos.txt: line 20: ends with a carriage return*" train $CLASSES $valid dos.txt -o m.h5
   refused 1 "train: empty.txt: no labels" train $(without "$CLASSES" labels) --labels empty.txt -o m.h5 3> empty.txt
   /usr/bin/python3 -c 'import numpy as np; x = np.zeros(100, int); np.save("fine.npy", x); x[7] = 3; np.save("outside.npy", x); x[7] = -1; np.save("negative.npy", x)'
   refused 1 "train: outside.npy: label 7: class 3 is none of the 3 classes" train $CLASSES $valid outside.npy -o m.h5
@@ -390,6 +399,8 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 1 "train: *class.npy: record 0: ids after vectors of width 4" train $fine --source "$DATA/bars.npy" $texts -o m.h5
   refused 1 "classify: *bars.npy: record 0: width 4 does not match the model's width 5" classify -m five.h5 "$DATA/bars.npy"
   refused 1 "classify: *class.npy: record 0: *" classify -m five.h5 "$DATA/class.npy"
+  refused 2 "classify: --names and --top exclude each other" classify -m five.h5 --names --top 2 "$DATA/bars.npy"
+  refused 2 "classify: --dtype needs an array: neither --names nor --top" classify -m five.h5 --top 2 --dtype f2 "$DATA/bars.npy"
   refused 1 "classify: masked.h5: a model that predicts tokens, not classes" classify -m masked.h5 "$DATA/class.npy"
   # NaN, and sequences that are longer than there are positions: before the first step, with the record's name.
   /usr/bin/python3 - <<'PYTHON'

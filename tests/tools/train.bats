@@ -104,10 +104,12 @@ setup() {
   for layer in 0 1 2 3 4 5 6 7; do [ "$(gradient $layer)" -eq 1 ]; done
 }
 
-@test "early stopping" {
-  run train $(small_without learning-rate) $VALID --steps 1000 --validate-every 1 --patience 2 --learning-rate 0 --log log.tsv -o m.h5
+@test "early stopping: gradients of the last update, too" {
+  run train $(small_without learning-rate) $VALID --steps 1000 --validate-every 1 --patience 2 --learning-rate 0 --log log.tsv --gradients stopped.h5 -o m.h5
   [ "$status" -eq 0 ]
   [ "$(tail -n 1 log.tsv | cut -f 1)" -eq 3 ]
+  train $(small_without learning-rate) --steps 3 --learning-rate 0 --gradients three.h5 -o m.h5
+  cmp stopped.h5 three.h5
 }
 
 # The options of SMALL without some: an option may be given once.
@@ -147,17 +149,43 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 1 "train: nowhere/g.h5: cannot create: *" timeout 20 train $SMALL --steps 1000000 --gradients nowhere/g.h5 -o m.h5
   refused 1 "train: .: *directory" timeout 20 train $SMALL --steps 1000000 -o .
   refused 2 "train: m.h5 is already the place of another output*" train $SMALL --checkpoint m.h5 -o m.h5
+  refused 2 "train: --log needs a file, not standard output" train $SMALL --steps 1 --log - -o m.h5
+  # Nothing is written beside a device.
+  refused 2 "train: --output /dev/null is no file: --checkpoint is needed" train $SMALL --steps 1 -o /dev/null
+  refused 2 "train: --keep-last needs an --output that is a file" train $SMALL --steps 1 --keep-last 1 --checkpoint c.h5 -o /dev/null
+  train $SMALL --steps 1 --checkpoint /dev/null -o /dev/null
+  [ ! -e /dev/null.checkpoint.h5 ]
   # A device has no rows to keep.
   [ ! -e /dev/full ] || refused 1 "train: /dev/full: cannot write: *" timeout 20 train $SMALL --steps 1 --log /dev/full -o m.h5
   model make --kind decoder-only --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --decoder-layers 1 -o lm.h5
   refused 1 "train: lm.h5: translation trains a model of kind encoder-decoder that predicts tokens, not of kind decoder-only *" train --source "$DATA/text.en.npy" \
     --target "$DATA/text.de.npy" --from lm.h5 --steps 3 -o m.h5
+  refused 2 "train: --from takes a whole model, not its part encoder" train --source "$DATA/text.en.npy" --target "$DATA/text.de.npy" \
+    --from "$DATA/model.h5:encoder" --steps 3 -o m.h5
+  tokenize --quiet --train --type char -o char.model "$DATA/text.en"
+  refused 1 "train: char.model: has * ids, *model.h5 has 300" train --source "$DATA/text.en.npy" --target "$DATA/text.de.npy" \
+    --from "$DATA/model.h5" --tokenizer char.model --steps 3 -o m.h5
+  refused 2 "train: only one input can be standard input*" train --source - --target - --steps 3 --tokenizer "$DATA/tok.model" -o m.h5
   refused 2 "model: --width needs 'model make'" model describe lm.h5 --width 5
   # Parameters that are finite, but whose products are not.
   cp "$DATA/model.h5" huge.h5
   /usr/bin/python3 -c "import h5py; f = h5py.File('huge.h5', 'a'); f['decoder/1/norm3/weight'][...] = 3e38"
   refused 1 "train: step 1: the loss is not finite*" train --source "$DATA/text.en.npy" --target "$DATA/text.de.npy" --from huge.h5 --steps 3 -o m.h5
   refused 1 "model: $DATA/tok.model: *" model describe "$DATA/tok.model"
+}
+
+@test "--resume goes on with a log of train only, up to the checkpoint" {
+  train $SMALL --steps 4 --log-every 1 --log log.tsv -o m.h5
+  head -n 5 log.tsv | cut -f 1-6 > expected
+  printf '4000\tlater\n99999999999999999999999\n' >> log.tsv
+  train $SMALL --steps 5 --log-every 1 --log log.tsv --resume -o m.h5
+  head -n 5 log.tsv | cut -f 1-6 | cmp - expected
+  [ "$(wc -l < log.tsv)" -eq 6 ]
+  echo "my own text" > notes.txt
+  run --separate-stderr train $SMALL --steps 6 --log notes.txt --resume -o m.h5
+  [ "$status" -eq 1 ]
+  [ "$stderr" = "train: notes.txt: is no log of train, to go on with" ]
+  [ "$(cat notes.txt)" = "my own text" ]
 }
 
 @test "a checkpoint of other data or hyper-parameters is refused" {
