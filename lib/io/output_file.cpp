@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +24,7 @@ namespace pipeformer {
 namespace {
 
 constexpr std::size_t buffer_size = 256 << 10;
+constexpr std::string_view kTemporary = ".tmp.";  ///< Between an output's name and the process that writes it.
 
 /// Temporary files to unlink when a signal ends the process. Fixed storage: a signal handler may touch nothing else.
 struct Slot {
@@ -115,8 +117,24 @@ OutputClaim::~OutputClaim() {
   if (!place_.empty()) claims().erase(place_);
 }
 
+void remove_abandoned(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path target = follow_links(path);
+  std::error_code unreadable;
+  std::vector<fs::path> abandoned;
+  for (const auto& entry : fs::directory_iterator(target.has_parent_path() ? target.parent_path() : ".", unreadable)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t at = name.rfind(kTemporary);
+    if (at == std::string::npos || !name.starts_with(target.filename().string())) continue;
+    pid_t process = 0;
+    std::from_chars(name.data() + at + kTemporary.size(), name.data() + name.size(), process);
+    if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) abandoned.push_back(entry.path());
+  }
+  for (const fs::path& file : abandoned) fs::remove(file, unreadable);
+}
+
 PendingFile::PendingFile(const std::string& path) : claim_(path), path_(path), target_(follow_links(path)) {
-  const std::string stem = cat(target_, ".tmp.", ::getpid());
+  const std::string stem = cat(target_, kTemporary, ::getpid());
   for (int attempt = 0; fd_ < 0; ++attempt) {
     temporary_ = attempt == 0 ? stem : cat(stem, ".", attempt);
     // Registered first, so that no signal finds a file that nobody knows.

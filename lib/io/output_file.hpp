@@ -51,6 +51,10 @@ class PendingFile {
   int slot_ = -1;
 };
 
+/// Removes the temporary files of PATH, and of outputs whose names begin with PATH, that killed processes of this
+/// machine left. What cannot be removed stays.
+void remove_abandoned(const std::string& path);
+
 enum class Content { text, binary };
 
 /// A buffered output: a file (by way of PendingFile), a special file, or standard output ("-").

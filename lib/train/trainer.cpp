@@ -22,12 +22,15 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Says before the work, and not after it, that an output cannot be created or that two outputs are one file.
-void check_outputs(const TrainingFiles& files) {
+/// Says before the work, and not after it, that an output cannot be created or that two outputs are one file; clears
+/// away what killed runs left half-written.
+void prepare_outputs(const TrainingFiles& files) {
   std::vector<std::unique_ptr<PendingFile>> all;
   for (const std::string* path : {&files.model, &files.checkpoint, &files.log, &files.gradients}) {
     require(!std::filesystem::is_directory(*path), *path, ": cannot open for writing: is a directory");
-    if (!path->empty() && !is_special_file(*path)) all.push_back(std::make_unique<PendingFile>(*path));
+    if (path->empty() || is_special_file(*path)) continue;
+    all.push_back(std::make_unique<PendingFile>(*path));
+    remove_abandoned(*path);
   }
 }
 
@@ -372,7 +375,7 @@ void Trainer::check_same_start() {
 
 bool Trainer::run(const Watcher& watcher) {
   if (ranks_.first()) {
-    check_outputs(files_);
+    prepare_outputs(files_);
     ranks_.start();
   }
   check_same_start();

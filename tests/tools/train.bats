@@ -54,6 +54,16 @@ setup() {
   done
 }
 
+@test "what a killed run left half-written is cleared away, and nothing else" {
+  true & wait $!  # a process that was
+  for name in m.h5 m.h5.checkpoint.h5 m.h5.step-3.h5 log.tsv; do : > $name.tmp.$!; done
+  : > m.h5.tmp.$$   # being written
+  : > m.h5.tmp.txt
+  : > other.h5.tmp.$!
+  train $SMALL --steps 1 --log log.tsv -o m.h5
+  [ "$(echo *.tmp.*)" = "$(echo m.h5.tmp.$$ m.h5.tmp.txt other.h5.tmp.$!)" ]
+}
+
 @test "a termination finishes the step, writes the checkpoint, and ends with 143" {
   long="$SMALL $VALID --steps 1000 --validate-every 20"
   train $long -o through.h5
