@@ -109,7 +109,7 @@ void generate(Decoding& d) {
   if (const auto path = optional_text(d.args, "scores"))
     scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
   Workspace workspace;
-  Progress progress(d.args, "decode", 0, "sentences");
+  Progress progress(d.args, "", 0, "sentences");
   const auto start = std::chrono::steady_clock::now();
   std::int64_t sentences = 0, tokens = 0;
   while (read_batches(streams, d.args.integer("window"))) {

@@ -84,7 +84,7 @@ void train(const Args& args, Communicator& ranks) {
   from.reset();
 
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
-  Progress progress(args, "train", training_steps(settings, trainer.steps_per_epoch()), "steps");
+  Progress progress(args, "", training_steps(settings, trainer.steps_per_epoch()), "steps");
   if (ranks.first() && task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
   if (ranks.first() && task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
   const bool done = trainer.run({

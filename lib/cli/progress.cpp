@@ -84,8 +84,10 @@ struct Progress::State {
                                             static_cast<double>(total)));
   }
 
+  std::string head() const { return what.empty() ? tool : tool + ": " + what; }
+
   void draw(Clock::time_point now, const std::string& note) {
-    const std::string head = tool + ": " + what;
+    const std::string head = this->head();
     const std::string tail = counts(now) + (note.empty() ? "" : ", " + cli::one_line(note));
     if (!bar) return cli::write_error(head + ": " + (total > 0 ? percent() + ", " : "") + tail + "\n");
     // The last column stays free: writing there makes some terminals wrap.
@@ -152,8 +154,8 @@ void Progress::finish(const std::string& summary) {
   s.erase();
   if (s.verbose && !s.finished) {
     const double seconds = seconds_between(s.start, Clock::now());
-    const std::string counted = cat(s.what, ": ", s.done, " ", s.unit, format(", %.1f s", seconds));
-    cli::write_error(s.tool + ": " + cli::one_line(summary.empty() ? counted : summary) + "\n");
+    const std::string counted = cat(s.done, " ", s.unit, format(", %.1f s", seconds));
+    cli::write_error((summary.empty() ? s.head() + ": " + counted : s.tool + ": " + cli::one_line(summary)) + "\n");
   }
   s.finished = true;
 }

@@ -102,8 +102,9 @@ int run_tool(const ToolSpec&, int argc, char** argv, const std::function<void(co
 /// one each 10 s) elsewhere, nothing with --quiet.
 class Progress {
  public:
-  Progress(const Args&, std::string what, std::int64_t total, std::string unit);  ///< total 0: unknown.
-  ~Progress();                                                                    ///< Erases an unfinished bar.
+  /// what: empty when the name of the tool says it. total 0: unknown.
+  Progress(const Args&, std::string what, std::int64_t total, std::string unit);
+  ~Progress();                                                   ///< Erases an unfinished bar.
   void update(std::int64_t done, const std::string& note = "");  ///< Cheap: draws at most ten times a second.
   void finish(const std::string& summary = "");                  ///< Summary is printed only with --verbose.
   void line(const std::string& text);  ///< A permanent line above the bar (an epoch's result).
