@@ -1,7 +1,8 @@
 // encode: the Transformer encoder stack (Vaswani et al. 2017, figure 1, left).
 #include "cli/batches.hpp"
+#include "core/threads.hpp"
 #include "models/dump.hpp"
-#include "models/transformer.hpp"
+#include "models/encode_batch.hpp"
 
 using namespace pipeformer;
 
@@ -52,16 +53,10 @@ static void encode(const Args& args) {
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Dump dump;
   add_dumps(args, c, input.batch, dump);
-  for_batches(args, {&input}, [&](Pass& pass) {
+  for_batches(args, {&input}, args.integer("batch-rows") * thread_count(), [&](Pass& pass) {
     input.expect_width(c.width, "the model's");
     if (dump.active()) pass.observer = &dump;
-    const Ragged ragged = input.batch.ragged();
-    TokenEmbedding::Saved embedded;
-    const float* x = input.batch.ids
-                         ? transformer.source_embedding().forward(pass, ragged, input.batch.tokens.data(), embedded)
-                         : input.batch.rows.data();
-    Stack::Saved saved;
-    write_rows(*writer, input.batch, transformer.encoder().forward(pass, ragged, x, {}, nullptr, saved), c.width);
+    write_rows(*writer, input.batch, encode_batch(pass, transformer, input.batch, args.integer("batch-rows")), c.width);
   });
   dump.close();
   writer->close();

@@ -31,7 +31,7 @@ static void write_table(const Args& args, const Positions& positions, std::int64
   if (!args.inputs().empty()) throw UsageError("--table reads no input");
   if (!positions.added()) throw Error(cat(args.model(), ": the model adds no positions, there is no table"));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  writer->write(DType::f4, {length, width}, positions.table(first + length, width) + first * width);
+  writer->write(DType::f4, {length, width}, positions.table(first + length, width).get() + first * width);
   writer->close();
 }
 

@@ -15,6 +15,11 @@ std::vector<Option> batch_options() {
 }
 
 void for_batches(const Args& args, std::initializer_list<BatchStream*> all, const std::function<void(Pass&)>& body) {
+  for_batches(args, all, args.integer("batch-rows"), body);
+}
+
+void for_batches(const Args& args, std::initializer_list<BatchStream*> all, std::int64_t rows,
+                 const std::function<void(Pass&)>& body) {
   // A stream may serve in two roles (self-attention): it is read once.
   std::vector<BatchStream*> streams;
   for (BatchStream* stream : all) {
@@ -24,7 +29,7 @@ void for_batches(const Args& args, std::initializer_list<BatchStream*> all, cons
   const BatchStream& first = *streams.front();
   Workspace workspace;
   std::int64_t positions = 0;
-  while (read_batches(streams, args.integer("batch-rows"))) {
+  while (read_batches(streams, rows)) {
     workspace.clear();
     Pass pass{workspace};
     try {

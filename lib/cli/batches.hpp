@@ -21,6 +21,9 @@ std::vector<Option> batch_options();
 /// --verbose, writes one line of summary. A RowError of the body is about a row of the first stream and is thrown on
 /// naming the record.
 void for_batches(const Args&, std::initializer_list<BatchStream*> streams, const std::function<void(Pass&)>& body);
+/// The same in batches of about so many positions, whatever --batch-rows says.
+void for_batches(const Args&, std::initializer_list<BatchStream*> streams, std::int64_t rows,
+                 const std::function<void(Pass&)>& body);
 
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".
 void expect_one_stdin(const Args&, const std::string& input, std::initializer_list<const char*> options);

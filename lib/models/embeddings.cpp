@@ -16,18 +16,21 @@ Positions::Positions(ParameterSource& source, const Configuration& c, const std:
     learned_ = source.get(side + "/positions/weight", {max_positions_, c.width}, Initial::embedding);
 }
 
-const float* Positions::table(std::int64_t positions, std::int64_t width) const {
+std::shared_ptr<const float> Positions::table(std::int64_t positions, std::int64_t width) const {
   if (kind_ == "learned") {
     require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_,
             " learned positions");
-    return learned_.value;
+    return {std::shared_ptr<void>(), learned_.value};
   }
   require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
-  if (width != width_ || static_cast<std::int64_t>(sinusoids_.size()) < positions * width) {
-    sinusoids_ = sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved");
-    width_ = width;
+  const std::lock_guard lock(sinusoids_->growing);
+  auto& kept = sinusoids_->table;
+  if (!kept || width != sinusoids_->width || static_cast<std::int64_t>(kept->size()) < positions * width) {
+    kept = std::make_shared<Buffer<float>>(
+        sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved"));
+    sinusoids_->width = width;
   }
-  return sinusoids_.data();
+  return {kept, kept->data()};
 }
 
 void Positions::check(const Ragged& ragged, std::int64_t first) const {
@@ -46,7 +49,7 @@ void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first
   check(ragged, first);
   std::int64_t longest = 0;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s) longest = std::max(longest, ragged.length(s));
-  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width), x, y);
+  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width).get(), x, y);
 }
 
 TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)

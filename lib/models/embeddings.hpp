@@ -2,6 +2,8 @@
 /// 2017, sections 3.4 and 3.5; Dosovitskiy et al. 2021, equation 1).
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,17 +30,22 @@ class Positions {
   /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the
   /// last learned position.
   void add(const Ragged&, std::int64_t width, std::int64_t first, const float* x, float* y) const;
-  /// The table (positions, width), valid until the next call. Throws Error for an odd width of sinusoids, or when
-  /// learned positions are fewer.
-  const float* table(std::int64_t positions, std::int64_t width) const;
+  /// The table, of at least (positions, width). Throws Error for an odd width of sinusoids, or when learned positions
+  /// are fewer.
+  std::shared_ptr<const float> table(std::int64_t positions, std::int64_t width) const;
   const Parameter& learned() const { return learned_; }
 
  private:
   std::string kind_ = "none";
   Parameter learned_;
   std::int64_t max_positions_ = 0;
-  mutable Buffer<float> sinusoids_;
-  mutable std::int64_t width_ = 0;  ///< Of the sinusoids.
+  /// Sinusoids, made longer when they are needed, on any thread.
+  struct Sinusoids {
+    std::mutex growing;
+    std::shared_ptr<const Buffer<float>> table;
+    std::int64_t width = 0;
+  };
+  std::shared_ptr<Sinusoids> sinusoids_ = std::make_shared<Sinusoids>();
 };
 
 /// Ids to vectors: rows of a table times sqrt(d), and positions. The two halves are what the tools embed and posenc do.

@@ -155,11 +155,15 @@ void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
 }
 
 const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k) {
-  if (panels_.empty() && ++uses_ > 1) {
+  if (const float* ready = ready_.load(std::memory_order_acquire)) return ready;
+  const std::lock_guard lock(filling_);
+  if (panels_.empty()) {
+    if (++uses_ == 1) return nullptr;
     panels_.resize(static_cast<std::size_t>(packed_size(n, k)));
     pack_nt(n, k, w, panels_.data());
+    ready_.store(panels_.data(), std::memory_order_release);
   }
-  return panels_.empty() ? nullptr : panels_.data();
+  return panels_.data();
 }
 
 void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,

@@ -4,7 +4,9 @@
 /// ascending k, the blocks added in ascending order. That definition does not mention the number of rows, so a row's
 /// bits are the same in every batch, at every position, with any number of threads (law 4), at no cost in time.
 #pragma once
+#include <atomic>
 #include <cstdint>
+#include <mutex>
 
 #include "core/array.hpp"
 
@@ -12,14 +14,16 @@ namespace pipeformer {
 
 constexpr std::int64_t kDepthBlock = 256;
 
-/// A weight matrix packed for the kernels, kept between products. Filled at the second use: a tool that runs a weight
-/// once should not pay for a second copy of the model.
+/// A weight matrix packed for the kernels, kept between products, on any thread. Filled at the second use: a tool that
+/// runs a weight once should not pay for a second copy of the model.
 class PackedWeight {
  public:
   /// The panels for w (n, k), or nullptr at the first use.
   const float* panels(const float* w, std::int64_t n, std::int64_t k);
 
  private:
+  std::atomic<const float*> ready_ = nullptr;
+  std::mutex filling_;
   Buffer<float> panels_;
   int uses_ = 0;
 };

@@ -5,9 +5,11 @@
 #include <iomanip>
 #include <limits>
 #include <locale>
+#include <mutex>
 #include <sstream>
 
 #include "core/error.hpp"
+#include "core/threads.hpp"
 
 namespace pipeformer {
 namespace {
@@ -148,27 +150,41 @@ std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](std::int64_t a, std::int64_t b) { return ragged.length(a) < ragged.length(b); });
-  BatchGenerator generator(workspace, model, input, prefixes, settings);
   const std::int64_t hypotheses = settings.search.sample ? settings.search.nbest : settings.search.beam;
+  std::vector<std::vector<std::int64_t>> batches;
   for (std::size_t begin = 0; begin < order.size();) {
-    std::vector<std::int64_t> sentences;
-    for (std::int64_t rows = 0; begin < order.size() && (sentences.empty() || rows < settings.batch_rows); ++begin) {
-      sentences.push_back(order[begin]);
+    batches.emplace_back();
+    for (std::int64_t rows = 0; begin < order.size() && (batches.back().empty() || rows < settings.batch_rows);
+         ++begin) {
+      batches.back().push_back(order[begin]);
       rows += ragged.length(order[begin]) * hypotheses;
     }
+  }
+  std::mutex one_at_a_time;
+  const auto generate = [&](Workspace& memory, const std::vector<std::int64_t>& sentences) {
     std::vector<std::vector<Hypothesis>> found;
     try {
-      found = generator.run(sentences);
+      found = BatchGenerator(memory, model, input, prefixes, settings).run(sentences);
     } catch (const RowError& error) {
       throw Error(cat(stream.where_record(sentences[static_cast<std::size_t>(error.row())]), ": ", error.what()));
     }
+    const std::lock_guard lock(one_at_a_time);
     for (std::size_t i = 0; i < sentences.size(); ++i) {
       found[i].resize(static_cast<std::size_t>(settings.search.nbest),
                       {{}, -std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
       outputs[static_cast<std::size_t>(sentences[i])] = std::move(found[i]);
     }
     done(static_cast<std::int64_t>(sentences.size()));
-  }
+  };
+  // Batches side by side, each on a thread of its own, wait for each other less than the many short loops of one batch
+  // do. The last few would leave threads idle: these are cut inside.
+  const auto count = static_cast<std::int64_t>(batches.size()), apart = count / thread_count() * thread_count();
+  parallel_for(thread_count() == 1 ? 0 : apart, 1, [&](std::int64_t b, std::int64_t) {
+    thread_local Workspace own;
+    generate(own, batches[static_cast<std::size_t>(b)]);
+  });
+  for (std::int64_t b = thread_count() == 1 ? 0 : apart; b < count; ++b)
+    generate(workspace, batches[static_cast<std::size_t>(b)]);
   return outputs;
 }
 

@@ -1,0 +1,63 @@
+#include "models/encode_batch.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/threads.hpp"
+
+namespace pipeformer {
+namespace {
+
+/// The sequences of `ragged`, of which the first begins at row first_row of the batch.
+const float* encode_part(Pass& pass, const Transformer& model, const Batch& batch, const Ragged& ragged,
+                         std::int64_t first_row) {
+  TokenEmbedding::Saved embedded;
+  Stack::Saved saved;
+  const float* x = batch.ids ? model.source_embedding().forward(pass, ragged, batch.tokens.data() + first_row, embedded)
+                             : batch.rows.data() + first_row * batch.width;
+  return model.encoder().forward(pass, ragged, x, {}, nullptr, saved);
+}
+
+/// Cuts the sequences into `parts` of about as many rows each; the first sequence of each part, and the end.
+std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t parts) {
+  std::vector<std::int64_t> cuts{0};
+  for (std::int64_t s = 0, p = 1; s < ragged.sequences() && p < parts; ++s)
+    if (ragged.begin(s + 1) * parts >= ragged.rows() * p) {
+      cuts.push_back(s + 1);
+      while (p < parts && ragged.begin(s + 1) * parts >= ragged.rows() * p) ++p;
+    }
+  if (cuts.back() < ragged.sequences()) cuts.push_back(ragged.sequences());
+  return cuts;
+}
+
+}  // namespace
+
+const float* encode_batch(Pass& pass, const Transformer& model, const Batch& batch, std::int64_t part_rows) {
+  const Ragged ragged = batch.ragged();
+  const std::int64_t threads = thread_count(), width = model.configuration().width;
+  const std::int64_t rounds = (ragged.rows() + part_rows * threads - 1) / (part_rows * threads);
+  const std::vector<std::int64_t> cuts = cut(ragged, rounds * threads);
+  const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
+  if (threads == 1 || parts < threads || pass.observer) return encode_part(pass, model, batch, ragged, 0);
+  float* memory = pass.workspace.get(ragged.rows() * width);
+  parallel_for(parts, 1, [&](std::int64_t p, std::int64_t) {
+    thread_local Workspace own;
+    own.clear();
+    Pass mine{own};
+    const std::int64_t first = cuts[static_cast<std::size_t>(p)], last = cuts[static_cast<std::size_t>(p) + 1];
+    const std::int64_t row = ragged.begin(first);
+    std::vector<std::int64_t> offsets;
+    for (std::int64_t s = first; s <= last; ++s) offsets.push_back(ragged.begin(s) - row);
+    try {
+      std::memcpy(memory + row * width, encode_part(mine, model, batch, {offsets}, row),
+                  static_cast<std::size_t>(offsets.back() * width) * sizeof(float));
+    } catch (const RowError& error) {
+      throw RowError(row + error.row(), error.what());
+    }
+  });
+  return memory;
+}
+
+}  // namespace pipeformer
