@@ -67,9 +67,9 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
   float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
-  // Rows a large power of two apart would fall into the same few cache sets, so such a tile of A is copied together
-  // first.
-  const bool copy = lda % 256 == 0 && lda > 256;
+  // Rows a multiple of 4 KB apart fall into the same sets of the first-level cache, so such a tile of A is copied
+  // together first.
+  const bool copy = lda % 1024 == 0;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
     if constexpr (Transposed) copy_columns(m, depth, a + k0 * lda, lda, kernel.tile_rows, tile);
