@@ -69,7 +69,7 @@ setup() {
   train $long -o through.h5
   train $long -o stopped.h5 &
   pid=$!
-  until [ -e stopped.h5.checkpoint.h5 ]; do sleep 0.01; done
+  until [ -e stopped.h5.checkpoint.h5 ]; do kill -0 $pid && sleep 0.01; done
   kill -TERM $pid
   status=0
   wait $pid || status=$?
