@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "models/encode_batch.hpp"
 
 namespace pipeformer {
 namespace {
@@ -86,10 +87,7 @@ class BatchGenerator {
 const float* source_memory(Pass& pass, const Transformer& model, const Batch& batch) {
   if (!model.configuration().has_encoder()) return nullptr;
   if (!batch.ids) return batch.rows.data();
-  TokenEmbedding::Saved embedding;
-  Stack::Saved stack;
-  const float* x = model.source_embedding().forward(pass, batch.ragged(), batch.tokens.data(), embedding);
-  return model.encoder().forward(pass, batch.ragged(), x, batch.ragged(), nullptr, stack);
+  return encode_batch(pass, model, batch, batch.positions());
 }
 
 void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration,
