@@ -90,16 +90,18 @@ void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float*
              const float* panels, float* c, std::int64_t ldc, bool accumulate) {
   const int width = kernels().panel;
   for (std::int64_t p = 0; p * width < n; ++p)
-    kernels().gemm_panel(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
-                         static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
+    kernels().gemm_panel(rows, depth, a, lda, panels + p * depth * width, panels + (p + 1) * depth * width,
+                         c + p * width, ldc, static_cast<int>(std::min<std::int64_t>(width, n - p * width)),
+                         accumulate);
 }
 /// The same with A stored transposed.
 void product_transposed(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
                         const float* panels, float* c, std::int64_t ldc, bool accumulate) {
   const int width = kernels().panel;
   for (std::int64_t p = 0; p * width < n; ++p)
-    kernels().gemm_panel_transposed(rows, depth, a, lda, panels + p * depth * width, c + p * width, ldc,
-                                    static_cast<int>(std::min<std::int64_t>(width, n - p * width)), accumulate);
+    kernels().gemm_panel_transposed(rows, depth, a, lda, panels + p * depth * width, panels + (p + 1) * depth * width,
+                                    c + p * width, ldc, static_cast<int>(std::min<std::int64_t>(width, n - p * width)),
+                                    accumulate);
 }
 
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum,
@@ -162,7 +164,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
         kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width,
-                          out + i0 * out_stride + p * width, out_stride,
+                          packed_values + (p + 1) * block * width, out + i0 * out_stride + p * width, out_stride,
                           static_cast<int>(std::min(width, dv - p * width)), j0 > 0);
     }
   }

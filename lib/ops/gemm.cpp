@@ -66,28 +66,33 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     const float* panels, std::int64_t first, std::int64_t last, const float* bias, float* c,
                     std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
-  float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 16 * kTileStride);
+  float* tile = at_least(tile_scratch(), kRowBlock * kTileStride);
   // Rows a multiple of 4 KB apart fall into the same sets of the first-level cache, so such a tile of A is copied
   // together first.
   const bool copy = lda % 1024 == 0;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
-    if constexpr (Transposed) copy_columns(m, depth, a + k0 * lda, lda, kernel.tile_rows, tile);
-    for (std::int64_t i = 0; i < m; i += kernel.tile_rows) {
-      const std::int64_t height = std::min<std::int64_t>(kernel.tile_rows, m - i);
-      if (!Transposed && copy)
-        for (std::int64_t r = 0; r < height; ++r)
-          std::memcpy(tile + r * kTileStride, a + (i + r) * lda + k0, static_cast<std::size_t>(depth) * sizeof(float));
-      for (std::int64_t p = first; p < last; ++p) {
-        const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
-        const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
-        float* to = c + i * ldc + p * kernel.panel;
-        if constexpr (Transposed)
-          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, to, ldc, columns,
-                                       accumulate || k0 > 0);
-        else
-          kernel.gemm_panel(height, depth, copy ? tile : a + i * lda + k0, copy ? kTileStride : lda, panel, to, ldc,
-                            columns, accumulate || k0 > 0);
+    if constexpr (Transposed)
+      copy_columns(m, depth, a + k0 * lda, lda, kernel.tile_rows, tile);
+    else if (copy)
+      for (std::int64_t r = 0; r < m; ++r)
+        std::memcpy(tile + r * kTileStride, a + r * lda + k0, static_cast<std::size_t>(depth) * sizeof(float));
+    for (std::int64_t p = first; p < last; ++p) {
+      const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
+      const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
+      const float* ahead = p + 1 < last     ? panel + k * kernel.panel
+                           : k0 + depth < k ? panels + (k0 + depth) * kernel.panel
+                                            : panels + (last - first) * k * kernel.panel;
+      float* to = c + p * kernel.panel;
+      if constexpr (!Transposed) {
+        kernel.gemm_panel(m, depth, copy ? tile : a + k0, copy ? kTileStride : lda, panel, ahead, to, ldc, columns,
+                          accumulate || k0 > 0);
+      } else {
+        for (std::int64_t i = 0; i < m; i += kernel.tile_rows) {
+          const std::int64_t height = std::min<std::int64_t>(kernel.tile_rows, m - i);
+          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, ahead, to + i * ldc, ldc,
+                                       columns, accumulate || k0 > 0);
+        }
       }
     }
   }

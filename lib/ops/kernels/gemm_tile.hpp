@@ -22,8 +22,8 @@ constexpr int kTileRows = 4;
 /// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j <
 /// columns. KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed).
 template <int Rows, bool KContiguous>
-void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, float* c, std::int64_t ldc,
-               int columns, bool accumulate) {
+void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, const float* ahead,
+               float* c, std::int64_t ldc, int columns, bool accumulate) {
   Vec acc[Rows][kPanelVectors] = {};
   constexpr int kGroup = 3;  // rows addressed from one pointer: p, p + s, p + 2s are x86 addressing modes
   constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
@@ -42,6 +42,8 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
     // The panel streams from the second-level cache; the hardware does not look far enough ahead of twelve other
     // streams.
     for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(panel + kPrefetch * kPanel + j);
+    __builtin_prefetch(ahead, 0, 2);
+    ahead += 16;
     panel += kPanel;
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) group[g] += KContiguous ? 1 : stride;
@@ -60,7 +62,8 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
   }
 }
 
-using GemmTile = void (*)(std::int64_t, const float*, std::int64_t, const float*, float*, std::int64_t, int, bool);
+using GemmTile = void (*)(std::int64_t, const float*, std::int64_t, const float*, const float*, float*, std::int64_t,
+                          int, bool);
 
 template <bool KContiguous, int... Rows>
 constexpr GemmTile pick_tile(int rows) {
@@ -82,13 +85,13 @@ GemmTile tile_for(int rows) {
 /// Rows of C by one panel, all tiles.
 template <bool KContiguous>
 void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel,
-                float* c, std::int64_t ldc, int columns, bool accumulate) {
+                const float* ahead, float* c, std::int64_t ldc, int columns, bool accumulate) {
   std::int64_t i = 0;
   const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (std::int64_t t = 0; t < tiles; ++t) {
     const int height = static_cast<int>((rows - i + (tiles - t) - 1) / (tiles - t));  // even heights, no thin last tile
-    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel, c + i * ldc, ldc, columns,
-                                  accumulate);
+    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel,
+                                  ahead + (t & 1) * depth * 16, c + i * ldc, ldc, columns, accumulate);
     i += height;
   }
 }

@@ -37,12 +37,14 @@ struct Kernels {
   void (*pack)(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index,
                float* out);
 
-  /// C (rows, columns) (+)= A (rows, depth) * panel: A's rows contiguous in k.
+  /// C (rows, columns) (+)= A (rows, depth) * panel: A's rows contiguous in k. `ahead` is the panel that comes next: it
+  /// is fetched into the cache meanwhile (any address will do, nothing is read).
   void (*gemm_panel)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel,
-                     float* c, std::int64_t ldc, int columns, bool accumulate);
+                     const float* ahead, float* c, std::int64_t ldc, int columns, bool accumulate);
   /// The same for A stored transposed: A(i, k) = a[k * lda + i].
   void (*gemm_panel_transposed)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda,
-                                const float* panel, float* c, std::int64_t ldc, int columns, bool accumulate);
+                                const float* panel, const float* ahead, float* c, std::int64_t ldc, int columns,
+                                bool accumulate);
 
   /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B, row k of B at b + row(k) * ldb.
   /// Few: at most few_rows. The bits are those of gemm_panel.
