@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kPanelVectors = 2;
 constexpr int kPanel = kPanelVectors * kLanes;  // columns of a packed panel of B
-constexpr int kPrefetch = 16;                   // steps of k that the panel is fetched ahead
+constexpr int kLine = 16;                       // floats of a cache line
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;
 #elif defined(__AVX__)
@@ -20,7 +20,8 @@ constexpr int kTileRows = 4;
 #endif
 
 /// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j <
-/// columns. KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed).
+/// columns. KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed). Of what comes next,
+/// `ahead`, a line is fetched with each k: spread over the whole tile, so that no product waits for memory.
 template <int Rows, bool KContiguous>
 void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, const float* ahead,
                float* c, std::int64_t ldc, int columns, bool accumulate) {
@@ -39,11 +40,8 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
 #pragma GCC unroll 4
       for (int v = 0; v < kPanelVectors; ++v) acc[i][v] += x * b[v];
     }
-    // The panel streams from the second-level cache; the hardware does not look far enough ahead of twelve other
-    // streams.
-    for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(panel + kPrefetch * kPanel + j);
     __builtin_prefetch(ahead, 0, 2);
-    ahead += 16;
+    ahead += kLine;
     panel += kPanel;
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) group[g] += KContiguous ? 1 : stride;
@@ -82,7 +80,7 @@ GemmTile tile_for(int rows) {
 #endif
 }
 
-/// Rows of C by one panel, all tiles.
+/// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each.
 template <bool KContiguous>
 void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel,
                 const float* ahead, float* c, std::int64_t ldc, int columns, bool accumulate) {
@@ -91,7 +89,7 @@ void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int6
   for (std::int64_t t = 0; t < tiles; ++t) {
     const int height = static_cast<int>((rows - i + (tiles - t) - 1) / (tiles - t));  // even heights, no thin last tile
     tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel,
-                                  ahead + (t & 1) * depth * 16, c + i * ldc, ldc, columns, accumulate);
+                                  ahead + (t & 1) * depth * kLine, c + i * ldc, ldc, columns, accumulate);
     i += height;
   }
 }
