@@ -20,11 +20,6 @@ std::int64_t ExampleBatch::sequences() const {
   return static_cast<std::int64_t>(std::max(source_offsets.size(), target_offsets.size())) - 1;
 }
 
-void ExampleBatch::follow(const ExampleBatch& before) {
-  source_first = {before.source_offsets.back(), before.sequences()};
-  target_first = {before.target_offsets.back(), before.sequences()};
-}
-
 Transformer::Examples ExampleBatch::view() const {
   Transformer::Examples view;
   view.source = {{source_offsets}, source_ids.data(), source_vectors.data(), source_first};
@@ -337,19 +332,27 @@ EpochPlan plan_validation(const Examples& examples, std::int64_t tokens) {
   return cut(examples, examples.all(), tokens);
 }
 
+std::int64_t batch_tokens(const Examples& examples, const EpochPlan& plan, std::int64_t batch) {
+  std::int64_t total = 0;
+  for (std::int64_t i = plan.begin(batch); i < plan.end(batch); ++i)
+    total += examples.tokens(plan.order[static_cast<std::size_t>(i)]);
+  return total;
+}
+
 PartOfBatch part_of_batch(const Examples& examples, const EpochPlan& plan, std::int64_t batch, std::int64_t part,
                           std::int64_t parts) {
-  const auto tokens = [&](std::int64_t i) { return examples.tokens(plan.order[static_cast<std::size_t>(i)]); };
   const std::int64_t begin = plan.begin(batch), end = plan.end(batch);
-  std::int64_t total = 0, before = 0, before_part = 0, in_part = 0;
-  for (std::int64_t i = begin; i < end; ++i) total += tokens(i);
+  const std::int64_t total = std::max<std::int64_t>(batch_tokens(examples, plan, batch), 1);
+  std::int64_t before = 0, before_part = 0, in_part = 0;
   // An example belongs to the part that its middle falls into.
-  for (std::int64_t i = begin; i < end; before += tokens(i++)) {
-    const std::int64_t owner = (2 * before + tokens(i)) * parts / std::max<std::int64_t>(2 * total, 1);
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t tokens = examples.tokens(plan.order[static_cast<std::size_t>(i)]);
+    const std::int64_t owner = (2 * before + tokens) * parts / (2 * total);
     before_part += owner < part;
     in_part += std::min(owner, parts - 1) == part;
+    before += tokens;
   }
-  return {begin + before_part, begin + before_part + in_part, total};
+  return {begin + before_part, begin + before_part + in_part};
 }
 
 }  // namespace pipeformer

@@ -19,8 +19,9 @@ struct ExampleBatch {
   Place source_first{}, target_first{};  ///< When it is a part of a batch.
 
   void clear();
-  /// Becomes the part of a batch that stands after another one; this one is empty.
-  void follow(const ExampleBatch& before);
+  /// Where the part of the batch begins that comes after this one.
+  Place source_end() const { return {source_first.row + source_offsets.back(), source_first.sequence + sequences()}; }
+  Place target_end() const { return {target_first.row + target_offsets.back(), target_first.sequence + sequences()}; }
   bool empty() const { return sequences() == 0; }
   std::int64_t sequences() const;
   Transformer::Examples view() const;
@@ -96,11 +97,13 @@ EpochPlan plan_validation(const Examples&, std::int64_t tokens);
 /// Examples order[begin] .. order[end] of a plan.
 struct PartOfBatch {
   std::int64_t begin, end;
-  std::int64_t tokens;  ///< Of the whole batch, as --batch-tokens counts them.
 };
 
-/// The part of a batch that one of `parts` ranks computes: consecutive examples, about as many tokens as the others
-/// have; together the parts are the batch. A part may be empty.
+/// What --batch-tokens counts in a batch.
+std::int64_t batch_tokens(const Examples&, const EpochPlan&, std::int64_t batch);
+
+/// One of so many parts of a batch: consecutive examples, about as many tokens as the others have; together the parts
+/// are the batch. A part may be empty.
 PartOfBatch part_of_batch(const Examples&, const EpochPlan&, std::int64_t batch, std::int64_t part, std::int64_t parts);
 
 }  // namespace pipeformer

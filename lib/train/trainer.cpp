@@ -17,6 +17,9 @@ namespace {
 
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kStateGroup = "training";
+/// A batch is computed in parts of about so many tokens, whose intermediates stay in the caches. Dropout is drawn by
+/// the place in the batch, so that the parts are the same computation as the whole, but for the order of sums.
+constexpr std::int64_t kPartTokens = 1024;
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -124,21 +127,30 @@ std::int64_t Trainer::steps_per_epoch() const {
 Trainer::Gathered Trainer::gather(std::int64_t end) {
   const std::uint64_t key = derive_key(derive_key(settings_.seed, 0x6578616d706c65),  // "example"
                                        static_cast<std::uint64_t>(state_.epoch));
-  batches_.resize(static_cast<std::size_t>(end - state_.position));
+  const std::uint64_t step_key =
+      derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
+  parts_.clear();
   Gathered gathered;
   for (std::int64_t b = state_.position; b < end; ++b) {
-    ExampleBatch& batch = batches_[static_cast<std::size_t>(b - state_.position)];
-    batch.clear();
-    others_.clear();
-    const PartOfBatch part = part_of_batch(train_, plan_, b, ranks_.rank(), ranks_.size());
-    for (std::int64_t i = plan_.begin(b); i < plan_.end(b); ++i) {
-      if (i == part.begin) batch.follow(others_);
-      const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
-      train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)),
-                    i >= part.begin && i < part.end ? batch : others_);
+    const std::int64_t tokens = batch_tokens(train_, plan_, b);
+    const std::int64_t own = std::max<std::int64_t>(1, (tokens / ranks_.size() + kPartTokens / 2) / kPartTokens);
+    Place source, target;
+    for (std::int64_t p = 0; p < own * ranks_.size(); ++p) {
+      Part part{
+          {}, b == state_.position ? step_key : derive_key(step_key, static_cast<std::uint64_t>(b - state_.position))};
+      part.examples.source_first = source;
+      part.examples.target_first = target;
+      const PartOfBatch range = part_of_batch(train_, plan_, b, p, own * ranks_.size());
+      for (std::int64_t i = range.begin; i < range.end; ++i) {
+        const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
+        train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)), part.examples);
+      }
+      source = part.examples.source_end();
+      target = part.examples.target_end();
+      gathered.answers += part.examples.answers();
+      if (p / own == ranks_.rank() && !part.examples.empty()) parts_.push_back(std::move(part));
     }
-    gathered.answers += batch.answers() + others_.answers();
-    gathered.tokens += part.tokens;
+    gathered.tokens += tokens;
   }
   return gathered;
 }
@@ -147,14 +159,11 @@ Trainer::Update Trainer::update() {
   if (plan_.order.empty()) plan_ = plan_epoch(train_, settings_.batches, settings_.seed, state_.epoch);
   const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
   const Gathered gathered = gather(end);
-  const std::uint64_t step_key =
-      derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
   CrossEntropy result;
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
-  for (std::size_t b = 0; b < batches_.size(); ++b) {
-    if (batches_[b].empty()) continue;
-    Pass pass{workspace_, true, settings_.dropout, b == 0 ? step_key : derive_key(step_key, b)};
-    result.add(transformer_.loss(pass, batches_[b].view(), static_cast<float>(settings_.label_smoothing),
+  for (const Part& part : parts_) {
+    Pass pass{workspace_, true, settings_.dropout, part.key};
+    result.add(transformer_.loss(pass, part.examples.view(), static_cast<float>(settings_.label_smoothing),
                                  1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
   }
   ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
@@ -187,7 +196,7 @@ Trainer::Validation Trainer::validate() {
   // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the
   // same arena.
   const Transformer frozen(arena_, configuration_);
-  const EpochPlan plan = plan_validation(*valid_, settings_.batches.tokens);
+  const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kPartTokens));
   CrossEntropy total;
   ExampleBatch batch;
   for (std::int64_t b = ranks_.rank(); b < plan.batches(); b += ranks_.size()) {

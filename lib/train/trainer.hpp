@@ -102,6 +102,11 @@ class Trainer {
     CrossEntropy result;
     std::int64_t tokens = 0;
   };
+  /// What this rank computes at a time: examples of one batch, whose random numbers have the key.
+  struct Part {
+    ExampleBatch examples;
+    std::uint64_t key;
+  };
   struct Gathered {
     std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.
   };
@@ -134,8 +139,7 @@ class Trainer {
   TrainingState state_;
   std::optional<TrainingLog> log_;
   Workspace workspace_;
-  std::vector<ExampleBatch> batches_;
-  ExampleBatch others_;  ///< What other ranks compute.
+  std::vector<Part> parts_;  ///< Of this update.
   EpochPlan plan_;
   double window_start_ = 0, run_start_ = 0;
 };

