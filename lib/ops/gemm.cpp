@@ -42,23 +42,6 @@ auto pack_columns_of(const float* b, std::int64_t n, std::int64_t k) {
   };
 }
 
-/// Columns [0, m) of `depth` rows of a transposed A, tile by tile: the tile of columns [i, i + height) stands at out +
-/// i * depth, its `height` floats of each row next to each other. One walk over the rows serves all tiles, since each
-/// row is another page of memory.
-void copy_columns(std::int64_t m, std::int64_t depth, const float* a, std::int64_t lda, std::int64_t tile_rows,
-                  float* out) {
-  for (std::int64_t k = 0; k < depth; ++k, a += lda) {
-    std::int64_t i = 0;
-    if (tile_rows == 12)  // a constant length is copied in three instructions
-      for (; i + 12 <= m; i += 12) std::memcpy(out + i * depth + k * 12, a + i, 12 * sizeof(float));
-    for (; i < m; i += tile_rows) {
-      const std::int64_t height = std::min(tile_rows, m - i);
-      float* to = out + i * depth + k * height;
-      for (std::int64_t c = 0; c < height; ++c) to[c] = a[i + c];
-    }
-  }
-}
-
 /// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at
 /// panel `first`.
 template <bool Transposed>
@@ -67,33 +50,27 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
   float* tile = at_least(tile_scratch(), kRowBlock * kTileStride);
-  // Rows a multiple of 4 KB apart fall into the same sets of the first-level cache, so such a tile of A is copied
-  // together first.
-  const bool copy = lda % 1024 == 0;
+  // Rows a multiple of 4 KB apart fall into the same sets of the first-level cache, and the columns of a transposed A
+  // with long rows each into a page of their own: such a block of A is copied together first.
+  const bool copy = Transposed ? lda > 512 : lda % 1024 == 0;
+  const std::int64_t stride = !copy ? lda : Transposed ? kRowBlock : kTileStride;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
-    if constexpr (Transposed)
-      copy_columns(m, depth, a + k0 * lda, lda, kernel.tile_rows, tile);
-    else if (copy)
-      for (std::int64_t r = 0; r < m; ++r)
-        std::memcpy(tile + r * kTileStride, a + r * lda + k0, static_cast<std::size_t>(depth) * sizeof(float));
+    const float* block = Transposed ? a + k0 * lda : a + k0;
+    if (copy) {
+      const std::int64_t rows = Transposed ? depth : m, length = Transposed ? m : depth;
+      for (std::int64_t r = 0; r < rows; ++r)
+        std::memcpy(tile + r * stride, block + r * lda, static_cast<std::size_t>(length) * sizeof(float));
+      block = tile;
+    }
     for (std::int64_t p = first; p < last; ++p) {
       const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
       const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
       const float* ahead = p + 1 < last     ? panel + k * kernel.panel
                            : k0 + depth < k ? panels + (k0 + depth) * kernel.panel
                                             : panels + (last - first) * k * kernel.panel;
-      float* to = c + p * kernel.panel;
-      if constexpr (!Transposed) {
-        kernel.gemm_panel(m, depth, copy ? tile : a + k0, copy ? kTileStride : lda, panel, ahead, to, ldc, columns,
-                          accumulate || k0 > 0);
-      } else {
-        for (std::int64_t i = 0; i < m; i += kernel.tile_rows) {
-          const std::int64_t height = std::min<std::int64_t>(kernel.tile_rows, m - i);
-          kernel.gemm_panel_transposed(height, depth, tile + i * depth, height, panel, ahead, to + i * ldc, ldc,
-                                       columns, accumulate || k0 > 0);
-        }
-      }
+      (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(
+          m, depth, block, stride, panel, ahead, c + p * kernel.panel, ldc, columns, accumulate || k0 > 0);
     }
   }
   if (bias) {

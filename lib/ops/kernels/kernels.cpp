@@ -412,7 +412,6 @@ extern const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA);
 const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     PIPEFORMER_STRING(PIPEFORMER_ISA),
     kPanel,
-    kTileRows,
     kFewRows,
     pack_transposed,
     pack,

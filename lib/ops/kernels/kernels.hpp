@@ -25,9 +25,8 @@ constexpr std::int64_t kMaximaBlock = 128;
 
 struct Kernels {
   const char* name;
-  int panel;      ///< Columns of a packed panel of B.
-  int tile_rows;  ///< Most rows of a register tile.
-  int few_rows;   ///< With so many rows or less, packing B takes longer than the product.
+  int panel;     ///< Columns of a packed panel of B.
+  int few_rows;  ///< With so many rows or less, packing B takes longer than the product.
 
   /// Packs rows r < n of w (each depth long, at w + row(r) * ld, row(r) = index ? index[r] : r) as columns of panels:
   /// out[p][k][j] = w[row(p * panel + j)][k], missing columns zero. n may be any number.
