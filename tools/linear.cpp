@@ -31,7 +31,7 @@ static void linear(const Args& args) {
   for_batches(args, {&x}, [&](Pass& pass) {
     x.expect_width(layer.in(), "the layer's");
     float* y = pass.workspace.get(x.batch.positions() * layer.out());
-    layer.forward(x.batch.positions(), x.batch.rows.data(), y, true);
+    layer.forward(x.batch.positions(), x.batch.rows.data(), y);
     write_rows(*writer, x.batch, y, layer.out());
   });
   writer->close();

@@ -15,11 +15,11 @@ void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, floa
   // The gradient of relu needs no more than where its result is positive, so it takes the place of its input.
   const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !pass.training);
   saved.inner = in_place ? saved.up : pass.workspace.get(rows * inner);
-  linear1_.forward(rows, x, saved.up, !pass.training);
+  linear1_.forward(rows, x, saved.up);
   pass.show(name_ + "/linear1", saved.up, inner, ragged);
   if (shape_.gated) {
     saved.gate = pass.workspace.get(rows * inner);
-    gate_.forward(rows, x, saved.gate, !pass.training);
+    gate_.forward(rows, x, saved.gate);
     pass.show(name_ + "/gate", saved.gate, inner, ragged);
     activation(shape_.activation, rows, inner, saved.gate, saved.inner);
     multiply(rows * inner, saved.inner, saved.up, saved.inner);
@@ -31,7 +31,7 @@ void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, floa
     saved.key = pass.next_key();
     dropout(p, saved.key, pass.first.row, rows, inner, saved.inner, saved.inner);
   }
-  linear2_.forward(rows, saved.inner, y, !pass.training);
+  linear2_.forward(rows, saved.inner, y);
 }
 
 void FeedForward::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {

@@ -16,8 +16,8 @@ class Linear {
   /// A linear layer over a weight that another layer owns (tied embeddings).
   Linear(Parameter weight, Parameter bias, std::int64_t in, std::int64_t out);
 
-  /// y (rows, out). fixed_weights: they will not change (inference), so a packed copy may be kept.
-  void forward(std::int64_t rows, const float* x, float* y, bool fixed_weights) const;
+  /// y (rows, out).
+  void forward(std::int64_t rows, const float* x, float* y) const;
   /// dx (rows, in) = (or +=, with accumulate) dy W; null: not wanted. Adds to the gradients: dW += dy^T x, db += column
   /// sums of dy.
   void backward(std::int64_t rows, const float* x, const float* dy, float* dx, bool accumulate) const;
@@ -26,8 +26,12 @@ class Linear {
   std::int64_t out() const { return out_; }
   const Parameter& weight() const { return weight_; }
   const Parameter& bias() const { return bias_; }
+  /// The weight as PackedWeight keeps it; may be null.
+  const float* packed_forward() const { return packed_->forward(weight_.value, out_, in_, version()); }
+  const float* packed_backward() const { return packed_->backward(weight_.value, out_, in_, version()); }
 
  private:
+  std::uint64_t version() const { return weight_.version ? *weight_.version : 0; }
   Parameter weight_, bias_;
   std::int64_t in_ = 0, out_ = 0;
   std::shared_ptr<PackedWeight> packed_;

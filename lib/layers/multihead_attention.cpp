@@ -79,8 +79,8 @@ void MultiheadAttention::attend(Pass& pass, const Ragged& queries, const Ragged&
 
 void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions,
                                       const KeyValues& kv) const {
-  key_.forward(rows, memory, kv.key, true);
-  value_.forward(rows, memory, kv.value, true);
+  key_.forward(rows, memory, kv.key);
+  value_.forward(rows, memory, kv.value);
   if (shape_.rotary) rotate(rows, shape_.kv_heads, shape_.head_width(), positions, false, kv.key, shape_.kv_width());
 }
 
@@ -93,10 +93,10 @@ void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const f
   saved.query = pass.workspace.get(rows * shape_.width);
   saved.context = pass.workspace.get(rows * shape_.width);
   saved.kv = kv;
-  query_.forward(rows, x, saved.query, true);
+  query_.forward(rows, x, saved.query);
   if (shape_.rotary) rotate(rows, shape_.heads, shape_.head_width(), positions, false, saved.query, shape_.width);
   attend(pass, queries, keys, key_index, saved, false);
-  output_.forward(rows, saved.context, y, true);
+  output_.forward(rows, saved.context, y);
 }
 
 void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float* x, const Ragged& keys,
@@ -110,9 +110,9 @@ void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float*
   saved.kv = {pass.workspace.get(key_rows * shape_.kv_width()), pass.workspace.get(key_rows * shape_.kv_width())};
   saved.context = pass.workspace.get(rows * shape_.width);
   saved.log_sum = pass.training ? pass.workspace.get(rows * shape_.heads) : nullptr;
-  query_.forward(rows, x, saved.query, !pass.training);
-  key_.forward(key_rows, from, saved.kv.key, !pass.training);
-  value_.forward(key_rows, from, saved.kv.value, !pass.training);
+  query_.forward(rows, x, saved.query);
+  key_.forward(key_rows, from, saved.kv.key);
+  value_.forward(key_rows, from, saved.kv.value);
   if (shape_.rotary) {
     const WorkspaceScope scope(pass.workspace);
     std::int32_t* positions = pass.workspace.get<std::int32_t>(std::max(rows, key_rows));
@@ -123,7 +123,7 @@ void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float*
   }
   saved.key = pass.next_key();
   attend(pass, queries, keys, nullptr, saved, shape_.causal);
-  output_.forward(rows, saved.context, y, !pass.training);
+  output_.forward(rows, saved.context, y);
 }
 
 void MultiheadAttention::backward(Pass& pass, const Ragged& queries, const Ragged& keys, const Saved& saved,

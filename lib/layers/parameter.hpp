@@ -8,10 +8,11 @@
 namespace pipeformer {
 
 /// One trained tensor. value points into a mapped model file (inference) or into an arena (training); gradient is null
-/// in inference.
+/// in inference. Where values change, version points at a number that changes with them.
 struct Parameter {
   const float* value = nullptr;
   float* gradient = nullptr;
+  const std::uint64_t* version = nullptr;
 };
 
 /// How a fresh parameter is drawn.

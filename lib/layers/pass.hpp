@@ -36,7 +36,7 @@ struct Place {
 
 struct Pass {
   Workspace& workspace;
-  bool training = false;  ///< Dropout on, weights not cached; intermediates are kept for backward.
+  bool training = false;  ///< Dropout on; intermediates are kept for backward.
   DropoutRates dropout{};
   std::uint64_t key = 0;  ///< Of this step's random numbers; each place that draws derives its own.
   Observer* observer = nullptr;

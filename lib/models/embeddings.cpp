@@ -110,7 +110,7 @@ const float* VectorEmbedding::project(Pass& pass, const Ragged& ragged, const fl
     saved.offsets[static_cast<std::size_t>(s)] = ragged.offsets[static_cast<std::size_t>(s)] + extra * s;
   float* y = pass.workspace.get(saved.ragged().rows() * width());
   float* projected = extra ? pass.workspace.get(ragged.rows() * width()) : y;
-  input_.forward(ragged.rows(), x, projected, !pass.training);
+  input_.forward(ragged.rows(), x, projected);
   for (std::int64_t s = 0; extra && s < sequences; ++s) {
     float* sequence = y + saved.ragged().begin(s) * width();
     std::copy_n(class_token_.value, width(), sequence);

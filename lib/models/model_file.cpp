@@ -107,7 +107,7 @@ Parameter ParameterArena::get(const std::string& name, const Shape& shape, Initi
     if (entry.name == name) {
       require(entry.shape == shape, "parameter ", name, " has shape ", shape_text(entry.shape), ", expected ",
               shape_text(shape));
-      return {values_.data() + entry.offset, gradients_.data() + entry.offset};
+      return {values_.data() + entry.offset, gradients_.data() + entry.offset, &version_};
     }
   throw Error(cat("unknown parameter ", name));
 }
@@ -119,6 +119,7 @@ std::int64_t ParameterArena::parameters() const {
 }
 
 void ParameterArena::initialize(std::uint64_t seed) {
+  ++version_;
   parallel_for(static_cast<std::int64_t>(entries_.size()), 1, [&](std::int64_t e, std::int64_t last) {
     for (; e < last; ++e) {
       const Entry& entry = entries_[static_cast<std::size_t>(e)];
@@ -149,7 +150,7 @@ void ParameterArena::initialize(std::uint64_t seed) {
 
 void ParameterArena::load_entry(ModelFile& file, const Entry& entry) {
   const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
-  std::copy_n(parameter.value, entry.size, values_.data() + entry.offset);
+  std::copy_n(parameter.value, entry.size, values() + entry.offset);
 }
 
 void ParameterArena::load(ModelFile& file) {

@@ -69,12 +69,19 @@ class ParameterArena : public ParameterSource {
   /// `build` constructs the layers from a source; it is called twice: to list the parameters, and by the user, to bind
   /// them.
   explicit ParameterArena(const std::function<void(ParameterSource&)>& build);
+  ParameterArena(const ParameterArena&) = delete;
+  ParameterArena& operator=(const ParameterArena&) = delete;
 
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
   const std::vector<Entry>& entries() const { return entries_; }
   std::int64_t size() const { return size_; }  ///< Of the arena, with the gaps that align its parameters.
   std::int64_t parameters() const;             ///< Trained numbers.
-  float* values() { return values_.data(); }
+  /// Who asks for them may change them: packed copies of weights are made anew.
+  float* values() {
+    ++version_;
+    return values_.data();
+  }
+  const float* values() const { return values_.data(); }
   float* gradients() { return gradients_.data(); }
   const float* gradients() const { return gradients_.data(); }
 
@@ -95,6 +102,7 @@ class ParameterArena : public ParameterSource {
   std::vector<Entry> entries_;
   std::int64_t size_ = 0;
   Buffer<float> values_, gradients_;
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace pipeformer

@@ -142,7 +142,7 @@ void Transformer::classify(Pass& pass, const Source& source, float* probabilitie
   const WorkspaceScope scope(pass.workspace);
   Encoded encoded;
   encode(pass, source, encoded);
-  output_.forward(encoded.ragged.sequences(), pool(pass, encoded), probabilities, !pass.training);
+  output_.forward(encoded.ragged.sequences(), pool(pass, encoded), probabilities);
   softmax_rows(encoded.ragged.sequences(), configuration_.classes, probabilities);
 }
 
@@ -168,9 +168,16 @@ CrossEntropy Transformer::loss(Pass& pass, const Examples& examples, float smoot
     hidden = masked;
   }
   float* d_hidden = pass.training ? pass.workspace.get(count * width) : nullptr;
-  const CrossEntropy result = cross_entropy(
-      count, width, output_.out(), hidden, output_.weight().value, output_.bias().value, examples.labels.data(),
-      smoothing, scale, pass.workspace, d_hidden, output_.weight().gradient, output_.bias().gradient);
+  const OutputProjection projection{output_.out(),
+                                    width,
+                                    output_.weight().value,
+                                    output_.bias().value,
+                                    output_.packed_forward(),
+                                    pass.training ? output_.packed_backward() : nullptr,
+                                    output_.weight().gradient,
+                                    output_.bias().gradient};
+  const CrossEntropy result =
+      cross_entropy(projection, count, hidden, examples.labels.data(), smoothing, scale, pass.workspace, d_hidden);
   if (!pass.training) return result;
   float* d_memory = encoded.memory ? pass.workspace.zeros(encoded.ragged.rows() * width) : nullptr;
   if (configuration_.has_decoder()) {

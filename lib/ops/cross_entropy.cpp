@@ -16,20 +16,26 @@ void CrossEntropy::add(const CrossEntropy& other) {
   rows += other.rows;
 }
 
-CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocabulary, const float* hidden,
-                           const float* weight, const float* bias, const std::int32_t* targets, float smoothing,
-                           float scale, Workspace& workspace, float* d_hidden, float* d_weight, float* d_bias) {
+CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, const float* hidden,
+                           const std::int32_t* targets, float smoothing, float scale, Workspace& workspace,
+                           float* d_hidden) {
+  const std::int64_t vocabulary = output.vocabulary, d = output.d;
   // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(workspace);
   float* logits = workspace.get(std::min(chunk, rows) * vocabulary);
   // The weight is packed once for all chunks, in both directions.
-  float* by_logit = workspace.get(packed_size(vocabulary, d));
-  pack_nt(vocabulary, d, weight, by_logit);
-  float* by_width = nullptr;
-  if (d_hidden) {
-    by_width = workspace.get(packed_size(d, vocabulary));
-    pack_nn(d, vocabulary, weight, by_width);
+  const float* packed = output.packed;
+  const float* packed_back = output.packed_back;
+  if (!packed) {
+    float* to = workspace.get(packed_size(vocabulary, d));
+    pack_nt(vocabulary, d, output.weight, to);
+    packed = to;
+  }
+  if (d_hidden && !packed_back) {
+    float* to = workspace.get(packed_size(d, vocabulary));
+    pack_nn(d, vocabulary, output.weight, to);
+    packed_back = to;
   }
   struct Row {
     double loss, nll;
@@ -39,7 +45,7 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
   CrossEntropy total;
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
-    product_packed(n, vocabulary, d, hidden + first * d, d, by_logit, bias, logits, vocabulary, false);
+    product_packed(n, vocabulary, d, hidden + first * d, d, packed, output.bias, logits, vocabulary, false);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
@@ -70,9 +76,9 @@ CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocab
       total.rows += results[r].counted;
     }
     if (!d_hidden) continue;
-    product_packed(n, d, vocabulary, logits, vocabulary, by_width, nullptr, d_hidden + first * d, d, false);
-    product_tn(vocabulary, d, n, logits, vocabulary, hidden + first * d, d_weight);
-    if (d_bias) column_sums(n, vocabulary, logits, vocabulary, d_bias);
+    product_packed(n, d, vocabulary, logits, vocabulary, packed_back, nullptr, d_hidden + first * d, d, false);
+    product_tn(vocabulary, d, n, logits, vocabulary, hidden + first * d, output.d_weight);
+    if (output.d_bias) column_sums(n, vocabulary, logits, vocabulary, output.d_bias);
   }
   return total;
 }

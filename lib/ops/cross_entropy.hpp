@@ -15,14 +15,24 @@ struct CrossEntropy {
   void add(const CrossEntropy&);
 };
 
-/// logits = hidden (rows, d) weight^T + bias, weight (vocabulary, d), bias may be null;
+/// What turns hidden states (rows, d) into logits.
+struct OutputProjection {
+  std::int64_t vocabulary, d;
+  const float* weight;            ///< (vocabulary, d)
+  const float* bias = nullptr;    ///< (vocabulary); may be null
+  const float* packed = nullptr;  ///< The weight packed by pack_nt, and by pack_nn, when somebody keeps them.
+  const float* packed_back = nullptr;
+  float* d_weight = nullptr;  ///< Gradients, which are added to.
+  float* d_bias = nullptr;
+};
+
+/// logits = hidden (rows, d) weight^T + bias;
 ///   loss = logsumexp(logits) - (1 - e) logits[target] - e / V sum(logits)          (Szegedy et al. 2016, section 7;
 ///   PyTorch)
 /// When d_hidden is given it is overwritten with the gradient of loss * scale, and d_weight, d_bias are added to. A
 /// target of -1 is left out: no loss, no gradient (masked language models).
-CrossEntropy cross_entropy(std::int64_t rows, std::int64_t d, std::int64_t vocabulary, const float* hidden,
-                           const float* weight, const float* bias, const std::int32_t* targets, float smoothing,
-                           float scale, Workspace&, float* d_hidden, float* d_weight, float* d_bias);
+CrossEntropy cross_entropy(const OutputProjection&, std::int64_t rows, const float* hidden, const std::int32_t* targets,
+                           float smoothing, float scale, Workspace&, float* d_hidden);
 
 /// logits (rows, vocabulary) become log-probabilities, in place.
 void log_softmax(std::int64_t rows, std::int64_t vocabulary, float* logits);

@@ -136,16 +136,26 @@ void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
                [&](std::int64_t begin, std::int64_t end) { pack(begin, end, packed + begin * kernels().panel * k); });
 }
 
-const float* PackedWeight::panels(const float* w, std::int64_t n, std::int64_t k) {
-  if (const float* ready = ready_.load(std::memory_order_acquire)) return ready;
-  const std::lock_guard lock(filling_);
-  if (panels_.empty()) {
-    if (++uses_ == 1) return nullptr;
-    panels_.resize(static_cast<std::size_t>(packed_size(n, k)));
-    pack_nt(n, k, w, panels_.data());
-    ready_.store(panels_.data(), std::memory_order_release);
-  }
-  return panels_.data();
+template <class Pack>
+const float* PackedWeight::Copy::get(std::int64_t size, std::uint64_t wanted, Pack pack) {
+  if (version.load(std::memory_order_acquire) == wanted) return panels.data();
+  const std::lock_guard lock(filling);
+  if (version.load(std::memory_order_relaxed) == wanted) return panels.data();
+  const bool again = used == wanted;
+  used = wanted;
+  if (!again && panels.empty()) return nullptr;
+  panels.resize(static_cast<std::size_t>(size));
+  pack(panels.data());
+  version.store(wanted, std::memory_order_release);
+  return panels.data();
+}
+
+const float* PackedWeight::forward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
+  return forward_.get(packed_size(out, in), version, [&](float* to) { pack_nt(out, in, w, to); });
+}
+
+const float* PackedWeight::backward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
+  return backward_.get(packed_size(in, out), version, [&](float* to) { pack_nn(in, out, w, to); });
 }
 
 void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
@@ -155,8 +165,8 @@ void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float*
 }
 
 void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
-                float* c, std::int64_t ldc, PackedWeight* cache) {
-  multiply<false>(m, n, k, a, k, cache ? cache->panels(w, n, k) : nullptr, pack_rows_of(w, n, k), bias, c, ldc, false);
+                float* c, std::int64_t ldc) {
+  multiply<false>(m, n, k, a, k, nullptr, pack_rows_of(w, n, k), bias, c, ldc, false);
 }
 
 void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,

@@ -14,18 +14,27 @@ namespace pipeformer {
 
 constexpr std::int64_t kDepthBlock = 256;
 
-/// A weight matrix packed for the kernels, kept between products, on any thread. Filled at the second use: a tool that
-/// runs a weight once should not pay for a second copy of the model.
+/// A weight (out, in) packed for the kernels, in both directions, kept between products, on any thread, until its
+/// `version` (a number of its values) is another one. Filled at the second use of a version: who runs a weight once
+/// should not pay for a second copy of the model.
 class PackedWeight {
  public:
-  /// The panels for w (n, k), or nullptr at the first use.
-  const float* panels(const float* w, std::int64_t n, std::int64_t k);
+  /// The panels for x w^T, or nullptr when it is better to go without.
+  const float* forward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version);
+  /// The panels for dy w.
+  const float* backward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version);
 
  private:
-  std::atomic<const float*> ready_ = nullptr;
-  std::mutex filling_;
-  Buffer<float> panels_;
-  int uses_ = 0;
+  struct Copy {
+    static constexpr std::uint64_t kNone = ~std::uint64_t{0};
+    std::atomic<std::uint64_t> version = kNone;
+    std::mutex filling;
+    std::uint64_t used = kNone;  ///< The version that was asked for.
+    Buffer<float> panels;
+    template <class Pack>
+    const float* get(std::int64_t size, std::uint64_t wanted, Pack pack);
+  };
+  Copy forward_, backward_;
 };
 
 /// B as the kernels read it, for a product that is taken several times with the same B: packed once into packed_size(n,
@@ -38,9 +47,9 @@ void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     const float* packed, const float* bias, float* c, std::int64_t ldc, bool accumulate);
 
 /// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null; ldc
-/// >= n is the row stride of c; cache may be null.
+/// >= n is the row stride of c.
 void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
-                float* c, std::int64_t ldc, PackedWeight* cache = nullptr);
+                float* c, std::int64_t ldc);
 
 /// c (m, n) (+)= a (m, k) b, b (k, n); lda is the row stride of a.
 void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,

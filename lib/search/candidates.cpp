@@ -31,7 +31,7 @@ void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
-    output.forward(n, hidden + first * output.in(), logits, true);
+    output.forward(n, hidden + first * output.in(), logits);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;

@@ -126,7 +126,7 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
       Shape shape = layout.shapes[static_cast<std::size_t>(r)];
       const std::int64_t rows = element_count(shape);
       float* logits = pass.workspace.get(rows * vocabulary);
-      model.output().forward(rows, hidden, logits, true);
+      model.output().forward(rows, hidden, logits);
       hidden += rows * width;
       shape.push_back(vocabulary);
       writer->write(DType::f4, shape, logits);

@@ -193,9 +193,6 @@ Trainer::Update Trainer::update() {
 }
 
 Trainer::Validation Trainer::validate() {
-  // Inference keeps packed copies of weights, and the weights have changed since the last time: new layers over the
-  // same arena.
-  const Transformer frozen(arena_, configuration_);
   const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kPartTokens));
   CrossEntropy total;
   ExampleBatch batch;
@@ -206,7 +203,7 @@ Trainer::Validation Trainer::validate() {
       valid_->append(example, derive_key(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
     }
     Pass pass{workspace_, false};
-    total.add(frozen.loss(pass, batch.view(), 0.0f, 1.0f));
+    total.add(transformer_.loss(pass, batch.view(), 0.0f, 1.0f));
   }
   total = sum(total);
   const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
@@ -214,7 +211,7 @@ Trainer::Validation Trainer::validate() {
           ": the validation loss is not finite; the last checkpoint is kept");
   Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0};
   if (settings_.metric == "bleu") {
-    v.bleu = ranks_.first() ? measure_bleu(frozen) : 0;
+    v.bleu = ranks_.first() ? measure_bleu(transformer_) : 0;
     ranks_.sum(std::span(&v.bleu, 1));
   }
   v.cost = settings_.metric == "bleu" ? -v.bleu : settings_.metric == "accuracy" ? -v.accuracy : v.loss;

@@ -111,8 +111,11 @@ TEST_CASE("products agree with float64", "[ops]") {
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < n; ++j) expected(i, j) += bias[static_cast<std::size_t>(j)];
     PackedWeight cache;
-    for (int use = 0; use < 3; ++use) {
-      product_nt(m, n, k, a.data(), w.data(), bias.data(), c.data(), n, &cache);
+    product_nt(m, n, k, a.data(), w.data(), bias.data(), c.data(), n);
+    CHECK(relative_error(c.data(), expected) < 1e-6);
+    CHECK(cache.forward(w.data(), n, k, 5) == nullptr);  // not at the first use
+    for (int use = 0; use < 2; ++use) {
+      product_packed(m, n, k, a.data(), k, cache.forward(w.data(), n, k, 5), bias.data(), c.data(), n, false);
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
     expected = xt::linalg::dot(A, B);
@@ -124,6 +127,14 @@ TEST_CASE("products agree with float64", "[ops]") {
     pack_nn(n, k, w.data(), packed.data());
     product_packed(m, n, k, a.data(), k, packed.data(), nullptr, c.data(), n, false);
     CHECK(relative_error(c.data(), expected) < 1e-6);
+    const Floats zeros(w.size(), 0.0f);  // a packed copy is of one version of the weight
+    CHECK(cache.backward(zeros.data(), k, n, 1) == nullptr);
+    product_packed(m, n, k, a.data(), k, cache.backward(zeros.data(), k, n, 1), nullptr, c.data(), n, false);
+    CHECK(std::all_of(c.begin(), c.end(), [](float x) { return x == 0.0f; }));
+    for (const Floats* weight : {&w, &zeros}) {
+      product_packed(m, n, k, a.data(), k, cache.backward(weight->data(), k, n, 2), nullptr, c.data(), n, false);
+      CHECK(relative_error(c.data(), expected) < 1e-6);
+    }
 
     // a (k, m), b (k, n): c += a^T b, and column sums.
     expected = xt::linalg::dot(xt::transpose(matrix(a, k, m)), B);
@@ -151,7 +162,10 @@ TEST_CASE("a row of a product has the same bits in every batch, at every place, 
     for (const std::int64_t m : {1, 2, 3, 7, 24, 25, 64, 300})
       for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{13}, rows - m}) {
         if (first + m > rows) continue;
-        product_nt(m, n, k, a.data() + first * k, w.data(), bias.data(), part.data(), n, &cache);
+        if (const float* panels = cache.forward(w.data(), n, k, 0))
+          product_packed(m, n, k, a.data() + first * k, k, panels, bias.data(), part.data(), n, false);
+        else
+          product_nt(m, n, k, a.data() + first * k, w.data(), bias.data(), part.data(), n);
         INFO(threads << " threads, " << m << " rows from " << first);
         CHECK(same_bits(part.data(), whole.data() + first * n, m * n));
       }
@@ -699,8 +713,9 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         Workspace workspace;
         Floats d_hidden(hidden.size(), 7.0f), d_weight(weight.size(), 0.0f), d_bias(bias.size(), 0.0f);
         const auto run = [&](float* dh, float* dw, float* db) {
-          return cross_entropy(rows, d, vocabulary, hidden.data(), weight.data(), with_bias ? bias.data() : nullptr,
-                               targets.data(), smoothing, scale, workspace, dh, dw, with_bias ? db : nullptr);
+          return cross_entropy({vocabulary, d, weight.data(), with_bias ? bias.data() : nullptr, nullptr, nullptr, dw,
+                                with_bias ? db : nullptr},
+                               rows, hidden.data(), targets.data(), smoothing, scale, workspace, dh);
         };
         const CrossEntropy result = run(d_hidden.data(), d_weight.data(), d_bias.data());
         loss(doubles(hidden), doubles(weight), doubles(bias));

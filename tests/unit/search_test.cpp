@@ -75,7 +75,7 @@ std::vector<float> whole_pass(const Transformer& model, const std::vector<std::i
 
 std::vector<double> log_probabilities(const Transformer& model, const std::vector<float>& hidden) {
   std::vector<float> logits(static_cast<std::size_t>(model.output().out()));
-  model.output().forward(1, hidden.data(), logits.data(), true);
+  model.output().forward(1, hidden.data(), logits.data());
   double sum = 0;
   for (const float v : logits) sum += std::exp(static_cast<double>(v));
   std::vector<double> result;

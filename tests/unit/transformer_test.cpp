@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.hpp"
@@ -122,13 +123,14 @@ struct Setting {
           length += v[i] * v[i];
         }
         length = std::sqrt(length);
-        float* values = arena.values() + entry.offset;
-        const std::vector<float> kept(values, values + entry.size);
+        const float* before = std::as_const(arena).values() + entry.offset;
+        const std::vector<float> kept(before, before + entry.size);
         const double h = 2e-3;
         const auto at = [&](double step) {
+          float* values = arena.values() + entry.offset;
           for (std::size_t i = 0; i < v.size(); ++i) values[i] = static_cast<float>(kept[i] + step * v[i] / length);
-          const double result = loss(true).loss;  // not in inference, where layers keep packed weights
-          std::copy(kept.begin(), kept.end(), values);
+          const double result = loss(true).loss;
+          std::copy(kept.begin(), kept.end(), arena.values() + entry.offset);
           return result;
         };
         for (std::size_t i = 0; i < v.size(); ++i) expected += v[i] / length * static_cast<double>(g[i]);
