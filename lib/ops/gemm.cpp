@@ -11,8 +11,6 @@ namespace {
 
 constexpr std::int64_t kRowBlock = 96;    // rows of A that one task takes through a group of panels
 constexpr std::int64_t kPanelGroup = 16;  // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
-constexpr std::int64_t kTileStride =
-    kDepthBlock + 16;  // not a power of two: rows of a tile fall in different cache sets
 
 std::int64_t panel_count(std::int64_t n) {
   return (n + kernels().panel - 1) / kernels().panel;
@@ -49,18 +47,16 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                     const float* panels, std::int64_t first, std::int64_t last, const float* bias, float* c,
                     std::int64_t ldc, bool accumulate) {
   const Kernels& kernel = kernels();
-  float* tile = at_least(tile_scratch(), kRowBlock * kTileStride);
-  // Rows a multiple of 4 KB apart fall into the same sets of the first-level cache, and the columns of a transposed A
-  // with long rows each into a page of their own: such a block of A is copied together first.
-  const bool copy = Transposed ? lda > 512 : lda % 1024 == 0;
-  const std::int64_t stride = !copy ? lda : Transposed ? kRowBlock : kTileStride;
+  float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 0);
+  // The columns of a transposed A with long rows fall each into a page of its own: such a block is copied together.
+  const bool copy = Transposed && lda > 512;
+  const std::int64_t stride = copy ? kRowBlock : lda;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
     const float* block = Transposed ? a + k0 * lda : a + k0;
     if (copy) {
-      const std::int64_t rows = Transposed ? depth : m, length = Transposed ? m : depth;
-      for (std::int64_t r = 0; r < rows; ++r)
-        std::memcpy(tile + r * stride, block + r * lda, static_cast<std::size_t>(length) * sizeof(float));
+      for (std::int64_t r = 0; r < depth; ++r)
+        std::memcpy(tile + r * stride, block + r * lda, static_cast<std::size_t>(m) * sizeof(float));
       block = tile;
     }
     for (std::int64_t p = first; p < last; ++p) {
