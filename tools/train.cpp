@@ -32,7 +32,7 @@ const ToolSpec spec{
         "hold about --batch-tokens tokens, in a fresh order each epoch. With validation data the best model is written "
         "to --output whenever it improves; without, the last one at the end. The state of the run goes to --checkpoint "
         "after each validation; --resume goes on from there and ends in the same bits as a run that was never stopped. "
-        "An interrupt finishes the step and writes the checkpoint.\n\n"
+        "An interrupt (or SIGTERM, or a closed terminal) finishes the step and writes the checkpoint.\n\n"
         "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
         "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
@@ -83,7 +83,8 @@ void train(const Args& args, Communicator& ranks) {
     trainer.initialize();
   from.reset();
 
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int s) { caught_signal = s; });
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (std::signal(signal, [](int s) { caught_signal = s; }) == SIG_IGN) std::signal(signal, SIG_IGN);  // nohup
   Progress progress(args, "", training_steps(settings, trainer.steps_per_epoch()), "steps");
   if (ranks.first() && task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
   if (ranks.first() && task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
@@ -102,6 +103,6 @@ void train(const Args& args, Communicator& ranks) {
 int main(int argc, char** argv) {
   const int status = run_ranks(spec, argc, argv, train);
   if (caught_signal == 0) return status;
-  std::signal(caught_signal, SIG_DFL);  // end as the signal would have ended us: 130, 143
+  std::signal(caught_signal, SIG_DFL);  // end as the signal would have ended us: 130, 143, 129
   return std::raise(caught_signal);
 }

@@ -64,18 +64,31 @@ setup() {
   [ "$(echo *.tmp.*)" = "$(echo m.h5.tmp.$$ m.h5.tmp.txt other.h5.tmp.$!)" ]
 }
 
-@test "a termination finishes the step, writes the checkpoint, and ends with 143" {
+@test "a termination, or a closed terminal, finishes the step, writes the checkpoint, and ends with 143, or 129" {
   long="$SMALL $VALID --steps 1000 --validate-every 20"
   train $long -o through.h5
-  train $long -o stopped.h5 &
+  for signal in TERM:143 HUP:129; do
+    rm -f stopped.h5*
+    train $long -o stopped.h5 &
+    pid=$!
+    until [ -e stopped.h5.checkpoint.h5 ]; do kill -0 $pid && sleep 0.01; done
+    kill -${signal%:*} $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq ${signal#*:} ]
+    train $long --resume -o stopped.h5
+    cmp through.h5 stopped.h5
+  done
+}
+
+@test "under nohup a closed terminal ends nothing" {
+  train $SMALL --steps 300 -o through.h5
+  nohup train $SMALL --steps 300 --validate-every 20 -o kept.h5 2> /dev/null &
   pid=$!
-  until [ -e stopped.h5.checkpoint.h5 ]; do kill -0 $pid && sleep 0.01; done
-  kill -TERM $pid
-  status=0
-  wait $pid || status=$?
-  [ $status -eq 143 ]
-  train $long --resume -o stopped.h5
-  cmp through.h5 stopped.h5
+  until [ -e kept.h5.checkpoint.h5 ]; do kill -0 $pid && sleep 0.01; done
+  kill -HUP $pid
+  wait $pid
+  cmp through.h5 kept.h5
 }
 
 @test "another seed gives another model, a model is a function of its seed" {
