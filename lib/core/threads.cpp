@@ -71,16 +71,19 @@ class Team {
 
   void take_pieces() {
     inside_body = true;
+    std::int64_t begin = 0;
     try {
-      for (;;) {
-        const std::int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-        if (begin >= count_) break;
+      while ((begin = next_.fetch_add(grain_, std::memory_order_relaxed)) < count_)
         (*body_)(begin, std::min(count_, begin + grain_));
-      }
     } catch (...) {
+      // Pieces are taken in order, so those before this one will end too, and the first error of all is kept: which one
+      // is told does not depend on the threads.
       next_.store(count_, std::memory_order_relaxed);
       std::lock_guard lock(mutex_);
-      if (!error_) error_ = std::current_exception();
+      if (!error_ || begin < error_at_) {
+        error_ = std::current_exception();
+        error_at_ = begin;
+      }
     }
     inside_body = false;
   }
@@ -115,6 +118,7 @@ class Team {
   std::int64_t count_ = 0;
   std::int64_t grain_ = 1;
   std::exception_ptr error_;
+  std::int64_t error_at_ = 0;  ///< The piece that it came from.
   bool stop_ = false;
 };
 

@@ -25,7 +25,8 @@ class RangeBody {
 };
 
 /// Runs body over [0, count) cut in pieces of `grain` items (the last may be shorter), pieces handed to threads as they
-/// become free. The first exception thrown by a piece is rethrown here. Calls from inside a body run serially.
+/// become free. Of what pieces throw, the exception of the first of them in order is rethrown here, whatever the
+/// threads. Calls from inside a body run serially.
 void parallel_for_ranges(std::int64_t count, std::int64_t grain, RangeBody body);
 
 template <class F>
