@@ -17,8 +17,9 @@ namespace {
 
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kStateGroup = "training";
-/// A batch is computed in parts of about so many tokens, whose intermediates stay in the caches. Dropout is drawn by
-/// the place in the batch, so that the parts are the same computation as the whole, but for the order of sums.
+/// A batch is computed in parts of about so many tokens: the caches then still hold much of what one op leaves to the
+/// next, and intermediates need no more memory for a larger batch. Dropout is drawn by the place in the batch, so that
+/// the parts are the same computation as the whole, but for the order of sums.
 constexpr std::int64_t kPartTokens = 1024;
 
 double seconds_now() {
