@@ -339,20 +339,20 @@ std::int64_t batch_tokens(const Examples& examples, const EpochPlan& plan, std::
   return total;
 }
 
-PartOfBatch part_of_batch(const Examples& examples, const EpochPlan& plan, std::int64_t batch, std::int64_t part,
-                          std::int64_t parts) {
-  const std::int64_t begin = plan.begin(batch), end = plan.end(batch);
+std::vector<std::int64_t> cut_batch(const Examples& examples, const EpochPlan& plan, std::int64_t batch,
+                                    std::int64_t parts) {
   const std::int64_t total = std::max<std::int64_t>(batch_tokens(examples, plan, batch), 1);
-  std::int64_t before = 0, before_part = 0, in_part = 0;
-  // An example belongs to the part that its middle falls into.
-  for (std::int64_t i = begin; i < end; ++i) {
+  std::vector<std::int64_t> cuts{plan.begin(batch)};
+  std::int64_t before = 0;
+  for (std::int64_t i = plan.begin(batch); i < plan.end(batch); ++i) {
+    // An example belongs to the part that its middle falls into.
     const std::int64_t tokens = examples.tokens(plan.order[static_cast<std::size_t>(i)]);
-    const std::int64_t owner = (2 * before + tokens) * parts / (2 * total);
-    before_part += owner < part;
-    in_part += std::min(owner, parts - 1) == part;
+    const std::int64_t owner = std::min((2 * before + tokens) * parts / (2 * total), parts - 1);
+    while (static_cast<std::int64_t>(cuts.size()) <= owner) cuts.push_back(i);
     before += tokens;
   }
-  return {begin + before_part, begin + before_part + in_part};
+  cuts.resize(static_cast<std::size_t>(parts) + 1, plan.end(batch));
+  return cuts;
 }
 
 }  // namespace pipeformer

@@ -94,16 +94,11 @@ EpochPlan plan_epoch(const Examples&, const BatchSettings&, std::uint64_t seed, 
 /// All examples in the order of the data.
 EpochPlan plan_validation(const Examples&, std::int64_t tokens);
 
-/// Examples order[begin] .. order[end] of a plan.
-struct PartOfBatch {
-  std::int64_t begin, end;
-};
-
 /// What --batch-tokens counts in a batch.
 std::int64_t batch_tokens(const Examples&, const EpochPlan&, std::int64_t batch);
 
-/// One of so many parts of a batch: consecutive examples, about as many tokens as the others have; together the parts
-/// are the batch. A part may be empty.
-PartOfBatch part_of_batch(const Examples&, const EpochPlan&, std::int64_t batch, std::int64_t part, std::int64_t parts);
+/// Cuts a batch into parts of consecutive examples with about as many tokens each: part p is order[cuts[p]] ..
+/// order[cuts[p + 1]]. A part may be empty.
+std::vector<std::int64_t> cut_batch(const Examples&, const EpochPlan&, std::int64_t batch, std::int64_t parts);
 
 }  // namespace pipeformer

@@ -135,14 +135,14 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
   for (std::int64_t b = state_.position; b < end; ++b) {
     const std::int64_t tokens = batch_tokens(train_, plan_, b);
     const std::int64_t own = std::max<std::int64_t>(1, (tokens / ranks_.size() + kPartTokens / 2) / kPartTokens);
+    const std::vector<std::int64_t> cuts = cut_batch(train_, plan_, b, own * ranks_.size());
     Place source, target;
     for (std::int64_t p = 0; p < own * ranks_.size(); ++p) {
       Part part{
           {}, b == state_.position ? step_key : derive_key(step_key, static_cast<std::uint64_t>(b - state_.position))};
       part.examples.source_first = source;
       part.examples.target_first = target;
-      const PartOfBatch range = part_of_batch(train_, plan_, b, p, own * ranks_.size());
-      for (std::int64_t i = range.begin; i < range.end; ++i) {
+      for (std::int64_t i = cuts[static_cast<std::size_t>(p)]; i < cuts[static_cast<std::size_t>(p) + 1]; ++i) {
         const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
         train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)), part.examples);
       }

@@ -140,11 +140,12 @@ TEST_CASE("the parts of a batch are the batch, in order, of about equal tokens",
     for (std::int64_t b = 0; b < plan.batches(); ++b) {
       std::int64_t at = plan.begin(b);
       const std::int64_t total = batch_tokens(examples, plan, b);
-      for (std::int64_t p = 0; p < parts; ++p) {
-        const PartOfBatch part = part_of_batch(examples, plan, b, p, parts);
-        CHECK(part.begin == at);
+      const std::vector<std::int64_t> cuts = cut_batch(examples, plan, b, parts);
+      REQUIRE(cuts.size() == static_cast<std::size_t>(parts) + 1);
+      for (std::size_t p = 0; p + 1 < cuts.size(); ++p) {
+        CHECK(cuts[p] == at);
         std::int64_t tokens = 0;
-        for (; at < part.end; ++at) tokens += examples.tokens(plan.order[static_cast<std::size_t>(at)]);
+        for (; at < cuts[p + 1]; ++at) tokens += examples.tokens(plan.order[static_cast<std::size_t>(at)]);
         CHECK(std::abs(static_cast<double>(tokens) - static_cast<double>(total) / static_cast<double>(parts)) <= 40);
       }
       CHECK(at == plan.end(b));
@@ -157,12 +158,10 @@ TEST_CASE("a batch of one example, and one of nothing but empty ones, is not los
     const Lengths examples(lengths);
     const EpochPlan plan = plan_validation(examples, 100);
     REQUIRE(plan.batches() == 1);
-    std::int64_t at = 0;
-    for (std::int64_t p = 0; p < 4; ++p) {
-      const PartOfBatch part = part_of_batch(examples, plan, 0, p, 4);
-      CHECK(part.begin == at);
-      at = part.end;
-    }
-    CHECK(at == static_cast<std::int64_t>(lengths.size()));
+    const std::vector<std::int64_t> cuts = cut_batch(examples, plan, 0, 4);
+    REQUIRE(cuts.size() == 5);
+    CHECK(std::is_sorted(cuts.begin(), cuts.end()));
+    CHECK(cuts.front() == 0);
+    CHECK(cuts.back() == static_cast<std::int64_t>(lengths.size()));
   }
 }
