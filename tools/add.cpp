@@ -20,13 +20,15 @@ static const ToolSpec spec = {
 static void add_streams(const Args& args) {
   const std::string input = args.input();
   expect_one_stdin(args, input, {"to"});
-  BatchStream x(input, Accept::vectors), to(args.text("to"), Accept::vectors);
+  BatchStream first(input, Accept::vectors), second(args.text("to"), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&x, &to}, [&](Pass& pass) {
+  for_batches(args, {&first, &second}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream &x = turn[0], &to = turn[1];
     to.expect_shapes_of(x);
     const std::int64_t count = x.batch.positions() * x.batch.width;
-    float* y = pass.workspace.get(count);
+    float* y = turn.pass.workspace.get(count);
     add(count, x.batch.rows.data(), to.batch.rows.data(), y);
+    turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);
   });
   writer->close();

@@ -59,12 +59,19 @@ static void attend(const Args& args) {
   BatchStream& key = own_key ? *own_key : query;
   BatchStream& value = own_value ? *own_value : key;
 
-  Attend attention(attend_options(args), mask_streams(args));
+  const Attend attention(attend_options(args));
+  MaskStreams masks = mask_streams(args);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   const auto weights = args.has("weights") ? open_weights(args.text("weights")) : nullptr;
-  for_batches(args, {&query, &key, &value},
-              [&](Pass& pass) { attention.write(pass, query, key, value, *writer, weights.get()); });
-  attention.finish(query);
+  const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
+  for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
+    const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
+    const Attend::Result y = attention.forward(turn.pass, q, k, v, masks, turn.first_sequence, weights != nullptr);
+    turn.wait();
+    write_rows(*writer, q.batch, y.context, y.width);
+    if (weights) attention.write_weights(*weights, q, k, y);
+  });
+  masks.finish(query);
   if (weights) weights->close();
   writer->close();
 }

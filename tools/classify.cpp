@@ -34,20 +34,25 @@ static void classify(const Args& args) {
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   require(c.head == "classes", model.name(), ": a model that predicts ", c.head, ", not classes");
   const Transformer transformer(model, c);
-  BatchStream input(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
+  BatchStream stream(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
   const bool text = args.flag("names") || args.has("top");
   args.allow_only(!text, "an array: neither --names nor --top", {"format", "dtype"});
   const auto writer = text ? nullptr : RecordWriter::open(args.output(), args.output_options());
   std::optional<OutputFile> lines;
   if (text) lines.emplace(args.output(), Content::text);
   const std::vector<std::string> names = class_names(model);
-  for_batches(args, {&input}, [&](Pass& pass) {
-    const float* probabilities = classify_batch(pass, transformer, input);
-    if (writer)
+  for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& input = turn[0];
+    const float* probabilities = classify_batch(turn.pass, transformer, input);
+    if (writer) {
+      turn.wait();
       write_classes(*writer, input.batch, probabilities, c.classes);
-    else
-      lines->write(
-          class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0));
+    } else {
+      const std::string text =
+          class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0);
+      turn.wait();
+      lines->write(text);
+    }
   });
   text ? lines->close() : writer->close();
 }

@@ -1,5 +1,6 @@
 // decode: memory or source ids to target ids; or what a model makes of given targets.
 #include <chrono>
+#include <mutex>
 
 #include "cli/batches.hpp"
 #include "cli/decoding_options.hpp"
@@ -62,11 +63,12 @@ struct Decoding {
   }
   /// Loads the model when the first records are there; checks them. A decoder needs room for `room` ids beside those
   /// that are given.
-  void check(const BatchStream* ids, std::int64_t room) {
-    if (!model)
-      model.emplace(file, configuration, input->batch.ids ? Transformer::Parts::all : Transformer::Parts::decoder);
-    input->expect_width(configuration.width, "the model's");
-    check_ids(*input, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
+  void check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
+    std::call_once(loaded, [&] {
+      model.emplace(file, configuration, sources.batch.ids ? Transformer::Parts::all : Transformer::Parts::decoder);
+    });
+    sources.expect_width(configuration.width, "the model's");
+    check_ids(sources, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
               encoder ? 0 : room);
     if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room);
   }
@@ -80,6 +82,7 @@ struct Decoding {
   ModelFile file;
   const Configuration& configuration;
   bool encoder;
+  std::once_flag loaded;
   std::optional<Transformer> model;
   std::optional<BatchStream> input;
   std::optional<WeightsWriter> weights;
@@ -90,11 +93,13 @@ void force(Decoding& d) {
   BatchStream target(d.args.text("target"), Accept::ids);
   Dump dump;
   if (const auto path = optional_text(d.args, "dump")) dump.add_file(*path, d.args.list("select"));
-  for_batches(d.args, {&*d.input, &target}, [&](Pass& pass) {
-    d.check(&target, 1);
-    if (dump.active()) pass.observer = &dump;
-    force_targets(pass, *d.model, d.input->batch, target.batch, give_from_name(d.args.text("give")), d.writer.get(),
-                  d.weights_writer());
+  const Batches batches = dump.active() || d.weights ? Batches::one_by_one : Batches::side_by_side;
+  for_batches(d.args, {&*d.input, &target}, batches, [&](BatchTurn& turn) {
+    const BatchStream &sources = turn[0], &targets = turn[1];
+    d.check(sources, &targets, 1);
+    if (dump.active()) turn.pass.observer = &dump;
+    force_targets(turn.pass, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
+                  d.writer.get(), d.weights_writer(), turn.wait);
   });
   dump.close();
 }
@@ -113,7 +118,7 @@ void generate(Decoding& d) {
   const auto start = std::chrono::steady_clock::now();
   std::int64_t sentences = 0, tokens = 0;
   while (read_batches(streams, d.args.integer("window"))) {
-    d.check(prefix ? &*prefix : nullptr, 2);
+    d.check(*d.input, prefix ? &*prefix : nullptr, 2);
     const auto outputs = generate_window(workspace, *d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
                                          [&](std::int64_t n) { progress.update(sentences += n); });
     tokens += write_hypotheses(outputs, *d.writer, scores.get());

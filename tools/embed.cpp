@@ -40,12 +40,14 @@ static TokenEmbedding embedding_from(const Args& args, LayerParameters& layer) {
 static void embed_vectors(const Args& args, ModelFile& model) {
   if (args.given("scale")) throw UsageError("--scale belongs to --table");
   const VectorEmbedding embedding(model, model.configuration());
-  BatchStream input(args.input(), Accept::vectors);
+  BatchStream stream(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&input}, [&](Pass& pass) {
+  for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& input = turn[0];
     input.expect_width(embedding.input_width(), "the model's");
     VectorEmbedding::Saved saved;
-    const float* y = embedding.project(pass, input.batch.ragged(), input.batch.rows.data(), saved);
+    const float* y = embedding.project(turn.pass, input.batch.ragged(), input.batch.rows.data(), saved);
+    turn.wait();
     write_rows(*writer, with_lengths(input.batch, saved.ragged()), y, embedding.width());
   });
   writer->close();
@@ -56,12 +58,14 @@ static void embed(const Args& args) {
   if (auto* model = dynamic_cast<ModelFile*>(layer.source.get()); model && model->configuration().reads_vectors())
     return embed_vectors(args, *model);
   const TokenEmbedding embedding = embedding_from(args, layer);
-  BatchStream ids(args.input(), Accept::ids);
+  BatchStream stream(args.input(), Accept::ids);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&ids}, [&](Pass& pass) {
+  for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& ids = turn[0];
     const std::int64_t rows = ids.batch.positions();
-    float* y = pass.workspace.get(rows * embedding.width());
+    float* y = turn.pass.workspace.get(rows * embedding.width());
     embedding.look_up(rows, ids.batch.tokens.data(), y);
+    turn.wait();
     write_rows(*writer, ids.batch, y, embedding.width());
   });
   writer->close();

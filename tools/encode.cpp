@@ -1,6 +1,5 @@
 // encode: the Transformer encoder stack (Vaswani et al. 2017, figure 1, left).
 #include "cli/batches.hpp"
-#include "core/threads.hpp"
 #include "models/dump.hpp"
 #include "models/encode_batch.hpp"
 
@@ -49,14 +48,17 @@ static void encode(const Args& args) {
   require(c.has_encoder(), model.name(), ": a model of kind ", c.kind, " has no encoder");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   const Transformer transformer(model, c, Transformer::Parts::encoder);
-  BatchStream input(args.input(), Accept::either);
+  BatchStream stream(args.input(), Accept::either);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Dump dump;
-  add_dumps(args, c, input.batch, dump);
-  for_batches(args, {&input}, args.integer("batch-rows") * thread_count(), [&](Pass& pass) {
+  add_dumps(args, c, stream.batch, dump);
+  for_batches(args, {&stream}, dump.active() ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& input = turn[0];
     input.expect_width(c.width, "the model's");
-    if (dump.active()) pass.observer = &dump;
-    write_rows(*writer, input.batch, encode_batch(pass, transformer, input.batch, args.integer("batch-rows")), c.width);
+    if (dump.active()) turn.pass.observer = &dump;
+    const float* memory = encode_batch(turn.pass, transformer, input.batch, args.integer("batch-rows"));
+    turn.wait();
+    write_rows(*writer, input.batch, memory, c.width);
   });
   dump.close();
   writer->close();

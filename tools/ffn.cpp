@@ -40,13 +40,15 @@ static void ffn(const Args& args) {
   const std::string activation =
       parameters.configuration ? parameters.configuration->activation : args.text("activation");
   const FeedForward layer = make_feed_forward(*parameters.source, parameters.name, activation_from_name(activation));
-  BatchStream x(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&x}, [&](Pass& pass) {
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
     x.expect_width(layer.shape().width, "the layer's");
-    float* y = pass.workspace.get(x.batch.positions() * x.batch.width);
+    float* y = turn.pass.workspace.get(x.batch.positions() * x.batch.width);
     FeedForward::Saved saved;
-    layer.forward(pass, x.batch.ragged(), x.batch.rows.data(), y, saved);
+    layer.forward(turn.pass, x.batch.ragged(), x.batch.rows.data(), y, saved);
+    turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);
   });
   writer->close();

@@ -26,12 +26,14 @@ static const ToolSpec spec = {
 static void linear(const Args& args) {
   LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
   const Linear layer = make_linear(*parameters.source, parameters.name);
-  BatchStream x(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&x}, [&](Pass& pass) {
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
     x.expect_width(layer.in(), "the layer's");
-    float* y = pass.workspace.get(x.batch.positions() * layer.out());
+    float* y = turn.pass.workspace.get(x.batch.positions() * layer.out());
     layer.forward(x.batch.positions(), x.batch.rows.data(), y);
+    turn.wait();
     write_rows(*writer, x.batch, y, layer.out());
   });
   writer->close();

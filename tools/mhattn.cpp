@@ -58,33 +58,38 @@ static void mhattn(const Args& args) {
   const std::int64_t width = attention.shape().width;
   const std::string input = args.input();
   expect_one_stdin(args, input, {"memory", "mask", "bias", "lengths"});
-  BatchStream x(input, Accept::vectors);
+  BatchStream queries(input, Accept::vectors);
   std::optional<BatchStream> own_memory;
   if (args.has("memory")) own_memory.emplace(args.text("memory"), Accept::vectors);
-  BatchStream& memory = own_memory ? *own_memory : x;
+  BatchStream& keys = own_memory ? *own_memory : queries;
 
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Dump dump;
   for (const std::string stage : {"query", "key", "value", "context"}) {
-    const BatchStream& layout = stage == "key" || stage == "value" ? memory : x;
+    const BatchStream& layout = stage == "key" || stage == "value" ? keys : queries;
     if (args.has(stage + "-out"))
-      dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, memory.batch);
+      dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, keys.batch);
   }
-  if (args.has("weights")) dump.add_stream(attention.name() + "/weights", args.text("weights"), x.batch, memory.batch);
+  if (args.has("weights"))
+    dump.add_stream(attention.name() + "/weights", args.text("weights"), queries.batch, keys.batch);
 
   MaskStreams masks = mask_streams(args);
-  for_batches(args, {&x, &memory}, [&](Pass& pass) {
+  const bool alone = dump.active() || masks.any();
+  for_batches(args, {&queries, &keys}, alone ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
+    Pass& pass = turn.pass;
+    const BatchStream &x = turn[0], &memory = turn[1];
     x.expect_width(width, "the layer's");
     memory.expect_width(width, "the layer's");
-    pass.observer = &dump;
+    if (dump.active()) pass.observer = &dump;
     float* y = pass.workspace.get(x.batch.positions() * width);
     MultiheadAttention::Saved saved;
     attention.forward(pass, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(),
                       own_memory ? memory.batch.rows.data() : nullptr, y, saved,
                       masks.next(x, memory, attention.shape().heads, true));
+    turn.wait();
     write_rows(*writer, x.batch, y, width);
   });
-  masks.finish(x);
+  masks.finish(queries);
   dump.close();
   writer->close();
 }

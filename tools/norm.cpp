@@ -41,13 +41,15 @@ static NormShape shape_from(const Args& args, const LayerParameters& parameters)
 static void norm_stream(const Args& args) {
   LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
   const Norm layer = make_norm(*parameters.source, parameters.name, shape_from(args, parameters));
-  BatchStream x(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&x}, [&](Pass& pass) {
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
     x.expect_width(layer.width(), "the layer's");
-    float* y = pass.workspace.get(x.batch.positions() * layer.width());
+    float* y = turn.pass.workspace.get(x.batch.positions() * layer.width());
     Norm::Saved saved;
-    layer.forward(pass, x.batch.positions(), x.batch.rows.data(), y, saved);
+    layer.forward(turn.pass, x.batch.positions(), x.batch.rows.data(), y, saved);
+    turn.wait();
     write_rows(*writer, x.batch, y, layer.width());
   });
   writer->close();

@@ -39,12 +39,14 @@ static void add_to_stream(const Args& args, const Positions& positions, std::opt
   for (const char* option : {"length", "width"}) {
     if (args.given(option)) throw UsageError(cat("--", option, " belongs to --table"));
   }
-  BatchStream x(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&x}, [&](Pass& pass) {
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
     if (width) x.expect_width(*width, "the model's");
-    float* y = pass.workspace.get(x.batch.positions() * x.batch.width);
+    float* y = turn.pass.workspace.get(x.batch.positions() * x.batch.width);
     positions.add(x.batch.ragged(), x.batch.width, args.integer("first"), x.batch.rows.data(), y);
+    turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);
   });
   writer->close();

@@ -1,8 +1,6 @@
 #include "cli/batches.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 
 #include "cli/options.hpp"
 #include "models/parts.hpp"
@@ -12,37 +10,6 @@ namespace pipeformer {
 std::vector<Option> batch_options() {
   return {integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result",
                   "1024", 1)};
-}
-
-void for_batches(const Args& args, std::initializer_list<BatchStream*> all, const std::function<void(Pass&)>& body) {
-  for_batches(args, all, args.integer("batch-rows"), body);
-}
-
-void for_batches(const Args& args, std::initializer_list<BatchStream*> all, std::int64_t rows,
-                 const std::function<void(Pass&)>& body) {
-  // A stream may serve in two roles (self-attention): it is read once.
-  std::vector<BatchStream*> streams;
-  for (BatchStream* stream : all) {
-    if (stream && std::find(streams.begin(), streams.end(), stream) == streams.end()) streams.push_back(stream);
-  }
-  const auto start = std::chrono::steady_clock::now();
-  const BatchStream& first = *streams.front();
-  Workspace workspace;
-  std::int64_t positions = 0;
-  while (read_batches(streams, rows)) {
-    workspace.clear();
-    Pass pass{workspace};
-    try {
-      body(pass);
-    } catch (const RowError& error) {
-      throw Error(cat(first.where(error.row()), ": ", error.what()));
-    }
-    positions += first.batch.positions();
-  }
-  if (!args.verbose()) return;
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  cli::write_error(cat(args.tool(), ": ", first.reader->count(), " records, ", positions, " positions, ",
-                       cli::number_text(std::round(seconds.count() * 1000) / 1000), " s\n"));
 }
 
 void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {

@@ -1,29 +1,19 @@
-/// What the tools that compute on record streams share: batches, parameters, and the loop over both.
+/// What the options of tools that compute on record streams have in common: batches, inputs, parameters.
 #pragma once
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "cli/batch_loop.hpp"
 #include "cli/tool.hpp"
-#include "io/batch_stream.hpp"
-#include "layers/pass.hpp"
 #include "models/model_file.hpp"
 
 namespace pipeformer {
 
 /// --batch-rows.
 std::vector<Option> batch_options();
-
-/// Reads batches of all streams in lock step and calls body for each, with a pass whose workspace is empty; then, with
-/// --verbose, writes one line of summary. A RowError of the body is about a row of the first stream and is thrown on
-/// naming the record.
-void for_batches(const Args&, std::initializer_list<BatchStream*> streams, const std::function<void(Pass&)>& body);
-/// The same in batches of about so many positions, whatever --batch-rows says.
-void for_batches(const Args&, std::initializer_list<BatchStream*> streams, std::int64_t rows,
-                 const std::function<void(Pass&)>& body);
 
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".
 void expect_one_stdin(const Args&, const std::string& input, std::initializer_list<const char*> options);

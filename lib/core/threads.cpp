@@ -12,54 +12,62 @@
 namespace pipeformer {
 namespace {
 
-thread_local bool inside_body = false;
+/// How deep this thread is in pieces of loops.
+thread_local int depth = 0;
 
-/// A pool of sleeping workers. A loop is published as one job; whoever is free takes its next piece. Workers spin for
-/// some microseconds before they sleep, so that the many short loops of a decoding step do not pay a wake-up each, and
-/// a waiting tool of a pipeline leaves the processor to the others.
+struct InPieces {
+  InPieces() { ++depth; }
+  ~InPieces() { --depth; }
+};
+
+/// A pool of workers. A loop is shared with the workers that have nothing to do; when none has, its caller does it
+/// alone, which costs nothing. Loops nest: who has no more pieces of an outer loop helps with the inner ones of those
+/// who have. Workers spin for some microseconds before they sleep, so that the many short loops of a decoding step do
+/// not pay a wake-up each, and a waiting tool of a pipeline leaves the processor to the others.
 class Team {
  public:
-  explicit Team(int threads) {
+  explicit Team(int threads) : idle_(threads - 1) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ~Team() {
     {
       std::lock_guard lock(mutex_);
       stop_ = true;
-      generation_.fetch_add(1, std::memory_order_release);
     }
-    wake_.notify_all();
+    announce();
     for (auto& worker : workers_) worker.join();
   }
   int size() const { return static_cast<int>(workers_.size()) + 1; }
+  bool busy() const { return idle_.load(std::memory_order_relaxed) == 0; }
 
   void run(std::int64_t count, std::int64_t grain, RangeBody body) {
-    std::lock_guard one_caller(callers_);
+    Loop loop{body, count, grain};
     {
       std::lock_guard lock(mutex_);
-      body_ = &body;
-      count_ = count;
-      grain_ = grain;
-      error_ = nullptr;
-      next_.store(0, std::memory_order_relaxed);
-      active_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-      generation_.fetch_add(1, std::memory_order_release);
+      loops_.push_back(&loop);
     }
-    wake_.notify_all();
-    take_pieces();
-    for (int spin = 0; active_.load(std::memory_order_acquire) != 0; ++spin) {
-      if (spin < kSpins) {
-        pause();
-      } else {
-        std::unique_lock lock(mutex_);
-        done_.wait(lock, [this] { return active_.load(std::memory_order_acquire) == 0; });
-      }
+    announce();
+    take_pieces(loop);
+    {
+      std::lock_guard lock(mutex_);
+      loops_.erase(std::find(loops_.begin(), loops_.end(), &loop));
     }
-    if (error_) std::rethrow_exception(error_);
+    wait_for_helpers(loop);
+    if (loop.error) std::rethrow_exception(loop.error);
   }
 
  private:
   static constexpr int kSpins = 4000;
+
+  /// On the stack of its caller, who stays until the last helper has left.
+  struct Loop {
+    RangeBody body;
+    std::int64_t count, grain;
+    std::atomic<std::int64_t> next{0};
+    std::atomic<int> helpers{0};
+    std::exception_ptr error{};
+    std::int64_t error_at = 0;  ///< The piece that it came from.
+  };
 
   static void pause() {
 #if defined(__x86_64__)
@@ -69,69 +77,101 @@ class Team {
 #endif
   }
 
-  void take_pieces() {
-    inside_body = true;
+  void take_pieces(Loop& loop) {
+    const InPieces inside;
     std::int64_t begin = 0;
     try {
-      while ((begin = next_.fetch_add(grain_, std::memory_order_relaxed)) < count_)
-        (*body_)(begin, std::min(count_, begin + grain_));
+      while ((begin = loop.next.fetch_add(loop.grain, std::memory_order_relaxed)) < loop.count)
+        loop.body(begin, std::min(loop.count, begin + loop.grain));
     } catch (...) {
       // Pieces are taken in order, so those before this one will end too, and the first error of all is kept: which one
       // is told does not depend on the threads.
-      next_.store(count_, std::memory_order_relaxed);
+      loop.next.store(loop.count, std::memory_order_relaxed);
       std::lock_guard lock(mutex_);
-      if (!error_ || begin < error_at_) {
-        error_ = std::current_exception();
-        error_at_ = begin;
+      if (!loop.error || begin < loop.error_at) {
+        loop.error = std::current_exception();
+        loop.error_at = begin;
       }
     }
-    inside_body = false;
+  }
+
+  /// Takes pieces of a loop of another thread, if there is one that has some left.
+  bool help() {
+    Loop* loop = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      for (Loop* candidate : loops_)
+        if (candidate->next.load(std::memory_order_relaxed) < candidate->count) loop = candidate;
+      if (!loop) return false;
+      loop->helpers.fetch_add(1, std::memory_order_relaxed);
+      idle_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    take_pieces(*loop);
+    idle_.fetch_add(1, std::memory_order_relaxed);
+    if (loop->helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) announce();  // the loop may be gone from here on
+    return true;
+  }
+
+  /// Who is in the middle of a piece only waits: another piece would use the memory that the first one is using.
+  void wait_for_helpers(const Loop& loop) {
+    const bool free = depth == 0;
+    if (free) idle_.fetch_add(1, std::memory_order_relaxed);
+    for (;;) {
+      const std::uint64_t seen = changes_.load(std::memory_order_acquire);
+      if (loop.helpers.load(std::memory_order_acquire) == 0) break;
+      if (!free || !help()) wait_for_change(seen);
+    }
+    if (free) idle_.fetch_sub(1, std::memory_order_relaxed);
   }
 
   void work() {
-    std::uint64_t seen = 0;
     for (;;) {
-      for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause();
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
-        seen = generation_.load(std::memory_order_acquire);
-        if (stop_) return;
-      }
-      take_pieces();
-      if (active_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        std::lock_guard lock(mutex_);
-        done_.notify_one();
-      }
+      const std::uint64_t seen = changes_.load(std::memory_order_acquire);
+      if (stop_) return;
+      if (!help()) wait_for_change(seen);
     }
   }
 
+  /// A loop has come, or has lost its last helper, or all is over.
+  void announce() {
+    {
+      std::lock_guard lock(mutex_);
+      changes_.fetch_add(1, std::memory_order_release);
+    }
+    changed_.notify_all();
+  }
+  void wait_for_change(std::uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (changes_.load(std::memory_order_acquire) != seen) return;
+      pause();
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return changes_.load(std::memory_order_acquire) != seen; });
+  }
+
   std::vector<std::thread> workers_;
-  std::mutex callers_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<int> active_{0};
-  const RangeBody* body_ = nullptr;
-  std::int64_t count_ = 0;
-  std::int64_t grain_ = 1;
-  std::exception_ptr error_;
-  std::int64_t error_at_ = 0;  ///< The piece that it came from.
-  bool stop_ = false;
+  std::condition_variable changed_;
+  std::atomic<std::uint64_t> changes_{0};
+  std::vector<Loop*> loops_;  ///< That may have pieces left.
+  std::atomic<int> idle_;     ///< Threads that would help.
+  std::atomic<bool> stop_{false};
 };
 
 int requested_threads = 0;
 
 /// Made at the first parallel loop: a tool that only prints its version starts no thread.
 Team& team() {
+  static std::atomic<Team*> current{nullptr};
+  if (Team* made = current.load(std::memory_order_acquire); made && made->size() == thread_count()) return *made;
   static std::unique_ptr<Team> instance;
   static std::mutex making;
   std::lock_guard lock(making);
   if (!instance || instance->size() != thread_count()) {
+    current = nullptr;
     instance.reset();
     instance = std::make_unique<Team>(thread_count());
+    current = instance.get();
   }
   return *instance;
 }
@@ -149,7 +189,8 @@ int thread_count() {
 
 void parallel_for_ranges(std::int64_t count, std::int64_t grain, RangeBody body) {
   if (count <= 0) return;
-  if (inside_body || thread_count() == 1 || count <= grain) {
+  if (thread_count() == 1 || count <= grain || team().busy()) {
+    const InPieces inside;
     for (std::int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(count, begin + grain));
     return;
   }

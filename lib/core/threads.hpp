@@ -26,7 +26,7 @@ class RangeBody {
 
 /// Runs body over [0, count) cut in pieces of `grain` items (the last may be shorter), pieces handed to threads as they
 /// become free. Of what pieces throw, the exception of the first of them in order is rethrown here, whatever the
-/// threads. Calls from inside a body run serially.
+/// threads. Calls from inside a body are shared with the threads that have nothing to do, or run serially.
 void parallel_for_ranges(std::int64_t count, std::int64_t grain, RangeBody body);
 
 template <class F>

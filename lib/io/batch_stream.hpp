@@ -8,11 +8,11 @@
 
 namespace pipeformer {
 
-/// A stream and the batch that it is read into.
+/// A stream and the batch that it is read into. Copies read on in the same stream.
 struct BatchStream {
   BatchStream(const std::string& address, Accept accept) : reader(RecordReader::open(address)), accept(accept) {}
 
-  std::unique_ptr<RecordReader> reader;
+  std::shared_ptr<RecordReader> reader;
   Accept accept;
   Batch batch;
 

@@ -1,6 +1,8 @@
 #include "io/byte_source.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +18,24 @@ constexpr std::size_t buffer_size = 256 << 10;
 constexpr std::size_t smallest_fill = 4 << 10;   // after a stretch that was passed over
 constexpr std::size_t shortest_seek = 64 << 10;  // below, reading on is cheaper
 constexpr std::size_t largest_read = 1 << 30;    // Linux moves at most 2 GiB at once
+
+/// Becomes readable when nobody is to wait any more.
+int stop_event() {
+  static const int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return event;
+}
+
+void wait_for_input(int fd) {
+  pollfd both[] = {{fd, POLLIN, 0}, {stop_event(), POLLIN, 0}};
+  while (::poll(both, 2, -1) < 0 && errno == EINTR) continue;
+  require(both[1].revents == 0, "reading was stopped");
+}
 }  // namespace
+
+void stop_waiting_for_inputs() {
+  const std::uint64_t one = 1;
+  (void)!::write(stop_event(), &one, sizeof one);
+}
 
 std::string input_name(const std::string& path) {
   return path == "-" ? "(stdin)" : path;
@@ -45,6 +64,7 @@ ByteSource::~ByteSource() {
 }
 
 std::size_t ByteSource::read_some(std::byte* to, std::size_t size) {
+  if (!regular_) wait_for_input(fd_);
   for (;;) {
     const ssize_t got = ::read(fd_, to, std::min(size, largest_read));
     if (got >= 0) {

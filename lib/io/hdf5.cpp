@@ -194,11 +194,16 @@ std::string absolute(const std::string& path) {
   return "/" + clean_path(path);
 }
 
-/// No error stacks on standard error; and no clean-up at exit: we close what we open, and HDF5 1.10's own clean-up
-/// crashes when a file could not be written (a full disk).
+#ifndef H5_HAVE_THREADSAFE
+#error "A tool reads one file and writes another on several threads: HDF5 must be built thread-safe, as Debian's is"
+#endif
+
+/// No error stacks on standard error, which HDF5 decides for each thread; and no clean-up at exit: we close what we
+/// open, and HDF5 1.10's own clean-up crashes when a file could not be written (a full disk).
 void prepare_library() {
-  static const herr_t once = (H5dont_atexit(), H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr));
-  (void)once;
+  static const herr_t once = H5dont_atexit();
+  thread_local const herr_t quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  (void)once, (void)quiet;
 }
 
 }  // namespace
@@ -366,6 +371,7 @@ Array Hdf5Dataset::read() const {
 }
 
 void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const {
+  prepare_library();
   const State& s = *state_;
   require(0 <= begin && begin <= end && end <= rows(), s.file->name, ": '", s.path, "': rows ", begin, " to ", end,
           " of ", rows());
@@ -405,6 +411,7 @@ void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to)
 // Appending
 
 void Hdf5Appender::append(const std::byte* rows, std::int64_t count) {
+  prepare_library();
   State& s = *state_;
   s.rows += count;
   if (s.row_bytes == 0) return;

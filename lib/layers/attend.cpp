@@ -35,7 +35,6 @@ AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, c
   shape.causal = options_.causal;
   shape.dropout = options_.dropout;
   shape.dropout_key = options_.seed;
-  shape.first_sequence = sequences_;
   return shape;
 }
 
@@ -50,10 +49,11 @@ const float* Attend::turned(Pass& pass, const BatchStream& stream, std::int64_t 
   return rows;
 }
 
-void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value,
-                   RecordWriter& out, RecordWriter* weights) {
-  const AttentionShape attention = shape(query, key, value);
-  const AttentionMasks masks = masks_.next(query, key, options_.heads, options_.heads_axis);
+Attend::Result Attend::forward(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value,
+                               MaskStreams& masks, std::int64_t first_sequence, bool weights) const {
+  AttentionShape attention = shape(query, key, value);
+  attention.first_sequence = first_sequence;
+  const AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
   AttentionInput in;
   in.query = turned(pass, query, attention.heads, attention.key_width);
   in.key = turned(pass, key, attention.kv_heads, attention.key_width);
@@ -63,23 +63,27 @@ void Attend::write(Pass& pass, const BatchStream& query, const BatchStream& key,
   in.value_stride = value.batch.width;
   in.queries = query.batch.ragged();
   in.keys = key.batch.ragged();
-  in.mask = masks.mask;
-  in.bias = masks.bias;
-  in.key_lengths = masks.key_lengths;
+  in.mask = masked.mask;
+  in.bias = masked.bias;
+  in.key_lengths = masked.key_lengths;
 
-  std::vector<float*> matrices;
+  Result result;
   if (weights) {
     for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
       for (std::int64_t h = 0; h < attention.heads; ++h)
-        matrices.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
+        result.weights.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
     }
   }
-  const std::int64_t width = attention.heads * attention.value_width;
-  float* context = pass.workspace.get(query.batch.positions() * width);
-  attention_forward(attention, in, context, nullptr, weights ? matrices.data() : nullptr);
-  write_rows(out, query.batch, context, width);
-  if (weights) write_weights(*weights, query.batch, key.batch, attention.heads, options_.heads_axis, matrices.data());
-  sequences_ += in.queries.sequences();
+  result.width = attention.heads * attention.value_width;
+  float* context = pass.workspace.get(query.batch.positions() * result.width);
+  attention_forward(attention, in, context, nullptr, weights ? result.weights.data() : nullptr);
+  result.context = context;
+  return result;
+}
+
+void Attend::write_weights(RecordWriter& writer, const BatchStream& query, const BatchStream& key,
+                           const Result& result) const {
+  pipeformer::write_weights(writer, query.batch, key.batch, options_.heads, options_.heads_axis, result.weights.data());
 }
 
 }  // namespace pipeformer

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "io/batch_stream.hpp"
 #include "layers/mask_streams.hpp"
@@ -25,22 +26,27 @@ struct AttendOptions {
 
 class Attend {
  public:
-  Attend(const AttendOptions& options, MaskStreams masks) : options_(options), masks_(std::move(masks)) {}
+  explicit Attend(const AttendOptions& options) : options_(options) {}
 
-  /// Writes one record (..., Tq, width) for each record of queries, and to `weights` (may be null) (..., heads, Tq,
-  /// Tk). Throws Error when lengths or widths of queries, keys and values do not match, naming files and record.
-  void write(Pass&, const BatchStream& query, const BatchStream& key, const BatchStream& value, RecordWriter& out,
-             RecordWriter* weights);
-  /// After the last batch: nothing may be left over.
-  void finish(const BatchStream& query) { masks_.finish(query); }
+  /// In the workspace.
+  struct Result {
+    const float* context;         ///< (positions of queries, width)
+    std::int64_t width;           ///< heads * d_v
+    std::vector<float*> weights;  ///< [sequence * heads + head] -> (Tq, Tk), when they are wanted.
+  };
+  /// A batch whose first sequence is number first_sequence of the stream: dropout is drawn by it. Takes from `masks`
+  /// what belongs to the batch. Throws Error when lengths or widths of queries, keys and values do not match, naming
+  /// files and record.
+  Result forward(Pass&, const BatchStream& query, const BatchStream& key, const BatchStream& value, MaskStreams& masks,
+                 std::int64_t first_sequence, bool weights) const;
+  /// One record (..., heads, Tq, Tk) for each record of queries.
+  void write_weights(RecordWriter&, const BatchStream& query, const BatchStream& key, const Result&) const;
 
  private:
   AttentionShape shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const;
   const float* turned(Pass&, const BatchStream&, std::int64_t heads, std::int64_t head_width) const;
 
   AttendOptions options_;
-  MaskStreams masks_;
-  std::int64_t sequences_ = 0;  ///< Before this batch: dropout is drawn by the sequence's place in the stream.
 };
 
 }  // namespace pipeformer

@@ -118,6 +118,10 @@ MaskStreams::MaskStreams(const std::optional<std::string>& mask, const std::opti
   if (lengths) state_->lengths.emplace(*lengths, Kind::lengths);
 }
 
+bool MaskStreams::any() const {
+  return state_->mask || state_->bias || state_->lengths;
+}
+
 AttentionMasks MaskStreams::next(const BatchStream& queries, const BatchStream& keys, std::int64_t heads,
                                  bool heads_axis) {
   State& s = *state_;

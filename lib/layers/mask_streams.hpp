@@ -18,6 +18,7 @@ class MaskStreams {
   MaskStreams(const std::optional<std::string>& mask, const std::optional<std::string>& bias,
               const std::optional<std::string>& lengths);
 
+  bool any() const;  ///< False: there are no masks, no biases and no lengths.
   /// What belongs to the next batch; valid until the next call. heads_axis: scores have one. Throws Error naming files
   /// and record.
   AttentionMasks next(const BatchStream& queries, const BatchStream& keys, std::int64_t heads, bool heads_axis);

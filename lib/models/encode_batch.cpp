@@ -36,11 +36,10 @@ std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t parts) {
 
 const float* encode_batch(Pass& pass, const Transformer& model, const Batch& batch, std::int64_t part_rows) {
   const Ragged ragged = batch.ragged();
-  const std::int64_t threads = thread_count(), width = model.configuration().width;
-  const std::int64_t rounds = (ragged.rows() + part_rows * threads - 1) / (part_rows * threads);
-  const std::vector<std::int64_t> cuts = cut(ragged, rounds * threads);
+  const std::vector<std::int64_t> cuts = cut(ragged, ragged.rows() / std::max<std::int64_t>(1, part_rows));
   const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
-  if (threads == 1 || parts < threads || pass.observer) return encode_part(pass, model, batch, ragged, 0);
+  if (parts < 2 || pass.observer) return encode_part(pass, model, batch, ragged, 0);
+  const std::int64_t width = model.configuration().width;
   float* memory = pass.workspace.get(ragged.rows() * width);
   parallel_for(parts, 1, [&](std::int64_t p, std::int64_t) {
     thread_local Workspace own;

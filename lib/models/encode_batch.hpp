@@ -1,4 +1,4 @@
-/// The encoder over a batch of records, in parts side by side.
+/// The encoder over a batch of records.
 #pragma once
 #include <cstdint>
 
@@ -7,9 +7,9 @@
 
 namespace pipeformer {
 
-/// The memory (batch.positions(), width) of a batch of ids or vectors, in the workspace. On several threads each
-/// computes a part of the sequences, about part_rows positions, which waits less than the many short loops of one batch
-/// do; a pass that is observed computes the whole at once. Throws RowError.
+/// The memory (batch.positions(), width) of a batch of ids or vectors, in the workspace. A batch of many more than
+/// part_rows positions (one large record) is computed in parts of about so many; a pass that is observed computes the
+/// whole at once. Throws RowError.
 const float* encode_batch(Pass&, const Transformer&, const Batch&, std::int64_t part_rows);
 
 }  // namespace pipeformer

@@ -85,7 +85,7 @@ void WeightsWriter::weights(const std::string& name, std::int64_t heads, const f
 }
 
 void force_targets(Pass& pass, const Transformer& model, const Batch& input, const Batch& targets, Give give,
-                   RecordWriter* writer, WeightsWriter* weights) {
+                   RecordWriter* writer, WeightsWriter* weights, const std::function<void()>& my_turn) {
   const WorkspaceScope scope(pass.workspace);
   const Configuration& configuration = model.configuration();
   const std::int64_t width = configuration.width;
@@ -119,8 +119,12 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
     hidden = rows;
   }
   const std::int64_t vocabulary = configuration.target_vocabulary;
-  if (give == Give::hidden) return write_rows(*writer, layout, hidden, width);
+  if (give == Give::hidden) {
+    my_turn();
+    return write_rows(*writer, layout, hidden, width);
+  }
   if (give == Give::logits) {  // record by record: there are many of them
+    my_turn();
     for (std::int64_t r = 0; r < layout.records(); ++r) {
       const WorkspaceScope record(pass.workspace);
       Shape shape = layout.shapes[static_cast<std::size_t>(r)];
@@ -143,6 +147,7 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
   for_logits(pass, model.output(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
+  my_turn();
   write_rows(*writer, layout, log_probabilities, 0);
 }
 

@@ -1,6 +1,7 @@
 /// Forced decoding: what a model makes of targets that are given, all positions at once. The decoder reads begin and
 /// the target, so a target of T ids gives T + 1 rows: row t is the prediction of id t, the last one that of the end.
 #pragma once
+#include <functional>
 #include <string>
 
 #include "io/batch.hpp"
@@ -42,9 +43,11 @@ class WeightsWriter : public Observer {
 
 /// Decodes targets against the inputs of the same numbers (source ids or memory vectors; of a decoder-only model the
 /// prompts, which are read before the targets) and writes what is asked for; pass.observer sees it. Either writer may
-/// be null. Throws RowError of a row of the input when prompt and target are longer than the model's learned positions.
-void force_targets(Pass&, const Transformer&, const Batch& input, const Batch& targets, Give, RecordWriter* writer,
-                   WeightsWriter* weights);
+/// be null. Calls `my_turn` before it writes to `writer`. Throws RowError of a row of the input when prompt and target
+/// are longer than the model's learned positions.
+void force_targets(
+    Pass&, const Transformer&, const Batch& input, const Batch& targets, Give, RecordWriter* writer,
+    WeightsWriter* weights, const std::function<void()>& my_turn = [] {});
 
 /// Writes the cross-attention weights of generated outputs: of each sequence of the input so many records as it has
 /// hypotheses, about batch_rows positions computed at a time.

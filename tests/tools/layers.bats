@@ -106,15 +106,43 @@ results() {
   linear -m model.h5:encoder/0/ffn/linear1 "$@" x.npy | sha256sum
   ffn -m modern.h5:encoder/0/ffn "$@" x.npy | sha256sum
   norm -m model.h5:encoder/0/norm1 "$@" x.npy | sha256sum
+  embed -m model.h5 "$@" ids.npy | sha256sum
+  posenc "$@" x.npy | sha256sum
+  add --to memory.npy "$@" memory.npy | sha256sum
+  attend "$@" --weights w.npy x.npy > /dev/null
+  sha256sum < w.npy
+  for give in hidden logits log-probabilities; do
+    decode -m model.h5 "$@" source.npy --target target.npy --give $give | sha256sum
+  done
 }
 
 @test "law 4: the same bits for every batch size and number of threads" {
   results > expected
   [ "$(sort -u expected | wc -l)" -eq "$(wc -l < expected)" ]  # each a result, none the sum of nothing
   for rows in 1 7 64 4096; do
-    for threads in 1 2; do
+    for threads in 1 2 3; do
       results --batch-rows $rows --threads $threads | diff - expected
     done
+  done
+}
+
+@test "HDF5 in and HDF5 out on several threads" {
+  convert ids.npy -o ids.h5
+  encode -m model.h5 ids.npy -o expected.npy
+  for threads in 1 2 4; do
+    encode -m model.h5 --threads $threads --batch-rows 5 ids.h5 -o out.h5
+    convert out.h5 | cmp - expected.npy
+  done
+}
+
+@test "an error is told when the records before it are written, by a tool that still waits for its input" {
+  for threads in 1 2 4; do
+    # Batches of one record each; the pipe stays open for longer than the tool may take.
+    run -1 --separate-stderr bash -c "timeout 10 embed -m model.h5 --threads $threads --batch-rows 1 > out.npy" \
+      < <(cat bad.npy && exec sleep 20 3>&-)
+    [ "$stderr" = "embed: (stdin): record 4: id 50 is outside the vocabulary of 50" ]
+    embed -m model.h5 ids.npy | head -c "$(stat -c %s out.npy)" | cmp - out.npy
+    [ "$(peek out.npy | tail -n +2 | wc -l)" -eq 4 ]
   done
 }
 
