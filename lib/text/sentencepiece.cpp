@@ -28,8 +28,11 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::vector<std::int32_t> encode(std::string_view line) const override {
-    std::vector<int> ids;
-    check(processor_.Encode(line, &ids));
+    thread_local sp::ImmutableSentencePieceText pieces;  // keeps its memory from line to line
+    check(processor_.Encode(line, pieces.mutable_proto()));
+    std::vector<std::int32_t> ids(pieces.pieces_size());
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      ids[i] = static_cast<std::int32_t>(pieces.pieces(static_cast<int>(i)).id());
     return ids;
   }
 

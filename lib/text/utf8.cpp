@@ -1,6 +1,8 @@
 #include "text/utf8.hpp"
 
 #include <clocale>
+#include <cstdint>
+#include <cstring>
 #include <cwctype>
 
 #include "core/error.hpp"
@@ -69,6 +71,14 @@ std::u32string utf8_to_codes(std::string_view text) {
 
 std::size_t find_invalid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
+    std::uint64_t eight = 0;
+    if (text.size() - at >= sizeof eight) {
+      std::memcpy(&eight, text.data() + at, sizeof eight);
+      if ((eight & 0x8080808080808080) == 0) {  // ASCII
+        at += sizeof eight;
+        continue;
+      }
+    }
     const Utf8Step step = utf8_step(text, at);
     if (!step.valid) return at;
     at += step.length;

@@ -63,6 +63,15 @@ TEST_CASE("UTF-8: what is invalid, and where", "[text]") {
   CHECK(find_invalid_utf8("\xF4\x90\x80\x80") == 0);  // Past U+10FFFF.
   CHECK(find_invalid_utf8("\xF4\x8F\xBF\xBF") == std::string::npos);
   CHECK(find_invalid_utf8("abc\xE2\x82") == 3);  // Truncated.
+  for (std::size_t length = 0; length < 40; ++length) {  // ASCII is passed over several bytes at a time
+    std::string line(length, 'a');
+    CHECK(find_invalid_utf8(line) == std::string::npos);
+    for (std::size_t at = 0; at < length; ++at) {
+      line[at] = '\x80';
+      CHECK(find_invalid_utf8(line) == at);
+      line[at] = 'a';
+    }
+  }
 }
 
 TEST_CASE("UTF-8: one replacement for each maximal subpart", "[text]") {
