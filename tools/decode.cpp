@@ -119,7 +119,7 @@ void generate(Decoding& d) {
   std::int64_t sentences = 0, tokens = 0;
   while (read_batches(streams, d.args.integer("window"))) {
     d.check(*d.input, prefix ? &*prefix : nullptr, 2);
-    const auto outputs = generate_window(workspace, *d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
+    const auto outputs = generate_window(*d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
                                          [&](std::int64_t n) { progress.update(sentences += n); });
     tokens += write_hypotheses(outputs, *d.writer, scores.get());
     if (d.weights) force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.weights);

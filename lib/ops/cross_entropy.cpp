@@ -83,16 +83,4 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
   return total;
 }
 
-void log_softmax(std::int64_t rows, std::int64_t vocabulary, float* logits) {
-  parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r) {
-      float* x = logits + r * vocabulary;
-      float maximum = 0, sum = 0;
-      kernels().log_sum_exp(vocabulary, x, &maximum, &sum, nullptr);
-      const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
-      for (std::int64_t v = 0; v < vocabulary; ++v) x[v] = static_cast<float>(x[v] - lse);
-    }
-  });
-}
-
 }  // namespace pipeformer

@@ -34,7 +34,4 @@ struct OutputProjection {
 CrossEntropy cross_entropy(const OutputProjection&, std::int64_t rows, const float* hidden, const std::int32_t* targets,
                            float smoothing, float scale, Workspace&, float* d_hidden);
 
-/// logits (rows, vocabulary) become log-probabilities, in place.
-void log_softmax(std::int64_t rows, std::int64_t vocabulary, float* logits);
-
 }  // namespace pipeformer

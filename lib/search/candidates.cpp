@@ -58,8 +58,8 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
     best.erase(middle, best.end());
     return;
   }
-  // A scan against the k-th best so far, which few elements pass, and few blocks. The k-th highest maximum of a block is
-  // one to begin with: k elements are at least as high.
+  // A scan against the k-th best so far, which few elements pass, and few blocks. The k-th highest maximum of a block
+  // is one to begin with: k elements are at least as high.
   float threshold = kMinusInfinity;
   const std::int64_t block = block_maxima ? kMaximaBlock : n;
   if (const std::int64_t blocks = (n + kMaximaBlock - 1) / kMaximaBlock; block_maxima && blocks > k) {

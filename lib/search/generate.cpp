@@ -126,9 +126,8 @@ Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequ
   return selected;
 }
 
-std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const Transformer& model,
-                                                     const BatchStream& stream, const Batch* prefixes,
-                                                     const GenerateSettings& settings,
+std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, const BatchStream& stream,
+                                                     const Batch* prefixes, const GenerateSettings& settings,
                                                      const std::function<void(std::int64_t)>& done) {
   const Batch& input = stream.batch;
   for (std::int64_t r = 0; r < input.records(); ++r)
@@ -175,14 +174,11 @@ std::vector<std::vector<Hypothesis>> generate_window(Workspace& workspace, const
     done(static_cast<std::int64_t>(sentences.size()));
   };
   // Batches side by side, each on a thread of its own, wait for each other less than the many short loops of one batch
-  // do. The last few would leave threads idle: these are cut inside.
-  const auto count = static_cast<std::int64_t>(batches.size()), apart = count / thread_count() * thread_count();
-  parallel_for(thread_count() == 1 ? 0 : apart, 1, [&](std::int64_t b, std::int64_t) {
+  // do; threads that find no more of them help with those.
+  parallel_for(static_cast<std::int64_t>(batches.size()), 1, [&](std::int64_t b, std::int64_t) {
     thread_local Workspace own;
     generate(own, batches[static_cast<std::size_t>(b)]);
   });
-  for (std::int64_t b = thread_count() == 1 ? 0 : apart; b < count; ++b)
-    generate(workspace, batches[static_cast<std::size_t>(b)]);
   return outputs;
 }
 

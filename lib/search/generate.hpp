@@ -35,7 +35,7 @@ Batch select_sequences(const Batch&, const std::vector<std::int64_t>& sequences)
 /// An empty input gives empty outputs, and so are filled up the outputs of a sentence that has fewer, with a score of
 /// -infinity. done(n): n more sentences are ready. Throws Error naming the record that has leading axes (its outputs
 /// could not be one record) or whose scores are not finite.
-std::vector<std::vector<Hypothesis>> generate_window(Workspace&, const Transformer&, const BatchStream& input,
+std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const BatchStream& input,
                                                      const Batch* prefixes, const GenerateSettings&,
                                                      const std::function<void(std::int64_t)>& done);
 

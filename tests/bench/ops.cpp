@@ -310,9 +310,6 @@ BENCHMARK_CAPTURE(elementwise, column_sums, 1,
                   [](auto rows, auto n, const float* x, auto, auto, auto, float* sums, auto) {
                     column_sums(rows, n, x, n, sums);
                   }) -> Args({4096, 512}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, log_softmax, 2, [](auto rows, auto n, auto, auto, float* y, auto...) {
-  log_softmax(rows, n, y);
-}) -> Args({512, 10000}) -> UseRealTime();
 BENCHMARK(embedding_lookup)->Args({4096, 512, 32000})->UseRealTime();
 BENCHMARK(embedding_gradient)->Args({4096, 512, 32000})->UseRealTime();
 BENCHMARK(positions)->Args({4096, 512})->UseRealTime();

@@ -738,17 +738,3 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         CHECK(same_bits(b2.data(), d_bias.data(), vocabulary));
       }
 }
-
-TEST_CASE("log_softmax", "[ops]") {
-  const std::int64_t rows = 5, n = 77;
-  Floats x = random_floats(rows * n, 1, 20.0);
-  Matrix expected = matrix(x, rows, n);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    double highest = -1e300, sum = 0;
-    for (std::int64_t i = 0; i < n; ++i) highest = std::max(highest, expected(r, i));
-    for (std::int64_t i = 0; i < n; ++i) sum += std::exp(expected(r, i) - highest);
-    for (std::int64_t i = 0; i < n; ++i) expected(r, i) -= highest + std::log(sum);
-  }
-  log_softmax(rows, n, x.data());
-  CHECK(relative_error(x.data(), expected) < 1e-6);
-}

@@ -422,10 +422,9 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
         settings.batch_rows = batch_rows;
         settings.max_length_factor = 0.01;
         settings.max_length = 15;
-        Workspace workspace;
         std::int64_t done = 0;
-        const auto outputs = generate_window(workspace, *model.transformer, stream, nullptr, settings,
-                                             [&](std::int64_t n) { done += n; });
+        const auto outputs =
+            generate_window(*model.transformer, stream, nullptr, settings, [&](std::int64_t n) { done += n; });
         if (first.empty()) first = outputs;
         REQUIRE(outputs.size() == 40);
         for (std::size_t s = 0; s < outputs.size(); ++s) {

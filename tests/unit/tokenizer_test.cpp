@@ -62,7 +62,7 @@ TEST_CASE("UTF-8: what is invalid, and where", "[text]") {
   CHECK(find_invalid_utf8("a\xED\xA0\x80") == 1);     // Surrogate.
   CHECK(find_invalid_utf8("\xF4\x90\x80\x80") == 0);  // Past U+10FFFF.
   CHECK(find_invalid_utf8("\xF4\x8F\xBF\xBF") == std::string::npos);
-  CHECK(find_invalid_utf8("abc\xE2\x82") == 3);  // Truncated.
+  CHECK(find_invalid_utf8("abc\xE2\x82") == 3);          // Truncated.
   for (std::size_t length = 0; length < 40; ++length) {  // ASCII is passed over several bytes at a time
     std::string line(length, 'a');
     CHECK(find_invalid_utf8(line) == std::string::npos);
