@@ -9,7 +9,13 @@ namespace {
 /// above 88.
 inline Vec exp(Vec x) {
   const Vec low = splat(-87.33654f), high = splat(88.3762f);
+#if defined(__AVX512F__)
+  // Single instructions, which the compiler does not find. Of a NaN and a number they give the second: NaN stays NaN.
+  constexpr __mmask16 kAll = 0xffff;
+  const Vec clamped = _mm512_maskz_min_ps(kAll, high, _mm512_maskz_max_ps(kAll, low, x));
+#else
   const Vec clamped = x < low ? low : (x > high ? high : x);
+#endif
   const Vec shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const Vec n = (clamped * 1.44269504f + shifter) - shifter;
   Vec r = clamped - n * 0.693359375f;  // ln 2 in two parts, so that r is exact to the last bit
@@ -22,9 +28,13 @@ inline Vec exp(Vec x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
+#if defined(__AVX512F__)
+  return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), p, n);
+#else
   const IntVec exponent = (__builtin_convertvector(n, IntVec) + 127) << 23;
   const Vec result = p * reinterpret_cast<const Vec&>(exponent);
   return x < low ? Vec{} : result;
+#endif
 }
 
 inline Vec absolute(Vec x) {
