@@ -58,13 +58,14 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
     best.erase(middle, best.end());
     return;
   }
-  // A scan against the k-th best so far, which few elements pass, and few blocks. The k-th highest maximum of a block
-  // is one to begin with: k elements are at least as high.
+  // A scan against the k-th best so far, which few elements pass, and few blocks. To begin with, k elements are at
+  // least as high as the (k + 2)-th highest maximum of a block: two maxima may be of ids that were forbidden since
+  // (begin, end).
   float threshold = kMinusInfinity;
-  const std::int64_t block = block_maxima ? kMaximaBlock : n;
-  if (const std::int64_t blocks = (n + kMaximaBlock - 1) / kMaximaBlock; block_maxima && blocks > k) {
-    best_candidates(blocks, block_maxima, nullptr, k, best);
-    if (static_cast<std::int64_t>(best.size()) == k) threshold = std::nextafter(best.back().logit, kMinusInfinity);
+  const std::int64_t block = block_maxima ? kMaximaBlock : n, sure = k + 2;
+  if (const std::int64_t blocks = (n + kMaximaBlock - 1) / kMaximaBlock; block_maxima && blocks > sure) {
+    best_candidates(blocks, block_maxima, nullptr, sure, best);
+    if (static_cast<std::int64_t>(best.size()) == sure) threshold = std::nextafter(best.back().logit, kMinusInfinity);
     best.clear();
   }
   for (std::int64_t first = 0; first < n; first += block) {
