@@ -45,8 +45,8 @@ class ByteSource {
   std::uint64_t position_ = 0;  ///< Of the end of the buffer.
 };
 
-/// From now on no thread waits for a pipe: reading one that has nothing to give throws Error. Called by a tool that has
-/// failed while another of its threads was reading on.
+/// From now on reading a pipe throws Error, also in threads that wait for one already, for the rest of the process.
+/// Called by a tool that has failed while another of its threads was reading on.
 void stop_waiting_for_inputs();
 
 /// "(stdin)" for "-", else the path: how messages name an input.
