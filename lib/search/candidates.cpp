@@ -58,26 +58,30 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
     best.erase(middle, best.end());
     return;
   }
-  // A scan against the k-th best so far, which few elements pass, and few blocks. To begin with, k elements are at
-  // least as high as the (k + 2)-th highest maximum of a block: two maxima may be of ids that were forbidden since
-  // (begin, end).
-  float threshold = kMinusInfinity;
-  const std::int64_t block = block_maxima ? kMaximaBlock : n, sure = k + 2;
-  if (const std::int64_t blocks = (n + kMaximaBlock - 1) / kMaximaBlock; block_maxima && blocks > sure) {
-    best_candidates(blocks, block_maxima, nullptr, sure, best);
-    if (static_cast<std::int64_t>(best.size()) == sure) threshold = std::nextafter(best.back().logit, kMinusInfinity);
+  // A scan against the k-th best so far, which few elements pass, and few blocks.
+  const std::int64_t block = block_maxima ? kMaximaBlock : n, blocks = (n + kMaximaBlock - 1) / kMaximaBlock;
+  const auto scan = [&](float threshold) {
     best.clear();
-  }
-  for (std::int64_t first = 0; first < n; first += block) {
-    if (block_maxima && !(block_maxima[first / kMaximaBlock] > threshold)) continue;
-    const std::int64_t end = std::min(n, first + block);
-    for (std::int64_t i = first; (i = kernels().find_above(i, end, threshold, x)) < end; ++i) {
-      const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
-      if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
-      best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
-      if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
+    for (std::int64_t first = 0; first < n; first += block) {
+      if (block_maxima && !(block_maxima[first / block] > threshold)) continue;
+      const std::int64_t end = std::min(n, first + block);
+      for (std::int64_t i = first; (i = kernels().find_above(i, end, threshold, x)) < end; ++i) {
+        const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
+        if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
+        best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
+        if (static_cast<std::int64_t>(best.size()) == k) threshold = best.back().logit;
+      }
+    }
+  };
+  if (block_maxima && blocks > k) {
+    // k elements are as high as the k-th highest maximum, unless some have been lowered since it was taken.
+    best_candidates(blocks, block_maxima, nullptr, k, best);
+    if (static_cast<std::int64_t>(best.size()) == k) {
+      scan(std::nextafter(best.back().logit, kMinusInfinity));
+      if (static_cast<std::int64_t>(best.size()) == k) return;
     }
   }
+  scan(kMinusInfinity);
 }
 
 std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) {

@@ -190,22 +190,32 @@ TEST_CASE("the best candidates are those of a sort", "[search]") {
   for (const std::int64_t n : {1, 5, 63, 64, 65, 1000, 5000}) {
     std::vector<float> x(static_cast<std::size_t>(n));
     for (float& v : x) v = static_cast<float>(random.below(50)) - (random.below(9) == 0 ? INFINITY : 0);  // many equals
-    std::vector<std::int32_t> order;
-    for (std::int32_t i = 0; i < n; ++i)
-      if (x[static_cast<std::size_t>(i)] > -INFINITY) order.push_back(i);
-    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-      return x[static_cast<std::size_t>(a)] > x[static_cast<std::size_t>(b)];
-    });
     std::vector<float> maxima(static_cast<std::size_t>(n / kMaximaBlock + 1));
     float maximum = 0, sum = 0;
     kernels().log_sum_exp(n, x.data(), &maximum, &sum, maxima.data());
-    for (const std::int64_t k : {1, 4, 64, 500, 6000, -4, -64}) {  // negative: with the maxima of blocks
-      std::vector<Candidate> best;
-      best_candidates(n, x.data(), k < 0 ? maxima.data() : nullptr, std::abs(k), best);
-      REQUIRE(best.size() == std::min(order.size(), static_cast<std::size_t>(std::abs(k))));
-      for (std::size_t i = 0; i < best.size(); ++i) {
-        REQUIRE(best[i].id == order[i]);
-        REQUIRE(best[i].logit == x[static_cast<std::size_t>(order[i])]);
+    // Ids that are forbidden after the maxima were taken, the highest first: the maxima are only bounds then.
+    for (const std::size_t forbidden : {0, 1, 2, 30, 2000}) {
+      const auto sorted = [&] {
+        std::vector<std::int32_t> order;
+        for (std::int32_t i = 0; i < n; ++i)
+          if (x[static_cast<std::size_t>(i)] > -INFINITY) order.push_back(i);
+        std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+          return x[static_cast<std::size_t>(a)] > x[static_cast<std::size_t>(b)];
+        });
+        return order;
+      };
+      const std::vector<std::int32_t> highest = sorted();
+      for (std::size_t i = 0; i < std::min(forbidden, highest.size()); ++i)
+        x[static_cast<std::size_t>(highest[i])] = -INFINITY;
+      const std::vector<std::int32_t> order = sorted();
+      for (const std::int64_t k : {1, 4, 64, 500, 6000, -1, -2, -4, -64}) {  // negative: with the maxima of blocks
+        std::vector<Candidate> best;
+        best_candidates(n, x.data(), k < 0 ? maxima.data() : nullptr, std::abs(k), best);
+        REQUIRE(best.size() == std::min(order.size(), static_cast<std::size_t>(std::abs(k))));
+        for (std::size_t i = 0; i < best.size(); ++i) {
+          REQUIRE(best[i].id == order[i]);
+          REQUIRE(best[i].logit == x[static_cast<std::size_t>(order[i])]);
+        }
       }
     }
   }
