@@ -58,7 +58,7 @@ class BatchLoop {
   std::int64_t positions() const { return positions_; }  ///< Of the first stream, that were written.
 
  private:
-  /// False at the end of the streams, or when a batch could not be read.
+  /// False at the end of the streams, and when another thread could not read its batch.
   bool read(const Streams& streams, std::int64_t& number, std::int64_t& first_sequence) {
     const std::lock_guard lock(reading_);
     if (ended_) return false;
