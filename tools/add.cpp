@@ -1,5 +1,5 @@
 // add: the sum of two streams, the paper's residual connection.
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 #include "ops/elementwise.hpp"
 
 using namespace pipeformer;
@@ -26,7 +26,7 @@ static void add_streams(const Args& args) {
     const BatchStream &x = turn[0], &to = turn[1];
     to.expect_shapes_of(x);
     const std::int64_t count = x.batch.positions() * x.batch.width;
-    float* y = turn.pass.workspace.get(count);
+    float* y = turn.ctx.workspace.get(count);
     add(count, x.batch.rows.data(), to.batch.rows.data(), y);
     turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);

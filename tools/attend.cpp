@@ -2,7 +2,7 @@
 #include "layers/attend.hpp"
 
 #include "cli/attention_options.hpp"
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 
 using namespace pipeformer;
 
@@ -66,7 +66,7 @@ static void attend(const Args& args) {
   const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
   for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
-    const Attend::Result y = attention.forward(turn.pass, q, k, v, masks, turn.first_sequence, weights != nullptr);
+    const Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, weights != nullptr);
     turn.wait();
     write_rows(*writer, q.batch, y.context, y.width);
     if (weights) attention.write_weights(*weights, q, k, y);

@@ -1,5 +1,5 @@
 // classify: the classes of sequences, by an encoder and a linear layer.
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 #include "io/output_file.hpp"
 #include "models/classes.hpp"
 
@@ -43,7 +43,7 @@ static void classify(const Args& args) {
   const std::vector<std::string> names = class_names(model);
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
-    const float* probabilities = classify_batch(turn.pass, transformer, input);
+    const float* probabilities = classify_batch(turn.ctx, transformer, input);
     if (writer) {
       turn.wait();
       write_classes(*writer, input.batch, probabilities, c.classes);

@@ -2,8 +2,8 @@
 #include <chrono>
 #include <mutex>
 
-#include "cli/batches.hpp"
 #include "cli/decoding_options.hpp"
+#include "cli/layer_options.hpp"
 #include "models/dump.hpp"
 #include "search/forced.hpp"
 #include "search/generate.hpp"
@@ -97,9 +97,9 @@ void force(Decoding& d) {
   for_batches(d.args, {&*d.input, &target}, batches, [&](BatchTurn& turn) {
     const BatchStream &sources = turn[0], &targets = turn[1];
     d.check(sources, &targets, 1);
-    if (dump.active()) turn.pass.observer = &dump;
-    force_targets(turn.pass, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
-                  d.writer.get(), d.weights_writer(), turn.wait);
+    if (dump.active()) turn.ctx.observer = &dump;
+    force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")), d.writer.get(),
+                  d.weights_writer(), turn.wait);
   });
   dump.close();
 }

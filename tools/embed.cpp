@@ -1,6 +1,6 @@
 // embed: ids to vectors, by looking them up in a table (Vaswani et al. 2017, section 3.4).
-#include "cli/batches.hpp"
-#include "models/parts.hpp"
+#include "cli/layer_options.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -46,7 +46,7 @@ static void embed_vectors(const Args& args, ModelFile& model) {
     const BatchStream& input = turn[0];
     input.expect_width(embedding.input_width(), "the model's");
     VectorEmbedding::Saved saved;
-    const float* y = embedding.project(turn.pass, input.batch.ragged(), input.batch.rows.data(), saved);
+    const float* y = embedding.project(turn.ctx, input.batch.ragged(), input.batch.rows.data(), saved);
     turn.wait();
     write_rows(*writer, with_lengths(input.batch, saved.ragged()), y, embedding.width());
   });
@@ -63,7 +63,7 @@ static void embed(const Args& args) {
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& ids = turn[0];
     const std::int64_t rows = ids.batch.positions();
-    float* y = turn.pass.workspace.get(rows * embedding.width());
+    float* y = turn.ctx.workspace.get(rows * embedding.width());
     embedding.look_up(rows, ids.batch.tokens.data(), y);
     turn.wait();
     write_rows(*writer, ids.batch, y, embedding.width());

@@ -1,5 +1,5 @@
 // encode: the Transformer encoder stack (Vaswani et al. 2017, figure 1, left).
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 #include "models/dump.hpp"
 #include "models/encode_batch.hpp"
 
@@ -55,8 +55,8 @@ static void encode(const Args& args) {
   for_batches(args, {&stream}, dump.active() ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
     input.expect_width(c.width, "the model's");
-    if (dump.active()) turn.pass.observer = &dump;
-    const float* memory = encode_batch(turn.pass, transformer, input.batch, args.integer("batch-rows"));
+    if (dump.active()) turn.ctx.observer = &dump;
+    const float* memory = encode_batch(turn.ctx, transformer, input.batch, args.integer("batch-rows"));
     turn.wait();
     write_rows(*writer, input.batch, memory, c.width);
   });

@@ -1,6 +1,6 @@
 // ffn: the position-wise feed-forward layer (Vaswani et al. 2017, equation 2), plain or gated (Shazeer 2020).
-#include "cli/batches.hpp"
-#include "models/parts.hpp"
+#include "cli/layer_options.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -45,9 +45,9 @@ static void ffn(const Args& args) {
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
     x.expect_width(layer.shape().width, "the layer's");
-    float* y = turn.pass.workspace.get(x.batch.positions() * x.batch.width);
+    float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
     FeedForward::Saved saved;
-    layer.forward(turn.pass, x.batch.ragged(), x.batch.rows.data(), y, saved);
+    layer.forward(turn.ctx, x.batch.ragged(), x.batch.rows.data(), y, saved);
     turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);
   });

@@ -1,6 +1,6 @@
 // linear: y = x W^T + b, as torch.nn.Linear.
-#include "cli/batches.hpp"
-#include "models/parts.hpp"
+#include "cli/layer_options.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -31,7 +31,7 @@ static void linear(const Args& args) {
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
     x.expect_width(layer.in(), "the layer's");
-    float* y = turn.pass.workspace.get(x.batch.positions() * layer.out());
+    float* y = turn.ctx.workspace.get(x.batch.positions() * layer.out());
     layer.forward(x.batch.positions(), x.batch.rows.data(), y);
     turn.wait();
     write_rows(*writer, x.batch, y, layer.out());

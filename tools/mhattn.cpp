@@ -1,8 +1,8 @@
 // mhattn: multi-head attention with its projections (Vaswani et al. 2017, section 3.2.2).
 #include "cli/attention_options.hpp"
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 #include "models/dump.hpp"
-#include "models/parts.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -76,14 +76,14 @@ static void mhattn(const Args& args) {
   MaskStreams masks = mask_streams(args);
   const bool alone = dump.active() || masks.any();
   for_batches(args, {&queries, &keys}, alone ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
-    Pass& pass = turn.pass;
+    Context& ctx = turn.ctx;
     const BatchStream &x = turn[0], &memory = turn[1];
     x.expect_width(width, "the layer's");
     memory.expect_width(width, "the layer's");
-    if (dump.active()) pass.observer = &dump;
-    float* y = pass.workspace.get(x.batch.positions() * width);
+    if (dump.active()) ctx.observer = &dump;
+    float* y = ctx.workspace.get(x.batch.positions() * width);
     MultiheadAttention::Saved saved;
-    attention.forward(pass, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(),
+    attention.forward(ctx, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(),
                       own_memory ? memory.batch.rows.data() : nullptr, y, saved,
                       masks.next(x, memory, attention.shape().heads, true));
     turn.wait();

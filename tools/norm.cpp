@@ -1,6 +1,6 @@
 // norm: layer normalisation (Ba, Kiros, Hinton 2016) or RMS normalisation (Zhang, Sennrich 2019).
-#include "cli/batches.hpp"
-#include "models/parts.hpp"
+#include "cli/layer_options.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -46,9 +46,9 @@ static void norm_stream(const Args& args) {
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
     x.expect_width(layer.width(), "the layer's");
-    float* y = turn.pass.workspace.get(x.batch.positions() * layer.width());
+    float* y = turn.ctx.workspace.get(x.batch.positions() * layer.width());
     Norm::Saved saved;
-    layer.forward(turn.pass, x.batch.positions(), x.batch.rows.data(), y, saved);
+    layer.forward(turn.ctx, x.batch.positions(), x.batch.rows.data(), y, saved);
     turn.wait();
     write_rows(*writer, x.batch, y, layer.width());
   });

@@ -1,6 +1,6 @@
 // posenc: adds positions to vectors (Vaswani et al. 2017, section 3.5).
-#include "cli/batches.hpp"
-#include "models/parts.hpp"
+#include "cli/layer_options.hpp"
+#include "models/single_layers.hpp"
 
 using namespace pipeformer;
 
@@ -44,7 +44,7 @@ static void add_to_stream(const Args& args, const Positions& positions, std::opt
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
     if (width) x.expect_width(*width, "the model's");
-    float* y = turn.pass.workspace.get(x.batch.positions() * x.batch.width);
+    float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
     positions.add(x.batch.ragged(), x.batch.width, args.integer("first"), x.batch.rows.data(), y);
     turn.wait();
     write_rows(*writer, x.batch, y, x.batch.width);

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 #include "io/output_file.hpp"
 #include "io/text_lines.hpp"
 #include "text/bleu.hpp"

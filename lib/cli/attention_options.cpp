@@ -1,6 +1,6 @@
 #include "cli/attention_options.hpp"
 
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 
 namespace pipeformer {
 

@@ -71,7 +71,7 @@ class BatchLoop {
   }
 
   void compute(BatchTurn& turn) {
-    turn.pass.workspace.clear();
+    turn.ctx.workspace.clear();
     try {
       body_(turn);
     } catch (const RowError& error) {

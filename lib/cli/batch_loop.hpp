@@ -7,13 +7,13 @@
 
 #include "cli/tool.hpp"
 #include "io/batch_stream.hpp"
-#include "layers/pass.hpp"
+#include "layers/context.hpp"
 
 namespace pipeformer {
 
 /// One batch of all streams on its way through a tool.
 struct BatchTurn {
-  Pass pass;                          ///< Its workspace is empty.
+  Context ctx;                        ///< Its workspace is empty.
   std::vector<BatchStream*> streams;  ///< What for_batches was given, in the same order, with this batch.
   std::int64_t first_sequence;        ///< How many sequences of the first stream came before.
   std::function<void()> wait;         ///< Returns when all batches before this one are written.

@@ -21,7 +21,7 @@ class UsageError : public Error {
 };
 
 /// An Error about one row of a batch. Who computes does not know the files; who reads them (for_batches,
-/// lib/cli/batches.hpp) turns the row into "ids.npy: record 3: ...".
+/// lib/cli/batch_loop.hpp) turns the row into "ids.npy: record 3: ...".
 class RowError : public Error {
  public:
   RowError(std::int64_t row, const std::string& what) : Error(what), row_(row) {}

@@ -31,7 +31,7 @@ class SingleReader : public RecordReader {
     record = data_.read();
     return true;
   }
-  bool skip(RecordPlace& place) override {
+  bool skip(RecordLocation& place) override {
     if (count_ > 0) return false;
     place = {data_.dtype(), data_.shape(), data_.file_offset()};
     return true;
@@ -97,7 +97,7 @@ class RaggedReader : public RecordReader {
     return true;
   }
 
-  bool skip(RecordPlace& place) override {
+  bool skip(RecordLocation& place) override {
     std::int64_t begin = 0, end = 0;
     if (!next_rows(place.dtype, place.shape, begin, end)) return false;
     place.offset = file_offset_;

@@ -21,7 +21,7 @@ MappedRecords MappedRecords::open(const std::string& address) {
 
 bool MappedRecords::map(const std::string& path, RecordReader& reader) {
   auto file = std::make_unique<MappedFile>(path);
-  for (RecordPlace found; reader.locate(found);) {
+  for (RecordLocation found; reader.locate(found);) {
     const bool fits = found.offset && *found.offset % sizeof(float) == 0;
     if (!fits || (found.dtype != DType::i4 && found.dtype != DType::f4)) return false;
     add(reader, found.dtype, found.shape, *found.offset);

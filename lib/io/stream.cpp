@@ -19,7 +19,7 @@ class NpyReader : public RecordReader {
 
  private:
   bool read(Array& record) override { return read_npy(*source_, record); }
-  bool skip(RecordPlace& place) override {
+  bool skip(RecordLocation& place) override {
     if (!skip_npy(*source_, place.dtype, place.shape, place.offset)) return false;
     if (!source_->regular()) place.offset.reset();
     return true;
@@ -44,7 +44,7 @@ class PipeReader : public RecordReader {
       : RecordReader(std::move(name)), parts_(std::move(parts)), source_(std::move(source)) {}
 
   bool next(Array& record) override { return counted(reader().next(record)); }
-  bool locate(RecordPlace& place) override { return counted(reader().locate(place)); }
+  bool locate(RecordLocation& place) override { return counted(reader().locate(place)); }
 
  private:
   RecordReader& reader() {
@@ -57,7 +57,7 @@ class PipeReader : public RecordReader {
   }
   // The other reader does both.
   bool read(Array&) override { return false; }
-  bool skip(RecordPlace&) override { return false; }
+  bool skip(RecordLocation&) override { return false; }
 
   Address parts_;
   std::unique_ptr<ByteSource> source_;
@@ -123,7 +123,7 @@ bool RecordReader::next(Array& record) {
   return advance(&RecordReader::read, record);
 }
 
-bool RecordReader::locate(RecordPlace& place) {
+bool RecordReader::locate(RecordLocation& place) {
   return advance(&RecordReader::skip, place);
 }
 

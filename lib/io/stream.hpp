@@ -23,7 +23,7 @@
 namespace pipeformer {
 
 /// A record without its elements: what it is, and where in its file they lie.
-struct RecordPlace {
+struct RecordLocation {
   DType dtype = DType::f4;
   Shape shape;
   /// Of the first element, in bytes, when the file holds the elements exactly as an Array of `dtype` does; nothing when
@@ -41,7 +41,7 @@ class RecordReader {
   /// Reads the next record; false at a clean end. Throws Error ("in.npy: record 3: truncated: ...").
   virtual bool next(Array& record);
   /// The same for a record whose elements are passed over, unread and unchecked but for their number.
-  virtual bool locate(RecordPlace& place);
+  virtual bool locate(RecordLocation& place);
 
   /// The address as the user typed it; "(stdin)" for "-".
   const std::string& name() const { return name_; }
@@ -61,7 +61,7 @@ class RecordReader {
  protected:
   explicit RecordReader(std::string name) : name_(std::move(name)) {}
   virtual bool read(Array& record) = 0;
-  virtual bool skip(RecordPlace& place) = 0;
+  virtual bool skip(RecordLocation& place) = 0;
   std::string name_;
   std::int64_t count_ = 0;
 

@@ -34,29 +34,30 @@ AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, c
   shape.scale = static_cast<float>(options_.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
   shape.causal = options_.causal;
   shape.dropout = options_.dropout;
-  shape.dropout_key = options_.seed;
+  shape.dropout_seed = options_.seed;
   return shape;
 }
 
-const float* Attend::turned(Pass& pass, const BatchStream& stream, std::int64_t heads, std::int64_t head_width) const {
+const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_t heads,
+                            std::int64_t head_width) const {
   const Batch& batch = stream.batch;
   if (!options_.rotary) return batch.rows.data();
-  float* rows = pass.workspace.get(batch.positions() * batch.width);
+  float* rows = ctx.workspace.get(batch.positions() * batch.width);
   std::memcpy(rows, batch.rows.data(), batch.rows.size() * sizeof(float));
-  std::int32_t* positions = pass.workspace.get<std::int32_t>(batch.positions());
+  std::int32_t* positions = ctx.workspace.get<std::int32_t>(batch.positions());
   fill_positions(batch.ragged(), 0, positions);
   rotate(batch.positions(), heads, head_width, positions, false, rows, batch.width);
   return rows;
 }
 
-Attend::Result Attend::forward(Pass& pass, const BatchStream& query, const BatchStream& key, const BatchStream& value,
+Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const BatchStream& key, const BatchStream& value,
                                MaskStreams& masks, std::int64_t first_sequence, bool weights) const {
   AttentionShape attention = shape(query, key, value);
   attention.first_sequence = first_sequence;
   const AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
   AttentionInput in;
-  in.query = turned(pass, query, attention.heads, attention.key_width);
-  in.key = turned(pass, key, attention.kv_heads, attention.key_width);
+  in.query = turned(ctx, query, attention.heads, attention.key_width);
+  in.key = turned(ctx, key, attention.kv_heads, attention.key_width);
   in.value = value.batch.rows.data();
   in.query_stride = query.batch.width;
   in.key_stride = key.batch.width;
@@ -71,11 +72,11 @@ Attend::Result Attend::forward(Pass& pass, const BatchStream& query, const Batch
   if (weights) {
     for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
       for (std::int64_t h = 0; h < attention.heads; ++h)
-        result.weights.push_back(pass.workspace.get(in.queries.length(s) * in.keys.length(s)));
+        result.weights.push_back(ctx.workspace.get(in.queries.length(s) * in.keys.length(s)));
     }
   }
   result.width = attention.heads * attention.value_width;
-  float* context = pass.workspace.get(query.batch.positions() * result.width);
+  float* context = ctx.workspace.get(query.batch.positions() * result.width);
   attention_forward(attention, in, context, nullptr, weights ? result.weights.data() : nullptr);
   result.context = context;
   return result;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "io/batch_stream.hpp"
+#include "layers/context.hpp"
 #include "layers/mask_streams.hpp"
-#include "layers/pass.hpp"
 #include "ops/attention.hpp"
 
 namespace pipeformer {
@@ -37,14 +37,14 @@ class Attend {
   /// A batch whose first sequence is number first_sequence of the stream: dropout is drawn by it. Takes from `masks`
   /// what belongs to the batch. Throws Error when lengths or widths of queries, keys and values do not match, naming
   /// files and record.
-  Result forward(Pass&, const BatchStream& query, const BatchStream& key, const BatchStream& value, MaskStreams& masks,
-                 std::int64_t first_sequence, bool weights) const;
+  Result forward(Context&, const BatchStream& query, const BatchStream& key, const BatchStream& value,
+                 MaskStreams& masks, std::int64_t first_sequence, bool weights) const;
   /// One record (..., heads, Tq, Tk) for each record of queries.
   void write_weights(RecordWriter&, const BatchStream& query, const BatchStream& key, const Result&) const;
 
  private:
   AttentionShape shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const;
-  const float* turned(Pass&, const BatchStream&, std::int64_t heads, std::int64_t head_width) const;
+  const float* turned(Context&, const BatchStream&, std::int64_t heads, std::int64_t head_width) const;
 
   AttendOptions options_;
 };

@@ -8,47 +8,47 @@ FeedForward::FeedForward(ParameterSource& source, const std::string& name, const
   linear2_ = Linear(source, name + "/linear2", shape.inner, shape.width, shape.bias);
 }
 
-void FeedForward::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved) const {
+void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved) const {
   const std::int64_t rows = ragged.rows(), inner = shape_.inner;
   saved.input = x;
-  saved.up = pass.workspace.get(rows * inner);
+  saved.up = ctx.workspace.get(rows * inner);
   // The gradient of relu needs no more than where its result is positive, so it takes the place of its input.
-  const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !pass.training);
-  saved.inner = in_place ? saved.up : pass.workspace.get(rows * inner);
+  const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !ctx.training);
+  saved.inner = in_place ? saved.up : ctx.workspace.get(rows * inner);
   linear1_.forward(rows, x, saved.up);
-  pass.show(name_ + "/linear1", saved.up, inner, ragged);
+  ctx.show(name_ + "/linear1", saved.up, inner, ragged);
   if (shape_.gated) {
-    saved.gate = pass.workspace.get(rows * inner);
+    saved.gate = ctx.workspace.get(rows * inner);
     gate_.forward(rows, x, saved.gate);
-    pass.show(name_ + "/gate", saved.gate, inner, ragged);
+    ctx.show(name_ + "/gate", saved.gate, inner, ragged);
     activation(shape_.activation, rows, inner, saved.gate, saved.inner);
     multiply(rows * inner, saved.inner, saved.up, saved.inner);
   } else {
     activation(shape_.activation, rows, inner, saved.up, saved.inner);
   }
-  pass.show(name_ + "/inner", saved.inner, inner, ragged);
-  if (const float p = pass.rate(pass.dropout.activation); p > 0) {
-    saved.key = pass.next_key();
-    dropout(p, saved.key, pass.first.row, rows, inner, saved.inner, saved.inner);
+  ctx.show(name_ + "/inner", saved.inner, inner, ragged);
+  if (const float p = ctx.rate(ctx.dropout.activation); p > 0) {
+    saved.seed = ctx.seed_of(name_);
+    dropout(p, saved.seed, ctx.first.row, rows, inner, saved.inner, saved.inner);
   }
   linear2_.forward(rows, saved.inner, y);
 }
 
-void FeedForward::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
-  const WorkspaceScope scope(pass.workspace);
+void FeedForward::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
+  const WorkspaceScope scope(ctx.workspace);
   const std::int64_t inner = shape_.inner, count = rows * inner;
-  float* d_inner = pass.workspace.get(count);
+  float* d_inner = ctx.workspace.get(count);
   linear2_.backward(rows, saved.inner, dy, d_inner, false);
-  if (const float p = pass.rate(pass.dropout.activation); p > 0)
-    dropout(p, saved.key, pass.first.row, rows, inner, d_inner, d_inner);
+  if (const float p = ctx.rate(ctx.dropout.activation); p > 0)
+    dropout(p, saved.seed, ctx.first.row, rows, inner, d_inner, d_inner);
   if (!shape_.gated) {
     activation_backward(shape_.activation, rows, inner, saved.up, d_inner, d_inner);
     linear1_.backward(rows, saved.input, d_inner, dx, false);
     return;
   }
   // inner = f(gate) * up:  d_up = d_inner * f(gate),  d_gate = d_inner * up * f'(gate)
-  float* active = pass.workspace.get(count);
-  float* d_up = pass.workspace.get(count);
+  float* active = ctx.workspace.get(count);
+  float* d_up = ctx.workspace.get(count);
   activation(shape_.activation, rows, inner, saved.gate, active);
   multiply(count, d_inner, active, d_up);
   multiply(count, d_inner, saved.up, d_inner);

@@ -3,8 +3,8 @@
 #pragma once
 #include <string>
 
+#include "layers/context.hpp"
 #include "layers/linear.hpp"
-#include "layers/pass.hpp"
 #include "ops/elementwise.hpp"
 
 namespace pipeformer {
@@ -20,12 +20,12 @@ class FeedForward {
   struct Saved {
     const float* input = nullptr;
     float *up = nullptr, *gate = nullptr, *inner = nullptr;
-    std::uint64_t key = 0;
+    std::uint64_t seed = 0;
   };
   FeedForward() = default;
   FeedForward(ParameterSource&, const std::string& name, const FeedForwardShape&);
-  void forward(Pass&, const Ragged&, const float* x, float* y, Saved&) const;
-  void backward(Pass&, std::int64_t rows, const Saved&, const float* dy, float* dx) const;
+  void forward(Context&, const Ragged&, const float* x, float* y, Saved&) const;
+  void backward(Context&, std::int64_t rows, const Saved&, const float* dy, float* dx) const;
   const FeedForwardShape& shape() const { return shape_; }
 
  private:

@@ -23,16 +23,16 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
       value_(source, name + "/value", shape.width, shape.kv_width(), shape.bias),
       output_(source, name + "/output", shape.width, shape.width, shape.bias) {}
 
-AttentionShape MultiheadAttention::attention_shape(const Pass& pass, const Saved& saved, bool causal) const {
+AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Saved& saved, bool causal) const {
   AttentionShape shape;
   shape.heads = shape_.heads;
   shape.kv_heads = shape_.kv_heads;
   shape.key_width = shape.value_width = shape_.head_width();
   shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape_.head_width())));
   shape.causal = causal;
-  shape.dropout = pass.rate(pass.dropout.attention);
-  shape.dropout_key = saved.key;
-  shape.first_sequence = pass.first.sequence;
+  shape.dropout = ctx.rate(ctx.dropout.attention);
+  shape.dropout_seed = saved.seed;
+  shape.first_sequence = ctx.first.sequence;
   return shape;
 }
 
@@ -53,28 +53,28 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   return in;
 }
 
-void MultiheadAttention::attend(Pass& pass, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
+void MultiheadAttention::attend(Context& ctx, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                 const Saved& saved, bool causal) const {
-  const AttentionShape shape = attention_shape(pass, saved, causal);
+  const AttentionShape shape = attention_shape(ctx, saved, causal);
   const AttentionInput in = attention_input(queries, keys, key_index, saved);
-  pass.show(name_ + "/query", saved.query, shape_.width, queries);
+  ctx.show(name_ + "/query", saved.query, shape_.width, queries);
   if (!key_index) {
-    pass.show(name_ + "/key", saved.kv.key, shape_.kv_width(), keys);
-    pass.show(name_ + "/value", saved.kv.value, shape_.kv_width(), keys);
+    ctx.show(name_ + "/key", saved.kv.key, shape_.kv_width(), keys);
+    ctx.show(name_ + "/value", saved.kv.value, shape_.kv_width(), keys);
   }
   const std::string weights_name = name_ + "/weights";
-  if (!pass.watched(weights_name)) {
+  if (!ctx.watched(weights_name)) {
     attention_forward(shape, in, saved.context, saved.log_sum);
   } else {
-    const WorkspaceScope scope(pass.workspace);
+    const WorkspaceScope scope(ctx.workspace);
     std::vector<float*> weights;
     for (std::int64_t s = 0; s < queries.sequences(); ++s)
       for (std::int64_t h = 0; h < shape_.heads; ++h)
-        weights.push_back(pass.workspace.get(queries.length(s) * keys.length(s)));
+        weights.push_back(ctx.workspace.get(queries.length(s) * keys.length(s)));
     attention_forward(shape, in, saved.context, saved.log_sum, weights.data());
-    pass.observer->weights(weights_name, shape_.heads, weights.data(), queries, keys);
+    ctx.observer->weights(weights_name, shape_.heads, weights.data(), queries, keys);
   }
-  pass.show(name_ + "/context", saved.context, shape_.width, queries);
+  ctx.show(name_ + "/context", saved.context, shape_.width, queries);
 }
 
 void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions,
@@ -84,61 +84,61 @@ void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, co
   if (shape_.rotary) rotate(rows, shape_.kv_heads, shape_.head_width(), positions, false, kv.key, shape_.kv_width());
 }
 
-void MultiheadAttention::attend_ready(Pass& pass, const Ragged& queries, const float* x, const std::int32_t* positions,
-                                      const Ragged& keys, const KeyValues& kv, const std::int32_t* key_index,
-                                      float* y) const {
-  const WorkspaceScope scope(pass.workspace);
+void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
+                                      const std::int32_t* positions, const Ragged& keys, const KeyValues& kv,
+                                      const std::int32_t* key_index, float* y) const {
+  const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = queries.rows();
   Saved saved;
-  saved.query = pass.workspace.get(rows * shape_.width);
-  saved.context = pass.workspace.get(rows * shape_.width);
+  saved.query = ctx.workspace.get(rows * shape_.width);
+  saved.context = ctx.workspace.get(rows * shape_.width);
   saved.kv = kv;
   query_.forward(rows, x, saved.query);
   if (shape_.rotary) rotate(rows, shape_.heads, shape_.head_width(), positions, false, saved.query, shape_.width);
-  attend(pass, queries, keys, key_index, saved, false);
+  attend(ctx, queries, keys, key_index, saved, false);
   output_.forward(rows, saved.context, y);
 }
 
-void MultiheadAttention::forward(Pass& pass, const Ragged& queries, const float* x, const Ragged& keys,
+void MultiheadAttention::forward(Context& ctx, const Ragged& queries, const float* x, const Ragged& keys,
                                  const float* memory, float* y, Saved& saved, const AttentionMasks& masks) const {
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
   const float* from = memory ? memory : x;
   saved.input = x;
   saved.memory = memory;
   saved.masks = masks;
-  saved.query = pass.workspace.get(rows * shape_.width);
-  saved.kv = {pass.workspace.get(key_rows * shape_.kv_width()), pass.workspace.get(key_rows * shape_.kv_width())};
-  saved.context = pass.workspace.get(rows * shape_.width);
-  saved.log_sum = pass.training ? pass.workspace.get(rows * shape_.heads) : nullptr;
+  saved.query = ctx.workspace.get(rows * shape_.width);
+  saved.kv = {ctx.workspace.get(key_rows * shape_.kv_width()), ctx.workspace.get(key_rows * shape_.kv_width())};
+  saved.context = ctx.workspace.get(rows * shape_.width);
+  saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
   query_.forward(rows, x, saved.query);
   key_.forward(key_rows, from, saved.kv.key);
   value_.forward(key_rows, from, saved.kv.value);
   if (shape_.rotary) {
-    const WorkspaceScope scope(pass.workspace);
-    std::int32_t* positions = pass.workspace.get<std::int32_t>(std::max(rows, key_rows));
+    const WorkspaceScope scope(ctx.workspace);
+    std::int32_t* positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows));
     fill_positions(queries, 0, positions);
     rotate(rows, shape_.heads, shape_.head_width(), positions, false, saved.query, shape_.width);
     fill_positions(keys, 0, positions);
     rotate(key_rows, shape_.kv_heads, shape_.head_width(), positions, false, saved.kv.key, shape_.kv_width());
   }
-  saved.key = pass.next_key();
-  attend(pass, queries, keys, nullptr, saved, shape_.causal);
+  if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
+  attend(ctx, queries, keys, nullptr, saved, shape_.causal);
   output_.forward(rows, saved.context, y);
 }
 
-void MultiheadAttention::backward(Pass& pass, const Ragged& queries, const Ragged& keys, const Saved& saved,
+void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Ragged& keys, const Saved& saved,
                                   const float* dy, float* dx, float* d_memory) const {
-  const WorkspaceScope scope(pass.workspace);
+  const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
-  float* d_context = pass.workspace.get(rows * shape_.width);
-  float* d_query = pass.workspace.get(rows * shape_.width);
-  float* d_key = pass.workspace.get(key_rows * shape_.kv_width());
-  float* d_value = pass.workspace.get(key_rows * shape_.kv_width());
+  float* d_context = ctx.workspace.get(rows * shape_.width);
+  float* d_query = ctx.workspace.get(rows * shape_.width);
+  float* d_key = ctx.workspace.get(key_rows * shape_.kv_width());
+  float* d_value = ctx.workspace.get(key_rows * shape_.kv_width());
   output_.backward(rows, saved.context, dy, d_context, false);
-  attention_backward(attention_shape(pass, saved, shape_.causal), attention_input(queries, keys, nullptr, saved),
+  attention_backward(attention_shape(ctx, saved, shape_.causal), attention_input(queries, keys, nullptr, saved),
                      saved.context, saved.log_sum, d_context, d_query, d_key, d_value);
   if (shape_.rotary) {
-    std::int32_t* positions = pass.workspace.get<std::int32_t>(std::max(rows, key_rows));
+    std::int32_t* positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows));
     fill_positions(queries, 0, positions);
     rotate(rows, shape_.heads, shape_.head_width(), positions, true, d_query, shape_.width);
     fill_positions(keys, 0, positions);

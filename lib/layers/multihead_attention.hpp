@@ -3,8 +3,8 @@
 #pragma once
 #include <string>
 
+#include "layers/context.hpp"
 #include "layers/linear.hpp"
-#include "layers/pass.hpp"
 #include "ops/attention.hpp"
 
 namespace pipeformer {
@@ -32,7 +32,7 @@ class MultiheadAttention {
     float* query = nullptr;
     KeyValues kv;
     float *log_sum = nullptr, *context = nullptr;
-    std::uint64_t key = 0;
+    std::uint64_t seed = 0;
     AttentionMasks masks;
   };
   MultiheadAttention() = default;
@@ -40,26 +40,26 @@ class MultiheadAttention {
 
   /// y (queries.rows(), width) from x and, for cross-attention, memory (keys.rows(), width); memory null:
   /// self-attention.
-  void forward(Pass&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y, Saved&,
-               const AttentionMasks& masks = {}) const;
+  void forward(Context&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y,
+               Saved&, const AttentionMasks& masks = {}) const;
   /// dx overwritten; d_memory added to.
-  void backward(Pass&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx,
+  void backward(Context&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx,
                 float* d_memory) const;
 
   /// The projections of rows (n, width) to keys and values; positions are for rotary models (null otherwise).
   void project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions, const KeyValues&) const;
   /// Attention of x against keys and values that stand ready: row r of the ragged keys is stored at row key_index[r]
   /// (or r when null).
-  void attend_ready(Pass&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys,
+  void attend_ready(Context&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys,
                     const KeyValues&, const std::int32_t* key_index, float* y) const;
 
   const MultiheadAttentionShape& shape() const { return shape_; }
   const std::string& name() const { return name_; }
 
  private:
-  void attend(Pass&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&,
+  void attend(Context&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&,
               bool causal) const;
-  AttentionShape attention_shape(const Pass&, const Saved&, bool causal) const;
+  AttentionShape attention_shape(const Context&, const Saved&, bool causal) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;
 

@@ -7,8 +7,8 @@ Norm::Norm(ParameterSource& source, const std::string& name, std::int64_t width,
   if (!shape.rms) bias_ = source.get(name + "/bias", {width}, Initial::zero);
 }
 
-void Norm::forward(Pass& pass, std::int64_t rows, const float* x, float* y, Saved& saved) const {
-  saved = {x, pass.workspace.get(rows), pass.workspace.get(rows)};
+void Norm::forward(Context& ctx, std::int64_t rows, const float* x, float* y, Saved& saved) const {
+  saved = {x, ctx.workspace.get(rows), ctx.workspace.get(rows)};
   norm(shape_, rows, width_, x, weight_.value, bias_.value, y, saved.mean, saved.rstd);
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 #include <string>
 
+#include "layers/context.hpp"
 #include "layers/parameter.hpp"
-#include "layers/pass.hpp"
 #include "ops/elementwise.hpp"
 
 namespace pipeformer {
@@ -16,7 +16,7 @@ class Norm {
   };
   Norm() = default;
   Norm(ParameterSource&, const std::string& name, std::int64_t width, const NormShape&);
-  void forward(Pass&, std::int64_t rows, const float* x, float* y, Saved&) const;
+  void forward(Context&, std::int64_t rows, const float* x, float* y, Saved&) const;
   /// dx overwritten.
   void backward(std::int64_t rows, const Saved&, const float* dy, float* dx) const;
   std::int64_t width() const { return width_; }

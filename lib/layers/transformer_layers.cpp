@@ -13,49 +13,49 @@ Residual::Residual(ParameterSource& source, const std::string& layer, const std:
       pre_norm_(shape.pre_norm) {}
 
 template <class Sublayer>
-void Residual::forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved,
+void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved,
                        Sublayer sublayer) const {
   const std::int64_t rows = ragged.rows();
-  Workspace& workspace = pass.workspace;
+  Workspace& workspace = ctx.workspace;
   const float* input = x;
   if (pre_norm_) {
     float* normed = workspace.get(rows * width_);
-    norm_.forward(pass, rows, x, normed, saved.norm);
-    pass.show(layer_ + "/norm" + number_, normed, width_, ragged);
+    norm_.forward(ctx, rows, x, normed, saved.norm);
+    ctx.show(layer_ + "/norm" + number_, normed, width_, ragged);
     input = normed;
   }
   float* output = pre_norm_ ? y : workspace.get(rows * width_);
   sublayer(input, output);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    saved.key = pass.next_key();
-    dropout(p, saved.key, pass.first.row, rows, width_, output, output);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    saved.seed = ctx.seed_of(layer_ + "/add" + number_);
+    dropout(p, saved.seed, ctx.first.row, rows, width_, output, output);
   }
   add(rows * width_, x, output, output);
-  pass.show(layer_ + "/add" + number_, output, width_, ragged);
+  ctx.show(layer_ + "/add" + number_, output, width_, ragged);
   if (!pre_norm_) {
-    norm_.forward(pass, rows, output, y, saved.norm);
-    pass.show(layer_ + "/norm" + number_, y, width_, ragged);
+    norm_.forward(ctx, rows, output, y, saved.norm);
+    ctx.show(layer_ + "/norm" + number_, y, width_, ragged);
   }
 }
 
 template <class Sublayer>
-void Residual::backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
+void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
                         Sublayer sublayer) const {
-  const WorkspaceScope scope(pass.workspace);
+  const WorkspaceScope scope(ctx.workspace);
   const std::int64_t count = rows * width_;
   const float* d_sum = dy;
   if (!pre_norm_) {
-    float* through_norm = pass.workspace.get(count);
+    float* through_norm = ctx.workspace.get(count);
     norm_.backward(rows, saved.norm, dy, through_norm);
     d_sum = through_norm;
   }
   const float* d_output = d_sum;
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    float* dropped = pass.workspace.get(count);
-    dropout(p, saved.key, pass.first.row, rows, width_, d_sum, dropped);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    float* dropped = ctx.workspace.get(count);
+    dropout(p, saved.seed, ctx.first.row, rows, width_, d_sum, dropped);
     d_output = dropped;
   }
-  float* d_input = pass.workspace.get(count);
+  float* d_input = ctx.workspace.get(count);
   sublayer(d_output, d_input);
   if (pre_norm_) norm_.backward(rows, saved.norm, d_input, d_input);
   add(count, d_sum, d_input, dx);
@@ -68,60 +68,60 @@ TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& n
   for (int i = 0; i < (shape.cross ? 3 : 2); ++i) residual_[i] = Residual(source, name, std::to_string(i + 1), shape);
 }
 
-const float* TransformerLayer::forward(Pass& pass, const Ragged& ragged, const float* x, const Ragged& memory_ragged,
+const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const float* x, const Ragged& memory_ragged,
                                        const float* memory, Saved& saved) const {
   const std::int64_t width = shape_.feed_forward.width, count = ragged.rows() * width;
-  float* y = pass.workspace.get(count);
-  residual_[0].forward(pass, ragged, x, y, saved.residual[0], [&](const float* input, float* output) {
-    self_attention_.forward(pass, ragged, input, ragged, nullptr, output, saved.self_attention);
-    pass.show(name_ + "/self_attn", output, width, ragged);
+  float* y = ctx.workspace.get(count);
+  residual_[0].forward(ctx, ragged, x, y, saved.residual[0], [&](const float* input, float* output) {
+    self_attention_.forward(ctx, ragged, input, ragged, nullptr, output, saved.self_attention);
+    ctx.show(name_ + "/self_attn", output, width, ragged);
   });
   int next = 1;
   if (shape_.cross) {
-    float* z = pass.workspace.get(count);
-    residual_[next].forward(pass, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
-      cross_attention_.forward(pass, ragged, input, memory_ragged, memory, output, saved.cross_attention);
-      pass.show(name_ + "/cross_attn", output, width, ragged);
+    float* z = ctx.workspace.get(count);
+    residual_[next].forward(ctx, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
+      cross_attention_.forward(ctx, ragged, input, memory_ragged, memory, output, saved.cross_attention);
+      ctx.show(name_ + "/cross_attn", output, width, ragged);
     });
     y = z;
     ++next;
   }
-  float* z = pass.workspace.get(count);
-  residual_[next].forward(pass, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
-    feed_forward_.forward(pass, ragged, input, output, saved.feed_forward);
-    pass.show(name_ + "/ffn", output, width, ragged);
+  float* z = ctx.workspace.get(count);
+  residual_[next].forward(ctx, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
+    feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
+    ctx.show(name_ + "/ffn", output, width, ragged);
   });
   return z;
 }
 
-const float* TransformerLayer::backward(Pass& pass, const Ragged& ragged, const Ragged& memory_ragged,
+const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, const Ragged& memory_ragged,
                                         const Saved& saved, const float* dy, float* d_memory) const {
   const std::int64_t rows = ragged.rows(), count = rows * shape_.feed_forward.width;
-  float* dx = pass.workspace.get(count);
+  float* dx = ctx.workspace.get(count);
   int last = shape_.cross ? 2 : 1;
-  residual_[last].backward(pass, rows, saved.residual[last], dy, dx, [&](const float* d_output, float* d_input) {
-    feed_forward_.backward(pass, rows, saved.feed_forward, d_output, d_input);
+  residual_[last].backward(ctx, rows, saved.residual[last], dy, dx, [&](const float* d_output, float* d_input) {
+    feed_forward_.backward(ctx, rows, saved.feed_forward, d_output, d_input);
   });
   if (shape_.cross)
-    residual_[1].backward(pass, rows, saved.residual[1], dx, dx, [&](const float* d_output, float* d_input) {
-      cross_attention_.backward(pass, ragged, memory_ragged, saved.cross_attention, d_output, d_input, d_memory);
+    residual_[1].backward(ctx, rows, saved.residual[1], dx, dx, [&](const float* d_output, float* d_input) {
+      cross_attention_.backward(ctx, ragged, memory_ragged, saved.cross_attention, d_output, d_input, d_memory);
     });
-  residual_[0].backward(pass, rows, saved.residual[0], dx, dx, [&](const float* d_output, float* d_input) {
-    self_attention_.backward(pass, ragged, ragged, saved.self_attention, d_output, d_input, nullptr);
+  residual_[0].backward(ctx, rows, saved.residual[0], dx, dx, [&](const float* d_output, float* d_input) {
+    self_attention_.backward(ctx, ragged, ragged, saved.self_attention, d_output, d_input, nullptr);
   });
   return dx;
 }
 
-const float* TransformerLayer::step(Pass& pass, const Step& step, const float* x) const {
+const float* TransformerLayer::step(Context& ctx, const Step& step, const float* x) const {
   const Ragged& queries = step.queries;
   const std::int64_t rows = queries.rows(), width = shape_.feed_forward.width, count = rows * width;
   const std::int64_t kv_width = shape_.self_attention.kv_width();
-  float* y = pass.workspace.get(count);
-  const WorkspaceScope scope(pass.workspace);
+  float* y = ctx.workspace.get(count);
+  const WorkspaceScope scope(ctx.workspace);
   Saved saved;
-  float* a = pass.workspace.get(count);
-  residual_[0].forward(pass, queries, x, a, saved.residual[0], [&](const float* input, float* output) {
-    const KeyValues fresh{pass.workspace.get(rows * kv_width), pass.workspace.get(rows * kv_width)};
+  float* a = ctx.workspace.get(count);
+  residual_[0].forward(ctx, queries, x, a, saved.residual[0], [&](const float* input, float* output) {
+    const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
     self_attention_.project_keys(rows, input, step.positions, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {
       std::memcpy(step.past.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
@@ -129,21 +129,21 @@ const float* TransformerLayer::step(Pass& pass, const Step& step, const float* x
       std::memcpy(step.past.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));
     }
-    self_attention_.attend_ready(pass, queries, input, step.positions, step.past_keys, step.past, step.past_index,
+    self_attention_.attend_ready(ctx, queries, input, step.positions, step.past_keys, step.past, step.past_index,
                                  output);
   });
   int next = 1;
   if (shape_.cross) {
-    float* b = pass.workspace.get(count);
-    residual_[1].forward(pass, queries, a, b, saved.residual[1], [&](const float* input, float* output) {
-      cross_attention_.attend_ready(pass, step.memory_queries, input, step.positions, step.memory_keys, step.memory,
+    float* b = ctx.workspace.get(count);
+    residual_[1].forward(ctx, queries, a, b, saved.residual[1], [&](const float* input, float* output) {
+      cross_attention_.attend_ready(ctx, step.memory_queries, input, step.positions, step.memory_keys, step.memory,
                                     nullptr, output);
     });
     a = b;
     next = 2;
   }
-  residual_[next].forward(pass, queries, a, y, saved.residual[next], [&](const float* input, float* output) {
-    feed_forward_.forward(pass, queries, input, output, saved.feed_forward);
+  residual_[next].forward(ctx, queries, a, y, saved.residual[next], [&](const float* input, float* output) {
+    feed_forward_.forward(ctx, queries, input, output, saved.feed_forward);
   });
   return y;
 }

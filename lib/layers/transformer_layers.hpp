@@ -22,17 +22,18 @@ class Residual {
  public:
   struct Saved {
     Norm::Saved norm;
-    std::uint64_t key = 0;
+    std::uint64_t seed = 0;
   };
   Residual() = default;
   Residual(ParameterSource&, const std::string& layer, const std::string& number, const LayerShape&);
 
   /// y = frame(x, sublayer), where sublayer(input, output) fills output (rows, width).
   template <class Sublayer>
-  void forward(Pass& pass, const Ragged& ragged, const float* x, float* y, Saved& saved, Sublayer sublayer) const;
+  void forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved, Sublayer sublayer) const;
   /// dx from dy, where sublayer(d_output, d_input) overwrites d_input.
   template <class Sublayer>
-  void backward(Pass& pass, std::int64_t rows, const Saved& saved, const float* dy, float* dx, Sublayer sublayer) const;
+  void backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
+                Sublayer sublayer) const;
 
  private:
   std::string layer_, number_;
@@ -53,10 +54,10 @@ class TransformerLayer {
   TransformerLayer(ParameterSource&, const std::string& name, const LayerShape&);
 
   /// y (rows, width), allocated in the workspace. memory is null without cross-attention.
-  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
+  const float* forward(Context&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
                        Saved&) const;
   /// Returns dx, allocated in the workspace; d_memory added to.
-  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
+  const float* backward(Context&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
                         float* d_memory) const;
 
   /// One position of each sequence: rows x (n, width), each attending to its own past through past_index (which
@@ -73,7 +74,7 @@ class TransformerLayer {
     Ragged memory_keys;
     KeyValues memory;
   };
-  const float* step(Pass&, const Step&, const float* x) const;
+  const float* step(Context&, const Step&, const float* x) const;
   const MultiheadAttention& cross_attention() const { return cross_attention_; }
   const LayerShape& shape() const { return shape_; }
 

@@ -23,12 +23,12 @@ std::vector<std::string> class_names(const ModelFile& model) {
   return names;
 }
 
-const float* classify_batch(Pass& pass, const Transformer& model, const BatchStream& input) {
+const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input) {
   const Configuration& c = model.configuration();
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
-  float* probabilities = pass.workspace.get(input.batch.sequences() * c.classes);
+  float* probabilities = ctx.workspace.get(input.batch.sequences() * c.classes);
   const Ragged ragged = input.batch.ragged();
-  model.classify(pass, {ragged, input.batch.tokens.data(), input.batch.rows.data()}, probabilities);
+  model.classify(ctx, {ragged, input.batch.tokens.data(), input.batch.rows.data()}, probabilities);
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     if (std::isnan(probabilities[s * c.classes])) throw RowError(ragged.begin(s), "the probabilities are not finite");
   return probabilities;

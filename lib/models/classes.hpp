@@ -18,7 +18,7 @@ std::vector<std::string> class_names(const ModelFile&);
 /// The probabilities (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error naming the
 /// record for vectors of another width, ids outside the vocabulary, sequences longer than the model's learned
 /// positions, and vectors that make probabilities NaN.
-const float* classify_batch(Pass&, const Transformer&, const BatchStream&);
+const float* classify_batch(Context&, const Transformer&, const BatchStream&);
 
 /// One record (..., classes) for each record of `layout`, with its leading axes.
 void write_classes(RecordWriter&, const Batch& layout, const float* probabilities, std::int64_t classes);

@@ -45,7 +45,7 @@ void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std
   }
 }
 
-const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float* memory, const Ragged& beginnings,
+const float* DecoderCache::start(Context& ctx, const Ragged& sources, const float* memory, const Ragged& beginnings,
                                  const std::int32_t* ids) {
   const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences(), rows = beginnings.rows();
   source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
@@ -56,16 +56,16 @@ const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float*
   take_rows(rows, past_);
   past_offsets_.assign(beginnings.offsets.begin(), beginnings.offsets.end());
 
-  float* last = pass.workspace.get(sentences * width);
-  const WorkspaceScope scope(pass.workspace);
+  float* last = ctx.workspace.get(sentences * width);
+  const WorkspaceScope scope(ctx.workspace);
   TokenEmbedding::Saved embedding;
-  const float* embedded = model_.target_embedding().forward(pass, beginnings, ids, embedding);
-  float* x = pass.workspace.get(rows * width);
+  const float* embedded = model_.target_embedding().forward(ctx, beginnings, ids, embedding);
+  float* x = ctx.workspace.get(rows * width);
   std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const WorkspaceScope layer_scope(pass.workspace);
+    const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
-    const float* y = model_.decoder().layers()[l].forward(pass, beginnings, x, sources, memory, saved);
+    const float* y = model_.decoder().layers()[l].forward(ctx, beginnings, x, sources, memory, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
     keep_past(l, saved.self_attention.kv, past_);
     if (!memory) continue;
@@ -80,12 +80,12 @@ const float* DecoderCache::start(Pass& pass, const Ragged& sources, const float*
   std::vector<std::int64_t> one_each(static_cast<std::size_t>(sentences) + 1);
   std::iota(one_each.begin(), one_each.end(), 0);
   Norm::Saved norm;
-  const float* hidden = model_.decoder().finish(pass, {one_each}, last, norm);
+  const float* hidden = model_.decoder().finish(ctx, {one_each}, last, norm);
   if (hidden != last) std::memcpy(last, hidden, static_cast<std::size_t>(sentences * width) * sizeof(float));
   return last;
 }
 
-const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parents,
+const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> parents,
                                 std::span<const std::int32_t> tokens) {
   const std::int64_t n = static_cast<std::int64_t>(parents.size()), width = model_.configuration().width;
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
@@ -111,7 +111,7 @@ const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parent
     std::partial_sum(by_sentence.begin(), by_sentence.end(), by_sentence.begin());
   }
 
-  float* x = pass.workspace.get(n * width);
+  float* x = ctx.workspace.get(n * width);
   model_.target_embedding().look_up(n, tokens.data(), x);
   for (std::int64_t i = 0; i < n;) {  // rows at the same position together
     std::int64_t end = i + 1;
@@ -133,10 +133,10 @@ const float* DecoderCache::step(Pass& pass, std::span<const std::int32_t> parent
     step.memory_queries = {by_sentence};
     step.memory_keys = {source_offsets_};
     step.memory = {store.memory_key.data(), store.memory_value.data()};
-    y = model_.decoder().layers()[l].step(pass, step, y);
+    y = model_.decoder().layers()[l].step(ctx, step, y);
   }
   Norm::Saved norm;
-  return model_.decoder().finish(pass, {one_each}, y, norm);
+  return model_.decoder().finish(ctx, {one_each}, y, norm);
 }
 
 }  // namespace pipeformer

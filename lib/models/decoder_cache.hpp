@@ -22,13 +22,13 @@ class DecoderCache {
   /// id each), against memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state
   /// after the last id of each, after the final norm: (sentences, width), in the workspace. Throws Error for an id
   /// outside the vocabulary and beyond the last learned position.
-  const float* start(Pass&, const Ragged& sources, const float* memory, const Ragged& beginnings,
+  const float* start(Context&, const Ragged& sources, const float* memory, const Ragged& beginnings,
                      const std::int32_t* ids);
 
   /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may
   /// have any number of children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses,
   /// width), in the workspace.
-  const float* step(Pass&, std::span<const std::int32_t> parents, std::span<const std::int32_t> tokens);
+  const float* step(Context&, std::span<const std::int32_t> parents, std::span<const std::int32_t> tokens);
 
   std::int64_t hypotheses() const { return static_cast<std::int64_t>(sentence_.size()); }
   std::int64_t stored_rows() const {

@@ -8,7 +8,7 @@
 
 #include "io/batch.hpp"
 #include "io/hdf5_stream.hpp"
-#include "layers/pass.hpp"
+#include "layers/context.hpp"
 
 namespace pipeformer {
 

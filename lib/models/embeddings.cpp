@@ -71,25 +71,25 @@ void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, float* 
   embedding(rows, width_, ids, table_.value, scale_, y);
 }
 
-const float* TokenEmbedding::forward(Pass& pass, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
-  float* y = pass.workspace.get(ragged.rows() * width_);
+const float* TokenEmbedding::forward(Context& ctx, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
+  float* y = ctx.workspace.get(ragged.rows() * width_);
   saved.ids = ids;
   look_up(ragged.rows(), ids, y);
-  pass.show(side_ + "/embedding", y, width_, ragged);
+  ctx.show(side_ + "/embedding", y, width_, ragged);
   add_positions(ragged, 0, y, y);
-  pass.show(side_ + "/positions", y, width_, ragged);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    saved.key = pass.next_key();
-    dropout(p, saved.key, pass.first.row, ragged.rows(), width_, y, y);
+  ctx.show(side_ + "/positions", y, width_, ragged);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    saved.seed = ctx.seed_of(side_ + "/positions");
+    dropout(p, saved.seed, ctx.first.row, ragged.rows(), width_, y, y);
   }
   return y;
 }
 
-void TokenEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& saved, const float* dy) const {
-  const WorkspaceScope scope(pass.workspace);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    float* dropped = pass.workspace.get(ragged.rows() * width_);
-    dropout(p, saved.key, pass.first.row, ragged.rows(), width_, dy, dropped);
+void TokenEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  const WorkspaceScope scope(ctx.workspace);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    float* dropped = ctx.workspace.get(ragged.rows() * width_);
+    dropout(p, saved.seed, ctx.first.row, ragged.rows(), width_, dy, dropped);
     dy = dropped;
   }
   if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
@@ -102,14 +102,14 @@ VectorEmbedding::VectorEmbedding(ParameterSource& source, const Configuration& c
   positions_ = Positions(source, c, "encoder");
 }
 
-const float* VectorEmbedding::project(Pass& pass, const Ragged& ragged, const float* x, Saved& saved) const {
+const float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
   const std::int64_t extra = class_token_.value ? 1 : 0, sequences = ragged.sequences();
   saved.x = x;
   saved.offsets.resize(static_cast<std::size_t>(sequences + 1));
   for (std::int64_t s = 0; s <= sequences; ++s)
     saved.offsets[static_cast<std::size_t>(s)] = ragged.offsets[static_cast<std::size_t>(s)] + extra * s;
-  float* y = pass.workspace.get(saved.ragged().rows() * width());
-  float* projected = extra ? pass.workspace.get(ragged.rows() * width()) : y;
+  float* y = ctx.workspace.get(saved.ragged().rows() * width());
+  float* projected = extra ? ctx.workspace.get(ragged.rows() * width()) : y;
   input_.forward(ragged.rows(), x, projected);
   for (std::int64_t s = 0; extra && s < sequences; ++s) {
     float* sequence = y + saved.ragged().begin(s) * width();
@@ -119,33 +119,33 @@ const float* VectorEmbedding::project(Pass& pass, const Ragged& ragged, const fl
   return y;
 }
 
-const float* VectorEmbedding::forward(Pass& pass, const Ragged& ragged, const float* x, Saved& saved) const {
+const float* VectorEmbedding::forward(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
   positions_.check(ragged, class_token_.value ? 1 : 0);  // here, so that the error names a row of x
-  const float* projected = project(pass, ragged, x, saved);
+  const float* projected = project(ctx, ragged, x, saved);
   const Ragged rows = saved.ragged();
-  pass.show("encoder/embedding", projected, width(), rows);
-  float* y = pass.workspace.get(rows.rows() * width());
+  ctx.show("encoder/embedding", projected, width(), rows);
+  float* y = ctx.workspace.get(rows.rows() * width());
   positions_.add(rows, width(), 0, projected, y);
-  pass.show("encoder/positions", y, width(), rows);
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    saved.key = pass.next_key();
-    dropout(p, saved.key, pass.first.row, rows.rows(), width(), y, y);
+  ctx.show("encoder/positions", y, width(), rows);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    saved.seed = ctx.seed_of("encoder/positions");
+    dropout(p, saved.seed, ctx.first.row, rows.rows(), width(), y, y);
   }
   return y;
 }
 
-void VectorEmbedding::backward(Pass& pass, const Ragged& ragged, const Saved& saved, const float* dy) const {
-  const WorkspaceScope scope(pass.workspace);
+void VectorEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  const WorkspaceScope scope(ctx.workspace);
   const Ragged rows = saved.ragged();
-  if (const float p = pass.rate(pass.dropout.residual); p > 0) {
-    float* dropped = pass.workspace.get(rows.rows() * width());
-    dropout(p, saved.key, pass.first.row, rows.rows(), width(), dy, dropped);
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    float* dropped = ctx.workspace.get(rows.rows() * width());
+    dropout(p, saved.seed, ctx.first.row, rows.rows(), width(), dy, dropped);
     dy = dropped;
   }
   if (positions_.learned().value) add_positions_backward(rows, width(), dy, positions_.learned().gradient);
   const float* d_projected = dy;
   if (class_token_.value) {
-    float* cut = pass.workspace.get(ragged.rows() * width());
+    float* cut = ctx.workspace.get(ragged.rows() * width());
     for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
       const float* sequence = dy + rows.begin(s) * width();
       add(width(), class_token_.gradient, sequence, class_token_.gradient);

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "layers/context.hpp"
 #include "layers/linear.hpp"
-#include "layers/pass.hpp"
 #include "models/configuration.hpp"
 
 namespace pipeformer {
@@ -53,7 +53,7 @@ class TokenEmbedding {
  public:
   struct Saved {
     const std::int32_t* ids = nullptr;
-    std::uint64_t key = 0;
+    std::uint64_t seed = 0;
   };
   TokenEmbedding() = default;
   /// side: "encoder" or "decoder".
@@ -69,8 +69,8 @@ class TokenEmbedding {
   void add_positions(const Ragged& ragged, std::int64_t first, const float* x, float* y) const {
     positions_.add(ragged, width_, first, x, y);
   }
-  const float* forward(Pass&, const Ragged&, const std::int32_t* ids, Saved&) const;
-  void backward(Pass&, const Ragged&, const Saved&, const float* dy) const;
+  const float* forward(Context&, const Ragged&, const std::int32_t* ids, Saved&) const;
+  void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
 
   const Parameter& table() const { return table_; }
   std::int64_t vocabulary() const { return vocabulary_; }
@@ -91,7 +91,7 @@ class VectorEmbedding {
  public:
   struct Saved {
     const float* x = nullptr;
-    std::uint64_t key = 0;
+    std::uint64_t seed = 0;
     std::vector<std::int64_t> offsets;  ///< Of the rows that come out.
     Ragged ragged() const { return {offsets}; }
   };
@@ -99,9 +99,9 @@ class VectorEmbedding {
   VectorEmbedding(ParameterSource&, const Configuration&);
 
   /// Rows (saved.ragged().rows(), width) before positions, in the workspace. x (ragged.rows(), input_width).
-  const float* project(Pass&, const Ragged&, const float* x, Saved&) const;
-  const float* forward(Pass&, const Ragged&, const float* x, Saved&) const;
-  void backward(Pass&, const Ragged&, const Saved&, const float* dy) const;
+  const float* project(Context&, const Ragged&, const float* x, Saved&) const;
+  const float* forward(Context&, const Ragged&, const float* x, Saved&) const;
+  void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
   std::int64_t input_width() const { return input_.in(); }
   std::int64_t width() const { return input_.out(); }
 

@@ -11,13 +11,13 @@ namespace pipeformer {
 namespace {
 
 /// The sequences of `ragged`, of which the first begins at row first_row of the batch.
-const float* encode_part(Pass& pass, const Transformer& model, const Batch& batch, const Ragged& ragged,
+const float* encode_part(Context& ctx, const Transformer& model, const Batch& batch, const Ragged& ragged,
                          std::int64_t first_row) {
   TokenEmbedding::Saved embedded;
   Stack::Saved saved;
-  const float* x = batch.ids ? model.source_embedding().forward(pass, ragged, batch.tokens.data() + first_row, embedded)
+  const float* x = batch.ids ? model.source_embedding().forward(ctx, ragged, batch.tokens.data() + first_row, embedded)
                              : batch.rows.data() + first_row * batch.width;
-  return model.encoder().forward(pass, ragged, x, {}, nullptr, saved);
+  return model.encoder().forward(ctx, ragged, x, {}, nullptr, saved);
 }
 
 /// Cuts the sequences into `parts` of about as many rows each; the first sequence of each part, and the end.
@@ -34,17 +34,17 @@ std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t parts) {
 
 }  // namespace
 
-const float* encode_batch(Pass& pass, const Transformer& model, const Batch& batch, std::int64_t part_rows) {
+const float* encode_batch(Context& ctx, const Transformer& model, const Batch& batch, std::int64_t part_rows) {
   const Ragged ragged = batch.ragged();
   const std::vector<std::int64_t> cuts = cut(ragged, ragged.rows() / std::max<std::int64_t>(1, part_rows));
   const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
-  if (parts < 2 || pass.observer) return encode_part(pass, model, batch, ragged, 0);
+  if (parts < 2 || ctx.observer) return encode_part(ctx, model, batch, ragged, 0);
   const std::int64_t width = model.configuration().width;
-  float* memory = pass.workspace.get(ragged.rows() * width);
+  float* memory = ctx.workspace.get(ragged.rows() * width);
   parallel_for(parts, 1, [&](std::int64_t p, std::int64_t) {
     thread_local Workspace own;
     own.clear();
-    Pass mine{own};
+    Context mine{own};
     const std::int64_t first = cuts[static_cast<std::size_t>(p)], last = cuts[static_cast<std::size_t>(p) + 1];
     const std::int64_t row = ragged.begin(first);
     std::vector<std::int64_t> offsets;

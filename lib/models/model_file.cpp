@@ -10,15 +10,6 @@
 #include "io/address.hpp"
 
 namespace pipeformer {
-namespace {
-
-std::uint64_t hash_name(const std::string& name) {
-  std::uint64_t hash = 0;
-  for (const char c : name) hash = mix64(hash ^ static_cast<unsigned char>(c));
-  return hash;
-}
-
-}  // namespace
 
 ModelFile::ModelFile(const std::string& address_text) {
   const Address address = split_address(address_text);
@@ -124,7 +115,7 @@ void ParameterArena::initialize(std::uint64_t seed) {
     for (; e < last; ++e) {
       const Entry& entry = entries_[static_cast<std::size_t>(e)];
       float* values = values_.data() + entry.offset;
-      Random random(derive_key(seed, hash_name(entry.name)));
+      Random random(derive_seed(seed, hash_name(entry.name)));
       switch (entry.initial) {
         case Initial::zero:
           std::fill_n(values, entry.size, 0.0f);

@@ -27,14 +27,14 @@ class Stack {
   Stack(ParameterSource&, const Configuration&, bool decoder);
 
   /// Output (rows, d), in the workspace. memory is null without cross-attention.
-  const float* forward(Pass&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
+  const float* forward(Context&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
                        Saved&) const;
-  const float* backward(Pass&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
+  const float* backward(Context&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
                         float* d_memory) const;
 
   const std::vector<TransformerLayer>& layers() const { return layers_; }
   /// The final norm (or a plain pass) of rows x.
-  const float* finish(Pass&, const Ragged&, const float* x, Norm::Saved&) const;
+  const float* finish(Context&, const Ragged&, const float* x, Norm::Saved&) const;
 
  private:
   std::string name_;
@@ -62,7 +62,7 @@ class Transformer {
     Ragged ragged;
     const std::int32_t* ids = nullptr;
     const float* vectors = nullptr;  ///< (ragged.rows(), input_width)
-    Place first{};                   ///< Of the rows, when they are a part of a batch.
+    BatchOffset first{};             ///< Of the rows, when they are a part of a batch.
   };
   struct Encoded {
     TokenEmbedding::Saved tokens;
@@ -71,31 +71,31 @@ class Transformer {
     Ragged ragged;                  ///< Of the memory: with a class token each sequence has one row more.
     const float* memory = nullptr;  ///< (ragged.rows(), width), in the workspace
   };
-  void encode(Pass&, const Source&, Encoded&) const;
+  void encode(Context&, const Source&, Encoded&) const;
   /// Adds to the gradients of everything before the memory.
-  void encode_backward(Pass&, const Source&, const Encoded&, const float* d_memory) const;
+  void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;
 
   /// Of a model with head classes: the probabilities of the classes, (sequences, classes).
-  void classify(Pass&, const Source&, float* probabilities) const;
+  void classify(Context&, const Source&, float* probabilities) const;
 
   /// One training or validation batch.
   struct Examples {
     Source source;
     Ragged target;                             ///< Of a decoder: what it reads,
     const std::int32_t* target_ids = nullptr;  ///< begin and tokens, for example.
-    Place target_first{};
+    BatchOffset target_first{};
     /// The right answers: one for each row of the target; of an encoder-only model one for each of `rows` (of the
     /// source, ascending: the masked positions) or one for each sequence (classes).
     std::span<const std::int32_t> labels;
     const std::int32_t* rows = nullptr;
   };
   /// Adds to the gradients (of loss * scale) when pass.training.
-  CrossEntropy loss(Pass&, const Examples&, float smoothing, float scale) const;
+  CrossEntropy loss(Context&, const Examples&, float smoothing, float scale) const;
 
  private:
-  void enter_encoder(Pass&, const Source&) const;
+  void enter_encoder(Context&, const Source&) const;
   /// What the classifier sees of each sequence: (sequences, width), in the workspace.
-  const float* pool(Pass&, const Encoded&) const;
+  const float* pool(Context&, const Encoded&) const;
 
   Configuration configuration_;
   TokenEmbedding source_embedding_, target_embedding_;

@@ -68,10 +68,10 @@ struct Head {
   }
   void drop(std::int64_t i, std::int64_t first, std::int64_t n, float* p) const {
     if (shape.dropout == 0.0f) return;
-    const std::uint64_t key =
-        derive_key(derive_key(shape.dropout_key, static_cast<std::uint64_t>(shape.first_sequence + sequence)),
-                   static_cast<std::uint64_t>(head * queries() + i));
-    kernels().dropout(n, static_cast<std::uint32_t>(key) + static_cast<std::uint32_t>(first) * 0x9e3779b9u,
+    const std::uint64_t seed =
+        derive_seed(derive_seed(shape.dropout_seed, static_cast<std::uint64_t>(shape.first_sequence + sequence)),
+                    static_cast<std::uint64_t>(head * queries() + i));
+    kernels().dropout(n, static_cast<std::uint32_t>(seed) + static_cast<std::uint32_t>(first) * 0x9e3779b9u,
                       static_cast<std::uint32_t>(shape.dropout * 4294967296.0), 1.0f / (1.0f - shape.dropout), p, p);
   }
 };

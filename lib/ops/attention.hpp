@@ -23,8 +23,8 @@ struct AttentionShape {
   float scale = 1.0f;            ///< usually 1 / sqrt(d_k)
   bool causal =
       false;  ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
-  float dropout = 0.0f;  ///< On the weights, drawn by (dropout_key, first_sequence + sequence, head, query, key).
-  std::uint64_t dropout_key = 0;
+  float dropout = 0.0f;  ///< On the weights, drawn by (dropout_seed, first_sequence + sequence, head, query, key).
+  std::uint64_t dropout_seed = 0;
   std::int64_t first_sequence = 0;
 };
 

@@ -40,12 +40,12 @@ void activation_backward(Activation kind, std::int64_t rows, std::int64_t n, con
   });
 }
 
-void dropout(float p, std::uint64_t key, std::int64_t first_row, std::int64_t rows, std::int64_t n, const float* x,
+void dropout(float p, std::uint64_t seed, std::int64_t first_row, std::int64_t rows, std::int64_t n, const float* x,
              float* y) {
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r)
-      kernels().dropout(n, static_cast<std::uint32_t>(derive_key(key, static_cast<std::uint64_t>(first_row + r))),
+      kernels().dropout(n, static_cast<std::uint32_t>(derive_seed(seed, static_cast<std::uint64_t>(first_row + r))),
                         threshold, 1.0f / (1.0f - p), x + r * n, y + r * n);
   });
 }

@@ -19,9 +19,9 @@ void activation_backward(Activation, std::int64_t rows, std::int64_t n, const fl
 /// y = a * b
 void multiply(std::int64_t count, const float* a, const float* b, float* y);
 
-/// Inverted dropout (Srivastava et al. 2014): y = x * keep / (1 - p), keep a function of (key, first_row + row,
+/// Inverted dropout (Srivastava et al. 2014): y = x * keep / (1 - p), keep a function of (seed, first_row + row,
 /// column) only. p in [0, 1). The backward pass is the same function on the gradient.
-void dropout(float p, std::uint64_t key, std::int64_t first_row, std::int64_t rows, std::int64_t n, const float* x,
+void dropout(float p, std::uint64_t seed, std::int64_t first_row, std::int64_t rows, std::int64_t n, const float* x,
              float* y);
 
 /// Layer normalisation (Ba, Kiros, Hinton 2016) or, with rms, root-mean-square normalisation (Zhang, Sennrich 2019, no

@@ -19,15 +19,15 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-void for_logits(Pass& pass, const Linear& output, std::int64_t rows, const float* hidden,
+void for_logits(Context& ctx, const Linear& output, std::int64_t rows, const float* hidden,
                 const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
   const std::int64_t vocabulary = output.out(),
                      chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
-  const WorkspaceScope scope(pass.workspace);
-  float* logits = pass.workspace.get(std::min(chunk, rows) * vocabulary);
+  const WorkspaceScope scope(ctx.workspace);
+  float* logits = ctx.workspace.get(std::min(chunk, rows) * vocabulary);
   const std::int64_t blocks = (vocabulary + kMaximaBlock - 1) / kMaximaBlock;
-  float* maxima = pass.workspace.get(std::min(chunk, rows) * blocks);
+  float* maxima = ctx.workspace.get(std::min(chunk, rows) * blocks);
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);

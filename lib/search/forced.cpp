@@ -84,9 +84,9 @@ void WeightsWriter::weights(const std::string& name, std::int64_t heads, const f
   write_weights(*writer_, *queries_, *keys_, 1, false, pointers.data());
 }
 
-void force_targets(Pass& pass, const Transformer& model, const Batch& input, const Batch& targets, Give give,
+void force_targets(Context& ctx, const Transformer& model, const Batch& input, const Batch& targets, Give give,
                    RecordWriter* writer, WeightsWriter* weights, const std::function<void()>& my_turn) {
-  const WorkspaceScope scope(pass.workspace);
+  const WorkspaceScope scope(ctx.workspace);
   const Configuration& configuration = model.configuration();
   const std::int64_t width = configuration.width;
   const bool encoder = configuration.has_encoder();
@@ -96,21 +96,21 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
       throw RowError(input.ragged().begin(s),
                      cat("prompt and target, ", n, " positions with begin, are longer than the model's ",
                          configuration.max_positions, " learned positions"));
-  Observer* const observer = pass.observer;
+  Observer* const observer = ctx.observer;
   if (weights) {
     weights->expect(layout, input, observer);
-    pass.observer = weights;
+    ctx.observer = weights;
   }
-  const float* memory = source_memory(pass, model, input);
+  const float* memory = source_memory(ctx, model, input);
   TokenEmbedding::Saved embedding;
   Stack::Saved stack;
-  const float* x = model.target_embedding().forward(pass, read.ragged(), read.tokens.data(), embedding);
-  const float* hidden = model.decoder().forward(pass, read.ragged(), x, input.ragged(), memory, stack);
-  pass.observer = observer;
+  const float* x = model.target_embedding().forward(ctx, read.ragged(), read.tokens.data(), embedding);
+  const float* hidden = model.decoder().forward(ctx, read.ragged(), x, input.ragged(), memory, stack);
+  ctx.observer = observer;
   if (!writer) return;
 
   if (!encoder) {  // only the rows from the last id of the prompt on
-    float* rows = pass.workspace.get(layout.positions() * width);
+    float* rows = ctx.workspace.get(layout.positions() * width);
     for (std::int64_t s = 0; s < targets.sequences(); ++s) {
       const std::int64_t count = layout.ragged().length(s), end = read.ragged().begin(s) + read.ragged().length(s);
       std::memcpy(rows + layout.ragged().begin(s) * width, hidden + (end - count) * width,
@@ -126,10 +126,10 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
   if (give == Give::logits) {  // record by record: there are many of them
     my_turn();
     for (std::int64_t r = 0; r < layout.records(); ++r) {
-      const WorkspaceScope record(pass.workspace);
+      const WorkspaceScope record(ctx.workspace);
       Shape shape = layout.shapes[static_cast<std::size_t>(r)];
       const std::int64_t rows = element_count(shape);
-      float* logits = pass.workspace.get(rows * vocabulary);
+      float* logits = ctx.workspace.get(rows * vocabulary);
       model.output().forward(rows, hidden, logits);
       hidden += rows * width;
       shape.push_back(vocabulary);
@@ -143,8 +143,8 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
     labels.insert(labels.end(), begin, begin + targets.ragged().length(s));
     labels.push_back(static_cast<std::int32_t>(configuration.end_id));
   }
-  float* log_probabilities = pass.workspace.get(layout.positions());
-  for_logits(pass, model.output(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
+  float* log_probabilities = ctx.workspace.get(layout.positions());
+  for_logits(ctx, model.output(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
   my_turn();
@@ -154,12 +154,12 @@ void force_targets(Pass& pass, const Transformer& model, const Batch& input, con
 void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input,
                    const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows,
                    WeightsWriter& weights) {
-  Pass pass{workspace};
+  Context ctx{workspace};
   std::vector<std::int64_t> sequences;
   Batch targets;
   targets.ids = true;
   const auto compute = [&] {
-    force_targets(pass, model, select_sequences(input, sequences), targets, Give::hidden, nullptr, &weights);
+    force_targets(ctx, model, select_sequences(input, sequences), targets, Give::hidden, nullptr, &weights);
     sequences.clear();
     targets = Batch{};
     targets.ids = true;

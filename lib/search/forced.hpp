@@ -46,7 +46,7 @@ class WeightsWriter : public Observer {
 /// be null. Calls `my_turn` before it writes to `writer`. Throws RowError of a row of the input when prompt and target
 /// are longer than the model's learned positions.
 void force_targets(
-    Pass&, const Transformer&, const Batch& input, const Batch& targets, Give, RecordWriter* writer,
+    Context&, const Transformer&, const Batch& input, const Batch& targets, Give, RecordWriter* writer,
     WeightsWriter* weights, const std::function<void()>& my_turn = [] {});
 
 /// Writes the cross-attention weights of generated outputs: of each sequence of the input so many records as it has

@@ -28,12 +28,12 @@ class BatchGenerator {
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
     const WorkspaceScope scope(workspace_);
-    Pass pass{workspace_};
+    Context ctx{workspace_};
     const Batch sources = select_sequences(input_, sentences);
     SearchInput in;
     if (model_.configuration().has_encoder()) {
       in.sources = sources.ragged();
-      in.memory = source_memory(pass, model_, sources);
+      in.memory = source_memory(ctx, model_, sources);
     }
     std::vector<std::int32_t> beginning_ids;
     std::vector<std::int64_t> offsets{0}, limits, numbers;
@@ -49,7 +49,7 @@ class BatchGenerator {
     in.beginning_ids = beginning_ids.data();
     in.limits = limits;
     in.numbers = numbers;
-    auto all = search(pass, model_, in, settings_.search);
+    auto all = search(ctx, model_, in, settings_.search);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
       for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
@@ -84,10 +84,10 @@ class BatchGenerator {
 
 }  // namespace
 
-const float* source_memory(Pass& pass, const Transformer& model, const Batch& batch) {
+const float* source_memory(Context& ctx, const Transformer& model, const Batch& batch) {
   if (!model.configuration().has_encoder()) return nullptr;
   if (!batch.ids) return batch.rows.data();
-  return encode_batch(pass, model, batch, batch.positions());
+  return encode_batch(ctx, model, batch, batch.positions());
 }
 
 void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration,

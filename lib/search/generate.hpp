@@ -21,7 +21,7 @@ struct GenerateSettings {
 
 /// The memory of a batch: its rows, or, of ids, what the encoder makes of them, in the workspace. (batch.positions(),
 /// width); null for a decoder-only model.
-const float* source_memory(Pass&, const Transformer&, const Batch&);
+const float* source_memory(Context&, const Transformer&, const Batch&);
 
 /// For ids: throws Error naming the record unless every one is in the vocabulary, and each sequence with `extra` ids
 /// more fits the model's learned positions.

@@ -16,8 +16,8 @@ namespace {
 
 class Search {
  public:
-  Search(Pass& pass, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
-      : pass_(pass), model_(model), input_(input), settings_(settings), finished_(input.limits.size()) {}
+  Search(Context& ctx, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
+      : pass_(ctx), model_(model), input_(input), settings_(settings), finished_(input.limits.size()) {}
 
   std::vector<std::vector<Hypothesis>> run() {
     const WorkspaceScope scope(pass_.workspace);
@@ -172,12 +172,12 @@ class Search {
       for (std::size_t i = first[static_cast<std::size_t>(row)]; i < first[static_cast<std::size_t>(row) + 1]; ++i) {
         const Live& live = live_[i];
         const auto number = static_cast<std::uint64_t>(input_.numbers[static_cast<std::size_t>(live.sentence)]);
-        const std::uint64_t key =
-            derive_key(derive_key(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
+        const std::uint64_t seed =
+            derive_seed(derive_seed(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
         weights.assign(logits.values, logits.values + vocabulary);
         forbid(weights.data());
         const std::int32_t id = draw(settings_.sampling, vocabulary, weights.data(),
-                                     Random(derive_key(key, static_cast<std::uint64_t>(length_))).uniform());
+                                     Random(derive_seed(seed, static_cast<std::uint64_t>(length_))).uniform());
         drawn[i] = {i, id, live.sum + (static_cast<double>(logits.values[id]) - logits.log_sum)};
       }
     });
@@ -205,7 +205,7 @@ class Search {
     return all;
   }
 
-  Pass& pass_;
+  Context& pass_;
   const Transformer& model_;
   const SearchInput& input_;
   const SearchSettings& settings_;
@@ -221,10 +221,10 @@ class Search {
 
 }  // namespace
 
-std::vector<std::vector<Hypothesis>> search(Pass& pass, const Transformer& model, const SearchInput& input,
+std::vector<std::vector<Hypothesis>> search(Context& ctx, const Transformer& model, const SearchInput& input,
                                             const SearchSettings& settings) {
   if (input.beginnings.sequences() == 0) return {};
-  return Search(pass, model, input, settings).run();
+  return Search(ctx, model, input, settings).run();
 }
 
 }  // namespace pipeformer

@@ -48,6 +48,6 @@ struct Hypothesis {
 
 /// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
 /// different ones). Throws RowError with the number of the sentence when its scores are not finite.
-std::vector<std::vector<Hypothesis>> search(Pass&, const Transformer&, const SearchInput&, const SearchSettings&);
+std::vector<std::vector<Hypothesis>> search(Context&, const Transformer&, const SearchInput&, const SearchSettings&);
 
 }  // namespace pipeformer

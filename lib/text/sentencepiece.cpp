@@ -48,8 +48,8 @@ class SentencePieceTokenizer final : public Tokenizer {
                                    std::int64_t number) const override {
     const auto nbest = static_cast<int>(sampling.nbest);
     const auto alpha = static_cast<float>(sampling.alpha);
-    const std::uint64_t key =
-        derive_key(derive_key(sampling.seed, sampling_stream), static_cast<std::uint64_t>(number));
+    const std::uint64_t seed =
+        derive_seed(derive_seed(sampling.seed, sampling_stream), static_cast<std::uint64_t>(number));
     std::vector<int> ids;
     sp::util::Status status;
     {
@@ -57,7 +57,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       // 0.2.0): so each line gets a thread of its own, one after another.
       static std::mutex one_seed;
       const std::scoped_lock lock(one_seed);
-      sp::SetRandomGeneratorSeed(static_cast<unsigned int>(key >> 33));
+      sp::SetRandomGeneratorSeed(static_cast<unsigned int>(seed >> 33));
       std::thread([&] { status = processor_.SampleEncode(line, nbest, alpha, &ids); }).join();
     }
     check(status);

@@ -63,7 +63,7 @@ void append_target(const RecordSet& records, std::int64_t r, std::int32_t begin,
 
 /// The fingerprint of data of which an option makes something else; 0: nothing.
 std::uint64_t with_option(std::uint64_t fingerprint, std::int64_t option) {
-  return option == 0 ? fingerprint : derive_key(fingerprint, static_cast<std::uint64_t>(option));
+  return option == 0 ? fingerprint : derive_seed(fingerprint, static_cast<std::uint64_t>(option));
 }
 
 /// Throws Error naming the record that has no place in the model. extra: what the model adds to it (begin, class
@@ -94,7 +94,7 @@ class Translation : public Examples {
       all_.push_back(i);
     }
     require(!all_.empty(), source_.name(), ": no records of at most --max-length tokens");
-    fingerprint_ = with_option(derive_key(source_.fingerprint(), target_.fingerprint()), max_length);
+    fingerprint_ = with_option(derive_seed(source_.fingerprint(), target_.fingerprint()), max_length);
   }
   std::int64_t tokens(std::int64_t i) const override { return target_.length(i) + 1; }
   void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
@@ -163,13 +163,13 @@ class LanguageWindows : public Examples {
     for (std::int64_t at = 0; at < size(); at += context_) all_.push_back(at);
     fingerprint_ = with_option(records_.fingerprint(), context);
   }
-  std::vector<std::int64_t> epoch(std::uint64_t key) const override {
+  std::vector<std::int64_t> epoch(std::uint64_t seed) const override {
     // Full windows only, from a random beginning, so that over the epochs each token is seen after many contexts.
     const std::int64_t spare = size() - context_;
     if (spare <= 0) return {0};
     std::vector<std::int64_t> windows;
     const auto bound = static_cast<std::uint64_t>(std::min(context_, spare + 1));
-    for (auto at = static_cast<std::int64_t>(Random(key).below(bound)); at <= spare; at += context_)
+    for (auto at = static_cast<std::int64_t>(Random(seed).below(bound)); at <= spare; at += context_)
       windows.push_back(at);
     return windows;
   }
@@ -198,14 +198,14 @@ class Masked : public Lines {
         rate_(rate),
         mask_(static_cast<std::int32_t>(c.mask_id)),
         vocabulary_(static_cast<std::uint64_t>(c.source_vocabulary)) {
-    fingerprint_ = derive_key(fingerprint_, std::bit_cast<std::uint64_t>(rate));
+    fingerprint_ = derive_seed(fingerprint_, std::bit_cast<std::uint64_t>(rate));
   }
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i); }
-  void append(std::int64_t i, std::uint64_t key, ExampleBatch& batch) const override {
+  void append(std::int64_t i, std::uint64_t seed, ExampleBatch& batch) const override {
     const std::int64_t begin = batch.source_offsets.back(), length = records_.length(i);
     append_source(records_, i, batch);
     if (length == 0) return;
-    Random random(key);
+    Random random(seed);
     const auto one = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(length)));
     const auto count = std::max<std::int64_t>(1, static_cast<std::int64_t>(rate_ * static_cast<double>(length)));
     // Selection sampling (Knuth, volume 2, algorithm 3.4.2 S): `count` positions in ascending order.
@@ -239,7 +239,7 @@ class Classification : public Lines {
         extra_(c.class_token ? 1 : 0) {
     require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
             records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
-    for (const std::int32_t c : classes_) fingerprint_ = derive_key(fingerprint_, static_cast<std::uint64_t>(c));
+    for (const std::int32_t c : classes_) fingerprint_ = derive_seed(fingerprint_, static_cast<std::uint64_t>(c));
   }
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
   void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
@@ -313,9 +313,10 @@ std::unique_ptr<Examples> classification_examples(RecordSet records, std::vector
 }
 
 EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, std::uint64_t seed, std::int64_t epoch) {
-  const std::uint64_t key = derive_key(derive_key(seed, 0x6f72646572), static_cast<std::uint64_t>(epoch));  // "order"
-  std::vector<std::int64_t> order = examples.epoch(derive_key(key, 1));
-  Random random(key);
+  const std::uint64_t order_seed =
+      derive_seed(derive_seed(seed, 0x6f72646572), static_cast<std::uint64_t>(epoch));  // "order"
+  std::vector<std::int64_t> order = examples.epoch(derive_seed(order_seed, 1));
+  Random random(order_seed);
   shuffle(order, random);
   if (settings.sort_window == 0) return cut(examples, std::move(order), settings.tokens);
   for (std::size_t at = 0; at < order.size(); at += static_cast<std::size_t>(settings.sort_window)) {

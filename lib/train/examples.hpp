@@ -16,12 +16,16 @@ struct ExampleBatch {
   std::vector<std::int32_t> source_ids, target_ids, labels, rows;
   std::vector<float> source_vectors;
   std::vector<std::int64_t> source_offsets{0}, target_offsets{0};
-  Place source_first{}, target_first{};  ///< When it is a part of a batch.
+  BatchOffset source_first{}, target_first{};  ///< When it is a part of a batch.
 
   void clear();
   /// Where the part of the batch begins that comes after this one.
-  Place source_end() const { return {source_first.row + source_offsets.back(), source_first.sequence + sequences()}; }
-  Place target_end() const { return {target_first.row + target_offsets.back(), target_first.sequence + sequences()}; }
+  BatchOffset source_end() const {
+    return {source_first.row + source_offsets.back(), source_first.sequence + sequences()};
+  }
+  BatchOffset target_end() const {
+    return {target_first.row + target_offsets.back(), target_first.sequence + sequences()};
+  }
   bool empty() const { return sequences() == 0; }
   std::int64_t sequences() const;
   Transformer::Examples view() const;
@@ -35,12 +39,12 @@ class Examples {
 
   /// Each example once, in the order of the data, as validation goes through them.
   const std::vector<std::int64_t>& all() const { return all_; }
-  /// The examples of a training epoch before they are shuffled; the key is the epoch's.
-  virtual std::vector<std::int64_t> epoch(std::uint64_t key) const;
+  /// The examples of a training epoch before they are shuffled; the seed is the epoch's.
+  virtual std::vector<std::int64_t> epoch(std::uint64_t seed) const;
   /// What the example counts in --batch-tokens.
   virtual std::int64_t tokens(std::int64_t example) const = 0;
-  /// Appends the example. What is random about it is drawn from the key.
-  virtual void append(std::int64_t example, std::uint64_t key, ExampleBatch&) const = 0;
+  /// Appends the example. What is random about it is drawn from the seed.
+  virtual void append(std::int64_t example, std::uint64_t seed, ExampleBatch&) const = 0;
   /// A number that other examples almost surely do not have: of the data, and of what the task makes of them.
   std::uint64_t fingerprint() const { return fingerprint_; }
   /// Records that are longer than the limit.

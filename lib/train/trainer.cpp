@@ -126,25 +126,26 @@ std::int64_t Trainer::steps_per_epoch() const {
 }
 
 Trainer::Gathered Trainer::gather(std::int64_t end) {
-  const std::uint64_t key = derive_key(derive_key(settings_.seed, 0x6578616d706c65),  // "example"
-                                       static_cast<std::uint64_t>(state_.epoch));
-  const std::uint64_t step_key =
-      derive_key(derive_key(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
+  const std::uint64_t seed = derive_seed(derive_seed(settings_.seed, 0x6578616d706c65),  // "example"
+                                         static_cast<std::uint64_t>(state_.epoch));
+  const std::uint64_t step_seed =
+      derive_seed(derive_seed(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
   parts_.clear();
   Gathered gathered;
   for (std::int64_t b = state_.position; b < end; ++b) {
     const std::int64_t tokens = batch_tokens(train_, plan_, b);
     const std::int64_t own = std::max<std::int64_t>(1, (tokens / ranks_.size() + kPartTokens / 2) / kPartTokens);
     const std::vector<std::int64_t> cuts = cut_batch(train_, plan_, b, own * ranks_.size());
-    Place source, target;
+    BatchOffset source, target;
     for (std::int64_t p = 0; p < own * ranks_.size(); ++p) {
       Part part{
-          {}, b == state_.position ? step_key : derive_key(step_key, static_cast<std::uint64_t>(b - state_.position))};
+          {},
+          b == state_.position ? step_seed : derive_seed(step_seed, static_cast<std::uint64_t>(b - state_.position))};
       part.examples.source_first = source;
       part.examples.target_first = target;
       for (std::int64_t i = cuts[static_cast<std::size_t>(p)]; i < cuts[static_cast<std::size_t>(p) + 1]; ++i) {
         const std::int64_t example = plan_.order[static_cast<std::size_t>(i)];
-        train_.append(example, derive_key(key, static_cast<std::uint64_t>(example)), part.examples);
+        train_.append(example, derive_seed(seed, static_cast<std::uint64_t>(example)), part.examples);
       }
       source = part.examples.source_end();
       target = part.examples.target_end();
@@ -163,8 +164,8 @@ Trainer::Update Trainer::update() {
   CrossEntropy result;
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
   for (const Part& part : parts_) {
-    Pass pass{workspace_, true, settings_.dropout, part.key};
-    result.add(transformer_.loss(pass, part.examples.view(), static_cast<float>(settings_.label_smoothing),
+    Context ctx{workspace_, true, settings_.dropout, part.seed};
+    result.add(transformer_.loss(ctx, part.examples.view(), static_cast<float>(settings_.label_smoothing),
                                  1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
   }
   ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
@@ -201,10 +202,10 @@ Trainer::Validation Trainer::validate() {
     batch.clear();
     for (std::int64_t i = plan.begin(b); i < plan.end(b); ++i) {
       const std::int64_t example = plan.order[static_cast<std::size_t>(i)];
-      valid_->append(example, derive_key(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
+      valid_->append(example, derive_seed(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
     }
-    Pass pass{workspace_, false};
-    total.add(transformer_.loss(pass, batch.view(), 0.0f, 1.0f));
+    Context ctx{workspace_, false};
+    total.add(transformer_.loss(ctx, batch.view(), 0.0f, 1.0f));
   }
   total = sum(total);
   const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
@@ -370,7 +371,7 @@ CrossEntropy Trainer::sum(const CrossEntropy& own) const {
 /// Ranks on several machines may see different files under the same names.
 void Trainer::check_same_start() {
   if (ranks_.size() == 1) return;
-  std::uint64_t mixed = derive_key(train_.fingerprint(), static_cast<std::uint64_t>(state_.step));
+  std::uint64_t mixed = derive_seed(train_.fingerprint(), static_cast<std::uint64_t>(state_.step));
   for (std::int64_t i = 0; i < arena_.size(); ++i)
     mixed = mix64(mixed ^ std::bit_cast<std::uint32_t>(arena_.values()[i]));
   const auto mine = static_cast<double>(mixed >> 32);  // sums of these are exact

@@ -102,10 +102,10 @@ class Trainer {
     CrossEntropy result;
     std::int64_t tokens = 0;
   };
-  /// What this rank computes at a time: examples of one batch, whose random numbers have the key.
+  /// What this rank computes at a time: examples of one batch, whose random numbers have the seed.
   struct Part {
     ExampleBatch examples;
-    std::uint64_t key;
+    std::uint64_t seed;
   };
   struct Gathered {
     std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.

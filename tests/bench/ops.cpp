@@ -30,8 +30,8 @@ using benchmark::State;
 namespace {
 
 /// What one benchmark works on: random numbers, made once.
-std::vector<float> random_floats(std::int64_t n, std::uint64_t key) {
-  Random random(key);
+std::vector<float> random_floats(std::int64_t n, std::uint64_t seed) {
+  Random random(seed);
   std::vector<float> values(static_cast<std::size_t>(n));
   for (float& v : values) v = static_cast<float>(random.uniform() - 0.5);
   return values;

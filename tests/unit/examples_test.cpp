@@ -90,8 +90,8 @@ TEST_CASE("windows of a running text: full, side by side, from a random beginnin
   CHECK(examples->all().size() == 15);
   CHECK(examples->tokens(98) == 2);
   std::set<std::int64_t> beginnings;
-  for (std::uint64_t key = 0; key < 200; ++key) {
-    const auto windows = examples->epoch(key);
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const auto windows = examples->epoch(seed);
     beginnings.insert(windows.front());
     for (std::size_t i = 0; i < windows.size(); ++i) CHECK(windows[i] == windows[0] + 7 * static_cast<std::int64_t>(i));
     CHECK(windows.back() + 7 <= 100);

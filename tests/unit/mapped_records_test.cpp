@@ -162,7 +162,7 @@ TEST_CASE("records from a pipe", "[stream]") {
   }
   // Records are located on a pipe too, but lie nowhere.
   const auto reader = RecordReader::open(piped(directory, directory / "x.npy"));
-  RecordPlace place;
+  RecordLocation place;
   std::vector<std::int64_t> lengths;
   while (reader->locate(place)) {
     lengths.push_back(place.shape[0]);
@@ -182,7 +182,7 @@ TEST_CASE("records can be located and read in turn", "[stream]") {
       for (int r = 0; r < 6; ++r) {
         INFO(name << ", record " << r);
         if (r % 2 == first) {
-          RecordPlace place;
+          RecordLocation place;
           REQUIRE(reader->locate(place));
           CHECK(place.shape == records[static_cast<std::size_t>(r)].shape);
         } else {

@@ -29,7 +29,7 @@ using Matrix = xt::xtensor<double, 2>;
 using Floats = std::vector<float>;
 
 Floats random_floats(std::int64_t n, std::uint64_t seed, double deviation = 1.0) {
-  Random random(derive_key(7, seed));
+  Random random(derive_seed(7, seed));
   Floats x(static_cast<std::size_t>(n));
   for (float& v : x) v = static_cast<float>(random.normal() * deviation);
   return x;
@@ -421,7 +421,7 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
   SECTION("dropout") {
     Attention a({17, 30}, {40, 300}, 2, 2, 4, 4);
     a.shape.dropout = 0.3f;
-    a.shape.dropout_key = 99;
+    a.shape.dropout_seed = 99;
     find_kept(a);
     check_forward(a);
     check_backward(a, 12);

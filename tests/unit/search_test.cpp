@@ -63,12 +63,12 @@ std::vector<float> random_rows(std::int64_t rows, std::int64_t width, std::uint6
 std::vector<float> whole_pass(const Transformer& model, const std::vector<std::int32_t>& ids, std::int64_t source_rows,
                               const float* memory) {
   Workspace workspace;
-  Pass pass{workspace};
+  Context ctx{workspace};
   const std::vector<std::int64_t> target{0, static_cast<std::int64_t>(ids.size())}, source{0, source_rows};
   TokenEmbedding::Saved embedding;
   Stack::Saved stack;
-  const float* x = model.target_embedding().forward(pass, {target}, ids.data(), embedding);
-  const float* hidden = model.decoder().forward(pass, {target}, x, {source}, memory, stack);
+  const float* x = model.target_embedding().forward(ctx, {target}, ids.data(), embedding);
+  const float* hidden = model.decoder().forward(ctx, {target}, x, {source}, memory, stack);
   const std::int64_t width = model.configuration().width;
   return {hidden + (target[1] - 1) * width, hidden + target[1] * width};
 }
@@ -127,11 +127,10 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
       offsets.push_back(static_cast<std::int64_t>(ids.size()));
     }
     Workspace workspace;
-    Pass pass{workspace};
+    Context ctx{workspace};
     DecoderCache cache(*model.transformer);
     const float* memory = encoder ? sources.memory.data() : nullptr;
-    const float* hidden =
-        cache.start(pass, encoder ? Ragged{sources.offsets} : Ragged{}, memory, {offsets}, ids.data());
+    const float* hidden = cache.start(ctx, encoder ? Ragged{sources.offsets} : Ragged{}, memory, {offsets}, ids.data());
     Random random(3);
     for (int step = 0;; ++step) {
       REQUIRE(cache.hypotheses() == static_cast<std::int64_t>(paths.size()));
@@ -161,7 +160,7 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
       }
       paths = std::move(next);
       sentence = std::move(next_sentence);
-      hidden = cache.step(pass, parents, tokens);
+      hidden = cache.step(ctx, parents, tokens);
     }
   }
 }
@@ -171,14 +170,14 @@ TEST_CASE("rows of dead hypotheses are used again", "[search]") {
   c.kind = "decoder-only";
   const Model model(c);
   Workspace workspace;
-  Pass pass{workspace};
+  Context ctx{workspace};
   DecoderCache cache(*model.transformer);
   const std::vector<std::int64_t> one{0, 1};
   const std::vector<std::int32_t> begin{0};
-  cache.start(pass, {}, nullptr, {one}, begin.data());
+  cache.start(ctx, {}, nullptr, {one}, begin.data());
   for (int t = 0; t < 60; ++t) {  // eight children of one parent, of which one lives on
     const WorkspaceScope scope(workspace);
-    cache.step(pass, std::vector<std::int32_t>(8, t == 0 ? 0 : t % 8),
+    cache.step(ctx, std::vector<std::int32_t>(8, t == 0 ? 0 : t % 8),
                std::vector<std::int32_t>{1, 2, 3, 4, 5, 6, 7, 8});
   }
   REQUIRE(cache.stored_rows() >= 60 + 8);
@@ -235,8 +234,8 @@ struct One {  // one sentence to search
   }
   std::vector<Hypothesis> run(const Model& model, const SearchSettings& settings) {
     Workspace workspace;
-    Pass pass{workspace};
-    return search(pass, *model.transformer, in, settings).at(0);
+    Context ctx{workspace};
+    return search(ctx, *model.transformer, in, settings).at(0);
   }
   Sources sources;
   std::vector<std::int64_t> limits, numbers{0}, offsets{0, 1};

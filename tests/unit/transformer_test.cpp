@@ -58,24 +58,24 @@ struct Setting {
     fill(labels, target_offsets.back());
   }
 
-  CrossEntropy loss(bool training, std::uint64_t key = 77) {
+  CrossEntropy loss(bool training, std::uint64_t seed = 77) {
     workspace.clear();
-    Pass pass{workspace, training, dropout};
-    pass.key = key;
+    Context ctx{workspace, training, dropout};
+    ctx.seed = seed;
     if (training) std::fill_n(arena.gradients(), arena.size(), 0.0f);
     Transformer::Examples examples;
     examples.source = {{source_offsets}, source.data(), nullptr};
     examples.target = {target_offsets};
     examples.target_ids = target.data();
     examples.labels = labels;
-    return model.loss(pass, examples, 0.1f, 1.0f);
+    return model.loss(ctx, examples, 0.1f, 1.0f);
   }
 
   /// The same of sequences [begin, end) as a part of the batch, added to the gradients.
-  CrossEntropy loss_of_part(std::size_t begin, std::size_t end, std::uint64_t key = 77) {
+  CrossEntropy loss_of_part(std::size_t begin, std::size_t end, std::uint64_t seed = 77) {
     workspace.clear();
-    Pass pass{workspace, true, dropout};
-    pass.key = key;
+    Context ctx{workspace, true, dropout};
+    ctx.seed = seed;
     const auto sequence = static_cast<std::int64_t>(begin);
     const auto part = [&](const std::vector<std::int64_t>& offsets) {
       std::vector<std::int64_t> own;
@@ -91,7 +91,7 @@ struct Setting {
     examples.target_first = {target_offsets[begin], sequence};
     examples.labels = std::span<const std::int32_t>(labels).subspan(static_cast<std::size_t>(target_offsets[begin]),
                                                                     static_cast<std::size_t>(target_part.back()));
-    return model.loss(pass, examples, 0.1f, 1.0f);
+    return model.loss(ctx, examples, 0.1f, 1.0f);
   }
 
   /// Along the gradient of each parameter, and along random directions, the loss must change as the gradient says.

@@ -1,4 +1,4 @@
-/// What a forward or backward pass carries through the layers.
+/// Context: what a forward or backward pass carries through the layers.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -29,22 +29,24 @@ struct DropoutRates {
   float layer = 0;       ///< Of whole layers, for a whole batch (Fan, Grave, Joulin 2020, LayerDrop).
 };
 
-/// Where a part of a batch begins in the whole.
-struct Place {
+/// Where the rows and sequences that are computed together begin in the whole batch.
+struct BatchOffset {
   std::int64_t row = 0, sequence = 0;
 };
 
-struct Pass {
+struct Context {
   Workspace& workspace;
   bool training = false;  ///< Dropout on; intermediates are kept for backward.
   DropoutRates dropout{};
-  std::uint64_t key = 0;  ///< Of this step's random numbers; each place that draws derives its own.
+  std::uint64_t seed = 0;  ///< Of this step's random numbers.
   Observer* observer = nullptr;
-  std::uint64_t places = 0;
-  Place first{};  ///< Dropout is drawn by the place in the whole batch, so that it does not depend on how it is cut.
+  BatchOffset
+      first{};  ///< Dropout is drawn by the row in the whole batch, so that it does not depend on how it is cut.
 
   float rate(float p) const { return training ? p : 0.0f; }
-  std::uint64_t next_key() { return derive_key(key, ++places); }
+  /// The seed of a layer's own random numbers. It depends on the name only: dropout set to 0 elsewhere, or a layer
+  /// more, changes nothing here.
+  std::uint64_t seed_of(const std::string& layer) const { return derive_seed(seed, hash_name(layer)); }
   bool watched(const std::string& name) const { return observer && observer->wants(name); }
   void show(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) const {
     if (watched(name)) observer->rows(name, x, width, ragged);

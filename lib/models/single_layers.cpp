@@ -1,4 +1,4 @@
-#include "models/parts.hpp"
+#include "models/single_layers.hpp"
 
 #include <cmath>
 

@@ -1,9 +1,9 @@
-#include "cli/batches.hpp"
+#include "cli/layer_options.hpp"
 
 #include <algorithm>
 
 #include "cli/options.hpp"
-#include "models/parts.hpp"
+#include "models/single_layers.hpp"
 
 namespace pipeformer {
 
