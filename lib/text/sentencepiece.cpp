@@ -12,6 +12,7 @@
 
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "text/sentencepiece_model.hpp"
 
 namespace pipeformer {
 namespace {
@@ -23,6 +24,7 @@ constexpr std::uint64_t sampling_stream = 0x73616d706c65;  // "sample"
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string bytes, const std::string& name) : bytes_(std::move(bytes)), name_(name) {
+    read_sentencepiece_model(bytes_, name);  // The library trusts what it loads.
     const auto status = processor_.LoadFromSerializedProto(bytes_);
     require(status.ok() && processor_.GetPieceSize() > 0, name, ": not a tokenizer model");
   }

@@ -161,6 +161,37 @@ TEST_CASE("bpe and unigram: trained, saved, encoded and decoded", "[text]") {
   }
 }
 
+TEST_CASE("a damaged SentencePiece model is refused, or works", "[text]") {
+  const std::string model = trained(sample_text(), "bpe", 60)->bytes();
+  // The map of characters is the longest field: its trie's root comes after the four bytes of its size. The tail of
+  // nmt_nfkc's replacements is a fixed text far behind it.
+  const std::size_t charsmap = model.find("nmt_nfkc") + 8 + 4;
+  REQUIRE(charsmap < model.size());
+  std::uint64_t state = 1;
+  const auto random = [&state] { return (state = state * 6364136223846793005u + 1442695040888963407u) >> 33; };
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::string damaged = model;
+    for (int bytes = 0; bytes < 4; ++bytes) {
+      const std::size_t span = i % 3 == 0 ? model.size() : 4000;
+      const std::size_t start = i % 3 == 1 ? charsmap : 0;
+      damaged[(start + random() % span) % model.size()] = static_cast<char>(random());
+    }
+    try {
+      const auto tokenizer = Tokenizer::parse(damaged, "damaged");
+      for (const std::string line : {"the cat", "\uFB01 \u33BB caf\u00E9 x\u0301", "<s>\U0001F600"})
+        tokenizer->decode(tokenizer->encode(line));
+    } catch (const Error& error) {
+      ++refused;
+      CHECK_THAT(error.what(), Contains("damaged") || Contains("id"));
+    }
+  }
+  CHECK(refused > 1000);
+  CHECK(refused < 3000);
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, model.size() / 2, model.size() - 1})
+    CHECK_THROWS_AS(Tokenizer::parse(model.substr(0, size), "cut"), Error);
+}
+
 TEST_CASE("training again gives the same model", "[text]") {
   for (const std::string type : {"bpe", "unigram"}) {
     TokenizerTraining settings;
