@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "core/error.hpp"
+#include "core/half.hpp"
 #include "core/threads.hpp"
 
 static_assert(std::endian::native == std::endian::little, "elements are little-endian in memory and in files");
@@ -51,43 +52,6 @@ struct Bool {
   std::uint8_t byte;
 };
 
-/// IEEE 754 binary64 -> binary16, round to nearest even, on the bits. Coming from f4 the first step (f4 -> f8) is
-/// exact, so there is one rounding only. A NaN keeps its sign and the top of its payload.
-Half half_from_double(double value) {
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  const auto sign = static_cast<std::uint16_t>(bits >> 48 & 0x8000);
-  const auto exponent = static_cast<int>(bits >> 52 & 0x7ff);
-  std::uint64_t fraction = bits & 0xfffffffffffffULL;
-  if (exponent == 0x7ff) {
-    const auto payload = static_cast<std::uint16_t>(fraction >> 42);
-    return {static_cast<std::uint16_t>(sign | 0x7c00 | (fraction != 0 && payload == 0 ? 1 : payload))};
-  }
-  const int biased = exponent - 1023 + 15;
-  if (biased >= 31) return {static_cast<std::uint16_t>(sign | 0x7c00)};
-  if (biased < -10) return {sign};  // below half of the least subnormal
-  int drop = 42;                    // fraction bits of f8 that f2 does not have
-  std::uint64_t result = 0;
-  if (biased > 0) {
-    result = static_cast<std::uint64_t>(biased) << 10;
-  } else {
-    fraction |= 1ULL << 52;
-    drop += 1 - biased;
-  }
-  const std::uint64_t rest = fraction & ((1ULL << drop) - 1), tie = 1ULL << (drop - 1);
-  result += fraction >> drop;
-  if (rest > tie || (rest == tie && (result & 1)))
-    ++result;  // a carry runs into the exponent, up to infinity, as it should
-  return {static_cast<std::uint16_t>(sign | result)};
-}
-
-float float_from_half(Half half) {
-  const std::uint32_t sign = (half.bits & 0x8000u) << 16, exponent = half.bits >> 10 & 31, fraction = half.bits & 0x3ff;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
-  if (exponent == 0)
-    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
-  return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-}
-
 [[noreturn]] void bad_element(std::size_t index, const std::string& value, const char* problem) {
   throw Error(cat("element ", index, ": ", value, problem));
 }
@@ -98,11 +62,11 @@ To convert(From from, std::size_t index) {
   if constexpr (std::is_same_v<To, From>) {
     return from;
   } else if constexpr (std::is_same_v<From, Half>) {
-    return convert<To>(float_from_half(from), index);
+    return convert<To>(float_from_half(from.bits), index);
   } else if constexpr (std::is_same_v<From, Bool>) {
     return convert<To>(static_cast<std::int32_t>(from.byte), index);
   } else if constexpr (std::is_same_v<To, Half>) {
-    return half_from_double(static_cast<double>(from));
+    return {half_from_double(static_cast<double>(from))};
   } else if constexpr (std::is_same_v<To, Bool>) {
     if (!(from == From(0) || from == From(1))) bad_element(index, cat(+from), " is neither 0 nor 1");
     return {static_cast<std::uint8_t>(from == From(1))};

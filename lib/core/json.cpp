@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/shortened.hpp"
 
 namespace pipeformer {
 
@@ -41,8 +42,6 @@ struct Json::Document {
 
 namespace {
 
-constexpr std::size_t kShown = 60;  // bytes of a text from a file that a message repeats
-
 /// The characters of a text, noting how far they were read: the parser tells the place of syntax errors only.
 class Cursor {
  public:
@@ -70,17 +69,8 @@ class Cursor {
   const char** seen_ = nullptr;
 };
 
-/// The beginning of a text, cut between characters.
-std::string_view shortened(std::string_view text) {
-  if (text.size() <= kShown) return text;
-  std::size_t end = kShown;
-  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
-  return text.substr(0, end);
-}
-
 std::string in_quotes(std::string_view text) {
-  const std::string_view shown = shortened(text);
-  return cat('"', shown, shown.size() < text.size() ? "..." : "", '"');
+  return cat('"', shortened(text), '"');
 }
 
 std::string number_text(double value) {
