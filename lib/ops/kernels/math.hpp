@@ -32,7 +32,7 @@ inline Vec exp(Vec x) {
   return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), p, n);
 #else
   const IntVec exponent = (__builtin_convertvector(n, IntVec) + 127) << 23;
-  const Vec result = p * reinterpret_cast<const Vec&>(exponent);
+  const Vec result = p * (Vec)exponent;
   return x < low ? Vec{} : result;
 #endif
 }
@@ -76,11 +76,11 @@ inline Vec tanh(Vec x) {
 
 #if defined(__AVX512F__)
 inline Vec sqrt(Vec x) {
-  return (Vec)__builtin_ia32_sqrtps512_mask((Full)x, (Full)Vec{}, static_cast<unsigned short>(-1), 4);
+  return _mm512_maskz_sqrt_ps(0xffff, x);
 }
 #elif defined(__AVX__)
 inline Vec sqrt(Vec x) {
-  return (Vec)__builtin_ia32_sqrtps256((Full)x);
+  return _mm256_sqrt_ps(x);
 }
 #else
 inline Vec sqrt(Vec x) {

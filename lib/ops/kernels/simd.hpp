@@ -19,17 +19,17 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-// aligned(4): loads and stores may be unaligned; may_alias: buffers are plain floats elsewhere.
-typedef float Vec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
-typedef float Full __attribute__((vector_size(kLanes * 4)));  // what builtins take
-typedef std::int32_t IntVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
-typedef std::uint32_t UintVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef std::int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef std::uint32_t UintVec __attribute__((vector_size(kLanes * 4)));
+// In memory a vector may begin at any float (aligned(4)) of what are plain floats elsewhere (may_alias).
+typedef float VecInMemory __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 
 inline Vec load(const float* p) {
-  return *reinterpret_cast<const Vec*>(p);
+  return *reinterpret_cast<const VecInMemory*>(p);
 }
 inline void store(float* p, Vec v) {
-  *reinterpret_cast<Vec*>(p) = v;
+  *reinterpret_cast<VecInMemory*>(p) = v;
 }
 inline Vec splat(float x) {
   return x - Vec{};
@@ -61,12 +61,25 @@ inline Vec keep_first(Vec v, std::int64_t n, float fill) {
   return lane < static_cast<std::int32_t>(n) ? v : splat(fill);
 }
 
+// The numbers of all lanes as a pack: the builtin of GCC and clang wants every index of a permutation as a constant.
+template <int... Lane>
+struct LaneList {};
+template <int Count, int... Lane>
+struct FirstLanes : FirstLanes<Count - 1, Count - 1, Lane...> {};
+template <int... Lane>
+struct FirstLanes<0, Lane...> {
+  typedef LaneList<Lane...> List;
+};
+typedef FirstLanes<kLanes>::List AllLanes;
+
+template <int Distance, int... Lane>
+inline Vec rotate(Vec v, LaneList<Lane...>) {
+  return __builtin_shufflevector(v, v, (Lane + Distance) % kLanes...);
+}
 /// Lane i of the result is lane i + Distance, modulo their number.
 template <int Distance>
 inline Vec rotate(Vec v) {
-  IntVec from{};
-  for (int i = 0; i < kLanes; ++i) from[i] = (i + Distance) % kLanes;
-  return __builtin_shuffle(v, from);
+  return rotate<Distance>(v, AllLanes());
 }
 // Lanes are reduced pairwise, the upper half with the lower: an order that depends on their number only.
 template <int Width = kLanes / 2>
@@ -88,15 +101,10 @@ inline float max_lanes(Vec v) {
 }
 
 /// One step of a transposition: swaps the lanes of a that have the bit Distance with those of b that lack it.
-template <int Distance>
-inline void exchange(Vec& a, Vec& b) {
-  IntVec low{}, high{};
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = i & Distance ? kLanes + i - Distance : i;
-    high[i] = i & Distance ? kLanes + i : i + Distance;
-  }
-  const Vec first = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
+template <int Distance, int... Lane>
+inline void exchange(Vec& a, Vec& b, LaneList<Lane...>) {
+  const Vec first = __builtin_shufflevector(a, b, (Lane & Distance ? kLanes + Lane - Distance : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & Distance ? kLanes + Lane : Lane + Distance)...);
   a = first;
 }
 /// Transposes kLanes rows of kLanes, in registers.
@@ -105,7 +113,7 @@ inline void transpose(Vec (&rows)[kLanes]) {
   if constexpr (Distance > 0) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i)
-      if (!(i & Distance)) exchange<Distance>(rows[i], rows[i + Distance]);
+      if (!(i & Distance)) exchange<Distance>(rows[i], rows[i + Distance], AllLanes());
     transpose<Distance / 2>(rows);
   }
 }
