@@ -1,5 +1,6 @@
 // patchify: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
 #include "cli/tool.hpp"
+#include "io/pnm.hpp"
 #include "ops/patches.hpp"
 
 using namespace pipeformer;
@@ -14,6 +15,8 @@ static const ToolSpec spec = {
         "and the width.\n\n"
         "The last two axes of a record are the image, with --channels the last three; axes before them are batch axes "
         "and are kept. A dense array of N images becomes N records, as train reads them, by `convert --unstack`.\n\n"
+        "Images may also come in Netpbm's formats, one or several back to back: PGM (H, W) and PPM (H, W, 3), with "
+        "values from 0 to 255 whatever their depth; these know their channels themselves.\n\n"
         "Shapes: images (..., H, W), or with --channels (..., H, W, C), of any dtype -> vectors (..., T, P * P * C) "
         "f4, "
         "T = (H / P) * (W / P).\n\n"
@@ -24,6 +27,7 @@ static const ToolSpec spec = {
                        1e300)},
     .examples = {{"patches of 2 by 2 pixels of a dense array of images, one record for each image",
                   "patchify --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
+                 {"photographs with values from 0 to 1", "patchify --size 8 --scale 0.003921569 images.ppm | peek"},
                  {"the first patches of one large image", "patchify --size 4 table.npy | peek"}},
     .see_also = {"convert", "embed", "train"},
 };
@@ -31,12 +35,12 @@ static const ToolSpec spec = {
 static void patchify(const Args& args) {
   const std::int64_t size = args.integer("size");
   const auto scale = static_cast<float>(args.number("scale"));
-  const auto reader = RecordReader::open(args.input());
+  const auto [reader, pnm] = open_images(args.input());
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for (Array images; reader->next(images);) {
     Array vectors;
     try {
-      vectors = patches(images, args.flag("channels"), size, scale);
+      vectors = patches(images, pnm ? images.rank() == 3 : args.flag("channels"), size, scale);
     } catch (const Error& error) {
       throw Error(cat(reader->where(), ": ", error.what()));
     }

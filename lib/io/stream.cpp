@@ -100,9 +100,12 @@ void check_empty_parts(const Shape& shape) {
 }  // namespace
 
 std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
+  return open(address, std::make_unique<ByteSource>(split_address(address).file));
+}
+
+std::unique_ptr<RecordReader> RecordReader::open(const std::string& address, std::unique_ptr<ByteSource> source) {
   const std::string name = input_name(address);
   const Address parts = split_address(address);
-  auto source = std::make_unique<ByteSource>(parts.file);
   if (source->regular()) return open_source(name, parts, std::move(source));
   return std::make_unique<PipeReader>(name, parts, std::move(source));
 }

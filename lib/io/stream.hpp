@@ -22,6 +22,8 @@
 
 namespace pipeformer {
 
+class ByteSource;
+
 /// A record without its elements: what it is, and where in its file they lie.
 struct RecordLocation {
   DType dtype = DType::f4;
@@ -36,6 +38,8 @@ class RecordReader {
   /// Opens an address. Throws Error naming the address: missing file, not NPY or HDF5, no such group, bad offsets. A
   /// pipe is looked into at the first record only: a tool with several inputs opens them all before it waits for one.
   static std::unique_ptr<RecordReader> open(const std::string& address);
+  /// The same for an address that is open already, of which nothing was consumed.
+  static std::unique_ptr<RecordReader> open(const std::string& address, std::unique_ptr<ByteSource> source);
   virtual ~RecordReader() = default;
 
   /// Reads the next record; false at a clean end. Throws Error ("in.npy: record 3: truncated: ...").

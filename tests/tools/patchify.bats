@@ -54,3 +54,32 @@ refused() { # refused STATUS MESSAGE ARGUMENT...
   run -2 patchify --size 0 images.npy
   run -2 patchify --size -4 images.npy
 }
+
+@test "PNM images are read from files and pipes, with their channels" {
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+pixels = np.random.RandomState(3)
+colour, grey = pixels.randint(0, 256, (2, 4, 6, 3)).astype("u1"), pixels.randint(0, 65536, (4, 6))
+with open("colour.ppm", "wb") as ppm, open("colour.npy", "wb") as npy:
+    for image in colour:
+        ppm.write(b"P6\n# a comment\n6 4\n255\n" + image.tobytes())
+        np.save(npy, image)
+with open("grey.pgm", "wb") as pgm:
+    pgm.write(b"P5 6 4 65535\n" + grey.astype(">u2").tobytes())
+np.save("grey.npy", (grey * 255.0 / 65535).astype("<f4"))
+PYTHON
+  patchify --size 2 --scale 0.25 --channels colour.npy > expected.npy
+  patchify --size 2 --scale 0.25 colour.ppm | cmp - expected.npy
+  # shellcheck disable=SC2002 # a pipe is what is tested
+  cat colour.ppm | patchify --size 2 --scale 0.25 | cmp - expected.npy
+  # shellcheck disable=SC2002
+  cat colour.npy | patchify --size 2 --scale 0.25 --channels | cmp - expected.npy
+  patchify --size 2 grey.pgm | cmp - <(patchify --size 2 grey.npy)
+  head -c 100 colour.ppm > cut.ppm
+  refused 1 "cut.ppm: record 1: truncated: the width is missing" --size 2 cut.ppm
+  head -c 40 colour.ppm > cut.ppm
+  refused 1 "cut.ppm: record 0: truncated: the image has 17 of 72 bytes" --size 2 cut.ppm
+  printf 'P4 8 1\n?' > bitmap.pbm
+  refused 1 "bitmap.pbm: record 0: a P4 image (a bitmap or PAM); PGM and PPM are read" --size 1 bitmap.pbm
+  refused 1 "colour.ppm: record 0: an image of height 4 and width 6 cannot be cut into patches of 4 by 4" --size 4 colour.ppm
+}
