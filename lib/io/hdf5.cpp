@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/half.hpp"
 #include "io/byte_source.hpp"
 #include "io/output_file.hpp"
 
@@ -99,6 +100,27 @@ hid_t half_type(bool big_endian = false) {
   };
   static const hid_t little = make(H5T_IEEE_F32LE), big = make(H5T_IEEE_F32BE);
   return big_endian ? big : little;
+}
+
+/// bfloat16, the upper half of a binary32: sign 1, exponent 8 (bias 127), fraction 7.
+hid_t bfloat16_type() {
+  static const hid_t type = [] {
+    const hid_t t = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tset_fields(t, 15, 7, 8, 0, 7);
+    H5Tset_size(t, 2);
+    return t;
+  }();
+  return type;
+}
+
+/// Widens `count` bfloat16 elements that fill the upper half of the memory of as many floats.
+void widen_bfloat16(std::byte* memory, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::uint16_t bits;
+    std::memcpy(&bits, memory + 2 * (count + i), sizeof bits);
+    const float value = float_from_bfloat16(bits);
+    std::memcpy(memory + 4 * i, &value, sizeof value);
+  }
 }
 
 /// The type of an element both in memory and in the files we write.
@@ -257,7 +279,7 @@ struct Hdf5File::State {
     }
   }
   /// Makes a dataset and its parents; chunk (in rows) 0 is contiguous.
-  Handle make_dataset(const std::string& path, DType type, const Shape& shape, std::int64_t chunk) const {
+  Handle make_dataset(const std::string& path, hid_t type, const Shape& shape, std::int64_t chunk) const {
     const std::string full = absolute(path);
     require(full.size() > 1, name, ": a dataset needs a name");
     require(shape.size() <= H5S_MAX_RANK, name, ": ", full, ": HDF5 holds at most ", H5S_MAX_RANK, " axes, not ",
@@ -278,14 +300,14 @@ struct Hdf5File::State {
                        H5Sclose);
     const Handle access = property_list(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(access, 521, appender_buffer, 1.0);
-    Handle set(H5Dcreate2(file, full.c_str(), hdf5_type(type), space, H5P_DEFAULT, plist, access), H5Dclose);
+    Handle set(H5Dcreate2(file, full.c_str(), type, space, H5P_DEFAULT, plist, access), H5Dclose);
     check(static_cast<bool>(set), cat("cannot make dataset '", full, "'"));
     return set;
   }
-  void write(const std::string& path, DType type, const Shape& shape, const void* elements) const {
+  void write(const std::string& path, hid_t type, const Shape& shape, const void* elements) const {
     const Handle set = make_dataset(path, type, shape, 0);
     if (element_count(shape) == 0) return;
-    check(H5Dwrite(set, hdf5_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) >= 0, "cannot write");
+    check(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) >= 0, "cannot write");
   }
 };
 
@@ -295,7 +317,11 @@ struct Hdf5Dataset::State {
   Handle set;
   DType dtype = DType::f4;
   bool unsigned_long = false;  ///< Read as i8 after a look at the range.
+  bool bfloat16 = false;       ///< Read as f4.
   Shape shape;
+
+  /// Of elements that the file holds as this type, one after another; nothing otherwise.
+  std::optional<std::uint64_t> offset_of(hid_t as) const;
 };
 
 struct Hdf5Appender::State {
@@ -317,7 +343,7 @@ struct Hdf5Appender::State {
     if (count == 0) return;
     if (!set) {
       const auto chunk = static_cast<std::int64_t>(std::max<std::size_t>(1, chunk_bytes / row_bytes));
-      set = file->make_dataset(path, dtype, shape(0), chunk);
+      set = file->make_dataset(path, hdf5_type(dtype), shape(0), chunk);
     }
     const std::vector<hsize_t> total = dims_of(shape(written + count)), part = dims_of(shape(count));
     std::vector<hsize_t> start(part.size(), 0);
@@ -348,15 +374,24 @@ std::int64_t Hdf5Dataset::rows() const {
   return state_->shape.empty() ? 1 : state_->shape[0];
 }
 
-std::optional<std::uint64_t> Hdf5Dataset::file_offset() const {
-  const Handle type(H5Dget_type(state_->set), H5Tclose);
-  const Handle plist(H5Dget_create_plist(state_->set), H5Pclose);
-  if (state_->file->image || H5Pget_layout(plist) != H5D_CONTIGUOUS || H5Pget_external_count(plist) != 0)
-    return std::nullopt;
-  if (H5Tequal(type, hdf5_type(state_->dtype)) <= 0) return std::nullopt;
-  const haddr_t offset = H5Dget_offset(state_->set);
+std::optional<std::uint64_t> Hdf5Dataset::State::offset_of(hid_t as) const {
+  const Handle type(H5Dget_type(set), H5Tclose);
+  const Handle plist(H5Dget_create_plist(set), H5Pclose);
+  if (file->image || H5Pget_layout(plist) != H5D_CONTIGUOUS || H5Pget_external_count(plist) != 0) return std::nullopt;
+  if (H5Tequal(type, as) <= 0) return std::nullopt;
+  const haddr_t offset = H5Dget_offset(set);
   if (offset == HADDR_UNDEF) return std::nullopt;
   return offset;
+}
+
+std::optional<std::uint64_t> Hdf5Dataset::file_offset() const {
+  return state_->offset_of(hdf5_type(state_->dtype));
+}
+std::optional<std::uint64_t> Hdf5Dataset::bfloat16_offset() const {
+  return state_->offset_of(bfloat16_type());
+}
+bool Hdf5Dataset::is_bfloat16() const {
+  return state_->bfloat16;
 }
 
 Array Hdf5Dataset::read() const {
@@ -389,10 +424,13 @@ void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to)
     s.file->check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, dims.data(), nullptr) >= 0,
                   cat("cannot select rows of '", s.path, "'"));
   }
-  const hid_t type = s.unsigned_long ? H5T_STD_U64LE : hdf5_type(s.dtype);
+  const hid_t type = s.unsigned_long ? H5T_STD_U64LE : s.bfloat16 ? bfloat16_type() : hdf5_type(s.dtype);
+  // HDF5 converts bfloat16 itself, but slowly: 16 bits go to the upper half and are widened from there.
+  std::byte* const landing = s.bfloat16 ? to + 2 * count : to;
   const bool good = H5Dread(s.set, type, part.empty() ? H5S_ALL : static_cast<hid_t>(memory),
-                            part.empty() ? H5S_ALL : static_cast<hid_t>(space), H5P_DEFAULT, to) >= 0;
+                            part.empty() ? H5S_ALL : static_cast<hid_t>(space), H5P_DEFAULT, landing) >= 0;
   s.file->check(good, cat("cannot read '", s.path, "'"));
+  if (s.bfloat16) widen_bfloat16(to, count);
   if (s.unsigned_long) {
     for (std::int64_t i = 0; i < count; ++i) {
       std::uint64_t value;
@@ -434,7 +472,7 @@ void Hdf5Appender::finish() {
     s.put(s.buffer.data(), static_cast<std::int64_t>(s.buffer.size() / s.row_bytes));
     s.file->check(s.set.reset() >= 0, "cannot write");
   } else {
-    s.file->write(s.path, s.dtype, s.shape(s.rows), s.buffer.data());
+    s.file->write(s.path, hdf5_type(s.dtype), s.shape(s.rows), s.buffer.data());
   }
   s.buffer.clear();
 }
@@ -546,6 +584,7 @@ Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
   require(dtype.has_value(), state_->name, ": dataset '", s->path, "' holds ", class_name(type),
           ", which are not supported");
   s->dtype = *dtype;
+  s->bfloat16 = H5Tequal(type, bfloat16_type()) > 0;
   s->unsigned_long = H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 8 && H5Tget_sign(type) == H5T_SGN_NONE;
   const int rank = H5Sget_simple_extent_ndims(space);
   require(rank >= 0 && H5Sget_simple_extent_type(space) != H5S_NULL, state_->name, ": dataset '", s->path,
@@ -571,7 +610,10 @@ void Hdf5File::write(const std::string& path, const Array& array) {
   write(path, array.dtype, array.shape, array.bytes.data());
 }
 void Hdf5File::write(const std::string& path, DType type, const Shape& shape, const void* elements) {
-  state_->write(path, type, shape, elements);
+  state_->write(path, hdf5_type(type), shape, elements);
+}
+void Hdf5File::write_bfloat16(const std::string& path, const Shape& shape, const void* elements) {
+  state_->write(path, bfloat16_type(), shape, elements);
 }
 void Hdf5File::make_group(const std::string& path) {
   state_->make_group(path);

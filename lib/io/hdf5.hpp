@@ -33,6 +33,11 @@ class Hdf5Dataset {
   /// Position in the file of the first element, when the elements lie there exactly as an Array of dtype() holds them
   /// (contiguous, little-endian, not filtered, not in an image); nothing otherwise.
   std::optional<std::uint64_t> file_offset() const;
+  /// bfloat16 (a float of 16 bits: sign 1, exponent 8, fraction 7) is read as f4, exactly. NumPy has no such type, so
+  /// it exists in files only: by this a model's weights can be mapped as they are. As file_offset(), of the 16-bit
+  /// elements; nothing when the file holds another type.
+  std::optional<std::uint64_t> bfloat16_offset() const;
+  bool is_bfloat16() const;
   Array read() const;
   /// Rows begin .. end (of the first axis) into memory of (end - begin) rows.
   void read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const;
@@ -82,6 +87,8 @@ class Hdf5File {
   /// A contiguous dataset; parents are made. b1 becomes h5py's boolean enum, f2 IEEE half.
   void write(const std::string& path, const Array&);
   void write(const std::string& path, DType, const Shape&, const void* elements);
+  /// The same for bfloat16 elements, 16 bits each. h5py reads them as float32.
+  void write_bfloat16(const std::string& path, const Shape&, const void* elements);
   void make_group(const std::string& path);
   /// `row` is the shape of one row: the dataset is (rows, row...).
   Hdf5Appender append_to(const std::string& path, DType, const Shape& row);

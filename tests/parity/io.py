@@ -146,6 +146,16 @@ with h5py.File("bad.h5", "w") as f:
 for name, word in [("text", "strings"), ("complex", "compounds"), ("enum", "enumeration"), ("empty", "no shape")]:
     check(f"HDF5 {name} is refused", fails("bad.h5:" + name, message=word))
 
+# bfloat16, which NumPy lacks: HDF5 describes it by its fields, and h5py reads it as float32.
+bfloat16 = h5py.h5t.IEEE_F32LE.copy()
+bfloat16.set_fields(15, 7, 8, 0, 7)
+bfloat16.set_size(2)
+with h5py.File("brain.h5", "w") as f:
+    space = h5py.h5s.create_simple((50, 4))
+    h5py.h5d.create(f.id, b"x", bfloat16, space).write(h5py.h5s.ALL, h5py.h5s.ALL, rng.normal(size=(50, 4)).astype("<f4"))
+with h5py.File("brain.h5") as f:
+    check("bfloat16 in HDF5 is read as f4", f["x"].id.get_storage_size() == 400 and same(unpack(run("brain.h5:x")), [f["x"][()]]))
+
 # More than the buffers hold.
 long = [random("<f4", (int(n), 64)) for n in rng.integers(0, 900, 300)]
 run("-", "-o", "long.h5", data=pack(long))

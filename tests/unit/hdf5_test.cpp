@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "core/half.hpp"
 #include "files.hpp"
 #include "io/mapped_file.hpp"
 
@@ -137,4 +138,50 @@ TEST_CASE("a created file that is not closed leaves nothing", "[hdf5]") {
   }
   CHECK(directory.entries() == 0);
   CHECK_THROWS_WITH(Hdf5File::open(directory / "x.h5"), Catch::Contains("x.h5: cannot open: No such file"));
+}
+
+TEST_CASE("bfloat16 lies in a file as it is, and is read as f4 exactly", "[hdf5]") {
+  test::TemporaryDirectory directory;
+  constexpr std::int64_t count = 65536;
+  std::vector<std::uint16_t> bits(count);
+  for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
+  Hdf5File file = Hdf5File::create(directory / "x.h5");
+  file.write("odd", bytes_of("abc"));
+  file.write_bfloat16("layer/weight", {count / 4, 4}, bits.data());
+  file.write_bfloat16("scalar", {}, &bits[0x3fc0]);
+  file.write_bfloat16("none", {0, 3}, nullptr);
+  file.write("half", DType::f2, {count}, bits.data());
+  file.write("float", Array::of<float>({1}, std::vector<float>{1}));
+  file.close();
+
+  std::vector<float> expected(count);
+  std::transform(bits.begin(), bits.end(), expected.begin(), float_from_bfloat16);
+  const auto same = [&](const Array& array) {
+    return array.dtype == DType::f4 && array.size() == count &&
+           std::memcmp(array.bytes.data(), expected.data(), array.bytes.size()) == 0;
+  };
+  const MappedFile map(directory / "x.h5");
+  const Hdf5File back = Hdf5File::open(directory / "x.h5"), image = Hdf5File::open_image(map.bytes(), "image");
+  const Hdf5Dataset weight = back.dataset("layer/weight");
+  CHECK(weight.is_bfloat16());
+  CHECK(weight.shape() == Shape{count / 4, 4});
+  CHECK(same(weight.read()));
+  CHECK(same(image.read("layer/weight")));
+  float row[4];
+  weight.read_rows(4080, 4081, reinterpret_cast<std::byte*>(row));
+  CHECK(std::memcmp(row, &expected[4080 * 4], sizeof row) == 0);
+  CHECK(back.read("scalar").values<float>()[0] == 1.5f);
+  CHECK(back.read("none").shape == Shape{0, 3});
+
+  REQUIRE(weight.bfloat16_offset());
+  CHECK(*weight.bfloat16_offset() % 64 == 0);
+  CHECK(std::memcmp(map.bytes().data() + *weight.bfloat16_offset(), bits.data(), count * 2) == 0);
+  CHECK_FALSE(weight.file_offset());  // the bytes there are no floats
+  CHECK_FALSE(image.dataset("layer/weight").bfloat16_offset());
+  const Hdf5Dataset half = back.dataset("half");
+  CHECK_FALSE(half.is_bfloat16());
+  CHECK_FALSE(half.bfloat16_offset());
+  CHECK(half.dtype() == DType::f2);
+  CHECK(half.file_offset());
+  CHECK_FALSE(back.dataset("float").bfloat16_offset());
 }
