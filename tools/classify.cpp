@@ -32,7 +32,7 @@ static void classify(const Args& args) {
   ModelFile model(args.model());
   const Configuration& c = model.configuration();
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
-  require(c.head == "classes", model.name(), ": a model that predicts ", c.head, ", not classes");
+  require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head), ", not classes");
   const Transformer transformer(model, c);
   BatchStream stream(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
   const bool text = args.flag("names") || args.has("top");

@@ -54,7 +54,8 @@ struct Decoding {
   explicit Decoding(const Args& a)
       : args(a), file(args.model()), configuration(file.configuration()), encoder(configuration.has_encoder()) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
-    require(configuration.has_decoder(), file.name(), ": a model of kind ", configuration.kind, " has no decoder");
+    require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
+            " has no decoder");
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     if (const auto path = optional_text(args, "weights"))
       weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1,
@@ -65,7 +66,7 @@ struct Decoding {
   /// that are given.
   void check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
     std::call_once(loaded, [&] {
-      model.emplace(file, configuration, sources.batch.ids ? Transformer::Parts::all : Transformer::Parts::decoder);
+      model.emplace(file, configuration, sources.batch.ids ? Transformer::Stacks::all : Transformer::Stacks::decoder);
     });
     sources.expect_width(configuration.width, "the model's");
     check_ids(sources, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,

@@ -64,7 +64,7 @@ static void embed(const Args& args) {
     const BatchStream& ids = turn[0];
     const std::int64_t rows = ids.batch.positions();
     float* y = turn.ctx.workspace.get(rows * embedding.width());
-    embedding.look_up(rows, ids.batch.tokens.data(), y);
+    embedding.look_up(rows, ids.batch.tokens.data(), nullptr, y);
     turn.wait();
     write_rows(*writer, ids.batch, y, embedding.width());
   });

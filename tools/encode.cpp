@@ -36,25 +36,25 @@ static void add_dumps(const Args& args, const Configuration& c, const Batch& lay
   args.allow_only(args.has("dump"), "--dump", {"select"});
   args.allow_only(args.has("weights"), "--weights", {"layer"});
   if (!args.has("weights")) return;
-  const std::int64_t layer = args.has("layer") ? args.integer("layer") : c.encoder_layers - 1;
-  if (layer < 0 || layer >= c.encoder_layers)
-    throw UsageError(cat("no layer ", layer, ": the encoder has ", c.encoder_layers));
+  const std::int64_t layer = args.has("layer") ? args.integer("layer") : c.encoder.layers - 1;
+  if (layer < 0 || layer >= c.encoder.layers)
+    throw UsageError(cat("no layer ", layer, ": the encoder has ", c.encoder.layers));
   dump.add_stream(cat("encoder/", layer, "/self_attn/weights"), args.text("weights"), layout, layout);
 }
 
 static void encode(const Args& args) {
   ModelFile model(args.model());
   const Configuration& c = model.configuration();
-  require(c.has_encoder(), model.name(), ": a model of kind ", c.kind, " has no encoder");
+  require(c.has_encoder(), model.name(), ": a model of kind ", name_of(c.kind), " has no encoder");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
-  const Transformer transformer(model, c, Transformer::Parts::encoder);
+  const Transformer transformer(model, c, Transformer::Stacks::encoder);
   BatchStream stream(args.input(), Accept::either);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Dump dump;
   add_dumps(args, c, stream.batch, dump);
   for_batches(args, {&stream}, dump.active() ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
-    input.expect_width(c.width, "the model's");
+    input.expect_width(c.embedding_width(false), "the model's");
     if (dump.active()) turn.ctx.observer = &dump;
     const float* memory = encode_batch(turn.ctx, transformer, input.batch, args.integer("batch-rows"));
     turn.wait();

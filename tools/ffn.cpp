@@ -19,7 +19,7 @@ static const ToolSpec spec = {
           text("gate-weight", "FILE", "weight (F, D) of the gate"), text("gate-bias", "FILE", "bias (F,) of the gate"),
           text("linear2-weight", "FILE", "weight (D, F) of the second layer"),
           text("linear2-bias", "FILE", "bias (D,) of the second layer"),
-          choice("activation", "relu|gelu|gelu-tanh|silu", "without a model: the activation", "relu")},
+          choice("activation", "relu|gelu|gelu-tanh|silu|quick-gelu|tanh", "without a model: the activation", "relu")},
          batch_options()}),
     .examples = {{"what a layer of a model does", "ffn -m model.h5:encoder/0/ffn x.npy -o y.npy"},
                  {"with arrays, here without biases",
@@ -37,9 +37,10 @@ static void ffn(const Args& args) {
                                                        {"linear2-weight", {"linear2/weight"}, true},
                                                        {"linear2-bias", {"linear2/bias"}}});
   if (parameters.configuration && args.given("activation")) throw UsageError("the model gives --activation");
-  const std::string activation =
-      parameters.configuration ? parameters.configuration->activation : args.text("activation");
-  const FeedForward layer = make_feed_forward(*parameters.source, parameters.name, activation_from_name(activation));
+  const auto& model = parameters.configuration;
+  const Activation activation =
+      model ? model->stack(is_in_decoder(parameters.name)).activation : from_name<Activation>(args.text("activation"));
+  const FeedForward layer = make_feed_forward(*parameters.source, parameters.name, activation);
   BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {

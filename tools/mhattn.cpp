@@ -42,10 +42,15 @@ static const ToolSpec spec = {
 static MultiheadAttention attention_from(const Args& args, LayerParameters& parameters) {
   const auto& model = parameters.configuration;
   if (model && args.has("heads")) throw UsageError("the model gives --heads");
-  const std::int64_t heads = model ? model->heads : args.integer("heads");
-  const bool rotary = model && model->positions == "rotary" && !parameters.name.ends_with("cross_attn");
-  return make_attention(*parameters.source, parameters.name, heads, model ? model->kv_heads : heads, rotary,
-                        args.flag("causal"));
+  const bool causal = args.flag("causal");
+  return model ? make_attention(*parameters.source, parameters.name, *model, causal)
+               : make_attention(*parameters.source, parameters.name, args.integer("heads"), causal);
+}
+
+/// The biases that all layers of the stack share, in a model that has them.
+static RelativePositions relative_positions(LayerParameters& parameters) {
+  if (!parameters.configuration || !parameters.name.ends_with("self_attn")) return {};
+  return make_relative_positions(*parameters.source, *parameters.configuration, is_in_decoder(parameters.name));
 }
 
 static void mhattn(const Args& args) {
@@ -55,6 +60,7 @@ static void mhattn(const Args& args) {
                               {"out-proj-weight", {"output/weight"}, true},
                               {"out-proj-bias", {"output/bias"}}});
   const MultiheadAttention attention = attention_from(args, parameters);
+  const RelativePositions relative = relative_positions(parameters);
   const std::int64_t width = attention.shape().width;
   const std::string input = args.input();
   expect_one_stdin(args, input, {"memory", "mask", "bias", "lengths"});
@@ -83,9 +89,11 @@ static void mhattn(const Args& args) {
     if (dump.active()) ctx.observer = &dump;
     float* y = ctx.workspace.get(x.batch.positions() * width);
     MultiheadAttention::Saved saved;
-    attention.forward(ctx, x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged(),
-                      own_memory ? memory.batch.rows.data() : nullptr, y, saved,
-                      masks.next(x, memory, attention.shape().heads, true));
+    MultiheadAttention::Input in{x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged()};
+    if (own_memory) in.memory = memory.batch.rows.data();
+    in.masks = masks.next(x, memory, attention.shape().heads, true);
+    if (!own_memory) in.masks.distance = relative.bias(ctx, in.queries.longest());
+    attention.forward(ctx, in, y, saved);
     turn.wait();
     write_rows(*writer, x.batch, y, width);
   });

@@ -29,7 +29,8 @@ static NormShape shape_from(const Args& args, const LayerParameters& parameters)
   NormShape shape;
   if (parameters.configuration) {
     if (args.given("kind")) throw UsageError("the model gives --kind");
-    shape = parameters.configuration->layer_shape(false).norm;
+    shape = parameters.configuration->norm_shape(is_in_decoder(parameters.name));
+    if (parameters.name.ends_with("query_norm") || parameters.name.ends_with("key_norm")) shape.rms = true;
   } else {
     shape.rms = args.text("kind") == "rms";
     if (shape.rms == args.has("bias")) throw UsageError(shape.rms ? "rms takes no --bias" : "--bias FILE is needed");

@@ -14,7 +14,8 @@ static const ToolSpec spec = {
         "model: learned positions are rows of its table, and vectors of a model that adds none (rotary, none) pass "
         "unchanged.\n\n"
         "Shapes: vectors (..., T, D) -> vectors (..., T, D); with --table no input -> one record (--length, --width).",
-    .options = join({{choice("kind", "sinusoidal|sinusoidal-halved", "without a model: which encoding", "sinusoidal"),
+    .options = join({{choice("kind", "sinusoidal|sinusoidal-halved|sinusoidal-fairseq",
+                             "without a model: which encoding", "sinusoidal"),
                       integer("first", "N", "the position of the first vector of each sequence", "0", 0),
                       flag("table", "write the table itself"), integer("length", "T", "--table: positions", "", 0),
                       integer("width", "D", "--table: width, without a model", "", 1, 1 << 20)},
@@ -56,11 +57,12 @@ static void posenc(const Args& args) {
   std::optional<ModelFile> model;
   if (args.has("model")) model.emplace(args.model());
   if (model && (args.given("kind") || args.given("width"))) throw UsageError("the model gives --kind and --width");
-  const Positions positions =
-      model ? Positions(*model, model->configuration(), embedding_side(*model)) : Positions(args.text("kind"));
-  if (args.flag("table"))
-    return write_table(args, positions, model ? model->configuration().width : args.integer("width"));
-  add_to_stream(args, positions, model ? std::optional(model->configuration().width) : std::nullopt);
+  const Positions positions = model ? Positions(*model, model->configuration(), embedding_side(*model))
+                                    : Positions(from_name<PositionKind>(args.text("kind")));
+  std::optional<std::int64_t> width;
+  if (model) width = model->configuration().embedding_width(embedding_side(*model) == "decoder");
+  if (args.flag("table")) return write_table(args, positions, width ? *width : args.integer("width"));
+  add_to_stream(args, positions, width);
 }
 
 int main(int argc, char** argv) {

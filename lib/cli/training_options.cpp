@@ -136,9 +136,9 @@ namespace {
 /// What the task trains, before hyper-parameters are known.
 Configuration kind_of_task(const std::string& task) {
   Configuration c;
-  if (task == "language-model") c.kind = "decoder-only";
-  if (task == "masked-language-model" || task == "classification") c.kind = "encoder-only";
-  if (task == "classification") c.head = "classes";
+  if (task == "language-model") c.kind = ModelKind::decoder_only;
+  if (task == "masked-language-model" || task == "classification") c.kind = ModelKind::encoder_only;
+  if (task == "classification") c.head = Head::classes;
   return c;
 }
 
@@ -227,8 +227,8 @@ TrainingTask training_task(const Args& args, ModelFile* from) {
     // An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
     new_head = classifies && c.kind == kind.kind && c.head != kind.head;
     require(c.kind == kind.kind && (c.head == kind.head || new_head), from->name(), ": ", task,
-            " trains a model of kind ", kind.kind, " that predicts ", kind.head, ", not of kind ", c.kind,
-            " that predicts ", c.head);
+            " trains a model of kind ", name_of(kind.kind), " that predicts ", name_of(kind.head), ", not of kind ",
+            name_of(c.kind), " that predicts ", name_of(c.head));
     for (const Option& option : configuration_options())
       if (args.given(option.name) && !(new_head && option.name == "pooling"))
         throw UsageError(cat("--", option.name, " is given by the model that --from names"));
@@ -253,7 +253,7 @@ TrainingTask training_task(const Args& args, ModelFile* from) {
   if (new_head) {
     c.head = kind.head;
     c.classes = kind.classes;
-    c.pooling = args.text("pooling");
+    c.pooling = from_name<Pooling>(args.text("pooling"));
   }
   if (!from) c = configuration_from(args, tokenizer.get(), kind);
   result.train = train.examples(c, labels);

@@ -46,7 +46,7 @@ const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_
   std::memcpy(rows, batch.rows.data(), batch.rows.size() * sizeof(float));
   std::int32_t* positions = ctx.workspace.get<std::int32_t>(batch.positions());
   fill_positions(batch.ragged(), 0, positions);
-  rotate(batch.positions(), heads, head_width, positions, false, rows, batch.width);
+  rotate(RotarySpec{.width = head_width}, {batch.positions(), heads, head_width, batch.width}, positions, false, rows);
   return rows;
 }
 
@@ -64,9 +64,7 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
   in.value_stride = value.batch.width;
   in.queries = query.batch.ragged();
   in.keys = key.batch.ragged();
-  in.mask = masked.mask;
-  in.bias = masked.bias;
-  in.key_lengths = masked.key_lengths;
+  in.masks = masked;
 
   Result result;
   if (weights) {

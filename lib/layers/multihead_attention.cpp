@@ -1,10 +1,9 @@
 #include "layers/multihead_attention.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <vector>
 
 #include "ops/elementwise.hpp"
-#include "ops/embedding.hpp"
 
 namespace pipeformer {
 
@@ -18,18 +17,23 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
                                        const MultiheadAttentionShape& shape)
     : name_(name),
       shape_(shape),
-      query_(source, name + "/query", shape.width, shape.width, shape.bias),
+      query_(source, name + "/query", shape.width, shape.query_width(), shape.bias),
       key_(source, name + "/key", shape.width, shape.kv_width(), shape.bias),
       value_(source, name + "/value", shape.width, shape.kv_width(), shape.bias),
-      output_(source, name + "/output", shape.width, shape.width, shape.bias) {}
+      output_(source, name + "/output", shape.query_width(), shape.width, shape.output_bias) {
+  if (!shape.query_key_norm) return;
+  query_norm_.emplace(source, name + "/query_norm", shape.head_width, *shape.query_key_norm);
+  key_norm_.emplace(source, name + "/key_norm", shape.head_width, *shape.query_key_norm);
+}
 
-AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Saved& saved, bool causal) const {
+AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Saved& saved) const {
   AttentionShape shape;
   shape.heads = shape_.heads;
   shape.kv_heads = shape_.kv_heads;
-  shape.key_width = shape.value_width = shape_.head_width();
-  shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape_.head_width())));
-  shape.causal = causal;
+  shape.key_width = shape.value_width = shape_.head_width;
+  shape.scale = shape_.scale;
+  shape.causal = shape_.causal;
+  shape.window = shape_.window;
   shape.dropout = ctx.rate(ctx.dropout.attention);
   shape.dropout_seed = saved.seed;
   shape.first_sequence = ctx.first.sequence;
@@ -40,24 +44,21 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
                                                    const std::int32_t* key_index, const Saved& saved) const {
   AttentionInput in;
   in.query = saved.query;
-  in.query_stride = shape_.width;
+  in.query_stride = shape_.query_width();
   in.key = saved.kv.key;
   in.value = saved.kv.value;
   in.key_stride = in.value_stride = shape_.kv_width();
   in.queries = queries;
   in.keys = keys;
   in.key_index = key_index;
-  in.mask = saved.masks.mask;
-  in.bias = saved.masks.bias;
-  in.key_lengths = saved.masks.key_lengths;
+  in.masks = saved.masks;
   return in;
 }
 
 void MultiheadAttention::attend(Context& ctx, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
-                                const Saved& saved, bool causal) const {
-  const AttentionShape shape = attention_shape(ctx, saved, causal);
+                                const Saved& saved, const AttentionShape& shape) const {
   const AttentionInput in = attention_input(queries, keys, key_index, saved);
-  ctx.show(name_ + "/query", saved.query, shape_.width, queries);
+  ctx.show(name_ + "/query", saved.query, shape_.query_width(), queries);
   if (!key_index) {
     ctx.show(name_ + "/key", saved.kv.key, shape_.kv_width(), keys);
     ctx.show(name_ + "/value", saved.kv.value, shape_.kv_width(), keys);
@@ -74,81 +75,104 @@ void MultiheadAttention::attend(Context& ctx, const Ragged& queries, const Ragge
     attention_forward(shape, in, saved.context, saved.log_sum, weights.data());
     ctx.observer->weights(weights_name, shape_.heads, weights.data(), queries, keys);
   }
-  ctx.show(name_ + "/context", saved.context, shape_.width, queries);
+  ctx.show(name_ + "/context", saved.context, shape_.query_width(), queries);
 }
 
-void MultiheadAttention::project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions,
-                                      const KeyValues& kv) const {
-  key_.forward(rows, memory, kv.key);
+void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const std::int32_t* positions, bool back,
+                              float* x) const {
+  rotate(*shape_.rotary, {rows, heads, shape_.head_width, heads * shape_.head_width}, positions, back, x);
+}
+
+void MultiheadAttention::project(Context& ctx, const Linear& linear, const std::optional<Norm>& norm, std::int64_t rows,
+                                 const float* x, const std::int32_t* positions, float* y, Projected& saved) const {
+  const std::int64_t heads = linear.out() / shape_.head_width;
+  if (norm) {
+    saved.raw = ctx.workspace.get(rows * linear.out());
+    linear.forward(rows, x, saved.raw);
+    norm->forward(ctx, rows * heads, saved.raw, y, saved.norm);
+  } else {
+    linear.forward(rows, x, y);
+  }
+  if (shape_.rotary) turn(rows, heads, positions, false, y);
+}
+
+void MultiheadAttention::project_backward(Context&, const std::optional<Norm>& norm, std::int64_t rows,
+                                          const std::int32_t* positions, const Projected& saved, std::int64_t heads,
+                                          float* dy) const {
+  if (shape_.rotary) turn(rows, heads, positions, true, dy);
+  if (norm) norm->backward(rows * heads, saved.norm, dy, dy);
+}
+
+void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const float* memory,
+                                      const std::int32_t* positions, const KeyValues& kv) const {
+  const WorkspaceScope scope(ctx.workspace);
+  Projected saved;
+  project(ctx, key_, key_norm_, rows, memory, positions, kv.key, saved);
   value_.forward(rows, memory, kv.value);
-  if (shape_.rotary) rotate(rows, shape_.kv_heads, shape_.head_width(), positions, false, kv.key, shape_.kv_width());
 }
 
 void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
-                                      const std::int32_t* positions, const Ragged& keys, const KeyValues& kv,
-                                      const std::int32_t* key_index, float* y) const {
+                                      const std::int32_t* positions, const Ready& ready, float* y) const {
   const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = queries.rows();
   Saved saved;
-  saved.query = ctx.workspace.get(rows * shape_.width);
-  saved.context = ctx.workspace.get(rows * shape_.width);
-  saved.kv = kv;
-  query_.forward(rows, x, saved.query);
-  if (shape_.rotary) rotate(rows, shape_.heads, shape_.head_width(), positions, false, saved.query, shape_.width);
-  attend(ctx, queries, keys, key_index, saved, false);
+  saved.query = ctx.workspace.get(rows * shape_.query_width());
+  saved.context = ctx.workspace.get(rows * shape_.query_width());
+  saved.kv = ready.kv;
+  saved.masks.distance = ready.distance;
+  project(ctx, query_, query_norm_, rows, x, positions, saved.query, saved.query_norm);
+  AttentionShape shape = attention_shape(ctx, saved);
+  shape.causal = shape.window > 0;  // the query is the last: it sees all that there is
+  attend(ctx, queries, ready.keys, ready.index, saved, shape);
   output_.forward(rows, saved.context, y);
 }
 
-void MultiheadAttention::forward(Context& ctx, const Ragged& queries, const float* x, const Ragged& keys,
-                                 const float* memory, float* y, Saved& saved, const AttentionMasks& masks) const {
-  const std::int64_t rows = queries.rows(), key_rows = keys.rows();
-  const float* from = memory ? memory : x;
-  saved.input = x;
-  saved.memory = memory;
-  saved.masks = masks;
-  saved.query = ctx.workspace.get(rows * shape_.width);
+void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved& saved) const {
+  const std::int64_t rows = in.queries.rows(), key_rows = in.keys.rows();
+  const float* from = in.memory ? in.memory : in.x;
+  saved.input = in.x;
+  saved.memory = in.memory;
+  saved.masks = in.masks;
+  saved.query = ctx.workspace.get(rows * shape_.query_width());
   saved.kv = {ctx.workspace.get(key_rows * shape_.kv_width()), ctx.workspace.get(key_rows * shape_.kv_width())};
-  saved.context = ctx.workspace.get(rows * shape_.width);
+  saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
-  query_.forward(rows, x, saved.query);
-  key_.forward(key_rows, from, saved.kv.key);
-  value_.forward(key_rows, from, saved.kv.value);
+  std::int32_t *query_positions = nullptr, *key_positions = nullptr;
   if (shape_.rotary) {
-    const WorkspaceScope scope(ctx.workspace);
-    std::int32_t* positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows));
-    fill_positions(queries, 0, positions);
-    rotate(rows, shape_.heads, shape_.head_width(), positions, false, saved.query, shape_.width);
-    fill_positions(keys, 0, positions);
-    rotate(key_rows, shape_.kv_heads, shape_.head_width(), positions, false, saved.kv.key, shape_.kv_width());
+    fill_positions(in.queries, 0, query_positions = ctx.workspace.get<std::int32_t>(rows));
+    fill_positions(in.keys, 0, key_positions = ctx.workspace.get<std::int32_t>(key_rows));
   }
+  project(ctx, query_, query_norm_, rows, in.x, query_positions, saved.query, saved.query_norm);
+  project(ctx, key_, key_norm_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
+  value_.forward(key_rows, from, saved.kv.value);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
-  attend(ctx, queries, keys, nullptr, saved, shape_.causal);
+  attend(ctx, in.queries, in.keys, nullptr, saved, attention_shape(ctx, saved));
   output_.forward(rows, saved.context, y);
 }
 
 void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Ragged& keys, const Saved& saved,
-                                  const float* dy, float* dx, float* d_memory) const {
+                                  const float* dy, float* dx, const Gradients& gradients) const {
   const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = queries.rows(), key_rows = keys.rows();
-  float* d_context = ctx.workspace.get(rows * shape_.width);
-  float* d_query = ctx.workspace.get(rows * shape_.width);
-  float* d_key = ctx.workspace.get(key_rows * shape_.kv_width());
-  float* d_value = ctx.workspace.get(key_rows * shape_.kv_width());
+  float* d_context = ctx.workspace.get(rows * shape_.query_width());
+  AttentionGradients d;
+  d.query = ctx.workspace.get(rows * shape_.query_width());
+  d.key = ctx.workspace.get(key_rows * shape_.kv_width());
+  d.value = ctx.workspace.get(key_rows * shape_.kv_width());
+  d.distance_bias = gradients.distance_bias;
   output_.backward(rows, saved.context, dy, d_context, false);
-  attention_backward(attention_shape(ctx, saved, shape_.causal), attention_input(queries, keys, nullptr, saved),
-                     saved.context, saved.log_sum, d_context, d_query, d_key, d_value);
-  if (shape_.rotary) {
-    std::int32_t* positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows));
-    fill_positions(queries, 0, positions);
-    rotate(rows, shape_.heads, shape_.head_width(), positions, true, d_query, shape_.width);
-    fill_positions(keys, 0, positions);
-    rotate(key_rows, shape_.kv_heads, shape_.head_width(), positions, true, d_key, shape_.kv_width());
-  }
-  query_.backward(rows, saved.input, d_query, dx, false);
+  attention_backward(attention_shape(ctx, saved), attention_input(queries, keys, nullptr, saved), saved.context,
+                     saved.log_sum, d_context, d);
+  std::int32_t* positions = nullptr;
+  if (shape_.rotary) fill_positions(queries, 0, positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows)));
+  project_backward(ctx, query_norm_, rows, positions, saved.query_norm, shape_.heads, d.query);
+  if (shape_.rotary) fill_positions(keys, 0, positions);
+  project_backward(ctx, key_norm_, key_rows, positions, saved.key_norm, shape_.kv_heads, d.key);
+  query_.backward(rows, saved.input, d.query, dx, false);
   const float* from = saved.memory ? saved.memory : saved.input;
-  float* d_from = saved.memory ? d_memory : dx;
-  key_.backward(key_rows, from, d_key, d_from, true);
-  value_.backward(key_rows, from, d_value, d_from, true);
+  float* d_from = saved.memory ? gradients.memory : dx;
+  key_.backward(key_rows, from, d.key, d_from, true);
+  value_.backward(key_rows, from, d.value, d_from, true);
 }
 
 }  // namespace pipeformer

@@ -1,22 +1,30 @@
 /// Multi-head attention (Vaswani et al. 2017, section 3.2.2): output(attend(query(x), key(m), value(m))), each
 /// projection one big matrix whose columns are the heads side by side, as in torch.nn.MultiheadAttention.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "layers/context.hpp"
 #include "layers/linear.hpp"
+#include "layers/norm.hpp"
 #include "ops/attention.hpp"
+#include "ops/embedding.hpp"
 
 namespace pipeformer {
 
 struct MultiheadAttentionShape {
   std::int64_t width = 0;
   std::int64_t heads = 1, kv_heads = 1;
-  bool bias = true;
-  bool rotary = false;  ///< Queries and keys are turned by their position.
+  std::int64_t head_width = 0;
+  bool bias = true;         ///< On queries, keys and values.
+  bool output_bias = true;  ///< On the output.
+  float scale = 1;          ///< Of the scores, 1 / sqrt(head_width) in the paper.
   bool causal = false;
-  std::int64_t head_width() const { return width / heads; }
-  std::int64_t kv_width() const { return kv_heads * head_width(); }
+  std::int64_t window = 0;                  ///< With causal: the newest keys that a query sees; 0: all.
+  std::optional<RotarySpec> rotary;         ///< Queries and keys are turned by their position.
+  std::optional<NormShape> query_key_norm;  ///< Each head of queries and keys is normalised, before it is turned.
+  std::int64_t query_width() const { return heads * head_width; }
+  std::int64_t kv_width() const { return kv_heads * head_width; }
 };
 
 /// Keys and values that are computed once and attended to many times: a source sentence's memory, or a decoder's own
@@ -27,10 +35,16 @@ struct KeyValues {
 
 class MultiheadAttention {
  public:
+  /// Queries or keys on their way from the projection to the scores.
+  struct Projected {
+    float* raw = nullptr;  ///< What the projection gave, where a norm follows it.
+    Norm::Saved norm;
+  };
   struct Saved {
     const float *input = nullptr, *memory = nullptr;  ///< memory is null for self-attention
     float* query = nullptr;
     KeyValues kv;
+    Projected query_norm, key_norm;
     float *log_sum = nullptr, *context = nullptr;
     std::uint64_t seed = 0;
     AttentionMasks masks;
@@ -40,32 +54,59 @@ class MultiheadAttention {
 
   /// y (queries.rows(), width) from x and, for cross-attention, memory (keys.rows(), width); memory null:
   /// self-attention.
-  void forward(Context&, const Ragged& queries, const float* x, const Ragged& keys, const float* memory, float* y,
-               Saved&, const AttentionMasks& masks = {}) const;
-  /// dx overwritten; d_memory added to.
+  struct Input {
+    Ragged queries;
+    const float* x = nullptr;
+    Ragged keys;
+    const float* memory = nullptr;
+    AttentionMasks masks{};
+  };
+  void forward(Context&, const Input&, float* y, Saved&) const;
+  /// What backward adds to beside dx.
+  struct Gradients {
+    float* memory = nullptr;         ///< (keys.rows(), width)
+    float* distance_bias = nullptr;  ///< As masks.distance.
+  };
+  /// dx overwritten.
   void backward(Context&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx,
-                float* d_memory) const;
+                const Gradients&) const;
 
   /// The projections of rows (n, width) to keys and values; positions are for rotary models (null otherwise).
-  void project_keys(std::int64_t rows, const float* memory, const std::int32_t* positions, const KeyValues&) const;
-  /// Attention of x against keys and values that stand ready: row r of the ragged keys is stored at row key_index[r]
-  /// (or r when null).
-  void attend_ready(Context&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ragged& keys,
-                    const KeyValues&, const std::int32_t* key_index, float* y) const;
+  void project_keys(Context&, std::int64_t rows, const float* memory, const std::int32_t* positions,
+                    const KeyValues&) const;
+  /// Keys and values that stand ready: row r of the ragged keys is stored at row index[r] (or r when null).
+  struct Ready {
+    Ragged keys;
+    KeyValues kv;
+    const std::int32_t* index = nullptr;
+    DistanceBias distance{};
+  };
+  /// Attention of rows x against what stands ready. A query is the last of its sequence's keys, or in cross-attention
+  /// sees them all.
+  void attend_ready(Context&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ready&,
+                    float* y) const;
 
   const MultiheadAttentionShape& shape() const { return shape_; }
   const std::string& name() const { return name_; }
 
  private:
   void attend(Context&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&,
-              bool causal) const;
-  AttentionShape attention_shape(const Context&, const Saved&, bool causal) const;
+              const AttentionShape&) const;
+  AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;
+  /// A projection of rows, normalised and turned where the layer does so.
+  void project(Context&, const Linear&, const std::optional<Norm>&, std::int64_t rows, const float* x,
+               const std::int32_t* positions, float* y, Projected&) const;
+  /// dy, the gradient of what project() gave, becomes that of what the projection gave.
+  void project_backward(Context&, const std::optional<Norm>&, std::int64_t rows, const std::int32_t* positions,
+                        const Projected&, std::int64_t heads, float* dy) const;
+  void turn(std::int64_t rows, std::int64_t heads, const std::int32_t* positions, bool back, float* x) const;
 
   std::string name_;
   MultiheadAttentionShape shape_;
   Linear query_, key_, value_, output_;
+  std::optional<Norm> query_norm_, key_norm_;
 };
 
 /// The position of each row inside its sequence (for rotary models), counted from `first`.

@@ -10,10 +10,12 @@ Residual::Residual(ParameterSource& source, const std::string& layer, const std:
       number_(number),
       norm_(source, layer + "/norm" + number, shape.feed_forward.width, shape.norm),
       width_(shape.feed_forward.width),
-      pre_norm_(shape.pre_norm) {}
+      pre_norm_(shape.pre_norm) {
+  if (shape.scaled) scale_ = source.get(layer + "/scale" + number, {width_}, Initial::one);
+}
 
 template <class Sublayer>
-void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved,
+void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const float* base, float* y, Saved& saved,
                        Sublayer sublayer) const {
   const std::int64_t rows = ragged.rows();
   Workspace& workspace = ctx.workspace;
@@ -25,12 +27,20 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, float
     input = normed;
   }
   float* output = pre_norm_ ? y : workspace.get(rows * width_);
-  sublayer(input, output);
+  if (scale_.value) {
+    float* unscaled = workspace.get(rows * width_);
+    sublayer(input, unscaled);
+    scale_columns(rows, width_, unscaled, scale_.value, output);
+    ctx.show(layer_ + "/scale" + number_, output, width_, ragged);
+    saved.unscaled = unscaled;
+  } else {
+    sublayer(input, output);
+  }
   if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
     saved.seed = ctx.seed_of(layer_ + "/add" + number_);
     dropout(p, saved.seed, ctx.first.row, rows, width_, output, output);
   }
-  add(rows * width_, x, output, output);
+  add(rows * width_, base, output, output);
   ctx.show(layer_ + "/add" + number_, output, width_, ragged);
   if (!pre_norm_) {
     norm_.forward(ctx, rows, output, y, saved.norm);
@@ -39,7 +49,7 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, float
 }
 
 template <class Sublayer>
-void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
+void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx, bool with_base,
                         Sublayer sublayer) const {
   const WorkspaceScope scope(ctx.workspace);
   const std::int64_t count = rows * width_;
@@ -55,10 +65,15 @@ void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, con
     dropout(p, saved.seed, ctx.first.row, rows, width_, d_sum, dropped);
     d_output = dropped;
   }
+  if (scale_.value) {
+    float* unscaled = ctx.workspace.get(count);
+    scale_columns_backward(rows, width_, saved.unscaled, scale_.value, d_output, unscaled, scale_.gradient);
+    d_output = unscaled;
+  }
   float* d_input = ctx.workspace.get(count);
   sublayer(d_output, d_input);
   if (pre_norm_) norm_.backward(rows, saved.norm, d_input, d_input);
-  add(count, d_sum, d_input, dx);
+  add(count, with_base ? d_sum : dx, d_input, dx);
 }
 
 TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& name, const LayerShape& shape)
@@ -68,47 +83,60 @@ TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& n
   for (int i = 0; i < (shape.cross ? 3 : 2); ++i) residual_[i] = Residual(source, name, std::to_string(i + 1), shape);
 }
 
-const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const float* x, const Ragged& memory_ragged,
-                                       const float* memory, Saved& saved) const {
+const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const float* x, const Surroundings& around,
+                                       Saved& saved) const {
   const std::int64_t width = shape_.feed_forward.width, count = ragged.rows() * width;
   float* y = ctx.workspace.get(count);
-  residual_[0].forward(ctx, ragged, x, y, saved.residual[0], [&](const float* input, float* output) {
-    self_attention_.forward(ctx, ragged, input, ragged, nullptr, output, saved.self_attention);
+  residual_[0].forward(ctx, ragged, x, x, y, saved.residual[0], [&](const float* input, float* output) {
+    AttentionMasks masks;
+    masks.distance = around.distance;
+    self_attention_.forward(ctx, {ragged, input, ragged, nullptr, masks}, output, saved.self_attention);
     ctx.show(name_ + "/self_attn", output, width, ragged);
   });
   int next = 1;
   if (shape_.cross) {
     float* z = ctx.workspace.get(count);
-    residual_[next].forward(ctx, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
-      cross_attention_.forward(ctx, ragged, input, memory_ragged, memory, output, saved.cross_attention);
+    residual_[next].forward(ctx, ragged, y, y, z, saved.residual[next], [&](const float* input, float* output) {
+      cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}}, output,
+                               saved.cross_attention);
       ctx.show(name_ + "/cross_attn", output, width, ragged);
     });
     y = z;
     ++next;
   }
   float* z = ctx.workspace.get(count);
-  residual_[next].forward(ctx, ragged, y, z, saved.residual[next], [&](const float* input, float* output) {
-    feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
-    ctx.show(name_ + "/ffn", output, width, ragged);
-  });
+  residual_[next].forward(ctx, ragged, shape_.parallel ? x : y, y, z, saved.residual[next],
+                          [&](const float* input, float* output) {
+                            feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
+                            ctx.show(name_ + "/ffn", output, width, ragged);
+                          });
   return z;
 }
 
-const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, const Ragged& memory_ragged,
-                                        const Saved& saved, const float* dy, float* d_memory) const {
+const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, const Surroundings& around,
+                                        const Saved& saved, const float* dy) const {
   const std::int64_t rows = ragged.rows(), count = rows * shape_.feed_forward.width;
   float* dx = ctx.workspace.get(count);
-  int last = shape_.cross ? 2 : 1;
-  residual_[last].backward(ctx, rows, saved.residual[last], dy, dx, [&](const float* d_output, float* d_input) {
+  const auto through_attention = [&](const float* d_output, float* d_input) {
+    self_attention_.backward(ctx, ragged, ragged, saved.self_attention, d_output, d_input,
+                             {nullptr, around.d_distance});
+  };
+  const auto through_feed_forward = [&](const float* d_output, float* d_input) {
     feed_forward_.backward(ctx, rows, saved.feed_forward, d_output, d_input);
-  });
+  };
+  if (shape_.parallel) {
+    residual_[0].backward(ctx, rows, saved.residual[0], dy, dx, true, through_attention);
+    residual_[1].backward(ctx, rows, saved.residual[1], dy, dx, false, through_feed_forward);
+    return dx;
+  }
+  int last = shape_.cross ? 2 : 1;
+  residual_[last].backward(ctx, rows, saved.residual[last], dy, dx, true, through_feed_forward);
   if (shape_.cross)
-    residual_[1].backward(ctx, rows, saved.residual[1], dx, dx, [&](const float* d_output, float* d_input) {
-      cross_attention_.backward(ctx, ragged, memory_ragged, saved.cross_attention, d_output, d_input, d_memory);
+    residual_[1].backward(ctx, rows, saved.residual[1], dx, dx, true, [&](const float* d_output, float* d_input) {
+      cross_attention_.backward(ctx, ragged, around.memory_ragged, saved.cross_attention, d_output, d_input,
+                                {around.d_memory, nullptr});
     });
-  residual_[0].backward(ctx, rows, saved.residual[0], dx, dx, [&](const float* d_output, float* d_input) {
-    self_attention_.backward(ctx, ragged, ragged, saved.self_attention, d_output, d_input, nullptr);
-  });
+  residual_[0].backward(ctx, rows, saved.residual[0], dx, dx, true, through_attention);
   return dx;
 }
 
@@ -120,31 +148,31 @@ const float* TransformerLayer::step(Context& ctx, const Step& step, const float*
   const WorkspaceScope scope(ctx.workspace);
   Saved saved;
   float* a = ctx.workspace.get(count);
-  residual_[0].forward(ctx, queries, x, a, saved.residual[0], [&](const float* input, float* output) {
+  residual_[0].forward(ctx, queries, x, x, a, saved.residual[0], [&](const float* input, float* output) {
     const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
-    self_attention_.project_keys(rows, input, step.positions, fresh);
+    self_attention_.project_keys(ctx, rows, input, step.positions, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {
-      std::memcpy(step.past.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
+      std::memcpy(step.past.kv.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));
-      std::memcpy(step.past.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
+      std::memcpy(step.past.kv.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));
     }
-    self_attention_.attend_ready(ctx, queries, input, step.positions, step.past_keys, step.past, step.past_index,
-                                 output);
+    self_attention_.attend_ready(ctx, queries, input, step.positions, step.past, output);
   });
+  const float* feed_forward_input = shape_.parallel ? x : a;
   int next = 1;
   if (shape_.cross) {
     float* b = ctx.workspace.get(count);
-    residual_[1].forward(ctx, queries, a, b, saved.residual[1], [&](const float* input, float* output) {
-      cross_attention_.attend_ready(ctx, step.memory_queries, input, step.positions, step.memory_keys, step.memory,
-                                    nullptr, output);
+    residual_[1].forward(ctx, queries, a, a, b, saved.residual[1], [&](const float* input, float* output) {
+      cross_attention_.attend_ready(ctx, step.memory_queries, input, step.positions, step.memory, output);
     });
-    a = b;
+    feed_forward_input = a = b;
     next = 2;
   }
-  residual_[next].forward(ctx, queries, a, y, saved.residual[next], [&](const float* input, float* output) {
-    feed_forward_.forward(ctx, queries, input, output, saved.feed_forward);
-  });
+  residual_[next].forward(ctx, queries, feed_forward_input, a, y, saved.residual[next],
+                          [&](const float* input, float* output) {
+                            feed_forward_.forward(ctx, queries, input, output, saved.feed_forward);
+                          });
   return y;
 }
 

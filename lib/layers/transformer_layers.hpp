@@ -1,5 +1,6 @@
 /// Encoder and decoder layers (Vaswani et al. 2017, figure 1), post-norm or pre-norm:
 ///   post: x = norm(x + sublayer(x))         pre: x = x + sublayer(norm(x))
+/// and with attention and feed-forward side by side (Wang, Komatsuzaki 2021): x + attention(norm1(x)) + ffn(norm2(x)).
 #pragma once
 #include <string>
 
@@ -14,36 +15,43 @@ struct LayerShape {
   FeedForwardShape feed_forward;
   NormShape norm;
   bool pre_norm = false;
-  bool cross = false;  ///< A decoder layer with attention to a memory.
+  bool parallel = false;  ///< Pre-norm, without cross-attention: the sublayers side by side.
+  bool scaled = false;  ///< What a sublayer gives is multiplied by a learned vector (Touvron et al. 2021, LayerScale).
+  bool cross = false;   ///< A decoder layer with attention to a memory.
 };
 
-/// The frame around a sublayer: dropout, residual and norm.
+/// The frame around a sublayer: scale, dropout, residual and norm.
 class Residual {
  public:
   struct Saved {
     Norm::Saved norm;
+    const float* unscaled = nullptr;
     std::uint64_t seed = 0;
   };
   Residual() = default;
   Residual(ParameterSource&, const std::string& layer, const std::string& number, const LayerShape&);
 
-  /// y = frame(x, sublayer), where sublayer(input, output) fills output (rows, width).
+  /// y = frame(x, sublayer), where sublayer(input, output) fills output (rows, width). What the sublayer gives is added
+  /// to `base`, which is x but for sublayers side by side.
   template <class Sublayer>
-  void forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved, Sublayer sublayer) const;
-  /// dx from dy, where sublayer(d_output, d_input) overwrites d_input.
+  void forward(Context& ctx, const Ragged& ragged, const float* x, const float* base, float* y, Saved& saved,
+               Sublayer sublayer) const;
+  /// dx (+)= its gradient through frame and sublayer, where sublayer(d_output, d_input) overwrites d_input. Without
+  /// `with_base` that of the base is left out.
   template <class Sublayer>
-  void backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx,
+  void backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx, bool with_base,
                 Sublayer sublayer) const;
 
  private:
   std::string layer_, number_;
   Norm norm_;
+  Parameter scale_;
   std::int64_t width_ = 0;
   bool pre_norm_ = false;
 };
 
 /// One layer of an encoder (no cross-attention) or a decoder. Parameters: self_attn, cross_attn, ffn, norm1, norm2,
-/// norm3 below its name.
+/// norm3 (and scale1 ...) below its name.
 class TransformerLayer {
  public:
   struct Saved {
@@ -53,26 +61,29 @@ class TransformerLayer {
   };
   TransformerLayer(ParameterSource&, const std::string& name, const LayerShape&);
 
-  /// y (rows, width), allocated in the workspace. memory is null without cross-attention.
-  const float* forward(Context&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
-                       Saved&) const;
-  /// Returns dx, allocated in the workspace; d_memory added to.
-  const float* backward(Context&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
-                        float* d_memory) const;
+  /// What a layer attends to beside its own rows.
+  struct Surroundings {
+    Ragged memory_ragged{};
+    const float* memory = nullptr;  ///< Null without cross-attention.
+    DistanceBias distance{};        ///< On the scores of self-attention.
+    float* d_memory = nullptr;      ///< Backward: added to.
+    float* d_distance = nullptr;    ///< Backward: added to; may be null.
+  };
+  /// y (rows, width), allocated in the workspace.
+  const float* forward(Context&, const Ragged&, const float* x, const Surroundings&, Saved&) const;
+  /// Returns dx, allocated in the workspace.
+  const float* backward(Context&, const Ragged&, const Surroundings&, const Saved&, const float* dy) const;
 
-  /// One position of each sequence: rows x (n, width), each attending to its own past through past_index (which
+  /// One position of each sequence: rows x (n, width), each attending to its own past through past.index (which
   /// includes itself: its key and value are stored at row new_rows[i] first) and to the memory's ready keys. positions:
   /// for rotary models.
   struct Step {
     const std::int32_t* positions = nullptr;  ///< [n]
     Ragged queries;                           ///< One row a sequence.
-    KeyValues past;                           ///< Storage of this layer.
+    MultiheadAttention::Ready past;           ///< Storage of this layer.
     const std::int32_t* new_rows = nullptr;   ///< [n]
-    Ragged past_keys;
-    const std::int32_t* past_index = nullptr;
-    Ragged memory_queries;  ///< The same rows grouped by source sentence.
-    Ragged memory_keys;
-    KeyValues memory;
+    Ragged memory_queries;                    ///< The same rows grouped by source sentence.
+    MultiheadAttention::Ready memory;
   };
   const float* step(Context&, const Step&, const float* x) const;
   const MultiheadAttention& cross_attention() const { return cross_attention_; }

@@ -28,7 +28,11 @@ const float* classify_batch(Context& ctx, const Transformer& model, const BatchS
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
   float* probabilities = ctx.workspace.get(input.batch.sequences() * c.classes);
   const Ragged ragged = input.batch.ragged();
-  model.classify(ctx, {ragged, input.batch.tokens.data(), input.batch.rows.data()}, probabilities);
+  Transformer::Source source{.ragged = ragged};
+  source.kind = c.reads_vectors() ? Transformer::Source::Kind::vectors : Transformer::Source::Kind::ids;
+  source.ids = input.batch.tokens.data();
+  source.rows = input.batch.rows.data();
+  model.classify(ctx, source, probabilities);
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     if (std::isnan(probabilities[s * c.classes])) throw RowError(ragged.begin(s), "the probabilities are not finite");
   return probabilities;

@@ -59,13 +59,17 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
   float* last = ctx.workspace.get(sentences * width);
   const WorkspaceScope scope(ctx.workspace);
   TokenEmbedding::Saved embedding;
-  const float* embedded = model_.target_embedding().forward(ctx, beginnings, ids, embedding);
+  Stack::Saved entry;
+  const float* embedded = model_.decoder().enter(
+      ctx, beginnings, model_.target_embedding().forward(ctx, beginnings, ids, nullptr, embedding), entry);
+  const TransformerLayer::Surroundings around{sources, memory,
+                                              model_.decoder().distance_bias(ctx, beginnings.longest())};
   float* x = ctx.workspace.get(rows * width);
   std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
-    const float* y = model_.decoder().layers()[l].forward(ctx, beginnings, x, sources, memory, saved);
+    const float* y = model_.decoder().layers()[l].forward(ctx, beginnings, x, around, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
     keep_past(l, saved.self_attention.kv, past_);
     if (!memory) continue;
@@ -111,28 +115,31 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
     std::partial_sum(by_sentence.begin(), by_sentence.end(), by_sentence.begin());
   }
 
-  float* x = ctx.workspace.get(n * width);
-  model_.target_embedding().look_up(n, tokens.data(), x);
+  const TokenEmbedding& embedding = model_.target_embedding();
+  const std::int64_t embedded_width = embedding.width();
+  float* x = ctx.workspace.get(n * embedded_width);
+  embedding.look_up(n, tokens.data(), nullptr, x);
   for (std::int64_t i = 0; i < n;) {  // rows at the same position together
     std::int64_t end = i + 1;
     while (end < n && positions[static_cast<std::size_t>(end)] == positions[static_cast<std::size_t>(i)]) ++end;
     const Ragged rows{{one_each.data(), static_cast<std::size_t>(end - i) + 1}};
-    model_.target_embedding().add_positions(rows, positions[static_cast<std::size_t>(i)], x + i * width, x + i * width);
+    float* at = x + i * embedded_width;
+    embedding.add_positions(rows, positions[static_cast<std::size_t>(i)], at, at);
     i = end;
   }
-  const float* y = x;
+  Stack::Saved entry;
+  const float* y = model_.decoder().enter(ctx, {one_each}, x, entry);
+  const std::int64_t longest = n > 0 ? 1 + *std::max_element(positions.begin(), positions.end()) : 0;
+  const DistanceBias distance = model_.decoder().distance_bias(ctx, longest);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     LayerStore& store = layers_[l];
     TransformerLayer::Step step;
     step.positions = positions.data();
     step.queries = {one_each};
-    step.past = {store.key.data(), store.value.data()};
+    step.past = {{past_offsets_}, {store.key.data(), store.value.data()}, past_.data(), distance};
     step.new_rows = new_rows.data();
-    step.past_keys = {past_offsets_};
-    step.past_index = past_.data();
     step.memory_queries = {by_sentence};
-    step.memory_keys = {source_offsets_};
-    step.memory = {store.memory_key.data(), store.memory_value.data()};
+    step.memory = {{source_offsets_}, {store.memory_key.data(), store.memory_value.data()}};
     y = model_.decoder().layers()[l].step(ctx, step, y);
   }
   Norm::Saved norm;

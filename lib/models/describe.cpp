@@ -12,11 +12,11 @@ namespace pipeformer {
 std::string describe(const ModelFile& model) {
   std::ostringstream out;
   out.imbue(std::locale::classic());
-  for (const auto& [name, value] : model.file().attributes()) {
-    out << std::left << std::setw(20) << name;
+  model.configuration().each([&](const std::string& name, const Attribute& value) {
+    out << std::left << std::setw(32) << name;
     std::visit([&](const auto& v) { out << std::boolalpha << v; }, value);
     out << '\n';
-  }
+  });
   const Configuration& configuration = model.configuration();
   const ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   out << '\n';
@@ -25,8 +25,8 @@ std::string describe(const ModelFile& model) {
             shape_text(model.shape(entry.name)), ", expected ", shape_text(entry.shape));
     out << std::left << std::setw(48) << entry.name << shape_text(entry.shape) << '\n';
   }
-  out << '\n' << std::left << std::setw(20) << "parameters" << arena.parameters() << '\n';
-  out << std::setw(20) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none")
+  out << '\n' << std::left << std::setw(32) << "parameters" << arena.parameters() << '\n';
+  out << std::setw(32) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none")
       << '\n';
   return out.str();
 }

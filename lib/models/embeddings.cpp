@@ -10,14 +10,18 @@
 
 namespace pipeformer {
 
-Positions::Positions(ParameterSource& source, const Configuration& c, const std::string& side)
-    : kind_(c.positions), max_positions_(c.max_positions) {
-  if (kind_ == "learned")
-    learned_ = source.get(side + "/positions/weight", {max_positions_, c.width}, Initial::embedding);
+Positions::Positions(ParameterSource& source, const Configuration& c, const std::string& side) {
+  const StackSpec& stack = c.stack(side == "decoder");
+  kind_ = stack.positions;
+  max_positions_ = stack.max_positions;
+  offset_ = stack.position_offset;
+  if (kind_ == PositionKind::learned)
+    learned_ = source.get(side + "/positions/weight", {max_positions_, c.embedding_width(side == "decoder")},
+                          Initial::embedding);
 }
 
 std::shared_ptr<const float> Positions::table(std::int64_t positions, std::int64_t width) const {
-  if (kind_ == "learned") {
+  if (kind_ == PositionKind::learned) {
     require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_,
             " learned positions");
     return {std::shared_ptr<void>(), learned_.value};
@@ -25,16 +29,19 @@ std::shared_ptr<const float> Positions::table(std::int64_t positions, std::int64
   require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
   const std::lock_guard lock(sinusoids_->growing);
   auto& kept = sinusoids_->table;
-  if (!kept || width != sinusoids_->width || static_cast<std::int64_t>(kept->size()) < positions * width) {
-    kept = std::make_shared<Buffer<float>>(
-        sinusoidal_table(std::max<std::int64_t>(2 * positions, 64), width, kind_ == "sinusoidal-halved"));
+  if (!kept || width != sinusoids_->width || static_cast<std::int64_t>(kept->size()) < (offset_ + positions) * width) {
+    const std::int64_t count = offset_ + std::max<std::int64_t>(2 * positions, 64);
+    const Sinusoid form = kind_ == PositionKind::sinusoidal          ? Sinusoid::interleaved
+                          : kind_ == PositionKind::sinusoidal_halved ? Sinusoid::halved
+                                                                     : Sinusoid::fairseq;
+    kept = std::make_shared<Buffer<float>>(sinusoidal_table(count, width, form));
     sinusoids_->width = width;
   }
-  return {kept, kept->data()};
+  return {kept, kept->data() + offset_ * width};
 }
 
 void Positions::check(const Ragged& ragged, std::int64_t first) const {
-  if (kind_ != "learned") return;
+  if (kind_ != PositionKind::learned) return;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     if (ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
       throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
@@ -55,101 +62,94 @@ void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first
 TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
     : side_(side),
       vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
-      width_(c.width),
-      scale_(c.embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
-  const bool shared = c.kind == "encoder-decoder" && c.tied == "all";
+      width_(c.embedding_width(side == "decoder")),
+      types_(c.stack(side == "decoder").token_types),
+      scale_(c.stack(side == "decoder").embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
+  const bool shared = c.has_cross_attention() && (c.tied == Tied::all || c.tied == Tied::embeddings);
   table_ =
       source.get(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_}, Initial::embedding);
+  if (types_ > 0) type_table_ = source.get(side + "/token_types/weight", {types_, width_}, Initial::embedding);
   positions_ = Positions(source, c, side);
 }
 
-void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, float* y) const {
+void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, const std::int32_t* types, float* y) const {
   for (std::int64_t r = 0; r < rows; ++r) {
     if (ids[r] < 0 || ids[r] >= vocabulary_)
       throw RowError(r, cat("id ", ids[r], " is outside the vocabulary of ", vocabulary_));
+    if (types && (types[r] < 0 || types[r] >= types_))
+      throw RowError(r, cat("type ", types[r], " is none of the model's ", types_, " types of tokens"));
   }
   embedding(rows, width_, ids, table_.value, scale_, y);
+  for (std::int64_t r = 0; r < rows && types_ > 0; ++r)
+    add(width_, y + r * width_, type_table_.value + (types ? types[r] : 0) * width_, y + r * width_);
 }
 
-const float* TokenEmbedding::forward(Context& ctx, const Ragged& ragged, const std::int32_t* ids, Saved& saved) const {
+const float* TokenEmbedding::forward(Context& ctx, const Ragged& ragged, const std::int32_t* ids,
+                                     const std::int32_t* types, Saved& saved) const {
   float* y = ctx.workspace.get(ragged.rows() * width_);
-  saved.ids = ids;
-  look_up(ragged.rows(), ids, y);
+  saved = {ids, types};
+  look_up(ragged.rows(), ids, types, y);
   ctx.show(side_ + "/embedding", y, width_, ragged);
   add_positions(ragged, 0, y, y);
   ctx.show(side_ + "/positions", y, width_, ragged);
-  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
-    saved.seed = ctx.seed_of(side_ + "/positions");
-    dropout(p, saved.seed, ctx.first.row, ragged.rows(), width_, y, y);
-  }
   return y;
 }
 
-void TokenEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy) const {
-  const WorkspaceScope scope(ctx.workspace);
-  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
-    float* dropped = ctx.workspace.get(ragged.rows() * width_);
-    dropout(p, saved.seed, ctx.first.row, ragged.rows(), width_, dy, dropped);
-    dy = dropped;
+void TokenEmbedding::backward(Context&, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  if (positions_.learned().value) pipeformer::add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
+  for (std::int64_t r = 0; r < ragged.rows() && types_ > 0; ++r) {
+    float* gradient = type_table_.gradient + (saved.types ? saved.types[r] : 0) * width_;
+    add(width_, gradient, dy + r * width_, gradient);
   }
-  if (positions_.learned().value) add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
   embedding_backward(ragged.rows(), width_, saved.ids, dy, scale_, vocabulary_, table_.gradient);
 }
 
 VectorEmbedding::VectorEmbedding(ParameterSource& source, const Configuration& c)
-    : input_(source, "encoder/input", c.input_width, c.width, true) {
-  if (c.class_token) class_token_ = source.get("encoder/class_token", {1, c.width}, Initial::embedding);
+    : input_(source, "encoder/input", c.input_width, c.width, c.input_bias), class_tokens_(c.class_tokens) {
+  if (class_tokens_ > 0) class_token_ = source.get("encoder/class_token", {class_tokens_, c.width}, Initial::embedding);
   positions_ = Positions(source, c, "encoder");
 }
 
 const float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
-  const std::int64_t extra = class_token_.value ? 1 : 0, sequences = ragged.sequences();
+  const std::int64_t extra = class_tokens_, sequences = ragged.sequences();
   saved.x = x;
   saved.offsets.resize(static_cast<std::size_t>(sequences + 1));
   for (std::int64_t s = 0; s <= sequences; ++s)
     saved.offsets[static_cast<std::size_t>(s)] = ragged.offsets[static_cast<std::size_t>(s)] + extra * s;
   float* y = ctx.workspace.get(saved.ragged().rows() * width());
-  float* projected = extra ? ctx.workspace.get(ragged.rows() * width()) : y;
+  float* projected = extra > 0 ? ctx.workspace.get(ragged.rows() * width()) : y;
   input_.forward(ragged.rows(), x, projected);
-  for (std::int64_t s = 0; extra && s < sequences; ++s) {
+  for (std::int64_t s = 0; extra > 0 && s < sequences; ++s) {
     float* sequence = y + saved.ragged().begin(s) * width();
-    std::copy_n(class_token_.value, width(), sequence);
-    std::copy_n(projected + ragged.begin(s) * width(), ragged.length(s) * width(), sequence + width());
+    std::copy_n(class_token_.value, extra * width(), sequence);
+    std::copy_n(projected + ragged.begin(s) * width(), ragged.length(s) * width(), sequence + extra * width());
   }
   return y;
 }
 
 const float* VectorEmbedding::forward(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
-  positions_.check(ragged, class_token_.value ? 1 : 0);  // here, so that the error names a row of x
+  positions_.check(ragged, class_tokens_);  // here, so that the error names a row of x
   const float* projected = project(ctx, ragged, x, saved);
   const Ragged rows = saved.ragged();
   ctx.show("encoder/embedding", projected, width(), rows);
   float* y = ctx.workspace.get(rows.rows() * width());
   positions_.add(rows, width(), 0, projected, y);
   ctx.show("encoder/positions", y, width(), rows);
-  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
-    saved.seed = ctx.seed_of("encoder/positions");
-    dropout(p, saved.seed, ctx.first.row, rows.rows(), width(), y, y);
-  }
   return y;
 }
 
 void VectorEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy) const {
   const WorkspaceScope scope(ctx.workspace);
   const Ragged rows = saved.ragged();
-  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
-    float* dropped = ctx.workspace.get(rows.rows() * width());
-    dropout(p, saved.seed, ctx.first.row, rows.rows(), width(), dy, dropped);
-    dy = dropped;
-  }
+  const std::int64_t extra = class_tokens_;
   if (positions_.learned().value) add_positions_backward(rows, width(), dy, positions_.learned().gradient);
   const float* d_projected = dy;
-  if (class_token_.value) {
+  if (extra > 0) {
     float* cut = ctx.workspace.get(ragged.rows() * width());
     for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
       const float* sequence = dy + rows.begin(s) * width();
-      add(width(), class_token_.gradient, sequence, class_token_.gradient);
-      std::copy_n(sequence + width(), ragged.length(s) * width(), cut + ragged.begin(s) * width());
+      add(extra * width(), class_token_.gradient, sequence, class_token_.gradient);
+      std::copy_n(sequence + extra * width(), ragged.length(s) * width(), cut + ragged.begin(s) * width());
     }
     d_projected = cut;
   }

@@ -21,10 +21,10 @@ class Positions {
   Positions() = default;
   /// side: "encoder" or "decoder".
   Positions(ParameterSource&, const Configuration&, const std::string& side);
-  /// kind: sinusoidal or sinusoidal-halved.
-  explicit Positions(std::string kind) : kind_(std::move(kind)) {}
+  /// One of the sinusoidal kinds.
+  explicit Positions(PositionKind kind) : kind_(kind) {}
 
-  bool added() const { return kind_ != "rotary" && kind_ != "none"; }
+  bool added() const { return kind_ <= PositionKind::learned; }
   /// Throws RowError for a sequence whose rows, counted from `first`, go beyond the last learned position.
   void check(const Ragged&, std::int64_t first) const;
   /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the
@@ -36,9 +36,10 @@ class Positions {
   const Parameter& learned() const { return learned_; }
 
  private:
-  std::string kind_ = "none";
+  PositionKind kind_ = PositionKind::none;
   Parameter learned_;
   std::int64_t max_positions_ = 0;
+  std::int64_t offset_ = 0;  ///< Of sinusoids.
   /// Sinusoids, made longer when they are needed, on any thread.
   struct Sinusoids {
     std::mutex growing;
@@ -48,12 +49,12 @@ class Positions {
   std::shared_ptr<Sinusoids> sinusoids_ = std::make_shared<Sinusoids>();
 };
 
-/// Ids to vectors: rows of a table times sqrt(d), and positions. The two halves are what the tools embed and posenc do.
+/// Ids to vectors: rows of a table times sqrt(d), those of the tokens' types, and positions. The two halves are what
+/// the tools embed and posenc do.
 class TokenEmbedding {
  public:
   struct Saved {
-    const std::int32_t* ids = nullptr;
-    std::uint64_t seed = 0;
+    const std::int32_t *ids = nullptr, *types = nullptr;
   };
   TokenEmbedding() = default;
   /// side: "encoder" or "decoder".
@@ -62,36 +63,37 @@ class TokenEmbedding {
   TokenEmbedding(Parameter table, std::int64_t vocabulary, std::int64_t width, float scale)
       : table_(table), vocabulary_(vocabulary), width_(width), scale_(scale) {}
 
-  /// y (rows, d) = table[ids] * scale. Throws RowError for an id outside the vocabulary.
-  void look_up(std::int64_t rows, const std::int32_t* ids, float* y) const;
+  /// y (rows, d) = table[ids] * scale + type_table[types]; types may be null: all are type 0. Throws RowError for an id
+  /// or a type outside its table.
+  void look_up(std::int64_t rows, const std::int32_t* ids, const std::int32_t* types, float* y) const;
   /// y = x + positions, counted from `first` in each sequence; copies x for models without added positions. Throws
   /// RowError beyond the last learned position.
   void add_positions(const Ragged& ragged, std::int64_t first, const float* x, float* y) const {
     positions_.add(ragged, width_, first, x, y);
   }
-  const float* forward(Context&, const Ragged&, const std::int32_t* ids, Saved&) const;
+  const float* forward(Context&, const Ragged&, const std::int32_t* ids, const std::int32_t* types, Saved&) const;
   void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
 
   const Parameter& table() const { return table_; }
   std::int64_t vocabulary() const { return vocabulary_; }
   std::int64_t width() const { return width_; }
+  std::int64_t types() const { return types_; }  ///< How many types of tokens there are.
   const Positions& positions() const { return positions_; }
 
  private:
   std::string side_;
-  Parameter table_;
-  std::int64_t vocabulary_ = 0, width_ = 0;
+  Parameter table_, type_table_;
+  std::int64_t vocabulary_ = 0, width_ = 0, types_ = 0;
   float scale_ = 1.0f;
   Positions positions_;
 };
 
-/// Vectors (patches of images) to rows: x W^T + b, a learned class token before each sequence when the model has one,
+/// Vectors (patches of images) to rows: x W^T + b, before each sequence the learned class tokens that the model has,
 /// and positions.
 class VectorEmbedding {
  public:
   struct Saved {
     const float* x = nullptr;
-    std::uint64_t seed = 0;
     std::vector<std::int64_t> offsets;  ///< Of the rows that come out.
     Ragged ragged() const { return {offsets}; }
   };
@@ -104,10 +106,12 @@ class VectorEmbedding {
   void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
   std::int64_t input_width() const { return input_.in(); }
   std::int64_t width() const { return input_.out(); }
+  std::int64_t class_tokens() const { return class_tokens_; }
 
  private:
   Linear input_;
-  Parameter class_token_;
+  Parameter class_token_;  ///< (class_tokens, width)
+  std::int64_t class_tokens_ = 0;
   Positions positions_;
 };
 

@@ -13,11 +13,16 @@ namespace {
 /// The sequences of `ragged`, of which the first begins at row first_row of the batch.
 const float* encode_part(Context& ctx, const Transformer& model, const Batch& batch, const Ragged& ragged,
                          std::int64_t first_row) {
-  TokenEmbedding::Saved embedded;
-  Stack::Saved saved;
-  const float* x = batch.ids ? model.source_embedding().forward(ctx, ragged, batch.tokens.data() + first_row, embedded)
-                             : batch.rows.data() + first_row * batch.width;
-  return model.encoder().forward(ctx, ragged, x, {}, nullptr, saved);
+  Transformer::Source source{.ragged = ragged};
+  if (batch.ids) {
+    source.ids = batch.tokens.data() + first_row;
+  } else {
+    source.kind = Transformer::Source::Kind::embedded;
+    source.rows = batch.rows.data() + first_row * batch.width;
+  }
+  Transformer::Encoded encoded;
+  model.encode(ctx, source, encoded);
+  return encoded.memory;
 }
 
 /// Cuts the sequences into `parts` of about as many rows each; the first sequence of each part, and the end.

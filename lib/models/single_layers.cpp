@@ -73,17 +73,30 @@ FeedForward make_feed_forward(StoredParameters& source, const std::string& name,
   return FeedForward(source, name, shape);
 }
 
-MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads,
-                                  std::int64_t kv_heads, bool rotary, bool causal) {
+MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads, bool causal) {
   MultiheadAttentionShape shape;
-  shape.width = defining_shape(source, name, "query/weight", 2, "multi-head attention")[0];
-  shape.heads = heads;
-  shape.kv_heads = kv_heads;
+  const Shape weight = defining_shape(source, name, "query/weight", 2, "multi-head attention");
+  shape.width = weight[1];
+  shape.heads = shape.kv_heads = heads;
+  require(weight[0] % heads == 0, source.where(), "width ", weight[0], " is not a multiple of ", heads, " heads");
+  shape.head_width = weight[0] / heads;
+  shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_width)));
   shape.bias = source.has(name + "/query/bias");
-  shape.rotary = rotary;
+  shape.output_bias = source.has(name + "/output/bias");
   shape.causal = causal;
-  require(shape.width % heads == 0, source.where(), "width ", shape.width, " is not a multiple of ", heads, " heads");
-  require(heads % kv_heads == 0, source.where(), heads, " heads are not a multiple of ", kv_heads, " key/value heads");
+  return MultiheadAttention(source, name, shape);
+}
+
+bool is_in_decoder(const std::string& name) {
+  return name == "decoder" || name.starts_with("decoder/");
+}
+
+MultiheadAttention make_attention(StoredParameters& source, const std::string& name, const Configuration& c,
+                                  bool causal) {
+  defining_shape(source, name, "query/weight", 2, "multi-head attention");
+  const LayerShape layer = c.layer_shape(is_in_decoder(name));
+  MultiheadAttentionShape shape = name.ends_with("cross_attn") ? layer.cross_attention : layer.self_attention;
+  shape.causal = causal;
   return MultiheadAttention(source, name, shape);
 }
 
@@ -91,7 +104,7 @@ std::string embedding_side(const ModelFile& model) {
   const Configuration& c = model.configuration();
   const std::string side = !model.group().empty() ? model.group() : c.has_encoder() ? "encoder" : "decoder";
   require(side == "encoder" ? c.has_encoder() : side == "decoder" && c.has_decoder(), model.name(), ": '", side,
-          "' is no part with embeddings of this ", c.kind, " model");
+          "' is no part with embeddings of this ", name_of(c.kind), " model");
   return side;
 }
 

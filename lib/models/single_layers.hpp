@@ -36,8 +36,12 @@ class ArrayParameters : public StoredParameters {
 Linear make_linear(StoredParameters&, const std::string& name);
 Norm make_norm(StoredParameters&, const std::string& name, const NormShape&);
 FeedForward make_feed_forward(StoredParameters&, const std::string& name, Activation);
-MultiheadAttention make_attention(StoredParameters&, const std::string& name, std::int64_t heads, std::int64_t kv_heads,
-                                  bool rotary, bool causal);
+MultiheadAttention make_attention(StoredParameters&, const std::string& name, std::int64_t heads, bool causal);
+/// As the layer of this name is in its model, but for the causal order.
+MultiheadAttention make_attention(StoredParameters&, const std::string& name, const Configuration&, bool causal);
+
+/// Whether a part of a model belongs to its decoder.
+bool is_in_decoder(const std::string& name);
 
 /// "encoder" or "decoder": the side that a model's address means for embeddings and positions. Without a group it is
 /// the encoder, or the decoder of a model that has nothing else.

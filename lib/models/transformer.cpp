@@ -1,19 +1,34 @@
 #include "models/transformer.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "ops/elementwise.hpp"
 #include "ops/pooling.hpp"
 
 namespace pipeformer {
 
-Stack::Stack(ParameterSource& source, const Configuration& c, bool decoder)
-    : name_(decoder ? "decoder" : "encoder"), width_(c.width) {
-  const std::int64_t count = decoder ? c.decoder_layers : c.encoder_layers;
-  for (std::int64_t i = 0; i < count; ++i)
-    layers_.emplace_back(source, name_ + "/" + std::to_string(i), c.layer_shape(decoder));
-  if (c.final_norm) norm_.emplace(source, name_ + "/norm", c.width, c.layer_shape(decoder).norm);
+RelativePositions make_relative_positions(ParameterSource& source, const Configuration& c, bool decoding) {
+  const StackSpec& spec = c.stack(decoding);
+  if (spec.positions != PositionKind::relative && spec.positions != PositionKind::alibi) return {};
+  return {source, cat(decoding ? "decoder" : "encoder", "/relative_positions"),
+          RelativeShape{spec.heads, spec.relative_buckets, spec.relative_distance, !decoding && !spec.causal,
+                        spec.positions == PositionKind::alibi}};
+}
+
+Stack::Stack(ParameterSource& source, const Configuration& c, bool decoding)
+    : name_(decoding ? "decoder" : "encoder"), width_(c.width), input_width_(c.embedding_width(decoding)) {
+  const StackSpec& spec = c.stack(decoding);
+  const NormShape norm = c.norm_shape(decoding);
+  if (spec.embedding_norm) entry_norm_.emplace(source, name_ + "/embedding_norm", input_width_, norm);
+  if (input_width_ != width_)
+    entry_linear_.emplace(source, name_ + "/embedding_projection", input_width_, width_, true);
+  relative_ = make_relative_positions(source, c, decoding);
+  for (std::int64_t i = 0; i < spec.layers; ++i)
+    layers_.emplace_back(source, name_ + "/" + std::to_string(i), c.layer_shape(decoding));
+  if (spec.final_norm) norm_.emplace(source, name_ + "/norm", c.width, norm);
 }
 
 const float* Stack::finish(Context& ctx, const Ragged& ragged, const float* x, Norm::Saved& saved) const {
@@ -24,124 +39,184 @@ const float* Stack::finish(Context& ctx, const Ragged& ragged, const float* x, N
   return y;
 }
 
-const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, const Ragged& memory_ragged,
-                            const float* memory, Saved& saved) const {
+const float* Stack::enter(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
+  const std::int64_t rows = ragged.rows();
+  if (entry_norm_) {
+    float* y = ctx.workspace.get(rows * input_width_);
+    entry_norm_->forward(ctx, rows, x, y, saved.entry_norm);
+    ctx.show(name_ + "/embedding_norm", y, input_width_, ragged);
+    x = y;
+  }
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    saved.seed = ctx.seed_of(name_ + "/positions");
+    float* y = ctx.workspace.get(rows * input_width_);
+    dropout(p, saved.seed, ctx.first.row, rows, input_width_, x, y);
+    x = y;
+  }
+  if (entry_linear_) {
+    saved.normed = x;
+    float* y = ctx.workspace.get(rows * width_);
+    entry_linear_->forward(rows, x, y);
+    ctx.show(name_ + "/embedding_projection", y, width_, ragged);
+    x = y;
+  }
+  return x;
+}
+
+const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, const Memory& memory,
+                            Saved& saved) const {
   saved.layers.resize(layers_.size());
+  x = enter(ctx, ragged, x, saved);
+  saved.distance = distance_bias(ctx, ragged.longest());
+  const TransformerLayer::Surroundings around{memory.ragged, memory.rows, saved.distance};
   if (ctx.training) {
     saved.dropped.assign(layers_.size(), false);
     const double rate = ctx.rate(ctx.dropout.layer);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       saved.dropped[i] = rate > 0 && Random(ctx.seed_of(cat(name_, "/", i))).uniform() < rate;
-      if (!saved.dropped[i]) x = layers_[i].forward(ctx, ragged, x, memory_ragged, memory, saved.layers[i]);
+      if (!saved.dropped[i]) x = layers_[i].forward(ctx, ragged, x, around, saved.layers[i]);
     }
     return finish(ctx, ragged, x, saved.norm);
   }
   // Inference keeps one matrix between layers and gives each layer's intermediates back.
   const std::size_t bytes = static_cast<std::size_t>(ragged.rows() * width_) * sizeof(float);
   float* between = ctx.workspace.get(ragged.rows() * width_);
-  std::memcpy(between, x, bytes);
+  if (bytes > 0) std::memcpy(between, x, bytes);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const WorkspaceScope scope(ctx.workspace);
-    std::memcpy(between, layers_[i].forward(ctx, ragged, between, memory_ragged, memory, saved.layers[i]), bytes);
+    const float* y = layers_[i].forward(ctx, ragged, between, around, saved.layers[i]);
+    if (bytes > 0) std::memcpy(between, y, bytes);
   }
   return finish(ctx, ragged, between, saved.norm);
 }
 
-const float* Stack::backward(Context& ctx, const Ragged& ragged, const Ragged& memory_ragged, const Saved& saved,
+const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& memory, const Saved& saved,
                              const float* dy, float* d_memory) const {
   if (norm_) {
     float* dx = ctx.workspace.get(ragged.rows() * width_);
     norm_->backward(ragged.rows(), saved.norm, dy, dx);
     dy = dx;
   }
+  TransformerLayer::Surroundings around{memory.ragged, memory.rows, saved.distance, d_memory};
+  if (saved.distance.values) around.d_distance = ctx.workspace.zeros(relative_.shape().heads * saved.distance.stride);
   for (std::size_t i = layers_.size(); i-- > 0;)
-    if (!saved.dropped[i]) dy = layers_[i].backward(ctx, ragged, memory_ragged, saved.layers[i], dy, d_memory);
+    if (!saved.dropped[i]) dy = layers_[i].backward(ctx, ragged, around, saved.layers[i], dy);
+  if (around.d_distance) relative_.backward(saved.distance, around.d_distance);
+
+  const std::int64_t rows = ragged.rows();
+  if (entry_linear_) {
+    float* dx = ctx.workspace.get(rows * input_width_);
+    entry_linear_->backward(rows, saved.normed, dy, dx, false);
+    dy = dx;
+  }
+  if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
+    float* dx = ctx.workspace.get(rows * input_width_);
+    dropout(p, saved.seed, ctx.first.row, rows, input_width_, dy, dx);
+    dy = dx;
+  }
+  if (entry_norm_) {
+    float* dx = ctx.workspace.get(rows * input_width_);
+    entry_norm_->backward(rows, saved.entry_norm, dy, dx);
+    dy = dx;
+  }
   return dy;
 }
 
-Transformer::Transformer(ParameterSource& source, const Configuration& c, Parts parts) : configuration_(c) {
-  if (c.has_encoder() && parts != Parts::decoder) {
+Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks stacks) : configuration_(c) {
+  if (c.has_encoder() && stacks != Stacks::decoder) {
     if (c.reads_vectors())
       vector_embedding_ = VectorEmbedding(source, c);
     else
       source_embedding_ = TokenEmbedding(source, c, "encoder");
     encoder_ = Stack(source, c, false);
   }
-  if (c.has_decoder() && parts != Parts::encoder) {
+  if (c.has_decoder() && stacks != Stacks::encoder) {
     target_embedding_ = TokenEmbedding(source, c, "decoder");
     decoder_ = Stack(source, c, true);
   }
-  if (c.head == "none" || (c.has_decoder() && parts == Parts::encoder)) return;
-  if (c.head == "classes") {
-    output_ = Linear(source, "classifier", c.width, c.classes, true);
-    return;
-  }
+  if (c.has_decoder() && stacks == Stacks::encoder) return;
+  if (!c.has_decoder()) pooler_ = Pooler(source, c);
   const std::string side = c.has_decoder() ? "decoder" : "encoder";
-  const std::int64_t vocabulary = c.output_vocabulary();
-  const Parameter weight = c.tied == "none"
-                               ? source.get(side + "/output/weight", {vocabulary, c.width}, Initial::xavier)
-                           : c.has_decoder() ? target_embedding_.table()
-                                             : source_embedding_.table();
-  const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
-  output_ = Linear(weight, bias, c.width, vocabulary);
+  Linear projection;
+  if (c.head == Head::none) {
+    if (c.projection == 0) return;
+    projection = Linear(source, "projection", pooler_.width(), c.projection, false);
+  } else if (c.head == Head::classes) {
+    projection = Linear(source, "classifier", pooler_.width(), c.classes, true);
+  } else if (c.head == Head::token_classes) {
+    projection = Linear(source, "classifier", c.width, c.classes, true);
+  } else {
+    const std::int64_t vocabulary = c.output_vocabulary();
+    const bool own = c.tied == Tied::none || c.tied == Tied::embeddings;
+    const std::int64_t width = own ? c.width : c.embedding_width(c.has_decoder());
+    const Parameter weight = own ? source.get(side + "/output/weight", {vocabulary, width}, Initial::xavier)
+                             : c.has_decoder() ? target_embedding_.table()
+                                               : source_embedding_.table();
+    const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
+    projection = Linear(weight, bias, width, vocabulary);
+  }
+  head_ = OutputHead(source, c, side, c.width, std::move(projection));
 }
 
 /// Sets where the encoder's rows are in the whole batch.
 void Transformer::enter_encoder(Context& ctx, const Source& source) const {
   ctx.first = source.first;
-  if (configuration_.class_token) ctx.first.row += source.first.sequence;
+  ctx.first.row += configuration_.class_tokens * source.first.sequence;
 }
 
 void Transformer::encode(Context& ctx, const Source& source, Encoded& encoded) const {
   enter_encoder(ctx, source);
-  const float* x = nullptr;
-  if (configuration_.reads_vectors()) {
-    x = vector_embedding_.forward(ctx, source.ragged, source.vectors, encoded.vectors);
+  const float* x = source.rows;
+  encoded.ragged = source.ragged;
+  if (source.kind == Source::Kind::vectors) {
+    x = vector_embedding_.forward(ctx, source.ragged, source.rows, encoded.vectors);
     encoded.ragged = encoded.vectors.ragged();
-  } else {
-    x = source_embedding_.forward(ctx, source.ragged, source.ids, encoded.tokens);
-    encoded.ragged = source.ragged;
+  } else if (source.kind == Source::Kind::ids) {
+    x = source_embedding_.forward(ctx, source.ragged, source.ids, source.types, encoded.tokens);
   }
-  encoded.memory = encoder_.forward(ctx, encoded.ragged, x, encoded.ragged, nullptr, encoded.stack);
+  encoded.memory = encoder_.forward(ctx, encoded.ragged, x, {}, encoded.stack);
 }
 
 void Transformer::encode_backward(Context& ctx, const Source& source, const Encoded& encoded,
                                   const float* d_memory) const {
   enter_encoder(ctx, source);
-  const float* dx = encoder_.backward(ctx, encoded.ragged, encoded.ragged, encoded.stack, d_memory, nullptr);
-  if (configuration_.reads_vectors())
+  const float* dx = encoder_.backward(ctx, encoded.ragged, {}, encoded.stack, d_memory, nullptr);
+  if (source.kind == Source::Kind::vectors)
     vector_embedding_.backward(ctx, source.ragged, encoded.vectors, dx);
   else
     source_embedding_.backward(ctx, source.ragged, encoded.tokens, dx);
 }
 
-namespace {
-
-/// The first row of each sequence; -1 for an empty one.
-const std::int32_t* first_rows(Workspace& workspace, const Ragged& ragged) {
-  auto* first = workspace.get<std::int32_t>(ragged.sequences());
-  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    first[s] = ragged.length(s) > 0 ? static_cast<std::int32_t>(ragged.begin(s)) : -1;
-  return first;
+void Transformer::decode(Context& ctx, const Target& target, const Stack::Memory& memory, Decoded& decoded) const {
+  ctx.first = target.first;
+  const float* x = target_embedding_.forward(ctx, target.ragged, target.ids, nullptr, decoded.tokens);
+  decoded.hidden = decoder_.forward(ctx, target.ragged, x, memory, decoded.stack);
 }
 
-}  // namespace
+void Transformer::decode_backward(Context& ctx, const Target& target, const Stack::Memory& memory,
+                                  const Decoded& decoded, const float* d_hidden, float* d_memory) const {
+  ctx.first = target.first;
+  const float* dx = decoder_.backward(ctx, target.ragged, memory, decoded.stack, d_hidden, d_memory);
+  target_embedding_.backward(ctx, target.ragged, decoded.tokens, dx);
+}
 
-const float* Transformer::pool(Context& ctx, const Encoded& encoded) const {
-  float* y = ctx.workspace.get(encoded.ragged.sequences() * configuration_.width);
-  if (configuration_.pooling == "mean")
-    mean_rows(encoded.ragged, configuration_.width, encoded.memory, y);
-  else
-    gather_rows(encoded.ragged.sequences(), configuration_.width, first_rows(ctx.workspace, encoded.ragged),
-                encoded.memory, y);
-  return y;
+const float* Transformer::pool(Context& ctx, const Source& source, const Encoded& encoded, Pooler::Saved& saved) const {
+  return pooler_.forward(ctx, encoded.ragged, encoded.memory, source.ids, saved);
+}
+
+void Transformer::class_logits(Context& ctx, const Source& source, const Encoded& encoded, float* logits) const {
+  const WorkspaceScope scope(ctx.workspace);
+  if (configuration_.head == Head::token_classes)
+    return head_.logits(ctx, encoded.ragged.rows(), encoded.memory, logits);
+  Pooler::Saved saved;
+  head_.logits(ctx, encoded.ragged.sequences(), pool(ctx, source, encoded, saved), logits);
 }
 
 void Transformer::classify(Context& ctx, const Source& source, float* probabilities) const {
   const WorkspaceScope scope(ctx.workspace);
   Encoded encoded;
   encode(ctx, source, encoded);
-  output_.forward(encoded.ragged.sequences(), pool(ctx, encoded), probabilities);
+  class_logits(ctx, source, encoded, probabilities);
   softmax_rows(encoded.ragged.sequences(), configuration_.classes, probabilities);
 }
 
@@ -150,45 +225,46 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
   const std::int64_t width = configuration_.width, count = static_cast<std::int64_t>(examples.labels.size());
   const Source& source = examples.source;
   Encoded encoded;
-  TokenEmbedding::Saved target_saved;
-  Stack::Saved decoder_saved;
+  Decoded decoded;
+  Pooler::Saved pooled;
   if (configuration_.has_encoder()) encode(ctx, source, encoded);
+  const Stack::Memory memory{encoded.ragged, encoded.memory};
   // What is compared with the labels: the decoder's rows, the masked rows, or one row for each sequence.
   const float* hidden = nullptr;
   if (configuration_.has_decoder()) {
-    ctx.first = examples.target_first;
-    const float* y = target_embedding_.forward(ctx, examples.target, examples.target_ids, target_saved);
-    hidden = decoder_.forward(ctx, examples.target, y, encoded.ragged, encoded.memory, decoder_saved);
-  } else if (configuration_.head == "classes") {
-    hidden = pool(ctx, encoded);
+    decode(ctx, examples.target, memory, decoded);
+    hidden = decoded.hidden;
+  } else if (configuration_.head == Head::classes) {
+    hidden = pool(ctx, source, encoded, pooled);
   } else {
     float* masked = ctx.workspace.get(count * width);
     gather_rows(count, width, examples.rows, encoded.memory, masked);
     hidden = masked;
   }
-  float* d_hidden = ctx.training ? ctx.workspace.get(count * width) : nullptr;
-  const OutputProjection projection{output_.out(),
-                                    width,
-                                    output_.weight().value,
-                                    output_.bias().value,
-                                    output_.packed_forward(),
-                                    ctx.training ? output_.packed_backward() : nullptr,
-                                    output_.weight().gradient,
-                                    output_.bias().gradient};
+  OutputHead::Saved head_saved;
+  const float* prepared = head_.prepare(ctx, count, hidden, head_saved);
+  const Linear& output = head_.projection();
+  float* d_hidden = nullptr;
+  if (ctx.training) d_hidden = ctx.workspace.get(count * std::max({output.in(), width, configuration_.pooled_width()}));
+  const OutputProjection projection{output.out(),
+                                    output.in(),
+                                    output.weight().value,
+                                    output.bias().value,
+                                    output.packed_forward(),
+                                    ctx.training ? output.packed_backward() : nullptr,
+                                    output.weight().gradient,
+                                    output.bias().gradient};
   const CrossEntropy result =
-      cross_entropy(projection, count, hidden, examples.labels.data(), smoothing, scale, ctx.workspace, d_hidden);
+      cross_entropy(projection, count, prepared, examples.labels.data(), smoothing, scale, ctx.workspace, d_hidden);
   if (!ctx.training) return result;
+  head_.backward(ctx, count, head_saved, d_hidden, d_hidden);
   float* d_memory = encoded.memory ? ctx.workspace.zeros(encoded.ragged.rows() * width) : nullptr;
-  if (configuration_.has_decoder()) {
-    const float* dy = decoder_.backward(ctx, examples.target, encoded.ragged, decoder_saved, d_hidden, d_memory);
-    target_embedding_.backward(ctx, examples.target, target_saved, dy);
-  } else if (configuration_.head == "tokens") {
+  if (configuration_.has_decoder())
+    decode_backward(ctx, examples.target, memory, decoded, d_hidden, d_memory);
+  else if (configuration_.head == Head::classes)
+    pooler_.backward(ctx, pooled, d_hidden, d_memory);
+  else
     gather_rows_backward(count, width, examples.rows, d_hidden, d_memory);
-  } else if (configuration_.pooling == "mean") {
-    mean_rows_backward(encoded.ragged, width, d_hidden, d_memory);
-  } else {
-    gather_rows_backward(count, width, first_rows(ctx.workspace, encoded.ragged), d_hidden, d_memory);
-  }
   if (encoded.memory) encode_backward(ctx, source, encoded, d_memory);
   return result;
 }

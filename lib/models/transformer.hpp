@@ -8,100 +8,142 @@
 #include <utility>
 #include <vector>
 
+#include "layers/relative_positions.hpp"
 #include "layers/transformer_layers.hpp"
 #include "models/configuration.hpp"
 #include "models/embeddings.hpp"
+#include "models/readout.hpp"
 #include "ops/cross_entropy.hpp"
 
 namespace pipeformer {
 
-/// A stack of layers and perhaps a final norm.
+/// The relative positions that a stack's layers share; none in other models.
+RelativePositions make_relative_positions(ParameterSource&, const Configuration&, bool decoding);
+
+/// A stack of layers: perhaps a norm and a linear layer before the first one, perhaps a norm after the last.
 class Stack {
  public:
   struct Saved {
+    Norm::Saved entry_norm;
+    const float* normed = nullptr;  ///< What the entry's linear layer read.
+    std::uint64_t seed = 0;
+    DistanceBias distance;
     std::vector<TransformerLayer::Saved> layers;
     std::vector<char> dropped;  ///< In training, layers that this batch went around.
     Norm::Saved norm;
   };
+  /// What the decoder attends to; null without cross-attention.
+  struct Memory {
+    Ragged ragged{};
+    const float* rows = nullptr;
+  };
   Stack() = default;
-  Stack(ParameterSource&, const Configuration&, bool decoder);
+  Stack(ParameterSource&, const Configuration&, bool decoding);
 
-  /// Output (rows, d), in the workspace. memory is null without cross-attention.
-  const float* forward(Context&, const Ragged&, const float* x, const Ragged& memory_ragged, const float* memory,
-                       Saved&) const;
-  const float* backward(Context&, const Ragged&, const Ragged& memory_ragged, const Saved&, const float* dy,
-                        float* d_memory) const;
+  /// Output (rows, width), in the workspace, from x (rows, input_width()).
+  const float* forward(Context&, const Ragged&, const float* x, const Memory&, Saved&) const;
+  /// The gradient of x. d_memory is added to.
+  const float* backward(Context&, const Ragged&, const Memory&, const Saved&, const float* dy, float* d_memory) const;
 
+  /// The steps of forward(): what the first layer reads, ...
+  const float* enter(Context&, const Ragged&, const float* x, Saved&) const;
+  /// ... the biases of sequences of up to `longest` positions, ...
+  DistanceBias distance_bias(Context& ctx, std::int64_t longest) const { return relative_.bias(ctx, longest); }
   const std::vector<TransformerLayer>& layers() const { return layers_; }
-  /// The final norm (or a plain pass) of rows x.
+  /// ... and the final norm (or a plain pass) of rows x.
   const float* finish(Context&, const Ragged&, const float* x, Norm::Saved&) const;
+
+  std::int64_t input_width() const { return input_width_; }
 
  private:
   std::string name_;
+  std::optional<Norm> entry_norm_;
+  std::optional<Linear> entry_linear_;
+  RelativePositions relative_;
   std::vector<TransformerLayer> layers_;
   std::optional<Norm> norm_;
-  std::int64_t width_ = 0;
+  std::int64_t width_ = 0, input_width_ = 0;
 };
 
 class Transformer {
  public:
-  enum class Parts { all, encoder, decoder };
-  /// Builds the parts that are asked for, and that the configuration has, from a source.
-  Transformer(ParameterSource&, const Configuration&, Parts = Parts::all);
+  /// Which of its stacks a tool needs.
+  enum class Stacks { all, encoder, decoder };
+  /// Builds the stacks that are asked for, and that the configuration has, from a source.
+  Transformer(ParameterSource&, const Configuration&, Stacks = Stacks::all);
 
   const Configuration& configuration() const { return configuration_; }
-  const TokenEmbedding& source_embedding() const { return source_embedding_; }
-  const VectorEmbedding& vector_embedding() const { return vector_embedding_; }
   const TokenEmbedding& target_embedding() const { return target_embedding_; }
   const Stack& encoder() const { return encoder_; }
   const Stack& decoder() const { return decoder_; }
-  const Linear& output() const { return output_; }
+  const OutputHead& head() const { return head_; }
+  const Pooler& pooler() const { return pooler_; }
 
-  /// What the encoder reads, ids or vectors (the other is null), and what it keeps for the way back.
+  /// What the encoder reads: ids, vectors, or embeddings with positions (what posenc gives).
   struct Source {
+    enum class Kind { ids, vectors, embedded };
     Ragged ragged;
+    Kind kind = Kind::ids;
     const std::int32_t* ids = nullptr;
-    const float* vectors = nullptr;  ///< (ragged.rows(), input_width)
-    BatchOffset first{};             ///< Of the rows, when they are a part of a batch.
+    const float* rows = nullptr;          ///< (ragged.rows(), input_width or the embeddings' width)
+    BatchOffset first{};                  ///< Where the rows are in the batch.
+    const std::int32_t* types = nullptr;  ///< Of the ids; null: all are type 0.
   };
   struct Encoded {
     TokenEmbedding::Saved tokens;
     VectorEmbedding::Saved vectors;
     Stack::Saved stack;
-    Ragged ragged;                  ///< Of the memory: with a class token each sequence has one row more.
+    Ragged ragged;                  ///< Of the memory: with class tokens each sequence has more rows.
     const float* memory = nullptr;  ///< (ragged.rows(), width), in the workspace
   };
+  /// Fills `encoded`, which keeps what backward needs.
   void encode(Context&, const Source&, Encoded&) const;
   /// Adds to the gradients of everything before the memory.
   void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;
 
-  /// Of a model with head classes: the probabilities of the classes, (sequences, classes).
+  /// What the decoder reads.
+  struct Target {
+    Ragged ragged;
+    const std::int32_t* ids = nullptr;
+    BatchOffset first{};
+  };
+  struct Decoded {
+    TokenEmbedding::Saved tokens;
+    Stack::Saved stack;
+    const float* hidden = nullptr;  ///< (ragged.rows(), width), in the workspace
+  };
+  void decode(Context&, const Target&, const Stack::Memory&, Decoded&) const;
+  void decode_backward(Context&, const Target&, const Stack::Memory&, const Decoded&, const float* d_hidden,
+                       float* d_memory) const;
+
+  /// One vector for each sequence: (sequences, pooler().width()), in the workspace.
+  const float* pool(Context&, const Source&, const Encoded&, Pooler::Saved&) const;
+  /// Of a model with head classes or token-classes: the logits, (sequences or memory rows, classes).
+  void class_logits(Context&, const Source&, const Encoded&, float* logits) const;
+  /// Their softmax: of a model with head classes, (sequences, classes).
   void classify(Context&, const Source&, float* probabilities) const;
 
   /// One training or validation batch.
   struct Examples {
     Source source;
-    Ragged target;                             ///< Of a decoder: what it reads,
-    const std::int32_t* target_ids = nullptr;  ///< begin and tokens, for example.
-    BatchOffset target_first{};
+    Target target;  ///< Of a decoder: begin and tokens, for example.
     /// The right answers: one for each row of the target; of an encoder-only model one for each of `rows` (of the
     /// source, ascending: the masked positions) or one for each sequence (classes).
     std::span<const std::int32_t> labels;
     const std::int32_t* rows = nullptr;
   };
-  /// Adds to the gradients (of loss * scale) when pass.training.
+  /// Adds to the gradients (of loss * scale) when ctx.training.
   CrossEntropy loss(Context&, const Examples&, float smoothing, float scale) const;
 
  private:
   void enter_encoder(Context&, const Source&) const;
-  /// What the classifier sees of each sequence: (sequences, width), in the workspace.
-  const float* pool(Context&, const Encoded&) const;
 
   Configuration configuration_;
   TokenEmbedding source_embedding_, target_embedding_;
   VectorEmbedding vector_embedding_;
   Stack encoder_, decoder_;
-  Linear output_;
+  Pooler pooler_;
+  OutputHead head_;
 };
 
 }  // namespace pipeformer

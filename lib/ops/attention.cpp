@@ -48,19 +48,35 @@ struct Head {
   /// Keys [0, visible(i)) may be attended to by query i, before the mask.
   std::int64_t visible(std::int64_t i) const {
     std::int64_t n = keys();
-    if (in.key_lengths) n = std::min(n, in.key_lengths[sequence]);
-    return shape.causal ? std::clamp<std::int64_t>(i + keys() - queries() + 1, 0, n) : n;
+    if (in.masks.key_lengths) n = std::min(n, in.masks.key_lengths[sequence]);
+    return shape.causal ? std::clamp<std::int64_t>(last_key(i) + 1, 0, n) : n;
   }
-  bool shifts_scores() const { return in.bias || in.mask; }
+  /// The key that stands where query i stands: the last query sees all keys.
+  std::int64_t last_key(std::int64_t i) const { return i + keys() - queries(); }
+  /// Keys before this one are outside the window of query i.
+  std::int64_t first_visible(std::int64_t i) const {
+    return shape.causal && shape.window > 0 ? std::max<std::int64_t>(last_key(i) + 1 - shape.window, 0) : 0;
+  }
+  bool shifts_scores() const {
+    return in.masks.bias || in.masks.mask || in.masks.distance.values || (shape.causal && shape.window > 0);
+  }
+  /// The distance biases of query i, from key `first` on.
+  std::int64_t distance_offset(std::int64_t i, std::int64_t first) const {
+    return head * in.masks.distance.stride + in.masks.distance.zero + first - last_key(i);
+  }
   /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with
   /// -inf to `padded`.
   void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores) const {
     const std::int64_t n = std::clamp<std::int64_t>(visible(i) - first, 0, count);
     kernels().scale(n, shape.scale, scores);
     const std::size_t which = static_cast<std::size_t>(sequence * shape.heads + head);
-    if (in.bias) kernels().add(n, scores, in.bias[which] + i * keys() + first, scores);
-    if (in.mask) {
-      const std::uint8_t* mask = in.mask[which] + i * keys() + first;
+    if (in.masks.bias) kernels().add(n, scores, in.masks.bias[which] + i * keys() + first, scores);
+    if (in.masks.distance.values && n > 0)
+      kernels().add(n, scores, in.masks.distance.values + distance_offset(i, first), scores);
+    const std::int64_t outside = std::clamp<std::int64_t>(first_visible(i) - first, 0, n);
+    std::fill(scores, scores + outside, kMinusInfinity);
+    if (in.masks.mask) {
+      const std::uint8_t* mask = in.masks.mask[which] + i * keys() + first;
       for (std::int64_t j = 0; j < n; ++j)
         if (!mask[j]) scores[j] = kMinusInfinity;
     }
@@ -126,7 +142,10 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     most_visible = std::max(most_visible, head.visible(i));
     if (keys == 0) std::fill_n(out + i * out_stride, dv, 0.0f);
   }
-  for (std::int64_t j0 = 0; j0 < keys && (j0 == 0 || j0 < most_visible); j0 += kKeyBlock) {
+  // Blocks before the window of the first query are outside those of the others too.
+  const std::int64_t begin =
+      std::min(head.first_visible(first_query), std::max<std::int64_t>(keys - 1, 0)) / kKeyBlock * kKeyBlock;
+  for (std::int64_t j0 = begin; j0 < keys && (j0 == begin || j0 < most_visible); j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
@@ -137,7 +156,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
       const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
-      if (seen <= 0 && j0 > 0) continue;
+      if (j0 > begin && (seen <= 0 || j0 + block <= head.first_visible(i0))) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
       if (few)
         kernel.dot_few(count, columns, dk, head.query(i0), head.in.query_stride, head.key(j0), head.in.key_stride,
@@ -153,19 +172,19 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       kernel.softmax_rows(i1 - i0, padded, head.shifts_scores() ? 1.0f : shape.scale, seen_by, scores, kKeyBlock,
                           maximum + i0 - first_query, sum + i0 - first_query, correction);
       for (std::int64_t i = i0; i < i1; ++i) {
-        if (j0 > 0 && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
+        if (j0 > begin && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
         head.drop(i, j0, padded, scores + (i - i0) * kKeyBlock);
       }
       if (few) {
         kernel.gemm_few(count, dv, columns, scores, kKeyBlock, head.value(j0), head.in.value_stride, head.index(j0),
-                        out + i0 * out_stride, out_stride, j0 > 0);
+                        out + i0 * out_stride, out_stride, j0 > begin);
         continue;
       }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
         kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width,
                           packed_values + (p + 1) * block * width, out + i0 * out_stride + p * width, out_stride,
-                          static_cast<int>(std::min(width, dv - p * width)), j0 > 0);
+                          static_cast<int>(std::min(width, dv - p * width)), j0 > begin);
     }
   }
   for (std::int64_t i = first_query; i < last_query; ++i) {
@@ -199,8 +218,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
 
 /// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in
 /// one order.
-void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, float* d_query, float* d_key,
-                   float* d_value) {
+void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, const AttentionGradients& d) {
   const AttentionShape& shape = head.shape;
   const AttentionInput& in = head.in;
   const Kernels& kernel = kernels();
@@ -208,8 +226,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
   const std::int64_t queries = head.queries(), keys = head.keys();
   const std::int64_t query_row = in.queries.begin(head.sequence), key_row = in.keys.begin(head.sequence);
   const std::int64_t group = shape.heads / shape.kv_heads, kv = head.kv_head();
-  float* dk_rows = d_key + key_row * in.key_stride + kv * dk;
-  float* dv_rows = d_value + key_row * in.value_stride + kv * dv;
+  float* dk_rows = d.key + key_row * in.key_stride + kv * dk;
+  float* dv_rows = d.value + key_row * in.value_stride + kv * dv;
   if (queries == 0) {
     for (std::int64_t j = 0; j < keys; ++j) {
       std::fill_n(dk_rows + j * in.key_stride, dk, 0.0f);
@@ -226,7 +244,7 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
     head.head = kv * group + member;
     const float* o = out + query_row * out_stride + head.head * dv;
     const float* d_o = d_out + query_row * out_stride + head.head * dv;
-    float* dq = d_query + query_row * in.query_stride + head.head * dk;
+    float* dq = d.query + query_row * in.query_stride + head.head * dk;
     for (std::int64_t i = 0; i < queries; ++i) {
       delta[i] = kernel.dot(dv, d_o + i * out_stride, o + i * out_stride);
       if (keys == 0) std::fill_n(dq + i * in.query_stride, dk, 0.0f);
@@ -244,7 +262,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         const std::int64_t i1 = std::min(queries, i0 + kQueryBlock), rows = i1 - i0;
         // All keys of the block take part (masked ones with weight zero), so that every dK and dV row is written.
         const std::int64_t padded = round_up(block, width);
-        const bool nothing = std::max(head.visible(i0), head.visible(i1 - 1)) <= j0;
+        const bool nothing =
+            std::max(head.visible(i0), head.visible(i1 - 1)) <= j0 || j0 + block <= head.first_visible(i0);
         if (nothing && !first && j0 > 0) continue;
         product(rows, padded, dk, head.query(i0), in.query_stride, packed_keys, p, kKeyBlock, false);
         product(rows, padded, dv, d_o + i0 * out_stride, out_stride, packed_values, ds, kKeyBlock, false);
@@ -255,6 +274,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
           kernel.exp_shifted(padded, log_sum[(query_row + i) * shape.heads + head.head], row);
           head.drop(i, j0, padded, d_row);  // dP passes the same mask as P did
           kernel.softmax_backward(padded, row, delta[i], shape.scale, d_row);
+          if (d.distance_bias)
+            kernel.axpy(block, 1.0f / shape.scale, d_row, d.distance_bias + head.distance_offset(i, j0));
           float* dropped_row = dropped + (i - i0) * kKeyBlock;
           std::memcpy(dropped_row, row, static_cast<std::size_t>(padded) * sizeof(float));
           head.drop(i, j0, padded, dropped_row);
@@ -303,13 +324,22 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
 }
 
 void attention_backward(const AttentionShape& shape, const AttentionInput& in, const float* out, const float* log_sum,
-                        const float* d_out, float* d_query, float* d_key, float* d_value) {
+                        const float* d_out, const AttentionGradients& d) {
   const std::int64_t total = in.queries.sequences() * shape.kv_heads;
+  // Each sequence adds up its own distance biases; the sums are added in the order of the sequences.
+  const std::int64_t biases = d.distance_bias ? shape.heads * in.masks.distance.stride : 0;
+  Buffer<float> by_sequence(static_cast<std::size_t>(in.queries.sequences() * biases));
+  std::fill(by_sequence.begin(), by_sequence.end(), 0.0f);
   parallel_for(total, std::clamp<std::int64_t>(total / 64, 1, 16), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t n = begin; n < end; ++n)
+    for (std::int64_t n = begin; n < end; ++n) {
+      AttentionGradients own = d;
+      if (biases > 0) own.distance_bias = by_sequence.data() + n / shape.kv_heads * biases;
       backward_head(Head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)}, out,
-                    log_sum, d_out, d_query, d_key, d_value);
+                    log_sum, d_out, own);
+    }
   });
+  for (std::int64_t s = 0; biases > 0 && s < in.queries.sequences(); ++s)
+    kernels().add(biases, d.distance_bias, by_sequence.data() + s * biases, d.distance_bias);
 }
 
 }  // namespace pipeformer

@@ -23,16 +23,26 @@ struct AttentionShape {
   float scale = 1.0f;            ///< usually 1 / sqrt(d_k)
   bool causal =
       false;  ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
-  float dropout = 0.0f;  ///< On the weights, drawn by (dropout_seed, first_sequence + sequence, head, query, key).
+  std::int64_t window = 0;  ///< With causal: of the keys that a query may attend to, only the last so many; 0: all.
+  float dropout = 0.0f;     ///< On the weights, drawn by (dropout_seed, first_sequence + sequence, head, query, key).
   std::uint64_t dropout_seed = 0;
   std::int64_t first_sequence = 0;
 };
 
-/// What limits or shifts the scores besides the causal order; see AttentionInput.
+/// A bias on the scores that depends on the distance between key and query alone (Raffel et al. 2020; Press et al.
+/// 2022): the score of query i of Tq and key j of Tk gets values[head * stride + zero + j - (i + Tk - Tq)], so that a
+/// query's biases are a slice of one array.
+struct DistanceBias {
+  const float* values = nullptr;  ///< (heads, stride)
+  std::int64_t stride = 0, zero = 0;
+};
+
+/// What limits or shifts the scores besides the causal order.
 struct AttentionMasks {
-  const std::uint8_t* const* mask = nullptr;
-  const float* const* bias = nullptr;
-  const std::int64_t* key_lengths = nullptr;
+  const std::uint8_t* const* mask = nullptr;  ///< [sequence * heads + head] -> (Tq, Tk) bytes, 1 = may attend
+  const float* const* bias = nullptr;         ///< [sequence * heads + head] -> (Tq, Tk), added to the scaled scores
+  const std::int64_t* key_lengths = nullptr;  ///< [sequence] keys that exist, at most Tk (for dense batches)
+  DistanceBias distance{};
 };
 
 struct AttentionInput {
@@ -45,9 +55,7 @@ struct AttentionInput {
   Ragged queries, keys;  ///< Same number of sequences.
   const std::int32_t* key_index =
       nullptr;  ///< When given, key/value row r of the batch is stored at row key_index[r] (a cache).
-  const std::uint8_t* const* mask = nullptr;  ///< [sequence * heads + head] -> (Tq, Tk) bytes, 1 = may attend
-  const float* const* bias = nullptr;         ///< [sequence * heads + head] -> (Tq, Tk), added to the scaled scores
-  const std::int64_t* key_lengths = nullptr;  ///< [sequence] keys that exist, at most Tk (for dense batches)
+  AttentionMasks masks{};
 };
 
 /// out (query rows, heads * value_width), contiguous. A query that may attend to nothing gives zeros.
@@ -56,9 +64,14 @@ struct AttentionInput {
 void attention_forward(const AttentionShape&, const AttentionInput&, float* out, float* log_sum,
                        float* const* weights = nullptr);
 
-/// Gradients, with the strides of their inputs; overwritten. With P the weights, dP = dO V^T, D_i = dO_i . O_i:
+/// Gradients, with the strides of their inputs.
+struct AttentionGradients {
+  float *query = nullptr, *key = nullptr, *value = nullptr;  ///< Overwritten.
+  float* distance_bias = nullptr;                            ///< As masks.distance.values; added to. May be null.
+};
+/// With P the weights, dP = dO V^T, D_i = dO_i . O_i:
 ///   dV = P^T dO,   dS = P * (dP - D) * scale,   dQ = dS K,   dK = dS^T Q
 void attention_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* log_sum,
-                        const float* d_out, float* d_query, float* d_key, float* d_value);
+                        const float* d_out, const AttentionGradients&);
 
 }  // namespace pipeformer

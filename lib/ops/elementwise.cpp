@@ -40,6 +40,22 @@ void activation_backward(Activation kind, std::int64_t rows, std::int64_t n, con
   });
 }
 
+void scale_columns(std::int64_t rows, std::int64_t n, const float* x, const float* scale, float* y) {
+  parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) kernels().multiply(n, x + r * n, scale, y + r * n);
+  });
+}
+
+void scale_columns_backward(std::int64_t rows, std::int64_t n, const float* x, const float* scale, const float* dy,
+                            float* dx, float* d_scale) {
+  // By columns, so that each of the sums is one thread's, in the order of the rows.
+  parallel_for(n, 64, [&](std::int64_t c, std::int64_t end) {
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t i = c; i < end; ++i) d_scale[i] += dy[r * n + i] * x[r * n + i];
+  });
+  scale_columns(rows, n, dy, scale, dx);
+}
+
 void dropout(float p, std::uint64_t seed, std::int64_t first_row, std::int64_t rows, std::int64_t n, const float* x,
              float* y) {
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);

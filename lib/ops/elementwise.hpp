@@ -12,12 +12,19 @@ void add(std::int64_t count, const float* a, const float* b, float* y);
 /// y *= alpha.
 void scale(std::int64_t count, float alpha, float* y);
 
-/// y = f(x); in place allowed. Names as PyTorch: relu, gelu (exact, by erf), gelu-tanh, silu.
+/// y = f(x); in place allowed. Names as PyTorch: relu, gelu (exact, by erf), gelu-tanh, silu, quick-gelu
+/// (x sigmoid(1.702 x)), tanh.
 void activation(Activation, std::int64_t rows, std::int64_t n, const float* x, float* y);
 /// dx = dy * f'(x); dx may be dy.
 void activation_backward(Activation, std::int64_t rows, std::int64_t n, const float* x, const float* dy, float* dx);
 /// y = a * b
 void multiply(std::int64_t count, const float* a, const float* b, float* y);
+
+/// y (rows, n) = x * scale (n), column by column.
+void scale_columns(std::int64_t rows, std::int64_t n, const float* x, const float* scale, float* y);
+/// dx = dy * scale (dx may be dy); d_scale (n) += column sums of dy * x.
+void scale_columns_backward(std::int64_t rows, std::int64_t n, const float* x, const float* scale, const float* dy,
+                            float* dx, float* d_scale);
 
 /// Inverted dropout (Srivastava et al. 2014): y = x * keep / (1 - p), keep a function of (seed, first_row + row,
 /// column) only. p in [0, 1). The backward pass is the same function on the gradient.

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numbers>
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xbuilder.hpp>
 #include <xtensor/xmath.hpp>
@@ -37,15 +38,16 @@ void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids,
   });
 }
 
-Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, bool halved) {
+Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form) {
   Buffer<float> table(static_cast<std::size_t>(positions * d));
   const auto rows = static_cast<std::size_t>(positions), half = static_cast<std::size_t>(d / 2);
+  const double step = form == Sinusoid::fairseq ? -1.0 / static_cast<double>(d / 2 - 1) : -2.0 / static_cast<double>(d);
   const xt::xtensor<double, 1> position = xt::arange<double>(static_cast<double>(positions));
   const xt::xtensor<double, 1> frequency =
-      xt::exp(xt::arange<double>(static_cast<double>(half)) * (-2.0 / static_cast<double>(d) * std::log(10000.0)));
+      xt::exp(xt::arange<double>(static_cast<double>(half)) * (step * std::log(10000.0)));
   const auto angle = xt::view(position, xt::all(), xt::newaxis()) * xt::view(frequency, xt::newaxis(), xt::all());
   auto out = xt::adapt(table.data(), table.size(), xt::no_ownership(), std::array<std::size_t, 2>{rows, 2 * half});
-  if (halved) {
+  if (form != Sinusoid::interleaved) {
     xt::view(out, xt::all(), xt::range(0, half)) = xt::cast<float>(xt::sin(angle));
     xt::view(out, xt::all(), xt::range(half, 2 * half)) = xt::cast<float>(xt::cos(angle));
   } else {
@@ -74,23 +76,35 @@ void add_positions_backward(const Ragged& ragged, std::int64_t d, const float* d
 
 namespace {
 
+/// The angle of pair i between two positions.
+double frequency(const RotarySpec& spec, std::int64_t i) {
+  const double plain = std::pow(spec.base, -2.0 * static_cast<double>(i) / static_cast<double>(spec.width));
+  if (spec.scaling == RotaryScaling::none) return plain;
+  if (spec.scaling == RotaryScaling::linear) return plain / spec.factor;
+  const double turns = static_cast<double>(spec.original_context) * plain / (2 * std::numbers::pi);
+  const double kept = std::clamp((turns - spec.low_frequency) / (spec.high_frequency - spec.low_frequency), 0.0, 1.0);
+  return (1 - kept) * plain / spec.factor + kept * plain;
+}
+
 /// For each position the cosines of its width / 2 angles, then their sines. Kept from call to call, since computing
 /// them takes far longer than turning a row.
-std::shared_ptr<const Buffer<float>> rotary_table(std::int64_t width, std::int64_t positions) {
+std::shared_ptr<const Buffer<float>> rotary_table(const RotarySpec& spec, std::int64_t positions) {
   static std::mutex mutex;
-  static std::map<std::int64_t, std::shared_ptr<const Buffer<float>>> tables;
+  static std::map<RotarySpec, std::shared_ptr<const Buffer<float>>> tables;
   const std::lock_guard lock(mutex);
-  auto& table = tables[width];
-  const std::int64_t known = table ? static_cast<std::int64_t>(table->size()) / width : 0, half = width / 2;
+  auto& table = tables[spec];
+  const std::int64_t width = spec.width, half = width / 2;
+  const std::int64_t known = table ? static_cast<std::int64_t>(table->size()) / width : 0;
   if (known >= positions) return table;
   const std::int64_t wanted = std::max(positions, 2 * known);
   auto grown = std::make_shared<Buffer<float>>(static_cast<std::size_t>(wanted * width));
   if (table) std::copy(table->begin(), table->end(), grown->begin());
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < half; ++i) frequencies.push_back(frequency(spec, i));
   parallel_for(wanted - known, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t position = known + begin; position < known + end; ++position)
       for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) *
-                             std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+        const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
         (*grown)[static_cast<std::size_t>(position * width + i)] = static_cast<float>(std::cos(angle));
         (*grown)[static_cast<std::size_t>(position * width + half + i)] = static_cast<float>(std::sin(angle));
       }
@@ -100,19 +114,27 @@ std::shared_ptr<const Buffer<float>> rotary_table(std::int64_t width, std::int64
 
 }  // namespace
 
-void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse,
-            float* x, std::int64_t stride) {
-  if (rows == 0) return;
-  const std::int64_t half = width / 2;
-  const auto table = rotary_table(width, *std::max_element(positions, positions + rows) + 1);
+void rotate(const RotarySpec& spec, const HeadRows& heads, const std::int32_t* positions, bool inverse, float* x) {
+  if (heads.rows == 0) return;
+  const std::int64_t width = spec.width, half = width / 2;
+  const auto table = rotary_table(spec, *std::max_element(positions, positions + heads.rows) + 1);
   const float sign = inverse ? -1.0f : 1.0f;
-  parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
+  parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
       const float* cosine = table->data() + positions[r] * width;
       const float* sine = cosine + half;
-      for (std::int64_t h = 0; h < heads; ++h) {
-        float* __restrict first = x + r * stride + h * width;
-        float* __restrict second = first + half;
+      for (std::int64_t h = 0; h < heads.heads; ++h) {
+        float* head = x + r * heads.stride + h * heads.width;
+        if (spec.interleaved) {
+          for (std::int64_t i = 0; i < half; ++i) {
+            const float a = head[2 * i], b = head[2 * i + 1], s = sign * sine[i];
+            head[2 * i] = a * cosine[i] - b * s;
+            head[2 * i + 1] = b * cosine[i] + a * s;
+          }
+          continue;
+        }
+        float* __restrict first = head;
+        float* __restrict second = head + half;
         for (std::int64_t i = 0; i < half; ++i) {
           const float a = first[i], b = second[i], s = sign * sine[i];
           first[i] = a * cosine[i] - b * s;

@@ -1,5 +1,6 @@
 /// Embedding look-up and positions (Vaswani et al. 2017, sections 3.4 and 3.5).
 #pragma once
+#include <compare>
 #include <cstdint>
 #include <vector>
 
@@ -14,20 +15,42 @@ void embedding(std::int64_t n, std::int64_t d, const std::int32_t* ids, const fl
 void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* dy, float scale,
                         std::int64_t vocabulary, float* d_table);
 
+/// How sines and cosines of the frequencies 10000^(-2i / d) stand in a row: interleaved as in the paper; halved: all
+/// sines, then all cosines (tensor2tensor, Marian); fairseq: halved, with frequencies 10000^(-i / (d / 2 - 1)).
+enum class Sinusoid { interleaved, halved, fairseq };
+
 /// Sinusoidal positions (positions, d), float32 from a float64 computation:
-///   PE(pos, 2i) = sin(pos / 10000^(2i / d)),  PE(pos, 2i + 1) = cos(pos / 10000^(2i / d))
-/// interleaved as in the paper, or halved: all sines, then all cosines (tensor2tensor, fairseq, Marian). d is even.
-Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, bool halved);
+///   PE(pos, 2i) = sin(pos / 10000^(2i / d)),  PE(pos, 2i + 1) = cos(pos / 10000^(2i / d)).        d is even.
+Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form);
 
 /// y = x + table[position within its sequence + first]. x and y (rows, d), y may be x; table has enough positions.
 void add_positions(const Ragged&, std::int64_t d, std::int64_t first, const float* table, const float* x, float* y);
 /// d_table[position] += dy, summed over sequences in order.
 void add_positions_backward(const Ragged&, std::int64_t d, const float* dy, float* d_table);
 
-/// Rotary positions (Su et al. 2021) on every head of x (rows, heads * width) with row stride `stride`, in place: the
-/// pair (i, i + width / 2) is turned by position * 10000^(-2i / width). `inverse` turns back (the backward pass). Row r
-/// is at position positions[r].
-void rotate(std::int64_t rows, std::int64_t heads, std::int64_t width, const std::int32_t* positions, bool inverse,
-            float* x, std::int64_t stride);
+/// How rotary positions were stretched to a longer context. linear: all angles divided by the factor (Chen et al.
+/// 2023); llama3: only those of slow frequencies, with a passage between low_frequency and high_frequency turns in the
+/// original context (Llama 3.1).
+enum class RotaryScaling { none, linear, llama3 };
+
+/// Rotary positions (Su et al. 2021): the pair (i, i + width / 2) of the first `width` columns of a head is turned by
+/// position * base^(-2i / width); interleaved: the pair (2i, 2i + 1).
+struct RotarySpec {
+  double base = 10000;
+  std::int64_t width = 0;  ///< Even; the columns beyond it stay as they are.
+  bool interleaved = false;
+  RotaryScaling scaling = RotaryScaling::none;
+  double factor = 1, low_frequency = 1, high_frequency = 4;
+  std::int64_t original_context = 8192;
+  auto operator<=>(const RotarySpec&) const = default;
+};
+
+/// Heads side by side in rows: x (rows, heads * width) with row stride `stride`.
+struct HeadRows {
+  std::int64_t rows, heads, width, stride;
+};
+
+/// Turns every head of x in place; row r is at position positions[r]. `inverse` turns back (the backward pass).
+void rotate(const RotarySpec&, const HeadRows&, const std::int32_t* positions, bool inverse, float* x);
 
 }  // namespace pipeformer

@@ -1,6 +1,7 @@
 #include "ops/pooling.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/threads.hpp"
 #include "ops/kernels/kernels.hpp"
@@ -43,6 +44,37 @@ void mean_rows_backward(const Ragged& ragged, std::int64_t d, const float* dy, f
         std::copy_n(dy + s * d, d, row);
         kernels().scale(d, 1.0f / static_cast<float>(length), row);
       }
+    }
+  });
+}
+
+void max_rows(const Ragged& ragged, std::int64_t d, const float* x, float* y, std::int32_t* rows) {
+  parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
+    for (; s < end; ++s) {
+      float* largest = y + s * d;
+      std::int32_t* row = rows + s * d;
+      std::fill_n(largest, d, 0.0f);
+      std::fill_n(row, d, -1);
+      for (std::int64_t r = ragged.begin(s); r < ragged.begin(s) + ragged.length(s); ++r)
+        for (std::int64_t c = 0; c < d; ++c)
+          if (row[c] < 0 || x[r * d + c] > largest[c]) {
+            largest[c] = x[r * d + c];
+            row[c] = static_cast<std::int32_t>(r);
+          }
+    }
+  });
+}
+
+void max_rows_backward(std::int64_t n, std::int64_t d, const std::int32_t* rows, const float* dy, float* dx) {
+  for (std::int64_t i = 0; i < n * d; ++i)
+    if (rows[i] >= 0) dx[rows[i] * d + i % d] += dy[i];
+}
+
+void normalize_rows(std::int64_t rows, std::int64_t d, float* x) {
+  parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      const double length = std::sqrt(kernels().sum_squares(d, x + r * d));
+      kernels().scale(d, static_cast<float>(1.0 / std::max(length, 1e-12)), x + r * d);
     }
   });
 }

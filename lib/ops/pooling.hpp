@@ -16,6 +16,15 @@ void mean_rows(const Ragged&, std::int64_t d, const float* x, float* y);
 /// dx (rows, d) overwritten: each row of a sequence of n gets dy / n.
 void mean_rows_backward(const Ragged&, std::int64_t d, const float* dy, float* dx);
 
+/// y (sequences, d): the largest of each sequence's rows, column by column, and the row that it stood in, of the first
+/// when there are several; zeros and -1 for an empty sequence.
+void max_rows(const Ragged&, std::int64_t d, const float* x, float* y, std::int32_t* rows);
+/// dx[rows[s][c]][c] += dy[s][c], n sequences.
+void max_rows_backward(std::int64_t n, std::int64_t d, const std::int32_t* rows, const float* dy, float* dx);
+
+/// Each row of x (rows, d) divided by its Euclidean length, at least 1e-12 (torch.nn.functional.normalize), in place.
+void normalize_rows(std::int64_t rows, std::int64_t d, float* x);
+
 /// x (rows, c), logits, become the probabilities softmax(x), in place.
 void softmax_rows(std::int64_t rows, std::int64_t c, float* x);
 

@@ -19,10 +19,10 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-void for_logits(Context& ctx, const Linear& output, std::int64_t rows, const float* hidden,
+void for_logits(Context& ctx, const OutputHead& head, std::int64_t rows, const float* hidden,
                 const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
-  const std::int64_t vocabulary = output.out(),
+  const std::int64_t vocabulary = head.projection().out(), width = head.width(),
                      chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(ctx.workspace);
   float* logits = ctx.workspace.get(std::min(chunk, rows) * vocabulary);
@@ -31,7 +31,7 @@ void for_logits(Context& ctx, const Linear& output, std::int64_t rows, const flo
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
-    output.forward(n, hidden + first * output.in(), logits);
+    head.logits(ctx, n, hidden + first * width, logits);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;

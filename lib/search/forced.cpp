@@ -19,7 +19,7 @@ Batch decoder_input(const Configuration& configuration, const Batch* prompts, co
     read.tokens.insert(read.tokens.end(), begin, begin + from.ragged().length(s));
   };
   for (std::int64_t s = 0; s < targets.sequences(); ++s) {
-    read.tokens.push_back(static_cast<std::int32_t>(configuration.begin_id));
+    if (configuration.begin_id >= 0) read.tokens.push_back(static_cast<std::int32_t>(configuration.begin_id));
     if (prompts) append(*prompts, s);
     append(targets, s);
     read.offsets.push_back(static_cast<std::int64_t>(read.tokens.size()));
@@ -47,10 +47,11 @@ Give give_from_name(const std::string& name) {
 WeightsWriter::WeightsWriter(const std::string& address, const Configuration& configuration, std::int64_t layer,
                              bool mean)
     : mean_(mean) {
-  require(configuration.kind == "encoder-decoder", "a model of kind ", configuration.kind, " has no cross-attention");
-  require(layer < configuration.decoder_layers, "layer ", layer, " is not one of the decoder's ",
-          configuration.decoder_layers);
-  name_ = cat("decoder/", layer < 0 ? configuration.decoder_layers - 1 : layer, "/cross_attn/weights");
+  require(configuration.has_cross_attention(), "a model of kind ", name_of(configuration.kind),
+          " has no cross-attention");
+  require(layer < configuration.decoder.layers, "layer ", layer, " is not one of the decoder's ",
+          configuration.decoder.layers);
+  name_ = cat("decoder/", layer < 0 ? configuration.decoder.layers - 1 : layer, "/cross_attn/weights");
   OutputOptions options;
   options.any_shape = true;
   writer_ = RecordWriter::open(address, options);
@@ -91,21 +92,21 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
   const std::int64_t width = configuration.width;
   const bool encoder = configuration.has_encoder();
   const Batch read = decoder_input(configuration, encoder ? nullptr : &input, targets), layout = with_end(targets);
-  for (std::int64_t s = 0; s < read.sequences() && configuration.positions == "learned"; ++s)
-    if (const std::int64_t n = read.ragged().length(s); n > configuration.max_positions)
+  const auto longest = configuration.longest(true);
+  for (std::int64_t s = 0; s < read.sequences() && longest; ++s)
+    if (const std::int64_t n = read.ragged().length(s); n > *longest)
       throw RowError(input.ragged().begin(s),
-                     cat("prompt and target, ", n, " positions with begin, are longer than the model's ",
-                         configuration.max_positions, " learned positions"));
+                     cat("prompt and target, ", n, " positions with begin, are longer than the model's ", *longest,
+                         " learned positions"));
   Observer* const observer = ctx.observer;
   if (weights) {
     weights->expect(layout, input, observer);
     ctx.observer = weights;
   }
   const float* memory = source_memory(ctx, model, input);
-  TokenEmbedding::Saved embedding;
-  Stack::Saved stack;
-  const float* x = model.target_embedding().forward(ctx, read.ragged(), read.tokens.data(), embedding);
-  const float* hidden = model.decoder().forward(ctx, read.ragged(), x, input.ragged(), memory, stack);
+  Transformer::Decoded decoded;
+  model.decode(ctx, {read.ragged(), read.tokens.data()}, {input.ragged(), memory}, decoded);
+  const float* hidden = decoded.hidden;
   ctx.observer = observer;
   if (!writer) return;
 
@@ -130,7 +131,7 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
       Shape shape = layout.shapes[static_cast<std::size_t>(r)];
       const std::int64_t rows = element_count(shape);
       float* logits = ctx.workspace.get(rows * vocabulary);
-      model.output().forward(rows, hidden, logits);
+      model.head().logits(ctx, rows, hidden, logits);
       hidden += rows * width;
       shape.push_back(vocabulary);
       writer->write(DType::f4, shape, logits);
@@ -144,7 +145,7 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
     labels.push_back(static_cast<std::int32_t>(configuration.end_id));
   }
   float* log_probabilities = ctx.workspace.get(layout.positions());
-  for_logits(ctx, model.output(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
+  for_logits(ctx, model.head(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
   my_turn();

@@ -38,7 +38,8 @@ class BatchGenerator {
     std::vector<std::int32_t> beginning_ids;
     std::vector<std::int64_t> offsets{0}, limits, numbers;
     for (const std::int64_t s : sentences) {
-      beginning_ids.push_back(static_cast<std::int32_t>(model_.configuration().begin_id));
+      if (model_.configuration().begin_id >= 0)
+        beginning_ids.push_back(static_cast<std::int32_t>(model_.configuration().begin_id));
       const auto forced = prefix(s);
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
@@ -70,8 +71,7 @@ class BatchGenerator {
       const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
       most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);
     }
-    if (model_.configuration().positions == "learned")
-      most = std::min(most, model_.configuration().max_positions - 1 - forced);
+    if (const auto longest = model_.configuration().longest(true)) most = std::min(most, *longest - 1 - forced);
     return most;
   }
 
@@ -99,11 +99,12 @@ void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configu
     if (id < 0 || id >= vocabulary)
       throw Error(cat(stream.where(r), ": id ", id, " is outside the vocabulary of ", vocabulary));
   }
-  if (configuration.positions != "learned") return;
+  const auto longest = configuration.longest(!configuration.has_encoder());
+  if (!longest) return;
   for (std::int64_t r = 0; r < batch.records(); ++r)
-    if (batch.length(r) + extra > configuration.max_positions)
+    if (batch.length(r) + extra > *longest)
       throw Error(cat(stream.where_record(r), ": a sequence of ", batch.length(r), " ids, and ", extra,
-                      " more, is longer than the model's ", configuration.max_positions, " learned positions"));
+                      " more, is longer than the model's ", *longest, " learned positions"));
 }
 
 Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequences) {

@@ -17,7 +17,12 @@ namespace {
 class Search {
  public:
   Search(Context& ctx, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
-      : pass_(ctx), model_(model), input_(input), settings_(settings), finished_(input.limits.size()) {}
+      : pass_(ctx),
+        model_(model),
+        input_(input),
+        settings_(settings),
+        ends_(static_cast<std::int64_t>(model.configuration().end_ids().size())),
+        finished_(input.limits.size()) {}
 
   std::vector<std::vector<Hypothesis>> run() {
     const WorkspaceScope scope(pass_.workspace);
@@ -71,20 +76,21 @@ class Search {
   }
   std::int64_t limit(std::int64_t sentence) const { return input_.limits[static_cast<std::size_t>(sentence)]; }
   std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
-  std::int32_t end_id() const { return static_cast<std::int32_t>(model_.configuration().end_id); }
+  bool ends(std::int32_t id) const { return model_.configuration().ends(id); }
 
-  /// Tokens that must not come next: begin never, end not yet.
+  /// Tokens that must not come next: one never, those that end not yet.
   void forbid(float* logits) const {
     const Configuration& c = model_.configuration();
-    if (c.begin_id != c.end_id) logits[c.begin_id] = -std::numeric_limits<float>::infinity();
-    if (length_ <= settings_.min_length) logits[c.end_id] = -std::numeric_limits<float>::infinity();
+    if (c.suppressed_id >= 0) logits[c.suppressed_id] = -std::numeric_limits<float>::infinity();
+    if (length_ > settings_.min_length) return;
+    for (const std::int64_t id : c.end_ids()) logits[id] = -std::numeric_limits<float>::infinity();
   }
 
   /// Calls body(row, logits) for each row; an error about a row becomes one about its sentence.
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
     try {
-      for_logits(pass_, model_.output(), rows, hidden, body);
+      for_logits(pass_, model_.head(), rows, hidden, body);
     } catch (const RowError& error) {
       for (const Live& live : live_)
         if (live.row == error.row()) throw RowError(live.sentence, error.what());
@@ -96,7 +102,7 @@ class Search {
   void advance(const Extension& e, std::vector<Live>& next) {
     Live live = live_[e.from];
     live.sum = e.sum;
-    if (e.id == end_id()) {
+    if (ends(e.id)) {
       finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_)});
       return;
     }
@@ -115,7 +121,8 @@ class Search {
     for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<Candidate> candidates;
       forbid(logits.values);
-      best_candidates(model_.output().out(), logits.values, logits.block_maxima, settings_.beam + 1, candidates);
+      best_candidates(model_.head().projection().out(), logits.values, logits.block_maxima, settings_.beam + ends_,
+                      candidates);
       auto& best = best_[static_cast<std::size_t>(row)];
       best.clear();
       for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - logits.log_sum});
@@ -127,16 +134,16 @@ class Search {
       for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
         for (const auto& [id, log_probability] : best_[static_cast<std::size_t>(live_[begin].row)])
           extensions_.push_back({begin, id, live_[begin].sum + log_probability});
-      // At most `beam` of the first 2 * beam are ends.
-      const auto middle = extensions_.begin() +
-                          std::min<std::int64_t>(2 * settings_.beam, static_cast<std::int64_t>(extensions_.size()));
+      // Of as many as these at least `beam` are no ends.
+      const auto middle = extensions_.begin() + std::min<std::int64_t>((1 + ends_) * settings_.beam,
+                                                                       static_cast<std::int64_t>(extensions_.size()));
       std::partial_sort(extensions_.begin(), middle, extensions_.end(), [](const Extension& a, const Extension& b) {
         return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
       });
       const std::size_t first = next.size();
       std::int64_t taken = 0, rank = 0;
       for (auto e = extensions_.begin(); e != middle && taken < settings_.beam; ++e, ++rank) {
-        const bool end = e->id == end_id();
+        const bool end = ends(e->id);
         if (end && rank >= settings_.beam) continue;
         advance(*e, next);
         taken += !end;
@@ -161,7 +168,7 @@ class Search {
   }
 
   void sample(std::int64_t rows, const float* hidden) {
-    const std::int64_t vocabulary = model_.output().out();
+    const std::int64_t vocabulary = model_.head().projection().out();
     // The hypotheses of each row: several only at the first token.
     std::vector<std::size_t> first(static_cast<std::size_t>(rows) + 1, 0);
     for (const Live& live : live_) ++first[static_cast<std::size_t>(live.row) + 1];
@@ -209,6 +216,7 @@ class Search {
   const Transformer& model_;
   const SearchInput& input_;
   const SearchSettings& settings_;
+  std::int64_t ends_;        ///< How many ids end a hypothesis.
   std::int64_t length_ = 0;  ///< Tokens that a hypothesis has after this step.
   std::vector<Live> live_;   ///< By sentence; within one, best first.
   std::vector<std::vector<Finished>> finished_;

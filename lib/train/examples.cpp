@@ -22,10 +22,12 @@ std::int64_t ExampleBatch::sequences() const {
 
 Transformer::Examples ExampleBatch::view() const {
   Transformer::Examples view;
-  view.source = {{source_offsets}, source_ids.data(), source_vectors.data(), source_first};
-  view.target = {target_offsets};
-  view.target_first = target_first;
-  view.target_ids = target_ids.data();
+  view.source.ragged = {source_offsets};
+  if (!source_vectors.empty()) view.source.kind = Transformer::Source::Kind::vectors;
+  view.source.ids = source_ids.data();
+  view.source.rows = source_vectors.data();
+  view.source.first = source_first;
+  view.target = {{target_offsets}, target_ids.data(), target_first};
   view.labels = labels;
   view.rows = rows.data();
   return view;
@@ -51,13 +53,16 @@ void append_source(const RecordSet& records, std::int64_t r, ExampleBatch& batch
   batch.source_offsets.push_back(batch.source_offsets.back() + records.length(r));
 }
 
-/// What a decoder reads and predicts of one target.
+/// What a decoder reads and predicts of one target. Without a begin id (-1) nothing predicts the first token; an end id
+/// of -1 is left out of the loss.
 void append_target(const RecordSet& records, std::int64_t r, std::int32_t begin, std::int32_t end,
                    ExampleBatch& batch) {
-  batch.target_ids.push_back(begin);
+  const std::int32_t* ids = records.ids(r);
+  const std::int64_t length = records.length(r), unpredicted = begin < 0 ? 1 : 0;
+  if (begin >= 0) batch.target_ids.push_back(begin);
   append_ids(records, r, batch.target_ids);
-  append_ids(records, r, batch.labels);
-  batch.labels.push_back(end);
+  batch.labels.insert(batch.labels.end(), ids + std::min(unpredicted, length), ids + length);
+  if (begin >= 0 || length > 0) batch.labels.push_back(end);
   batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
 }
 
@@ -66,12 +71,13 @@ std::uint64_t with_option(std::uint64_t fingerprint, std::int64_t option) {
   return option == 0 ? fingerprint : derive_seed(fingerprint, static_cast<std::uint64_t>(option));
 }
 
-/// Throws Error naming the record that has no place in the model. extra: what the model adds to it (begin, class
-/// token).
-void expect_room(const RecordSet& records, std::int64_t r, std::int64_t extra, const Configuration& c) {
-  if (c.positions != "learned" || records.length(r) + extra <= c.max_positions) return;
+/// Throws Error naming the record that is too long for the model's encoder or decoder. extra: what the model adds to it
+/// (begin, class tokens).
+void expect_room(const RecordSet& records, std::int64_t r, std::int64_t extra, const Configuration& c, bool decoding) {
+  const auto longest = c.longest(decoding);
+  if (!longest || records.length(r) + extra <= *longest) return;
   throw Error(cat(records.where(r), ": a sequence of ", records.length(r),
-                  extra > 0 ? cat(", and ", extra, " more,") : "", " is longer than the model's ", c.max_positions,
+                  extra > 0 ? cat(", and ", extra, " more,") : "", " is longer than the model's ", *longest,
                   " learned positions; --max-length leaves such records out"));
 }
 
@@ -89,8 +95,8 @@ class Translation : public Examples {
         ++skipped_;
         continue;
       }
-      expect_room(source_, i, 0, c);
-      expect_room(target_, i, 1, c);
+      expect_room(source_, i, 0, c, false);
+      expect_room(target_, i, 1, c, true);
       all_.push_back(i);
     }
     require(!all_.empty(), source_.name(), ": no records of at most --max-length tokens");
@@ -117,7 +123,7 @@ class Lines : public Examples {
         ++skipped_;
         continue;
       }
-      expect_room(records_, i, extra, c);
+      expect_room(records_, i, extra, c, c.has_decoder());
       all_.push_back(i);
     }
     require(!all_.empty(), records_.name(), ": no records of at most --max-length tokens");
@@ -148,8 +154,8 @@ class LanguageWindows : public Examples {
  public:
   LanguageWindows(RecordSet records, const Configuration& c, std::int64_t context)
       : records_(std::move(records)), begin_(static_cast<std::int32_t>(c.begin_id)), context_(context) {
-    require(c.positions != "learned" || context <= c.max_positions, "--context ", context,
-            " is longer than the model's ", c.max_positions, " learned positions");
+    require(context <= c.longest(true).value_or(context), "--context ", context, " is longer than the model's ",
+            c.decoder.max_positions, " learned positions");
     if (records_.records() == 1) {
       text_ = {records_.ids(0), static_cast<std::size_t>(records_.length(0))};
     } else {
@@ -234,9 +240,7 @@ class Classification : public Lines {
  public:
   Classification(RecordSet records, std::vector<std::int32_t> classes, const std::string& labels_name,
                  const Configuration& c, std::int64_t max_length)
-      : Lines(std::move(records), c.class_token ? 1 : 0, c, max_length),
-        classes_(std::move(classes)),
-        extra_(c.class_token ? 1 : 0) {
+      : Lines(std::move(records), c.class_tokens, c, max_length), classes_(std::move(classes)), extra_(c.class_tokens) {
     require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
             records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
     for (const std::int32_t c : classes_) fingerprint_ = derive_seed(fingerprint_, static_cast<std::uint64_t>(c));

@@ -162,8 +162,8 @@ void attention_gradient(State& state) {
   attention_forward(c.shape, c.in, c.out.data(), c.log_sum.data());
   std::vector<float> d(c.qkv.size());
   for (auto _ : state)
-    attention_backward(c.shape, c.in, c.out.data(), c.log_sum.data(), c.out.data(), d.data(), d.data() + c.width,
-                       d.data() + 2 * c.width);
+    attention_backward(c.shape, c.in, c.out.data(), c.log_sum.data(), c.out.data(),
+                       {d.data(), d.data() + c.width, d.data() + 2 * c.width});
   count(state, "flops", 2.5 * c.flops);
 }
 
@@ -233,7 +233,7 @@ void positions(State& state) {
   const auto offsets = even_offsets(state.range(0) / 16, 16);
   const std::int64_t d = state.range(1);
   const auto x = random_floats(offsets.back() * d, 1);
-  const auto table = sinusoidal_table(16, d, false);
+  const auto table = sinusoidal_table(16, d, Sinusoid::interleaved);
   std::vector<float> y(x.size());
   for (auto _ : state) add_positions({offsets}, d, 0, table.data(), x.data(), y.data());
   count(state, "bytes", 2 * 4.0 * static_cast<double>(offsets.back() * d));
@@ -244,7 +244,7 @@ void rotary(State& state) {
   auto x = random_floats(rows * d, 1);
   std::vector<std::int32_t> places(static_cast<std::size_t>(rows));
   std::iota(places.begin(), places.end(), 0);
-  for (auto _ : state) rotate(rows, d / 64, 64, places.data(), false, x.data(), d);
+  for (auto _ : state) rotate(RotarySpec{.width = 64}, {rows, d / 64, 64, d}, places.data(), false, x.data());
   count(state, "bytes", 2 * 4.0 * static_cast<double>(rows * d));
 }
 

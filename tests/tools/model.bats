@@ -41,10 +41,10 @@ refused() { # refused STATUS MESSAGE FILE...
   make post.h5
   make pre.h5 --norm-position pre
   make layers.h5 --decoder-layers 2
-  refused 1 "pre.h5: is another kind of model than a.h5: norm_position is pre, not post" a.h5 post.h5 pre.h5 layers.h5
+  refused 1 "pre.h5: is another kind of model than a.h5: encoder_norm_position is pre, not post" a.h5 post.h5 pre.h5 layers.h5
   refused 1 "layers.h5: is another kind of model than a.h5: decoder_layers is 2, not 6" a.h5 layers.h5 pre.h5
-  /usr/bin/python3 -c "import h5py; h5py.File('post.h5', 'a').attrs['norm_epsilon'] = 1.0000001e-5"
-  refused 1 "post.h5: is another kind of model than a.h5: norm_epsilon is 1.0000001e-05, not 1.0000000000000001e-05" a.h5 post.h5
+  /usr/bin/python3 -c "import h5py; h5py.File('post.h5', 'a').attrs['encoder_norm_epsilon'] = 1.0000001e-5"
+  refused 1 "post.h5: is another kind of model than a.h5: encoder_norm_epsilon is 1.0000001e-05, not 1.0000000000000001e-05" a.h5 post.h5
 }
 
 @test "what is no whole and finite model is refused" {

@@ -27,7 +27,7 @@ std::string ids_of_lengths(const std::string& path, const std::vector<std::int64
 
 Configuration language_model() {
   Configuration c;
-  c.kind = "decoder-only";
+  c.kind = ModelKind::decoder_only;
   c.target_vocabulary = 1000;
   return c;
 }

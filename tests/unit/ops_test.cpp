@@ -233,9 +233,9 @@ struct Attention {
     in.value_stride = shape.kv_heads * shape.value_width;
     in.queries = {query_offsets};
     in.keys = {key_offsets};
-    in.mask = mask_list.empty() ? nullptr : mask_list.data();
-    in.bias = bias_list.empty() ? nullptr : bias_list.data();
-    in.key_lengths = lengths.empty() ? nullptr : lengths.data();
+    in.masks.mask = mask_list.empty() ? nullptr : mask_list.data();
+    in.masks.bias = bias_list.empty() ? nullptr : bias_list.data();
+    in.masks.key_lengths = lengths.empty() ? nullptr : lengths.data();
     return in;
   }
   Floats forward(Floats* log_sum = nullptr, std::vector<Floats>* weights = nullptr) const {
@@ -329,8 +329,8 @@ void check_backward(const Attention& a, int samples) {
   Floats log_sum;
   const Floats out = a.forward(&log_sum), d_out = random_floats(static_cast<std::int64_t>(out.size()), 31);
   Floats d_query(a.query.size(), 9.0f), d_key(a.key.size(), 9.0f), d_value(a.value.size(), 9.0f);
-  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(), d_query.data(), d_key.data(),
-                     d_value.data());
+  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(),
+                     {d_query.data(), d_key.data(), d_value.data()});
   const auto loss = [&](const Matrix& y) {
     double sum = 0;
     for (std::size_t i = 0; i < d_out.size(); ++i) sum += d_out[i] * y.data()[i];
@@ -615,7 +615,8 @@ TEST_CASE("embeddings and their gradient", "[ops]") {
 
 TEST_CASE("positions", "[ops]") {
   const std::int64_t d = 12, length = 3000;
-  const auto plain = sinusoidal_table(length, d, false), halved = sinusoidal_table(length, d, true);
+  const auto plain = sinusoidal_table(length, d, Sinusoid::interleaved),
+             halved = sinusoidal_table(length, d, Sinusoid::halved);
   for (const std::int64_t p : {0, 1, 2, 100, 2999})
     for (std::int64_t i = 0; i < d / 2; ++i) {
       const double angle =
@@ -649,7 +650,7 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
   const std::vector<std::int32_t> positions{0, 1, 2, 100, 1001, 3};
   const Floats x = random_floats(rows * stride, 1);
   Floats y = x;
-  rotate(rows, heads, width, positions.data(), false, y.data(), stride);
+  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, positions.data(), false, y.data());
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < stride; ++c) {
       const std::int64_t head = c / width, i = c % width % (width / 2);
@@ -664,7 +665,7 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
       }
       CHECK(y[static_cast<std::size_t>(r * stride + c)] == Approx(expected).margin(1e-6));
     }
-  rotate(rows, heads, width, positions.data(), true, y.data(), stride);
+  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, positions.data(), true, y.data());
   for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == Approx(x[i]).margin(1e-6));
 }
 

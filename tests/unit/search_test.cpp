@@ -23,12 +23,9 @@ Configuration tiny(std::int64_t vocabulary) {
   Configuration c;
   c.source_vocabulary = c.target_vocabulary = vocabulary;
   c.width = 24;
-  c.heads = c.kv_heads = 4;
-  c.inner = 40;
-  c.encoder_layers = c.decoder_layers = 2;
-  c.begin_id = 0;
+  c.stacks([](StackSpec& s) { s.heads = 4, s.inner = 40, s.layers = 2, s.max_positions = 64; });
+  c.begin_id = c.suppressed_id = 0;
   c.end_id = 1;
-  c.max_positions = 64;
   return c;
 }
 
@@ -65,17 +62,18 @@ std::vector<float> whole_pass(const Transformer& model, const std::vector<std::i
   Workspace workspace;
   Context ctx{workspace};
   const std::vector<std::int64_t> target{0, static_cast<std::int64_t>(ids.size())}, source{0, source_rows};
-  TokenEmbedding::Saved embedding;
-  Stack::Saved stack;
-  const float* x = model.target_embedding().forward(ctx, {target}, ids.data(), embedding);
-  const float* hidden = model.decoder().forward(ctx, {target}, x, {source}, memory, stack);
+  Transformer::Decoded decoded;
+  model.decode(ctx, {{target}, ids.data()}, {{source}, memory}, decoded);
+  const float* hidden = decoded.hidden;
   const std::int64_t width = model.configuration().width;
   return {hidden + (target[1] - 1) * width, hidden + target[1] * width};
 }
 
 std::vector<double> log_probabilities(const Transformer& model, const std::vector<float>& hidden) {
-  std::vector<float> logits(static_cast<std::size_t>(model.output().out()));
-  model.output().forward(1, hidden.data(), logits.data());
+  std::vector<float> logits(static_cast<std::size_t>(model.head().projection().out()));
+  Workspace workspace;
+  Context ctx{workspace};
+  model.head().logits(ctx, 1, hidden.data(), logits.data());
   double sum = 0;
   for (const float v : logits) sum += std::exp(static_cast<double>(v));
   std::vector<double> result;
@@ -87,14 +85,18 @@ std::vector<Configuration> family() {
   std::vector<Configuration> all;
   Configuration c = tiny(11);
   all.push_back(c);
-  c.norm_position = "pre", c.final_norm = true, c.norm = "rms", c.gated = true, c.activation = "silu", c.bias = false;
+  c.stacks([](StackSpec& s) {
+    s.norm_position = NormPosition::pre, s.final_norm = true, s.norm = NormKind::rms, s.gated = true,
+    s.activation = Activation::silu, s.attention_bias = s.attention_output_bias = s.ffn_bias = false;
+  });
   all.push_back(c);
-  c.positions = "rotary", c.kv_heads = 2;
+  c.stacks([](StackSpec& s) { s.positions = PositionKind::rotary, s.kv_heads = 2; });
   all.push_back(c);
-  c.kind = "decoder-only", c.source_vocabulary = 0, c.tied = "target";
+  c.kind = ModelKind::decoder_only, c.source_vocabulary = 0, c.tied = Tied::target;
   all.push_back(c);
   c = tiny(11);
-  c.positions = "learned", c.kv_heads = 1, c.tied = "none", c.output_bias = true;
+  c.tied = Tied::none, c.output_bias = true;
+  c.stacks([](StackSpec& s) { s.positions = PositionKind::learned, s.kv_heads = 1; });
   all.push_back(c);
   return all;
 }
@@ -115,7 +117,7 @@ Sources random_sources(const std::vector<std::int64_t>& lengths, std::int64_t wi
 
 TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch and die", "[search]") {
   for (const Configuration& c : family()) {
-    CAPTURE(c.kind, c.norm_position, c.positions, c.kv_heads);
+    CAPTURE(name_of(c.kind), name_of(c.decoder.norm_position), name_of(c.decoder.positions), c.decoder.kv_heads);
     const Model model(c);
     const bool encoder = c.has_encoder();
     const Sources sources = random_sources({5, 1, 300}, c.width);
@@ -167,7 +169,7 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
 
 TEST_CASE("rows of dead hypotheses are used again", "[search]") {
   Configuration c = tiny(11);
-  c.kind = "decoder-only";
+  c.kind = ModelKind::decoder_only;
   const Model model(c);
   Workspace workspace;
   Context ctx{workspace};
@@ -300,7 +302,7 @@ TEST_CASE("a beam that is wide enough finds the best of all sequences", "[search
 TEST_CASE("a beam of one follows the largest probability", "[search]") {
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     Configuration c = tiny(30);
-    c.tied = "none";
+    c.tied = Tied::none;
     const Model model(c, seed, 3);
     One one(model, 20);
     std::vector<std::int32_t> ids{0};
@@ -402,7 +404,7 @@ TEST_CASE("a large vocabulary is cut where a sort would cut it", "[search]") {
 
 TEST_CASE("outputs do not depend on the batch, the window's order or the threads", "[search]") {
   Configuration c = tiny(40);
-  c.tied = "none";
+  c.tied = Tied::none;
   const Model model(c, 7, 4);
   const char* directory = std::getenv("TMPDIR");
   const std::string path = std::string(directory ? directory : P_tmpdir) + "/search_test.npy";

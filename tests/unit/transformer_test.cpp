@@ -22,10 +22,7 @@ Configuration tiny() {
   Configuration c;
   c.source_vocabulary = c.target_vocabulary = 23;
   c.width = 16;
-  c.heads = c.kv_heads = 4;
-  c.inner = 24;
-  c.encoder_layers = c.decoder_layers = 2;
-  c.max_positions = 20;
+  c.stacks([](StackSpec& s) { s.heads = 4, s.inner = 24, s.layers = 2, s.max_positions = 20; });
   return c;
 }
 
@@ -64,9 +61,9 @@ struct Setting {
     ctx.seed = seed;
     if (training) std::fill_n(arena.gradients(), arena.size(), 0.0f);
     Transformer::Examples examples;
-    examples.source = {{source_offsets}, source.data(), nullptr};
-    examples.target = {target_offsets};
-    examples.target_ids = target.data();
+    examples.source.ragged = {source_offsets};
+    examples.source.ids = source.data();
+    examples.target = {{target_offsets}, target.data()};
     examples.labels = labels;
     return model.loss(ctx, examples, 0.1f, 1.0f);
   }
@@ -84,11 +81,10 @@ struct Setting {
     };
     const std::vector<std::int64_t> source_part = part(source_offsets), target_part = part(target_offsets);
     Transformer::Examples examples;
-    examples.source = {
-        {source_part}, source.data() + source_offsets[begin], nullptr, {source_offsets[begin], sequence}};
-    examples.target = {target_part};
-    examples.target_ids = target.data() + target_offsets[begin];
-    examples.target_first = {target_offsets[begin], sequence};
+    examples.source.ragged = {source_part};
+    examples.source.ids = source.data() + source_offsets[begin];
+    examples.source.first = {source_offsets[begin], sequence};
+    examples.target = {{target_part}, target.data() + target_offsets[begin], {target_offsets[begin], sequence}};
     examples.labels = std::span<const std::int32_t>(labels).subspan(static_cast<std::size_t>(target_offsets[begin]),
                                                                     static_cast<std::size_t>(target_part.back()));
     return model.loss(ctx, examples, 0.1f, 1.0f);
@@ -106,7 +102,8 @@ struct Setting {
       norm = std::sqrt(norm);
       // A key's bias shifts all scores of a query alike, unless keys are turned: its gradient is zero.
       const bool nothing = entry.name.ends_with("key/bias") &&
-                           !(configuration.positions == "rotary" && entry.name.ends_with("self_attn/key/bias"));
+                           !(configuration.stack(entry.name.starts_with("decoder")).positions == PositionKind::rotary &&
+                             entry.name.ends_with("self_attn/key/bias"));
       INFO(entry.name << ", norm " << norm);
       if (nothing) {
         CHECK(norm < 1e-4);
@@ -138,7 +135,8 @@ struct Setting {
         const double quotient = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
         INFO("direction " << direction << ": gradient says " << expected << ", loss says " << quotient);
         // A step over a corner of relu bends the quotient.
-        CHECK(std::abs(quotient - expected) <= (configuration.activation == "relu" ? 0.04 : 0.01) * norm + 0.01);
+        CHECK(std::abs(quotient - expected) <=
+              (configuration.decoder.activation == Activation::relu ? 0.04 : 0.01) * norm + 0.01);
       }
     }
   }
@@ -155,32 +153,107 @@ TEST_CASE("gradients of the whole model in every configuration", "[model]") {
     setting.check_gradients();
   };
   // Activations without corners, so that difference quotients can be trusted; relu has a case of its own.
-  check("post-norm, gelu", [](Configuration& c) { c.activation = "gelu"; });
-  check("pre-norm, final norm, silu",
-        [](Configuration& c) { c.norm_position = "pre", c.final_norm = true, c.activation = "silu"; });
-  check("relu", [](Configuration&) {});
-  check("rms norm, gated", [](Configuration& c) { c.norm = "rms", c.gated = true, c.activation = "gelu-tanh"; });
-  check("rotary, grouped queries",
-        [](Configuration& c) { c.positions = "rotary", c.kv_heads = 2, c.activation = "gelu"; });
-  check("learned positions, nothing tied, output bias", [](Configuration& c) {
-    c.positions = "learned", c.tied = "none", c.output_bias = true, c.activation = "gelu";
+  check("post-norm, gelu", [](Configuration& c) { c.stacks([](StackSpec& s) { s.activation = Activation::gelu; }); });
+  check("pre-norm, final norm, silu", [](Configuration& c) {
+    c.stacks([](StackSpec& s) {
+      s.norm_position = NormPosition::pre, s.final_norm = true, s.activation = Activation::silu;
+    });
   });
-  check("target tied, no biases, no scale",
-        [](Configuration& c) { c.tied = "target", c.bias = false, c.embedding_scale = false, c.activation = "gelu"; });
-  check("halved sinusoids, one key/value head",
-        [](Configuration& c) { c.positions = "sinusoidal-halved", c.kv_heads = 1, c.activation = "gelu"; });
+  check("relu", [](Configuration&) {});
+  check("rms norm, gated", [](Configuration& c) {
+    c.stacks([](StackSpec& s) { s.norm = NormKind::rms, s.gated = true, s.activation = Activation::gelu_tanh; });
+  });
+  check("rotary, grouped queries", [](Configuration& c) {
+    c.stacks([](StackSpec& s) { s.positions = PositionKind::rotary, s.kv_heads = 2, s.activation = Activation::gelu; });
+  });
+  check("learned positions, nothing tied, output bias", [](Configuration& c) {
+    c.tied = Tied::none, c.output_bias = true;
+    c.stacks([](StackSpec& s) { s.positions = PositionKind::learned, s.activation = Activation::gelu; });
+  });
+  check("target tied, no biases, no scale", [](Configuration& c) {
+    c.tied = Tied::target;
+    c.stacks([](StackSpec& s) {
+      s.attention_bias = s.attention_output_bias = s.ffn_bias = false, s.embedding_scale = false,
+      s.activation = Activation::gelu;
+    });
+  });
+  check("halved sinusoids, one key/value head", [](Configuration& c) {
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::sinusoidal_halved, s.kv_heads = 1, s.activation = Activation::gelu;
+    });
+  });
   check("decoder only", [](Configuration& c) {
-    c.kind = "decoder-only", c.encoder_layers = 0, c.norm_position = "pre", c.final_norm = true, c.positions = "rotary",
-    c.norm = "rms", c.gated = true, c.activation = "silu", c.bias = false;
+    c.kind = ModelKind::decoder_only;
+    c.stacks([](StackSpec& s) {
+      s.norm_position = NormPosition::pre, s.final_norm = true, s.positions = PositionKind::rotary,
+      s.norm = NormKind::rms, s.gated = true, s.activation = Activation::silu,
+      s.attention_bias = s.attention_output_bias = s.ffn_bias = false;
+    });
   });
   check("decoder only, learned positions, not tied", [](Configuration& c) {
-    c.kind = "decoder-only", c.encoder_layers = 0, c.positions = "learned", c.tied = "none", c.activation = "gelu";
+    c.kind = ModelKind::decoder_only, c.tied = Tied::none;
+    c.stacks([](StackSpec& s) { s.positions = PositionKind::learned, s.activation = Activation::gelu; });
+  });
+}
+
+TEST_CASE("gradients of what published models have beside the paper's", "[model]") {
+  const auto check = [](const std::string& name, auto change) {
+    Configuration c = tiny();
+    c.stacks([](StackSpec& s) { s.activation = Activation::gelu; });
+    change(c);
+    INFO(name);
+    Setting setting(c);
+    setting.check_gradients();
+  };
+  check("relative positions, scores not scaled (T5)", [](Configuration& c) {
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::relative, s.relative_buckets = 8, s.relative_distance = 12, s.attention_scale = 1;
+      s.norm_position = NormPosition::pre, s.norm = NormKind::rms, s.final_norm = true;
+    });
+    c.output_scale = 0.25;
+  });
+  check("alibi, a window, heads wider than width / heads", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.stacks([](StackSpec& s) { s.positions = PositionKind::alibi, s.window = 3, s.head_width = 6, s.kv_heads = 2; });
+  });
+  check("part of a head turned, sublayers side by side (GPT-NeoX)", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.tied = Tied::none;
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::rotary, s.rotary_width = 2, s.parallel_residual = true;
+      s.norm_position = NormPosition::pre, s.final_norm = true;
+    });
+  });
+  check("norms of queries and keys, stretched rotary positions (Qwen, Llama)", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::rotary, s.rotary_scaling = RotaryScaling::llama3, s.rotary_factor = 8;
+      s.rotary_context = 32, s.query_key_norm = true, s.norm = NormKind::rms, s.gated = true, s.kv_heads = 2;
+      s.activation = Activation::silu, s.attention_output_bias = false, s.ffn_bias = false;
+    });
+  });
+  check("neighbours turned together, linear scaling, scaled sublayers", [](Configuration& c) {
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::rotary, s.rotary_interleaved = true, s.layer_scale = true;
+      s.rotary_scaling = RotaryScaling::linear, s.rotary_factor = 2;
+    });
+  });
+  check("narrow embeddings with a norm and types (ELECTRA), fairseq's sinusoids", [](Configuration& c) {
+    c.tied = Tied::none;
+    c.stacks([](StackSpec& s) {
+      s.embedding_width = 8, s.embedding_norm = true, s.token_types = 2, s.activation = Activation::quick_gelu;
+      s.positions = PositionKind::sinusoidal_fairseq, s.position_offset = 2;
+    });
+  });
+  check("a layer and a norm before the output", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.head_dense = c.head_norm = c.output_bias = true;
   });
 }
 
 TEST_CASE("gradients with all dropouts", "[model]") {
   Configuration c = tiny();
-  c.activation = "gelu";
+  c.stacks([](StackSpec& s) { s.activation = Activation::gelu; });
   Setting setting(c);
   setting.dropout = {0.2f, 0.2f, 0.2f};
   setting.check_gradients();  // the same key draws the same dropout
@@ -224,7 +297,7 @@ TEST_CASE("the parts of a batch have together its loss and gradients, dropout to
 
 TEST_CASE("an id outside the vocabulary and a position beyond the last name their row", "[model]") {
   Configuration c = tiny();
-  c.positions = "learned";
+  c.stacks([](StackSpec& s) { s.positions = PositionKind::learned; });
   Setting setting(c);
   const auto row_of = [](auto run) -> std::int64_t {
     try {
@@ -234,12 +307,12 @@ TEST_CASE("an id outside the vocabulary and a position beyond the last name thei
     }
     return -1;
   };
-  const TokenEmbedding& embedding = setting.model.source_embedding();
+  const TokenEmbedding& embedding = setting.model.target_embedding();
   std::vector<std::int32_t> ids{1, 2, 23, 4};
   std::vector<float> x(64 * 16);
-  CHECK(row_of([&] { embedding.look_up(4, ids.data(), x.data()); }) == 2);
+  CHECK(row_of([&] { embedding.look_up(4, ids.data(), nullptr, x.data()); }) == 2);
   ids[2] = -1;
-  CHECK(row_of([&] { embedding.look_up(4, ids.data(), x.data()); }) == 2);
+  CHECK(row_of([&] { embedding.look_up(4, ids.data(), nullptr, x.data()); }) == 2);
   const std::vector<std::int64_t> offsets{0, 20, 41};
   CHECK(row_of([&] { embedding.add_positions({offsets}, 0, x.data(), x.data()); }) == 20);
   CHECK(row_of([&] { embedding.add_positions({offsets}, 1, x.data(), x.data()); }) == 0);

@@ -288,6 +288,7 @@ constexpr float kSqrtHalf = 0.70710678f;        // 1 / sqrt(2)
 constexpr float kInverseSqrt2Pi = 0.39894228f;  // 1 / sqrt(2 pi)
 constexpr float kTanhScale = 0.79788456f;       // sqrt(2 / pi)
 constexpr float kTanhCubic = 0.044715f;
+constexpr float kQuickScale = 1.702f;
 
 void activation(Activation kind, std::int64_t n, const float* x, float* y) {
   switch (kind) {
@@ -318,6 +319,15 @@ void activation(Activation kind, std::int64_t n, const float* x, float* y) {
         put(y, v * sigmoid(v));
       });
       break;
+    case Activation::quick_gelu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x);
+        put(y, v * sigmoid(kQuickScale * v));
+      });
+      break;
+    case Activation::tanh:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, tanh(get(x))); });
+      break;
   }
 }
 void activation_backward(Activation kind, std::int64_t n, const float* x, const float* dy, float* dx) {
@@ -347,6 +357,18 @@ void activation_backward(Activation kind, std::int64_t n, const float* x, const 
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x), s = sigmoid(v);
         put(dx, get(dy) * s * (1.0f + v * (1.0f - s)));
+      });
+      break;
+    case Activation::quick_gelu:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec v = get(x), s = sigmoid(kQuickScale * v);
+        put(dx, get(dy) * s * (1.0f + kQuickScale * v * (1.0f - s)));
+      });
+      break;
+    case Activation::tanh:
+      for_vectors(n, [&](auto get, auto put, std::int64_t) {
+        const Vec t = tanh(get(x));
+        put(dx, get(dy) * (1.0f - t * t));
       });
       break;
   }

@@ -1,0 +1,177 @@
+#include "models/readout.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "ops/elementwise.hpp"
+#include "ops/pooling.hpp"
+
+namespace pipeformer {
+
+OutputHead::OutputHead(ParameterSource& source, const Configuration& c, const std::string& side, std::int64_t width,
+                       Linear projection)
+    : activation_(c.head_activation), scale_(static_cast<float>(c.output_scale)), projection_(std::move(projection)) {
+  if (c.head_dense) dense_.emplace(source, side + "/head/dense", width, projection_.in(), true);
+  if (c.head_norm) norm_.emplace(source, side + "/head/norm", projection_.in(), c.norm_shape(c.has_decoder()));
+}
+
+const float* OutputHead::prepare(Context& ctx, std::int64_t rows, const float* hidden, Saved& saved) const {
+  saved.input = hidden;
+  const float* x = hidden;
+  if (dense_) {
+    saved.dense = ctx.workspace.get(rows * dense_->out());
+    saved.active = ctx.workspace.get(rows * dense_->out());
+    dense_->forward(rows, x, saved.dense);
+    activation(activation_, rows, dense_->out(), saved.dense, saved.active);
+    x = saved.active;
+  }
+  if (norm_) {
+    float* y = ctx.workspace.get(rows * norm_->width());
+    norm_->forward(ctx, rows, x, y, saved.norm);
+    x = y;
+  }
+  if (scale_ != 1) {
+    const std::int64_t count = rows * projection_.in();
+    float* y = ctx.workspace.get(count);
+    std::memcpy(y, x, static_cast<std::size_t>(count) * sizeof(float));
+    scale(count, scale_, y);
+    x = y;
+  }
+  return x;
+}
+
+void OutputHead::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* d_prepared,
+                          float* d_hidden) const {
+  const WorkspaceScope scope(ctx.workspace);
+  const std::int64_t count = rows * projection_.in();
+  float* d = dense_ ? ctx.workspace.get(count) : d_hidden;
+  if (d != d_prepared) std::memcpy(d, d_prepared, static_cast<std::size_t>(count) * sizeof(float));
+  if (scale_ != 1) scale(count, scale_, d);
+  if (norm_) norm_->backward(rows, saved.norm, d, d);
+  if (!dense_) return;
+  activation_backward(activation_, rows, dense_->out(), saved.dense, d, d);
+  dense_->backward(rows, saved.input, d, d_hidden, false);
+}
+
+void OutputHead::logits(Context& ctx, std::int64_t rows, const float* hidden, float* logits) const {
+  const WorkspaceScope scope(ctx.workspace);
+  Saved saved;
+  projection_.forward(rows, prepare(ctx, rows, hidden, saved), logits);
+}
+
+Pooler::Pooler(ParameterSource& source, const Configuration& c)
+    : kind_(c.pooling),
+      hidden_width_(c.width),
+      pooled_width_(c.pooled_width()),
+      class_tokens_(c.class_tokens),
+      end_id_(c.end_id),
+      activation_(c.pooler_activation) {
+  if (c.pooler) dense_.emplace(source, "pooler", pooled_width_, c.width, true);
+}
+
+const std::int32_t* Pooler::chosen_rows(Context& ctx, const Ragged& ragged, const std::int32_t* ids,
+                                        std::int64_t of_sequence) const {
+  auto* rows = ctx.workspace.get<std::int32_t>(ragged.sequences());
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+    const std::int64_t begin = ragged.begin(s), end = begin + ragged.length(s);
+    std::int64_t row = begin + of_sequence;
+    if (kind_ == Pooling::last) row = end - 1;
+    if (kind_ == Pooling::end) {
+      require(ids != nullptr, "pooling by the end id needs ids");
+      const std::int32_t* found = end_id_ < 0 ? std::max_element(ids + begin, ids + end)
+                                              : std::find(ids + begin, ids + end, static_cast<std::int32_t>(end_id_));
+      if (found == ids + end && begin < end)
+        throw RowError(begin, cat("has no end id ", end_id_, ", which stands for the whole sequence"));
+      row = found - ids;
+    }
+    rows[s] = row >= begin && row < end ? static_cast<std::int32_t>(row) : -1;
+  }
+  return rows;
+}
+
+const float* Pooler::forward(Context& ctx, const Ragged& ragged, const float* hidden, const std::int32_t* ids,
+                             Saved& saved) const {
+  const std::int64_t sequences = ragged.sequences(), width = hidden_width_;
+  saved.ragged = ragged;
+  saved.pooled = ctx.workspace.get(sequences * pooled_width_);
+  // The parts that stand side by side, each (sequences, width), are put into place one by one.
+  const auto put = [&](const float* part, std::int64_t at) {
+    for (std::int64_t s = 0; s < sequences; ++s)
+      std::copy_n(part + s * width, width, saved.pooled + s * pooled_width_ + at * width);
+  };
+  switch (kind_) {
+    case Pooling::mean:
+      mean_rows(ragged, width, hidden, saved.pooled);
+      break;
+    case Pooling::max: {
+      auto* rows = ctx.workspace.get<std::int32_t>(sequences * width);
+      max_rows(ragged, width, hidden, saved.pooled, rows);
+      saved.rows = rows;
+      break;
+    }
+    case Pooling::first:
+    case Pooling::last:
+    case Pooling::end:
+      saved.rows = chosen_rows(ctx, ragged, ids, 0);
+      gather_rows(sequences, width, saved.rows, hidden, saved.pooled);
+      break;
+    case Pooling::class_tokens:
+      for (std::int64_t t = 0; t < class_tokens_; ++t) {
+        const WorkspaceScope scope(ctx.workspace);
+        float* part = ctx.workspace.get(sequences * width);
+        gather_rows(sequences, width, chosen_rows(ctx, ragged, ids, t), hidden, part);
+        put(part, t);
+      }
+      break;
+    case Pooling::first_and_mean: {
+      const WorkspaceScope scope(ctx.workspace);
+      float* part = ctx.workspace.get(sequences * width);
+      gather_rows(sequences, width, chosen_rows(ctx, ragged, ids, 0), hidden, part);
+      put(part, 0);
+      for (std::int64_t s = 0; s < sequences; ++s) {
+        const std::int64_t offsets[] = {0, std::max<std::int64_t>(ragged.length(s) - 1, 0)};
+        mean_rows({offsets}, width, hidden + (ragged.begin(s) + 1) * width, part + s * width);
+      }
+      put(part, 1);
+      break;
+    }
+  }
+  if (!dense_) return saved.pooled;
+  saved.dense = ctx.workspace.get(sequences * width);
+  float* y = ctx.workspace.get(sequences * width);
+  dense_->forward(sequences, saved.pooled, saved.dense);
+  activation(activation_, sequences, width, saved.dense, y);
+  return y;
+}
+
+void Pooler::backward(Context& ctx, const Saved& saved, const float* d_pooled, float* d_hidden) const {
+  const WorkspaceScope scope(ctx.workspace);
+  const Ragged& ragged = saved.ragged;
+  const std::int64_t sequences = ragged.sequences(), width = hidden_width_;
+  if (dense_) {
+    float* d_dense = ctx.workspace.get(sequences * width);
+    activation_backward(activation_, sequences, width, saved.dense, d_pooled, d_dense);
+    float* d_input = ctx.workspace.get(sequences * pooled_width_);
+    dense_->backward(sequences, saved.pooled, d_dense, d_input, false);
+    d_pooled = d_input;
+  }
+  if (kind_ == Pooling::mean) return mean_rows_backward(ragged, width, d_pooled, d_hidden);
+  std::fill_n(d_hidden, ragged.rows() * width, 0.0f);
+  if (kind_ == Pooling::max) return max_rows_backward(sequences, width, saved.rows, d_pooled, d_hidden);
+  if (saved.rows) return gather_rows_backward(sequences, width, saved.rows, d_pooled, d_hidden);
+  for (std::int64_t s = 0; s < sequences; ++s) {
+    const float* from = d_pooled + s * pooled_width_;
+    float* to = d_hidden + ragged.begin(s) * width;
+    const std::int64_t length = ragged.length(s);
+    if (kind_ == Pooling::class_tokens) {
+      std::copy_n(from, std::min(class_tokens_, length) * width, to);
+      continue;
+    }
+    if (length > 0) std::copy_n(from, width, to);
+    for (std::int64_t t = 1; t < length; ++t)
+      for (std::int64_t i = 0; i < width; ++i) to[t * width + i] = from[width + i] / static_cast<float>(length - 1);
+  }
+}
+
+}  // namespace pipeformer
