@@ -171,7 +171,7 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   } catch (const Error& error) {
     throw UsageError(error.what());
   }
-  return c;
+  return c.resolved();
 }
 
 }  // namespace pipeformer
