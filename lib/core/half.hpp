@@ -1,5 +1,6 @@
 /// The two 16-bit floating-point types, as their bits: IEEE 754 binary16 (sign 1, exponent 5, fraction 10) and bfloat16
-/// (the upper half of a binary32: sign 1, exponent 8, fraction 7). Widening is exact; narrowing rounds to nearest even.
+/// (the upper half of a binary32: sign 1, exponent 8, fraction 7). Widening is exact; narrowing rounds to nearest
+/// even.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -45,14 +46,6 @@ inline std::uint16_t half_from_double(double value) {
 
 inline float float_from_bfloat16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
-/// A NaN keeps its sign and the top of its payload.
-inline std::uint16_t bfloat16_from_float(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto top = static_cast<std::uint16_t>(bits >> 16);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((top & 0x7f) != 0 ? top : top | 1);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + (top & 1u)) >> 16);
 }
 
 }  // namespace pipeformer

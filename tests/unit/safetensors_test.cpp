@@ -86,6 +86,21 @@ TEST_CASE("safetensors of all types, unaligned, empty and of rank 0", "[safetens
                                                Catch::EndsWith(", which is not supported"));
 }
 
+TEST_CASE("a safetensors file of more than 4 GiB", "[safetensors]") {
+  constexpr std::uint64_t large = std::uint64_t{9} << 29;  // 4.5 GiB, a hole
+  test::TemporaryDirectory directory;
+  const std::string end = std::to_string(large);
+  const std::string file = file_of(
+      R"({"big":{"dtype":"BF16","shape":[)" + std::to_string(large / 2048) + R"(,1024],"data_offsets":[0,)" + end +
+      R"(]},"last":{"dtype":"F32","shape":[1],"data_offsets":[)" + end + "," + std::to_string(large + 4) + "]}}");
+  spit(directory / "model.safetensors", file);
+  std::filesystem::resize_file(directory / "model.safetensors", file.size() + large);
+  std::ofstream(directory / "model.safetensors", std::ios::binary | std::ios::app) << raw<float>({2.5f});
+  const TensorFolder folder(directory / "");
+  CHECK(folder.tensor("big").bytes.size() == large);
+  CHECK(floats(folder.tensor("last")) == std::vector<float>{2.5f});
+}
+
 TEST_CASE("safetensors cut short anywhere in the header are refused", "[safetensors]") {
   const std::string whole = file_of(two, two_elements);
   CHECK(table_of(whole).size() == 2);

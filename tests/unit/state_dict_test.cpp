@@ -131,6 +131,57 @@ TEST_CASE("zip entries are found, and directories that lie refused", "[state_dic
   zip_refused(renamed, "its header and the directory disagree");
 }
 
+TEST_CASE("an archive of more than 4 GiB is one of ZIP64", "[state_dict]") {
+  constexpr std::uint64_t large = std::uint64_t{9} << 29;  // 4.5 GiB, a hole
+  const auto field64 = [](const std::vector<std::uint64_t>& values) {
+    std::string field = little<std::uint16_t>(1) + little(static_cast<std::uint16_t>(8 * values.size()));
+    for (const std::uint64_t value : values) field += little(value);
+    return field;
+  };
+  const auto central = [](const std::string& name, std::uint32_t size, std::uint32_t place, const std::string& extra) {
+    return little(0x02014b50u) + std::string(16, '\0') + little(size) + little(size) +
+           little(static_cast<std::uint16_t>(name.size())) + little(static_cast<std::uint16_t>(extra.size())) +
+           std::string(10, '\0') + little(place) + name + extra;
+  };
+  const std::string last = "m/data/1",
+                    pickle = dict(text("big") + tensor(storage("HalfStorage", "0", large / 2), 0, {large / 2}, {1}) +
+                                  text("last") + tensor(storage("ByteStorage", "1", 3), 1, {2}, {1}));
+  const std::string head = local_header({"m/data.pkl", ""}) + pickle, big = local_header({"m/data/0", ""});
+  const std::uint64_t second = head.size(), third = second + big.size() + large;
+  const auto tail = [&](const std::string& extra) {
+    const std::string entry = local_header({last, ""}) + "xyz";
+    const std::string directory =
+        central("m/data.pkl", static_cast<std::uint32_t>(pickle.size()), 0, "") +
+        central("m/data/0", 0xffffffff, static_cast<std::uint32_t>(second), field64({large, large})) +
+        central(last, 3, 0xffffffff, extra);
+    const std::uint64_t begin = third + entry.size(), end = begin + directory.size();
+    return entry + directory + little(0x06064b50u) + little<std::uint64_t>(44) + std::string(12, '\0') +
+           little<std::uint64_t>(3) + little<std::uint64_t>(3) + little<std::uint64_t>(directory.size()) +
+           little(begin) + little(0x07064b50u) + little(0u) + little(end) + little(1u) + little(0x06054b50u) +
+           little(0u) + little(0xffffffffu) + little(0xffffffffu) + little(0xffffffffu) + little<std::uint16_t>(0);
+  };
+  test::TemporaryDirectory directory;
+  const std::string path = directory / "pytorch_model.bin";
+  const auto write = [&](const std::string& extra) {
+    spit(path, head + big);
+    std::filesystem::resize_file(path, third);
+    std::ofstream(path, std::ios::binary | std::ios::app) << tail(extra);
+  };
+  write(little<std::uint16_t>(99) + little<std::uint16_t>(2) + "??" + field64({third}));
+  const TensorFolder folder(path);
+  CHECK(folder.tensor("big").bytes.size() == large);
+  std::byte elements[2];
+  folder.tensor("last").read(elements);
+  CHECK(elements[0] == std::byte{'y'});
+  CHECK(elements[1] == std::byte{'z'});
+  write("");
+  CHECK_THROWS_WITH(TensorFolder(path), Catch::Contains("entry 'm/data/1' of the archive: a ZIP64 field is missing"));
+  write(little<std::uint16_t>(1) + little<std::uint16_t>(9) + little(third));
+  CHECK_THROWS_WITH(TensorFolder(path), Catch::Contains("an extra field goes beyond its end"));
+  write(field64({third + 1}));
+  CHECK_THROWS_WITH(TensorFolder(path), Catch::Contains("its header is not where the directory says"));
+}
+
 TEST_CASE("a state dict is a table of places", "[state_dict]") {
   const auto table = table_of(dict(text("a") + tensor(bytes12, 2, {2, 3}, {3, 1}) + text("b") +
                                    tensor(storage("ShortStorage", "0", 6), 0, {3, 2}, {1, 3}) + text("none") +
