@@ -138,6 +138,7 @@ TEST_CASE("safetensors headers that lie are refused by name", "[safetensors]") {
           "tensor 'w': shape (4294967296, 4294967296) has too many");
   refused(tensor("U8", "[4611686018427387904,4]", "[0,0]"), 0, "too many elements");
   refused(tensor("F64", "[1152921504606846975]", "[0,0]"), 0, "does not take");
+  refused(tensor("F64", "[288230376151711744]", "[0,0]"), 0, "does not take");  // 2^64 bits wrap to none
   refused(R"({"w":{"dtype":1,"shape":[],"data_offsets":[0,4]}})", 4, "w.dtype is 1, not a text");
   refused(R"({"w":{"shape":[],"data_offsets":[0,4]}})", 4, "header: w has no \"dtype\"");
   refused(R"({"w":{"dtype":"F32","shape":[],"data_offsets":[0,4],"scale":2}})", 4, "an unknown key 'scale'");
