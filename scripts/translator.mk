@@ -7,6 +7,8 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash -o pipefail
 
+scripts := $(dir $(lastword $(MAKEFILE_LIST)))
+
 $(foreach name,SRC TGT VALID_SRC VALID_TGT TEST_SRC TEST_TGT,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
 
 OUT ?= build/translator
@@ -48,4 +50,4 @@ score: $(OUT)/test.hyp
 	score --tokenize $(TOKENIZE_SCORE) --reference $(TEST_TGT) $<
 
 curves: $(OUT)/model.h5
-	scripts/plot-training $(OUT)/train.tsv $(OUT)/train
+	$(scripts)plot-training $(OUT)/train.tsv $(OUT)/train
