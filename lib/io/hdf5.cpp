@@ -2,6 +2,7 @@
 
 #include <hdf5.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include "core/error.hpp"
 #include "core/half.hpp"
 #include "io/byte_source.hpp"
+#include "io/hdf5_strings.hpp"
 #include "io/output_file.hpp"
 
 namespace pipeformer {
@@ -22,7 +24,8 @@ constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::size_t appender_buffer = 4 << 20;
 constexpr std::size_t chunk_cache = 64 << 20;  // other people's chunks may be large, and are read in several pieces
 constexpr hsize_t alignment = 64;
-constexpr std::size_t largest_sparse = 1 << 30;  // bytes that a dataset may claim however small the file
+constexpr std::size_t largest_sparse = 16 << 20;  // bytes that a dataset may claim however little of it is stored
+constexpr double most_deflated = 1032;            // deflate makes at most so many bytes of one
 
 /// The innermost line of HDF5's error stack: the reason ("file signature not found"), or the system's own message.
 std::string hdf5_reason() {
@@ -221,9 +224,10 @@ std::string absolute(const std::string& path) {
 #endif
 
 /// No error stacks on standard error, which HDF5 decides for each thread; and no clean-up at exit: we close what we
-/// open, and HDF5 1.10's own clean-up crashes when a file could not be written (a full disk).
+/// open, and HDF5 1.10's own clean-up crashes when a file could not be written (a full disk). A file comes from
+/// strangers: without the class of external links no other file is followed, and no filter is loaded for it.
 void prepare_library() {
-  static const herr_t once = H5dont_atexit();
+  static const herr_t once = H5dont_atexit() | H5open() | H5Lunregister(H5L_TYPE_EXTERNAL) | H5PLset_loading_state(0);
   thread_local const herr_t quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   (void)once, (void)quiet;
 }
@@ -240,8 +244,53 @@ struct Hdf5File::State {
   void check(bool good, const std::string& what) const {
     if (!good) fail(name, what);
   }
+  /// Throws Error when a link on the way leads out of the file.
+  void refuse_foreign_links(const std::string& full) const {
+    for (std::size_t end = full.find('/', 1); full.size() > 1; end = full.find('/', end + 1)) {
+      const std::string part = full.substr(0, end);
+      H5L_info_t link;
+      if (H5Lget_info(file, part.c_str(), &link, H5P_DEFAULT) < 0) return;
+      require(link.type == H5L_TYPE_HARD || link.type == H5L_TYPE_SOFT, name, ": '", part.substr(1),
+              "' is a link to another file or of an unknown kind, which is not followed");
+      if (end == std::string::npos) return;
+    }
+  }
+  /// Bytes of the file itself, below the library. Throws Error for a range that does not lie in it.
+  std::vector<std::uint8_t> bytes(std::uint64_t offset, std::uint64_t size) const {
+    const Handle creation(H5Fget_create_plist(file), H5Pclose);
+    hsize_t base = 0, total = 0;
+    void* handle = nullptr;
+    check(H5Pget_userblock(creation, &base) >= 0 && H5Fget_filesize(file, &total) >= 0 &&
+              H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) >= 0,
+          "cannot read");
+    require(base <= total && offset <= total - base && size <= total - base - offset, "it lies beyond the end");
+    std::vector<std::uint8_t> result(size);
+    if (image) {
+      std::memcpy(result.data(), *static_cast<const std::byte**>(handle) + base + offset, size);
+    } else {
+      require(::pread(*static_cast<int*>(handle), result.data(), size, static_cast<off_t>(base + offset)) ==
+                  static_cast<ssize_t>(size),
+              "it cannot be read");
+    }
+    return result;
+  }
+  std::string variable_length(hid_t object, const std::string& attribute) const {
+    try {
+      const Handle creation(H5Fget_create_plist(file), H5Pclose);
+      std::size_t address_size = 0, length_size = 0;
+      H5Pget_sizes(creation, &address_size, &length_size);
+      require(address_size == 8 && length_size == 8, "its addresses are not 8 bytes long");
+      H5O_info_t info;
+      check(H5Oget_info2(object, &info, H5O_INFO_BASIC) >= 0, "no address");
+      return variable_length_attribute([&](std::uint64_t at, std::uint64_t size) { return bytes(at, size); }, info.addr,
+                                       attribute);
+    } catch (const Error& error) {
+      throw Error(cat(name, ": attribute '", attribute, "' cannot be read: ", error.what()));
+    }
+  }
   Handle open_object(const std::string& path) const {
     const std::string full = absolute(path);
+    refuse_foreign_links(full);
     return {H5Oopen(file, full.c_str(), H5P_DEFAULT), H5Oclose};
   }
   bool is(const std::string& path, H5I_type_t type) const {
@@ -261,7 +310,12 @@ struct Hdf5File::State {
         },
         &names);
     check(done >= 0, cat("cannot list '", full, "'"));
-    std::erase_if(names, [&](const std::string& child) { return !is(full + "/" + child, type); });
+    std::erase_if(names, [&](const std::string& child) {
+      H5L_info_t link;
+      const bool inside = H5Lget_info(group, child.c_str(), &link, H5P_DEFAULT) >= 0 &&
+                          (link.type == H5L_TYPE_HARD || link.type == H5L_TYPE_SOFT);
+      return !inside || !is(full + "/" + child, type);
+    });
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -322,6 +376,10 @@ struct Hdf5Dataset::State {
 
   /// Of elements that the file holds as this type, one after another; nothing otherwise.
   std::optional<std::uint64_t> offset_of(hid_t as) const;
+  /// Throws Error for elements that lie in another file, and for filters that few builds have.
+  void check_storage() const;
+  /// Throws Error when the shape claims more than the file holds of it: it must not become an allocation.
+  void check_size() const;
 };
 
 struct Hdf5Appender::State {
@@ -382,6 +440,43 @@ std::optional<std::uint64_t> Hdf5Dataset::State::offset_of(hid_t as) const {
   const haddr_t offset = H5Dget_offset(set);
   if (offset == HADDR_UNDEF) return std::nullopt;
   return offset;
+}
+
+void Hdf5Dataset::State::check_storage() const {
+  const Handle plist(H5Dget_create_plist(set), H5Pclose);
+  require(H5Pget_layout(plist) != H5D_VIRTUAL && H5Pget_external_count(plist) == 0, file->name, ": dataset '", path,
+          "' lies in another file (external or virtual storage), which is not read");
+  for (int i = 0; i < H5Pget_nfilters(plist); ++i) {
+    unsigned flags = 0;
+    std::size_t values = 0;
+    const H5Z_filter_t filter =
+        H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, nullptr);
+    require(filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32 ||
+                filter == H5Z_FILTER_SZIP,
+            file->name, ": dataset '", path, "' has filter ", static_cast<int>(filter),
+            ": only deflate, shuffle, fletcher32 and szip are read");
+  }
+}
+
+void Hdf5Dataset::State::check_size() const {
+  double size = static_cast<double>(dtype_size(dtype));
+  for (const std::int64_t axis : shape) size *= static_cast<double>(axis);
+  hsize_t file_size = 0;
+  H5Fget_filesize(file->file, &file_size);
+  const Handle plist(H5Dget_create_plist(set), H5Pclose);
+  // What is said to be stored may be a lie as well.
+  const auto stored = static_cast<double>(std::min<hsize_t>(H5Dget_storage_size(set), file_size));
+  // Narrow elements are widened on reading: to i4 and i8, bfloat16 to f4.
+  const double widening =
+      static_cast<double>(dtype_size(dtype)) / static_cast<double>(H5Tget_size(Handle(H5Dget_type(set), H5Tclose)));
+  const double most = stored * (H5Pget_nfilters(plist) > 0 ? most_deflated : 1.0) * widening;
+  require(size <= most + static_cast<double>(largest_sparse), file->name, ": dataset '", path, "': shape ",
+          shape_text(shape), " (", size, " bytes) is more than the file holds of it (", stored, " bytes stored)");
+  try {
+    element_count(shape);
+  } catch (const Error& error) {
+    throw Error(cat(file->name, ": dataset '", path, "': ", error.what()));
+  }
 }
 
 std::optional<std::uint64_t> Hdf5Dataset::file_offset() const {
@@ -575,10 +670,12 @@ Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
   s->file = state_;
   s->path = clean_path(path);
   const std::string full = absolute(path);
+  state_->refuse_foreign_links(full);
   const Handle access = property_list(H5P_DATASET_ACCESS);
   H5Pset_chunk_cache(access, 521, chunk_cache, 1.0);
   s->set = Handle(H5Dopen2(state_->file, full.c_str(), access), H5Dclose);
   require(static_cast<bool>(s->set), state_->name, ": no dataset '", s->path, "'");
+  s->check_storage();
   const Handle type(H5Dget_type(s->set), H5Tclose), space(H5Dget_space(s->set), H5Sclose);
   const auto dtype = dtype_of(type);
   require(dtype.has_value(), state_->name, ": dataset '", s->path, "' holds ", class_name(type),
@@ -595,12 +692,7 @@ Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
     require(std::in_range<std::int64_t>(axis), state_->name, ": dataset '", s->path, "': an axis is too large");
     s->shape.push_back(static_cast<std::int64_t>(axis));
   }
-  // A shape that lies must not become an allocation. Compressed data may be long, but deflate gives at most 1032 : 1.
-  hsize_t file_size = 0;
-  H5Fget_filesize(state_->file, &file_size);
-  const auto most = static_cast<double>(largest_sparse) + 1032.0 * static_cast<double>(file_size);
-  require(static_cast<double>(element_count(s->shape)) * static_cast<double>(dtype_size(s->dtype)) <= most,
-          state_->name, ": dataset '", s->path, "': shape ", shape_text(s->shape), " is more than the file can hold");
+  s->check_size();
   Hdf5Dataset set;
   set.state_ = std::move(s);
   return set;
@@ -650,10 +742,12 @@ void Hdf5File::set_attribute(const std::string& name, const Attribute& value, co
     put(H5T_IEEE_F64LE, number);
   } else {
     const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
-    H5Tset_size(type, H5T_VARIABLE);
+    // Of fixed length: variable ones lie in the global heap, where the library trusts every number of the file.
+    const std::string& text = std::get<std::string>(value);
+    H5Tset_size(type, std::max<std::size_t>(1, text.size()));
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    const char* text = std::get<std::string>(value).c_str();
-    put(type, &text);
+    put(type, text.empty() ? "" : text.data());
   }
 }
 
@@ -692,13 +786,7 @@ std::optional<Attribute> Hdf5File::attribute(const std::string& name, const std:
       return value;
     }
     case H5T_STRING: {
-      if (H5Tis_variable_str(type) > 0) {
-        char* text = nullptr;
-        get(type, &text);
-        std::string value = text == nullptr ? "" : text;
-        H5free_memory(text);
-        return value;
-      }
+      if (H5Tis_variable_str(type) > 0) return state_->variable_length(object, name);
       std::string value(H5Tget_size(type), '\0');
       get(type, value.data());
       const bool spaces = H5Tget_strpad(type) == H5T_STR_SPACEPAD;

@@ -18,7 +18,7 @@
 
 namespace pipeformer {
 
-/// A scalar attribute, as h5py reads it: numpy.bool_, int64, float64, str (variable-length UTF-8).
+/// A scalar attribute, as h5py reads it: numpy.bool_, int64, float64, bytes (UTF-8 of fixed length).
 using Attribute = std::variant<bool, std::int64_t, double, std::string>;
 
 /// True when bytes begin as an HDF5 file begins.
