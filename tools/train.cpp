@@ -32,11 +32,18 @@ const ToolSpec spec{
         "hold about --batch-tokens tokens, in a fresh order each epoch. With validation data the best model is written "
         "to --output whenever it improves; without, the last one at the end. The state of the run goes to --checkpoint "
         "after each validation; --resume goes on from there and ends in the same bits as a run that was never stopped. "
-        "An interrupt (or SIGTERM, or a closed terminal) finishes the step and writes the checkpoint.\n\n"
+        "An interrupt (or SIGTERM, or a closed terminal) finishes the step and writes the checkpoint. The same bits "
+        "need the "
+        "same instruction set (PIPEFORMER_ISA chooses one), which the checkpoint keeps; "
+        "going on with another one says so. With --minutes and without --steps the rates of a linear or cosine "
+        "schedule follow the clock, and so no "
+        "two runs are the same.\n\n"
         "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
         "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
-        "nats, the training loss with label smoothing.",
+        "nats, the training loss with label smoothing, its perplexity without; both, and tokens a second, are over the "
+        "updates "
+        "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.",
     .arguments = "",
     .options = join({training_options(), configuration_options()}),
     .examples =
@@ -71,7 +78,9 @@ void train(const Args& args, Communicator& ranks) {
   const TrainingTask task = training_task(args, from ? &*from : nullptr);
   const TrainingFiles files{
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
-      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", task.texts};
+      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", task.texts,
+      // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
+      args.flag("overwrite") || args.flag("resume")};
 
   Trainer trainer(task.configuration, settings, files, *task.train, task.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, task);
@@ -88,14 +97,14 @@ void train(const Args& args, Communicator& ranks) {
   Progress progress(args, "", training_steps(settings, trainer.steps_per_epoch()), "steps");
   if (ranks.first() && task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
   if (ranks.first() && task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
+  if (ranks.first() && trainer.state().step > 0) progress.line(resumed_note(trainer, files.checkpoint));
   const bool done = trainer.run({
-      [&](const TrainingState& state, double loss, double rate) {
-        progress.update(state.step, step_note(state, loss, rate));
-      },
+      [&](const TrainingState& state) { progress.update(state.step, step_note(state, settings.label_smoothing > 0)); },
       [&](const LogRow& row) { progress.line(row_note(row)); },
       [] { return caught_signal != 0; },
   });
   if (ranks.first() && done) progress.finish();
+  if (ranks.first() && !done) progress.line(cat("interrupted at step ", trainer.state().step, "; go on with --resume"));
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ std::vector<Option> training_options() {
       integer("sort-window", "N", "sort N shuffled examples by length, so that batches are even (0: do not)", "0", 0),
       integer("accumulate", "N", "add up the gradients of N batches for each update", "1", 1, 1000000),
       integer("steps", "N", "stop after so many updates in all", "", 1),
-      integer("epochs", "N", "stop after so many epochs in all (default: 10, without --steps)", "", 1),
+      integer("epochs", "N", "stop after so many epochs in all (default: 10, without --steps and --minutes)", "", 1),
+      number("minutes", "M", "stop after so many minutes in all, with validations", "", 0.001, 1e7),
       integer("validate-every", "N", "steps between validations (default: each epoch)", "", 1),
       choice("metric", "loss|accuracy|bleu", "what makes a validation better than another", "loss"),
       integer("patience", "N", "stop after so many validations without a better one (0: never)", "0", 0),
@@ -46,7 +47,8 @@ std::vector<Option> training_options() {
       choice("optimizer", "adam|adamw|sgd", "Adam, AdamW or gradient descent with momentum", "adam"),
       number("learning-rate", "R", "peak learning rate", "0.001", 0, 10),
       choice("schedule", "inverse-sqrt|constant|linear|cosine",
-             "learning rate after the warm-up; linear and cosine end at --steps", "inverse-sqrt"),
+             "learning rate after the warm-up; linear and cosine end at --steps, or else with --minutes",
+             "inverse-sqrt"),
       integer("warmup", "N", "steps of linear rise to the peak", "4000", 0),
       number("final-rate", "R", "where linear and cosine end", "0", 0, 10),
       number("beta1", "B", "Adam's decay of the first moment", "0.9", 0, 0.999999),
@@ -70,6 +72,7 @@ std::vector<Option> training_options() {
 
       text("checkpoint", "FILE", "state of the run (default: --output with .checkpoint.h5)"),
       flag("resume", "go on from the checkpoint, if there is one"),
+      flag("overwrite", "--keep-last, --keep-best: remove the models OUTPUT.step-S.h5 that an earlier run kept"),
       integer("keep-last", "N", "also keep the models of the last N validations, as OUTPUT.step-S.h5", "0", 0, 100000),
       integer("keep-best", "N", "also keep the models of the best N validations", "0", 0, 100000),
       text("log", "FILE", "log of the run as TSV"),
@@ -100,11 +103,14 @@ TrainingSettings training_settings(const Args& args) {
   args.allow_only(optimizer == "sgd", "--optimizer sgd", {"momentum"});
   args.allow_only(optimizer == "adamw", "--optimizer adamw", {"weight-decay"});
   args.allow_only(schedule == "linear" || schedule == "cosine", "--schedule linear or cosine", {"final-rate"});
+  args.allow_only(args.integer("keep-last") + args.integer("keep-best") > 0, "--keep-last or --keep-best",
+                  {"overwrite"});
   s.seed = args.seed();
   s.batches = {args.integer("batch-tokens"), args.integer("sort-window")};
   s.accumulate = args.integer("accumulate");
   s.max_steps = args.has("steps") ? args.integer("steps") : 0;
-  s.max_epochs = args.has("epochs") ? args.integer("epochs") : args.has("steps") ? 0 : 10;
+  s.max_epochs = args.has("epochs") ? args.integer("epochs") : args.has("steps") || args.has("minutes") ? 0 : 10;
+  s.max_seconds = args.has("minutes") ? 60 * args.number("minutes") : 0;
   s.validate_every = args.has("validate-every") ? args.integer("validate-every") : 0;
   s.metric = args.text("metric");
   s.patience = args.integer("patience");
@@ -115,8 +121,8 @@ TrainingSettings training_settings(const Args& args) {
   s.dropout = {static_cast<float>(args.number("dropout")), static_cast<float>(args.number("attention-dropout")),
                static_cast<float>(args.number("activation-dropout")), static_cast<float>(args.number("layer-drop"))};
   s.schedule = {schedule, args.number("learning-rate"), args.integer("warmup"), s.max_steps, args.number("final-rate")};
-  if ((schedule == "linear" || schedule == "cosine") && s.max_steps == 0)
-    throw UsageError(cat("--schedule ", schedule, " needs --steps"));
+  if ((schedule == "linear" || schedule == "cosine") && s.max_steps == 0 && s.max_seconds == 0)
+    throw UsageError(cat("--schedule ", schedule, " needs --steps or --minutes"));
   s.optimizer = {optimizer,
                  args.number("beta1"),
                  args.number("beta2"),

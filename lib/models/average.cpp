@@ -31,8 +31,9 @@ void average_models(const std::vector<std::string>& paths, const std::string& ou
     }
   }
   const auto count = static_cast<double>(paths.size());
+  float* average = arena.mutable_values();
   parallel_for(arena.size(), grain, [&](std::int64_t i, std::int64_t end) {
-    for (; i < end; ++i) arena.values()[i] = static_cast<float>(sums[static_cast<std::size_t>(i)] / count);
+    for (; i < end; ++i) average[i] = static_cast<float>(sums[static_cast<std::size_t>(i)] / count);
   });
   Hdf5File file = Hdf5File::create(output);
   arena.write(file, configuration, first.texts());

@@ -141,7 +141,7 @@ void ParameterArena::initialize(std::uint64_t seed) {
 
 void ParameterArena::load_entry(ModelFile& file, const Entry& entry) {
   const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
-  std::copy_n(parameter.value, entry.size, values() + entry.offset);
+  std::copy_n(parameter.value, entry.size, mutable_values() + entry.offset);
 }
 
 void ParameterArena::load(ModelFile& file) {

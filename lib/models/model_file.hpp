@@ -76,8 +76,9 @@ class ParameterArena : public ParameterSource {
   const std::vector<Entry>& entries() const { return entries_; }
   std::int64_t size() const { return size_; }  ///< Of the arena, with the gaps that align its parameters.
   std::int64_t parameters() const;             ///< Trained numbers.
-  /// Who asks for them may change them: packed copies of weights are made anew.
-  float* values() {
+  /// For changing them: packed copies of weights are made anew. It counts a version up, so that it must not be called
+  /// by several threads at a time: ask once, before a parallel loop.
+  float* mutable_values() {
     ++version_;
     return values_.data();
   }

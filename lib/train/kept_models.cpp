@@ -37,22 +37,31 @@ void KeptModels::add(std::int64_t step, double cost) {
   costs.resize(kept);
 }
 
-void KeptModels::remove_others() const {
-  if (!active()) return;
+std::vector<std::string> KeptModels::others() const {
+  if (!active()) return {};
   namespace fs = std::filesystem;
   const fs::path directory = fs::path(output_).has_parent_path() ? fs::path(output_).parent_path() : fs::path(".");
   const std::string prefix = fs::path(output_).filename().string() + kStep;
-  std::vector<fs::path> unwanted;
+  std::vector<std::int64_t> found;
+  if (!fs::is_directory(directory)) return {};
   for (const auto& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
-    if (name.rfind(prefix, 0) != 0) continue;
+    if (name.rfind(prefix, 0) != 0 || !entry.is_regular_file()) continue;
     std::int64_t step = 0;
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + prefix.size(), end, step);
-    if (std::string(parsed.ptr, end) == kSuffix && std::find(steps.begin(), steps.end(), step) == steps.end())
-      unwanted.push_back(entry.path());
+    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+    // The number as we write it: "step-07.h5" and "step--7.h5" are somebody else's.
+    if (step > 0 && fs::path(path(step)).filename() == name &&
+        std::find(steps.begin(), steps.end(), step) == steps.end())
+      found.push_back(step);
   }
-  for (const fs::path& path : unwanted) fs::remove(path);
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> paths;
+  for (const std::int64_t step : found) paths.push_back(path(step));
+  return paths;
+}
+
+void KeptModels::remove_others() const {
+  for (const std::string& path : others()) std::filesystem::remove(path);
 }
 
 }  // namespace pipeformer

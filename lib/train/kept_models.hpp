@@ -20,6 +20,8 @@ class KeptModels {
   std::string path(std::int64_t step) const;
   /// After a validation: adds its step and forgets those that are no longer wanted. cost: lower is better.
   void add(std::int64_t step, double cost);
+  /// The files of steps that are not on the list, by exact name; none unless active.
+  std::vector<std::string> others() const;
   /// Removes the files of steps that are not on the list. To be called once a checkpoint holds the list.
   void remove_others() const;
 

@@ -16,17 +16,20 @@ constexpr std::int64_t kPiece =
     65536;  // a multiple of every vector width, so that pieces do not change an element's bits
 }
 
-double Schedule::rate(std::int64_t step) const {
+double Schedule::rate(std::int64_t step, double share) const {
   const auto t = static_cast<double>(step), w = static_cast<double>(std::max<std::int64_t>(warmup, 1));
-  if (step < warmup) return peak * t / w;
+  const bool timed = last_step == 0 && (kind == "linear" || kind == "cosine");
+  const double rise = step < warmup ? t / w : 1.0;
+  if (step < warmup && !timed) return peak * t / w;
   const double left =
-      last_step > warmup
+      timed ? std::clamp(1.0 - share, 0.0, 1.0)
+      : last_step > warmup
           ? std::clamp((static_cast<double>(last_step) - t) / static_cast<double>(last_step - warmup), 0.0, 1.0)
           : 1.0;
   if (kind == "inverse-sqrt") return peak * std::sqrt(w / t);
   if (kind == "constant") return peak;
-  if (kind == "linear") return floor + (peak - floor) * left;
-  if (kind == "cosine") return floor + (peak - floor) * 0.5 * (1.0 - std::cos(std::numbers::pi * left));
+  if (kind == "linear") return rise * (floor + (peak - floor) * left);
+  if (kind == "cosine") return rise * (floor + (peak - floor) * 0.5 * (1.0 - std::cos(std::numbers::pi * left)));
   throw Error(cat("unknown schedule '", kind, "'"));
 }
 

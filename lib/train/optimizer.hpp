@@ -16,9 +16,11 @@ struct Schedule {
   std::string kind = "inverse-sqrt";
   double peak = 1e-3;
   std::int64_t warmup = 4000;
-  std::int64_t last_step = 0;  ///< Only for linear and cosine.
+  std::int64_t last_step = 0;  ///< Only for linear and cosine; 0: their end is a time.
   double floor = 0;            ///< Where linear and cosine end.
-  double rate(std::int64_t step) const;
+  /// share: of the time that is over, for linear and cosine without last_step; they then fall from the beginning, and
+  /// the warm-up multiplies what they give.
+  double rate(std::int64_t step, double share = 0) const;
 };
 
 struct OptimizerSettings {

@@ -1,9 +1,11 @@
 #include "train/report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
 #include "core/error.hpp"
+#include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
 namespace {
@@ -16,6 +18,12 @@ std::string digits(double value, int significant) {
   return out.str();
 }
 
+/// Both over the same updates; a perplexity is that of the loss without smoothing, and says so beside one with it.
+std::string loss_and_perplexity(double loss, double perplexity, bool smoothed) {
+  return cat("loss ", digits(loss, 4), smoothed ? " (smoothed)" : "", ", ppl ", digits(perplexity, 4),
+             smoothed ? " (unsmoothed)" : "");
+}
+
 }  // namespace
 
 std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps_per_epoch) {
@@ -24,23 +32,32 @@ std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps
   return by_epochs == 0 ? settings.max_steps : std::min(settings.max_steps, by_epochs);
 }
 
-std::string step_note(const TrainingState& state, double loss, double tokens_per_second) {
-  return cat(
-      "epoch ", state.epoch + 1, ", loss ", digits(loss, 4), ", ppl ",
-      digits(state.window_answers > 0 ? std::exp(state.window_nll / static_cast<double>(state.window_answers)) : 0, 4),
-      ", ", std::llround(tokens_per_second), " tokens/s");
+std::string step_note(const TrainingState& state, bool smoothed) {
+  const auto answers = static_cast<double>(std::max<std::int64_t>(state.window_answers, 1));
+  return cat("epoch ", state.current_epoch(), ", ",
+             loss_and_perplexity(state.window_loss / answers, std::exp(state.window_nll / answers), smoothed), ", ",
+             std::llround(tokens_per_second(state)), " tokens/s");
 }
 
 std::string row_note(const LogRow& row) {
   std::string text = cat("step ", row.step, " epoch ", row.epoch);
   if (!std::isnan(row.train_loss))
-    text += cat(": loss ", digits(row.train_loss, 4), ", ppl ", digits(row.train_perplexity, 4), ", ",
+    text += cat(": ", loss_and_perplexity(row.train_loss, row.train_perplexity, row.smoothed), ", ",
                 std::llround(row.tokens_per_second), " tokens/s");
   if (!std::isnan(row.valid_loss))
     text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4),
                 ", accuracy ", digits(100 * row.valid_accuracy, 4), " %",
                 std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
+}
+
+std::string resumed_note(const Trainer& trainer, const std::string& checkpoint) {
+  std::string note = cat("going on at step ", trainer.state().step, " from ", checkpoint);
+  const std::string &then = trainer.made_with(), now = kernels().name;
+  if (!then.empty() && then != now)
+    note += cat(", which was made with ", then, " instructions; this processor's are ", now,
+                ", so that the run will not end in the bits of one that was never stopped");
+  return note;
 }
 
 std::string skipped_note(const Examples& examples, const std::string& use) {

@@ -11,16 +11,17 @@
 
 #include "core/error.hpp"
 #include "io/output_file.hpp"
+#include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
 namespace {
 
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kStateGroup = "training";
-/// A batch is computed in parts of about so many tokens: the caches then still hold much of what one op leaves to the
-/// next, and intermediates need no more memory for a larger batch. Dropout is drawn by the place in the batch, so that
-/// the parts are the same computation as the whole, but for the order of sums.
-constexpr std::int64_t kPartTokens = 1024;
+/// A batch is computed in micro-batches of about so many tokens: the caches then still hold much of what one op leaves
+/// to the next, and intermediates need no more memory for a larger batch. Dropout is drawn by the place in the batch,
+/// so that they are the same computation as the whole, but for the order of sums.
+constexpr std::int64_t kMicroBatchTokens = 1024;
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -38,6 +39,16 @@ void prepare_outputs(const TrainingFiles& files) {
   }
 }
 
+/// A run that begins anew would remove what an earlier one kept: that is asked for, or refused.
+void expect_no_kept_models(const KeptModels& kept) {
+  const std::vector<std::string> others = kept.others();
+  if (others.empty()) return;
+  std::string names;
+  for (const std::string& name : others) names += (names.empty() ? "" : ", ") + name;
+  throw Error(cat(names, ": an earlier run kept ", others.size() > 1 ? "these" : "this", ", and this one would remove ",
+                  others.size() > 1 ? "them" : "it", ": --resume goes on with that run, --overwrite lets them go"));
+}
+
 /// The fields of the state that a checkpoint holds: visit(name, field).
 template <class State, class Visit>
 void each_field(State& s, Visit visit) {
@@ -51,6 +62,7 @@ void each_field(State& s, Visit visit) {
   visit("window_nll", s.window_nll);
   visit("window_answers", s.window_answers);
   visit("window_tokens", s.window_tokens);
+  visit("window_seconds", s.window_seconds);
   visit("elapsed", s.elapsed);
 }
 
@@ -63,6 +75,35 @@ void each_fixed_setting(const TrainingSettings& s, Visit visit) {
   visit("accumulate", s.accumulate);
 }
 
+/// Throws Error naming the file and the value unless a run can stand here. plan: of its epoch.
+void check_state(const TrainingState& s, const TrainingSettings& settings, const Examples& examples,
+                 const std::string& file) {
+  const auto expect = [&](bool holds, const char* name, const auto& value, const std::string& rule) {
+    require(holds, file, ": ", name, " is ", value, ", ", rule);
+  };
+  const std::int64_t most = std::int64_t{1} << 53;
+  expect(s.step >= 1 && s.step <= most, "step", s.step, cat("outside 1 to ", most));
+  expect(s.epoch >= 0 && s.epoch <= s.step, "epoch", s.epoch, cat("outside 0 to the ", s.step, " steps"));
+  for (const auto& [name, count] : {std::pair("stale", s.stale), {"best_step", s.best_step}})
+    expect(count >= 0 && count <= s.step, name, count, cat("outside 0 to the ", s.step, " steps"));
+  for (const auto& [name, count] : {std::pair("window_answers", s.window_answers), {"window_tokens", s.window_tokens}})
+    expect(count >= 0 && count <= most, name, count, cat("outside 0 to ", most));
+  for (const auto& [name, sum] : {std::pair("window_loss", s.window_loss),
+                                  {"window_nll", s.window_nll},
+                                  {"window_seconds", s.window_seconds},
+                                  {"elapsed", s.elapsed}})
+    expect(std::isfinite(sum) && sum >= 0, name, sum, "not a sum of at least 0");
+  expect(std::isfinite(s.best_cost), "best_cost", s.best_cost, "not finite");
+  const std::int64_t batches = plan_epoch(examples, settings.batches, settings.seed, s.epoch).batches();
+  expect(s.position >= 0 && s.position < batches && s.position % settings.accumulate == 0, "position", s.position,
+         cat("not the beginning of an update in an epoch of ", batches, " batches"));
+  // An epoch has one update at least, and no more than it has examples.
+  const auto past = static_cast<double>(s.step - s.position / settings.accumulate);
+  const auto epochs = static_cast<double>(s.epoch), examples_count = static_cast<double>(examples.all().size());
+  expect(past >= epochs && past <= epochs * examples_count, "step", s.step,
+         cat("which batch ", s.position, " of epoch ", s.epoch + 1, " cannot be"));
+}
+
 std::string in_checkpoint(const std::string& name) {
   return std::string(kStateGroup) + "/" + name;
 }
@@ -73,6 +114,9 @@ void read_state_array(const ModelFile& file, const std::string& name, Buffer<flo
   require(array.dtype == DType::f4 && array.shape == expected, file.name(), ": ", name, " has shape ",
           shape_text(array.shape), ", expected ", shape_text(expected));
   const auto values = array.values<float>();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    require(std::isfinite(values[i]) && (name != "second_moment" || values[i] >= 0), file.name(), ": ", name, " holds ",
+            values[i], " at ", i);
   std::copy(values.begin(), values.end(), to.begin());
 }
 
@@ -87,7 +131,9 @@ class Trainer::AverageInPlace {
   AverageInPlace& operator=(const AverageInPlace&) = delete;
 
  private:
-  void swap() { std::swap_ranges(trainer_.average_.begin(), trainer_.average_.end(), trainer_.arena_.values()); }
+  void swap() {
+    std::swap_ranges(trainer_.average_.begin(), trainer_.average_.end(), trainer_.arena_.mutable_values());
+  }
   Trainer& trainer_;
 };
 
@@ -130,15 +176,16 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
                                          static_cast<std::uint64_t>(state_.epoch));
   const std::uint64_t step_seed =
       derive_seed(derive_seed(settings_.seed, 0x73746570), static_cast<std::uint64_t>(state_.step));  // "step"
-  parts_.clear();
+  micro_batches_.clear();
   Gathered gathered;
   for (std::int64_t b = state_.position; b < end; ++b) {
     const std::int64_t tokens = batch_tokens(train_, plan_, b);
-    const std::int64_t own = std::max<std::int64_t>(1, (tokens / ranks_.size() + kPartTokens / 2) / kPartTokens);
+    const std::int64_t own =
+        std::max<std::int64_t>(1, (tokens / ranks_.size() + kMicroBatchTokens / 2) / kMicroBatchTokens);
     const std::vector<std::int64_t> cuts = cut_batch(train_, plan_, b, own * ranks_.size());
     BatchOffset source, target;
     for (std::int64_t p = 0; p < own * ranks_.size(); ++p) {
-      Part part{
+      MicroBatch part{
           {},
           b == state_.position ? step_seed : derive_seed(step_seed, static_cast<std::uint64_t>(b - state_.position))};
       part.examples.source_first = source;
@@ -150,20 +197,20 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
       source = part.examples.source_end();
       target = part.examples.target_end();
       gathered.answers += part.examples.answers();
-      if (p / own == ranks_.rank() && !part.examples.empty()) parts_.push_back(std::move(part));
+      if (p / own == ranks_.rank() && !part.examples.empty()) micro_batches_.push_back(std::move(part));
     }
     gathered.tokens += tokens;
   }
   return gathered;
 }
 
-Trainer::Update Trainer::update() {
+void Trainer::update() {
   if (plan_.order.empty()) plan_ = plan_epoch(train_, settings_.batches, settings_.seed, state_.epoch);
   const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
   const Gathered gathered = gather(end);
   CrossEntropy result;
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
-  for (const Part& part : parts_) {
+  for (const MicroBatch& part : micro_batches_) {
     Context ctx{workspace_, true, settings_.dropout, part.seed};
     result.add(transformer_.loss(ctx, part.examples.view(), static_cast<float>(settings_.label_smoothing),
                                  1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
@@ -176,6 +223,7 @@ Trainer::Update Trainer::update() {
   require(!ranks_.first() || (std::isfinite(result.loss) && std::isfinite(norm)), "step ", state_.step + 1,
           ": the loss is not finite; the last checkpoint is kept. ",
           "A lower --learning-rate, a longer --warmup or --clip-norm 1 may help");
+  const double share = settings_.max_seconds > 0 ? time_share() : 0;
   const double scale = norm > settings_.clip_norm && settings_.clip_norm > 0 ? settings_.clip_norm / norm : 1.0;
   ++state_.step;
   state_.position = end;
@@ -184,18 +232,18 @@ Trainer::Update Trainer::update() {
     state_.position = 0;
     plan_ = {};
   }
-  optimizer_.step(state_.step, settings_.schedule.rate(state_.step), scale, arena_.values(), arena_.gradients());
+  learning_rate_ = settings_.schedule.rate(state_.step, share);
+  optimizer_.step(state_.step, learning_rate_, scale, arena_.mutable_values(), arena_.gradients());
   if (!average_.empty())
     update_average(arena_.size(), settings_.average_decay, state_.step, arena_.values(), average_.data());
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
   state_.window_answers += result.rows;
   state_.window_tokens += gathered.tokens;
-  return {result, gathered.tokens};
 }
 
 Trainer::Validation Trainer::validate() {
-  const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kPartTokens));
+  const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kMicroBatchTokens));
   CrossEntropy total;
   ExampleBatch batch;
   for (std::int64_t b = ranks_.rank(); b < plan.batches(); b += ranks_.size()) {
@@ -225,25 +273,26 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
   const auto answers = static_cast<double>(state_.window_answers);
   LogRow row{};
   row.step = state_.step;
-  row.epoch = state_.epoch;
+  row.epoch = state_.current_epoch();
+  row.smoothed = settings_.label_smoothing > 0;
   row.train_loss = row.train_perplexity = row.tokens_per_second = kNotMeasured;
   if (state_.window_answers > 0) {
     row.train_loss = state_.window_loss / answers;
     row.train_perplexity = std::exp(state_.window_nll / answers);
-    row.tokens_per_second = static_cast<double>(state_.window_tokens) / (now - window_start_);
+    row.tokens_per_second = tokens_per_second(state_);
   }
   row.valid_loss = validation ? validation->loss : kNotMeasured;
   row.valid_perplexity = std::exp(row.valid_loss);
   row.valid_accuracy = validation ? validation->accuracy : kNotMeasured;
   row.valid_bleu = validation ? validation->bleu : kNotMeasured;
-  row.learning_rate = settings_.schedule.rate(state_.step);
+  row.learning_rate = learning_rate_;
   row.seconds = state_.elapsed + now - run_start_;
   row.best = best;
   state_.window_loss = state_.window_nll = 0;
   state_.window_answers = state_.window_tokens = 0;
+  state_.window_seconds = 0;
   log_->append(row);
   if (watcher.row && ranks_.first()) watcher.row(row);
-  window_start_ = seconds_now();
 }
 
 void Trainer::save_model(const std::string& path) const {
@@ -266,6 +315,7 @@ void Trainer::save_checkpoint() {
   each_fixed_setting(settings_, set);
   set("metric", settings_.metric);
   set("corpus", fingerprint_);
+  set("instruction_set", std::string(kernels().name));
   for (const auto& [name, moment] : optimizer_.state())
     file.write(in_checkpoint(name), DType::f4, {static_cast<std::int64_t>(moment->size())}, moment->data());
   if (!average_.empty())
@@ -280,7 +330,10 @@ void Trainer::resume() {
   ModelFile model(files_.checkpoint);
   const Hdf5File& file = model.file();
   require(file.has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
-  const std::string difference = configuration_.difference(model.configuration());
+  Configuration expected = configuration_;
+  // Models of before did not say their context; that the data are the same says it.
+  if (model.configuration().context == 0) expected.context = 0;
+  const std::string difference = expected.difference(model.configuration());
   require(difference.empty(), files_.checkpoint,
           ": was made with other hyper-parameters than this run has: ", difference);
   arena_.load(model);
@@ -296,10 +349,12 @@ void Trainer::resume() {
           ": was made with other training data than this run has");
   each_field(state_, [&](const char* name, auto& value) {
     const auto attribute = file.attribute(name, kStateGroup);
+    if (!attribute && name == std::string("window_seconds")) return;  // older files lack it
     const auto* typed = attribute ? std::get_if<std::decay_t<decltype(value)>>(&*attribute) : nullptr;
     require(typed != nullptr, files_.checkpoint, ": has no ", name);
     value = *typed;
   });
+  check_state(state_, settings_, train_, files_.checkpoint);
   require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model,
           ": the best model so far (step ", state_.best_step, ") is missing; without it ", files_.checkpoint,
           " cannot be resumed");
@@ -319,10 +374,24 @@ void Trainer::resume() {
           ": kept_steps and kept_costs do not fit");
   kept_.steps.assign(steps.values<std::int64_t>().begin(), steps.values<std::int64_t>().end());
   kept_.costs.assign(costs.values<double>().begin(), costs.values<double>().end());
+  for (std::size_t i = 0; i < kept_.steps.size(); ++i) {
+    const std::int64_t step = kept_.steps[i];
+    require(step > (i > 0 ? kept_.steps[i - 1] : 0) && step <= state_.step, files_.checkpoint, ": kept_steps holds ",
+            step, " at ", i, ", which is not after the one before and up to step ", state_.step);
+    require(std::isfinite(kept_.costs[i]), files_.checkpoint, ": kept_costs holds ", kept_.costs[i], " at ", i);
+  }
+  if (const auto kernel_set = file.attribute("instruction_set", kStateGroup))
+    if (const auto* text = std::get_if<std::string>(&*kernel_set)) made_with_ = *text;
+}
+
+double Trainer::time_share() const {
+  double share = ranks_.first() ? (state_.elapsed + seconds_now() - run_start_) / settings_.max_seconds : 0;
+  ranks_.sum(std::span(&share, 1));  // the clock of the first rank is everybody's
+  return share;
 }
 
 bool Trainer::finished() const {
-  return (settings_.max_steps > 0 && state_.step >= settings_.max_steps) ||
+  return time_is_up_ || (settings_.max_steps > 0 && state_.step >= settings_.max_steps) ||
          (settings_.max_epochs > 0 && state_.epoch >= settings_.max_epochs) ||
          (settings_.patience > 0 && state_.stale >= settings_.patience);
 }
@@ -383,19 +452,21 @@ void Trainer::check_same_start() {
 
 bool Trainer::run(const Watcher& watcher) {
   if (ranks_.first()) {
+    if (state_.step == 0 && !files_.overwrite) expect_no_kept_models(kept_);
     prepare_outputs(files_);
     ranks_.start();
   }
   check_same_start();
-  run_start_ = window_start_ = seconds_now();
+  time_is_up_ = settings_.max_seconds > 0 && state_.elapsed >= settings_.max_seconds;
+  run_start_ = seconds_now();
   log_.emplace(ranks_.first() ? files_.log : "", state_.step);
   while (!finished()) {
     const std::int64_t epoch = state_.epoch;
     const double before = seconds_now();
-    const Update done = update();
-    if (watcher.step && ranks_.first())
-      watcher.step(state_, done.result.loss / static_cast<double>(std::max<std::int64_t>(done.result.rows, 1)),
-                   static_cast<double>(done.tokens) / (seconds_now() - before));
+    update();
+    state_.window_seconds += seconds_now() - before;
+    if (settings_.max_seconds > 0) time_is_up_ = time_share() >= 1;
+    if (watcher.step && ranks_.first()) watcher.step(state_);
     const bool due = settings_.validate_every > 0 ? state_.step % settings_.validate_every == 0 : state_.epoch > epoch;
     if (due || finished())
       validate_and_save(watcher);

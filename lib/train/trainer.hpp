@@ -1,7 +1,8 @@
 /// A training run on the examples of any task: steps, validation, early stopping, checkpoints, exact resumption.
 ///
 /// All randomness is a function of (seed, epoch) or (seed, step), and the state that is saved is complete, so a run
-/// that was killed and resumed computes the same bits as one that ran through (law 4).
+/// that was killed and resumed computes the same bits as one that ran through (law 4), on processors of one instruction
+/// set. A schedule that follows the clock (max_seconds) has other rates in each run, and so other bits.
 ///
 /// Several ranks (Communicator) go through the same batches, each computing its part; gradients are added up in one
 /// pass over the arena, and all take the same step: their parameters and states stay the same, and the loss is that of
@@ -31,6 +32,7 @@ struct TrainingSettings {
   std::int64_t accumulate = 1;      ///< Batches whose gradients make one update.
   std::int64_t max_steps = 0;       ///< 0: no bound
   std::int64_t max_epochs = 0;      ///< 0: no bound
+  double max_seconds = 0;           ///< Of TrainingState::elapsed; 0: no bound
   std::int64_t validate_every = 0;  ///< Steps; 0: at the end of each epoch.
   std::int64_t patience = 0;        ///< Validations without a better one before stopping; 0: never stop early.
   std::int64_t log_every = 50;      ///< Steps between rows of the log.
@@ -45,7 +47,7 @@ struct TrainingSettings {
   KeepSettings keep;
 };
 
-/// Where a run stands. Everything but `elapsed` is the same for the same seed and data.
+/// Where a run stands. Everything but the seconds is the same for the same seed and data.
 struct TrainingState {
   std::int64_t step = 0;      ///< Updates done.
   std::int64_t epoch = 0;     ///< Epochs completed.
@@ -53,12 +55,21 @@ struct TrainingState {
   std::int64_t stale = 0;     ///< Validations since the best one.
   double best_cost = 0;       ///< Of the best model, lower is better; meaningful when best_step > 0.
   std::int64_t best_step = 0;
-  double window_loss = 0;  ///< Sums since the last log row.
+  double window_loss = 0;  ///< Sums since the last log row, over updates alone.
   double window_nll = 0;
   std::int64_t window_answers = 0;
   std::int64_t window_tokens = 0;
+  double window_seconds = 0;
   double elapsed = 0;  ///< Seconds of training, over all resumptions.
+
+  /// The epoch of the last update, counted from 1.
+  std::int64_t current_epoch() const { return epoch + (position > 0); }
 };
+
+/// Of the updates since the last row of the log, without validations and checkpoints.
+inline double tokens_per_second(const TrainingState& s) {
+  return s.window_seconds > 0 ? static_cast<double>(s.window_tokens) / s.window_seconds : 0;
+}
 
 struct TrainingFiles {
   std::string model;       ///< The best model by validation; without validation data the last one.
@@ -66,6 +77,8 @@ struct TrainingFiles {
   std::string log;         ///< TSV; empty: none.
   std::string gradients;   ///< HDF5: the gradient of each parameter at the last update, before clipping; empty: none.
   ModelTexts texts;        ///< Stored in the model: tokenizer, names of classes.
+  /// A run that begins anew may remove the kept models of an earlier one.
+  bool overwrite = false;
 };
 
 class Trainer {
@@ -81,7 +94,7 @@ class Trainer {
   std::function<double(const Transformer&)> measure_bleu;
 
   struct Watcher {
-    std::function<void(const TrainingState&, double loss, double tokens_per_second)> step;
+    std::function<void(const TrainingState&)> step;
     std::function<void(const LogRow&)> row;
     std::function<bool()> stop;  ///< Asked after each step; true on any rank: write a checkpoint and return.
   };
@@ -90,6 +103,8 @@ class Trainer {
   bool run(const Watcher&);
 
   const TrainingState& state() const { return state_; }
+  /// The instruction set that the resumed checkpoint was made with; empty: not known, or nothing was resumed.
+  const std::string& made_with() const { return made_with_; }
   /// Updates that an epoch of this seed and these data has; the first epoch's count.
   std::int64_t steps_per_epoch() const;
 
@@ -98,20 +113,18 @@ class Trainer {
   struct Validation {
     double loss, accuracy, bleu, cost;
   };
-  struct Update {
-    CrossEntropy result;
-    std::int64_t tokens = 0;
-  };
   /// What this rank computes at a time: examples of one batch, whose random numbers have the seed.
-  struct Part {
+  struct MicroBatch {
     ExampleBatch examples;
     std::uint64_t seed;
   };
   struct Gathered {
     std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.
   };
-  Update update();
-  /// Builds this rank's parts of the batches [position, end) of the epoch.
+  void update();
+  /// The share of max_seconds that is over, the same on all ranks.
+  double time_share() const;
+  /// Builds this rank's micro-batches of the batches [position, end) of the epoch.
   Gathered gather(std::int64_t end);
   /// The sum over the ranks.
   CrossEntropy sum(const CrossEntropy&) const;
@@ -139,9 +152,11 @@ class Trainer {
   TrainingState state_;
   std::optional<TrainingLog> log_;
   Workspace workspace_;
-  std::vector<Part> parts_;  ///< Of this update.
+  std::vector<MicroBatch> micro_batches_;  ///< Of this update.
   EpochPlan plan_;
-  double window_start_ = 0, run_start_ = 0;
+  double run_start_ = 0, learning_rate_ = 0;
+  bool time_is_up_ = false;
+  std::string made_with_;
 };
 
 }  // namespace pipeformer

@@ -8,11 +8,12 @@ namespace pipeformer {
 /// One row. Losses are means per answer (target token, masked token, class) in nats, the training loss with label
 /// smoothing; NaN where not measured.
 struct LogRow {
-  std::int64_t step, epoch;
+  std::int64_t step, epoch;  ///< The epoch of the last update, from 1.
   double train_loss, train_perplexity, valid_loss, valid_perplexity, learning_rate, tokens_per_second, seconds;
   double valid_accuracy;  ///< Share of the answers that are the likeliest.
   double valid_bleu;      ///< In percent, when it is what training looks at.
   bool best;              ///< The best validation so far.
+  bool smoothed;          ///< The training loss is with label smoothing; perplexities never are.
 };
 
 class TrainingLog {

@@ -225,3 +225,103 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   run --separate-stderr train $(small_without batch-tokens) $VALID --steps 8 --batch-tokens 77 --resume -o m.h5
   [ "$status" -eq 1 ]
 }
+
+@test "a run that begins anew does not remove what an earlier one kept, unless it is told to" {
+  train $SMALL $VALID --steps 6 --validate-every 2 --keep-last 2 -o m.h5
+  touch m.h5.step-07.h5 m.h5.step-4.h5.bak m.h5.step--3.h5  # not names of ours
+  mkdir m.h5.step-9.h5
+  before=$(ls m.h5.step*)
+  run --separate-stderr train $SMALL $VALID --steps 3 --validate-every 3 --keep-best 1 -o m.h5
+  [ "$status" -eq 1 ]
+  [ "$stderr" = "train: m.h5.step-4.h5, m.h5.step-6.h5: an earlier run kept these, and this one would remove them: --resume goes on with that run, --overwrite lets them go" ]
+  [ "$(ls m.h5.step*)" = "$before" ]
+  train $SMALL --steps 1 -o m.h5  # keeps nothing, removes nothing
+  [ "$(ls m.h5.step*)" = "$before" ]
+  train $SMALL $VALID --steps 3 --validate-every 3 --keep-best 1 --overwrite -o m.h5
+  [ "$(echo m.h5.step*)" = "m.h5.step--3.h5 m.h5.step-07.h5 m.h5.step-3.h5 m.h5.step-4.h5.bak m.h5.step-9.h5" ]
+  run train $SMALL --steps 1 --overwrite -o m.h5
+  [ "$status" -eq 2 ]
+}
+
+# damaged EXPRESSION PATTERN: the checkpoint `good`, changed by Python, is refused for it.
+damaged() {
+  cp good m.h5.checkpoint.h5
+  /usr/bin/python3 -c "
+import h5py, numpy as np
+with h5py.File('m.h5.checkpoint.h5', 'r+') as f:
+    s = f['training']; a = s.attrs
+    $1"
+  run --separate-stderr timeout 60 train $SMALL $VALID --steps 8 --validate-every 3 --keep-last 2 --average-decay 0.9 --resume -o m.h5
+  [ "$status" -eq 1 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == "train: m.h5.checkpoint.h5: "$2* ]] ||
+    { echo "$1: $status $stderr"; return 1; }
+}
+
+@test "a checkpoint with numbers that no run has is refused, naming file and value" {
+  train $SMALL $VALID --steps 6 --validate-every 3 --keep-last 2 --average-decay 0.9 -o m.h5
+  cp m.h5.checkpoint.h5 good
+  for value in -1000000000000 -1 1000000000000; do
+    damaged "a['position'] = np.int64($value)" "position is $value"
+    for name in step epoch stale best_step window_answers window_tokens; do
+      [ "$value" = 1000000000000 ] && [[ $name == step || $name == window* ]] || damaged "a['$name'] = np.int64($value)" "$name is $value"
+    done
+  done
+  damaged "a['step'] = np.int64(10**12)" "step is 1000000000000, which batch"
+  damaged "a['step'] = np.int64(2**62)" "step is 4611686018427387904"
+  for name in window_loss window_nll window_seconds elapsed; do
+    damaged "a['$name'] = -1.0" "$name is -1"
+    damaged "a['$name'] = float('nan')" "$name is *nan"
+  done
+  damaged "a['best_cost'] = float('inf')" "best_cost is inf"
+  damaged "s['first_moment'][5] = float('nan')" "first_moment holds *nan at 5"
+  damaged "s['second_moment'][7] = -1" "second_moment holds -1 at 7"
+  damaged "s['average'][0] = float('inf')" "average holds inf at 0"
+  damaged "n = s['first_moment'][:-1]; del s['first_moment']; s['first_moment'] = n" "first_moment has shape"
+  damaged "s['kept_steps'][1] = 7" "kept_steps holds 7"
+  damaged "s['kept_steps'][0] = 6" "kept_steps holds 6 at 1"
+  damaged "s['kept_costs'][0] = float('nan')" "kept_costs holds *nan at 0"
+  damaged "f.attrs['format_version'] = np.int64(0)" "format_version is 0"
+  # The damage was all that was wrong; and an older file has no sum of seconds and no instruction set.
+  cp good m.h5.checkpoint.h5
+  /usr/bin/python3 -c "
+import h5py
+with h5py.File('m.h5.checkpoint.h5', 'r+') as f: del f['training'].attrs['window_seconds'], f['training'].attrs['instruction_set']"
+  train $SMALL $VALID --steps 8 --validate-every 3 --keep-last 2 --average-decay 0.9 --resume -o m.h5
+}
+
+@test "a run says where it stops and where it goes on, and with which instructions" {
+  loud=${SMALL/--quiet/}
+  train $loud $VALID --steps 100000 --validate-every 20 -o m.h5 2> first &
+  pid=$!
+  until [ -e m.h5.checkpoint.h5 ]; do kill -0 $pid && sleep 0.01; done
+  kill -TERM $pid
+  wait $pid || true
+  step=$(sed -n 's/^train: interrupted at step \([0-9]*\); go on with --resume$/\1/p' first)
+  [ "$step" -ge 20 ]
+  train $loud $VALID --steps $((step + 1)) --validate-every 20 --resume -o m.h5 2> second
+  grep -qx "train: going on at step $step from m.h5.checkpoint.h5" second
+  PIPEFORMER_ISA=generic train $loud --steps 2 -o other.h5
+  PIPEFORMER_ISA=avx2 train $loud --steps 3 --resume -o other.h5 2> third
+  grep -q "going on at step 2 from other.h5.checkpoint.h5, which was made with generic instructions; this processor's are avx2, " third
+}
+
+@test "losses and perplexities of one row are over the same updates, and say what is smoothed" {
+  loud=${SMALL/--quiet/}
+  train $loud $VALID --steps 4 --log-every 2 --validate-every 4 --label-smoothing 0 --log log.tsv -o m.h5 2> lines
+  awk -F'\t' 'NR > 1 { d = exp($3) - $4; if (d < 0) d = -d; if (d > 1e-3 * $4) exit 1 }' log.tsv
+  ! grep -q smoothed lines
+  train $loud $VALID --steps 4 --log-every 2 --validate-every 4 --label-smoothing 0.2 --log log.tsv -o m.h5 2> lines
+  grep -q 'step 2 epoch 1: loss [0-9.]* (smoothed), ppl [0-9.]* (unsmoothed), ' lines
+  # One epoch is the steps up to its end, in the rows within it and in the one at its end.
+  train $SMALL $VALID --epochs 2 --log-every 1 --log log.tsv -o m.h5
+  [ "$(cut -f 2 log.tsv | tail -n +2 | uniq -c | awk '{ print $1, $2 }')" = "$(awk -F'\t' 'NR > 1 { n = $1 } END { print n / 2, 1; print n / 2, 2 }' log.tsv)" ]
+}
+
+@test "--minutes ends a run by time, and the schedule with it" {
+  train $SMALL --minutes 0.05 --schedule linear --log-every 1 --log log.tsv -o m.h5
+  [ -e m.h5 ]
+  awk -F'\t' 'END { exit !($9 >= 3 && $9 < 10 && $7 >= 0 && $7 < 0.0005) }' log.tsv
+  # What a run has used up is in its checkpoint.
+  steps=$(tail -n 1 log.tsv | cut -f 1)
+  train $SMALL --minutes 0.05 --schedule linear --log-every 1 --log log.tsv --resume -o m.h5
+  [ "$(tail -n 1 log.tsv | cut -f 1)" -eq "$steps" ]
+}

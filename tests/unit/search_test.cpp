@@ -35,7 +35,7 @@ struct Model {
       : arena([&](ParameterSource& source) { Transformer(source, c); }), configuration(c) {
     arena.initialize(seed);
     for (const auto& entry : arena.entries()) {
-      float* values = arena.values() + entry.offset;
+      float* values = arena.mutable_values() + entry.offset;
       Random random(seed + static_cast<std::uint64_t>(entry.offset));
       if (entry.initial == Initial::zero)
         std::generate_n(values, entry.size, [&] { return static_cast<float>(random.normal() * 0.1); });

@@ -45,7 +45,7 @@ struct Setting {
     for (const auto& entry : arena.entries()) {
       if (entry.shape.size() == 1)
         for (std::int64_t i = 0; i < entry.size; ++i)
-          arena.values()[entry.offset + i] += static_cast<float>(0.2 * random.normal());
+          arena.mutable_values()[entry.offset + i] += static_cast<float>(0.2 * random.normal());
     }
     const auto fill = [&](std::vector<std::int32_t>& ids, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) ids.push_back(static_cast<std::int32_t>(random.below(23)));
@@ -120,14 +120,14 @@ struct Setting {
           length += v[i] * v[i];
         }
         length = std::sqrt(length);
-        const float* before = std::as_const(arena).values() + entry.offset;
+        const float* before = arena.values() + entry.offset;
         const std::vector<float> kept(before, before + entry.size);
         const double h = 2e-3;
         const auto at = [&](double step) {
-          float* values = arena.values() + entry.offset;
+          float* values = arena.mutable_values() + entry.offset;
           for (std::size_t i = 0; i < v.size(); ++i) values[i] = static_cast<float>(kept[i] + step * v[i] / length);
           const double result = loss(true).loss;
-          std::copy(kept.begin(), kept.end(), arena.values() + entry.offset);
+          std::copy(kept.begin(), kept.end(), arena.mutable_values() + entry.offset);
           return result;
         };
         for (std::size_t i = 0; i < v.size(); ++i) expected += v[i] / length * static_cast<double>(g[i]);
