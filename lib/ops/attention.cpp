@@ -217,8 +217,10 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
 }
 
 /// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in
-/// one order.
-void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, const AttentionGradients& d) {
+/// one order. by_distance, when given: [head] -> the sequence's own gradients of the distance biases, of distances
+/// -(Tk - 1) to Tq - 1; added to.
+void backward_head(Head head, const float* out, const float* log_sum, const float* d_out, const AttentionGradients& d,
+                   float* by_distance) {
   const AttentionShape& shape = head.shape;
   const AttentionInput& in = head.in;
   const Kernels& kernel = kernels();
@@ -273,9 +275,14 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
           head.finish_scores(i, j0, block, padded, row);
           kernel.exp_shifted(padded, log_sum[(query_row + i) * shape.heads + head.head], row);
           head.drop(i, j0, padded, d_row);  // dP passes the same mask as P did
-          kernel.softmax_backward(padded, row, delta[i], shape.scale, d_row);
-          if (d.distance_bias)
-            kernel.axpy(block, 1.0f / shape.scale, d_row, d.distance_bias + head.distance_offset(i, j0));
+          if (by_distance) {
+            kernel.softmax_backward(padded, row, delta[i], 1.0f, d_row);
+            float* sums = by_distance + head.head * (queries + keys - 1) + keys - 1 + j0 - head.last_key(i);
+            kernel.add(block, sums, d_row, sums);
+            kernel.scale(padded, shape.scale, d_row);
+          } else {
+            kernel.softmax_backward(padded, row, delta[i], shape.scale, d_row);
+          }
           float* dropped_row = dropped + (i - i0) * kKeyBlock;
           std::memcpy(dropped_row, row, static_cast<std::size_t>(padded) * sizeof(float));
           head.drop(i, j0, padded, dropped_row);
@@ -325,21 +332,31 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
 
 void attention_backward(const AttentionShape& shape, const AttentionInput& in, const float* out, const float* log_sum,
                         const float* d_out, const AttentionGradients& d) {
-  const std::int64_t total = in.queries.sequences() * shape.kv_heads;
-  // Each sequence adds up its own distance biases; the sums are added in the order of the sequences.
-  const std::int64_t biases = d.distance_bias ? shape.heads * in.masks.distance.stride : 0;
-  Buffer<float> by_sequence(static_cast<std::size_t>(in.queries.sequences() * biases));
-  std::fill(by_sequence.begin(), by_sequence.end(), 0.0f);
+  const std::int64_t sequences = in.queries.sequences(), total = sequences * shape.kv_heads;
+  // Each sequence sums the gradients of its own distances, fewer than its queries and keys together; these sums are
+  // added in the order of the sequences.
+  const auto sums_begin = [&](std::int64_t s) { return shape.heads * (in.queries.begin(s) + in.keys.begin(s)); };
+  thread_local Buffer<float> sums;
+  float* by_distance = nullptr;
+  if (d.distance_bias) {
+    const std::int64_t size = shape.heads * (in.queries.rows() + in.keys.rows());
+    by_distance = at_least(sums, size);
+    std::fill_n(by_distance, size, 0.0f);
+  }
   parallel_for(total, std::clamp<std::int64_t>(total / 64, 1, 16), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
-      AttentionGradients own = d;
-      if (biases > 0) own.distance_bias = by_sequence.data() + n / shape.kv_heads * biases;
-      backward_head(Head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)}, out,
-                    log_sum, d_out, own);
+      const Head head{shape, in, n / shape.kv_heads, n % shape.kv_heads * (shape.heads / shape.kv_heads)};
+      backward_head(head, out, log_sum, d_out, d, by_distance ? by_distance + sums_begin(head.sequence) : nullptr);
     }
   });
-  for (std::int64_t s = 0; biases > 0 && s < in.queries.sequences(); ++s)
-    kernels().add(biases, d.distance_bias, by_sequence.data() + s * biases, d.distance_bias);
+  for (std::int64_t s = 0; by_distance && s < sequences; ++s) {
+    const std::int64_t queries = in.queries.length(s), keys = in.keys.length(s), distances = queries + keys - 1;
+    if (queries == 0 || keys == 0) continue;
+    for (std::int64_t h = 0; h < shape.heads; ++h) {
+      float* to = d.distance_bias + h * in.masks.distance.stride + in.masks.distance.zero - (keys - 1);
+      kernels().add(distances, to, by_distance + sums_begin(s) + h * distances, to);
+    }
+  }
 }
 
 }  // namespace pipeformer

@@ -31,7 +31,7 @@ struct AttentionShape {
 
 /// A bias on the scores that depends on the distance between key and query alone (Raffel et al. 2020; Press et al.
 /// 2022): the score of query i of Tq and key j of Tk gets values[head * stride + zero + j - (i + Tk - Tq)], so that a
-/// query's biases are a slice of one array.
+/// query's biases are a slice of one array. Rows hold every distance there is: -(Tk - 1) to Tq - 1.
 struct DistanceBias {
   const float* values = nullptr;  ///< (heads, stride)
   std::int64_t stride = 0, zero = 0;
@@ -67,10 +67,10 @@ void attention_forward(const AttentionShape&, const AttentionInput&, float* out,
 /// Gradients, with the strides of their inputs.
 struct AttentionGradients {
   float *query = nullptr, *key = nullptr, *value = nullptr;  ///< Overwritten.
-  float* distance_bias = nullptr;                            ///< As masks.distance.values; added to. May be null.
+  float* distance_bias = nullptr;  ///< As masks.distance.values; added to, sequence by sequence. May be null.
 };
 /// With P the weights, dP = dO V^T, D_i = dO_i . O_i:
-///   dV = P^T dO,   dS = P * (dP - D) * scale,   dQ = dS K,   dK = dS^T Q
+///   dV = P^T dO,   dS = P * (dP - D) * scale,   dQ = dS K,   dK = dS^T Q,   dbias = P * (dP - D)
 void attention_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* log_sum,
                         const float* d_out, const AttentionGradients&);
 

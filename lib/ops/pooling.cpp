@@ -57,7 +57,7 @@ void max_rows(const Ragged& ragged, std::int64_t d, const float* x, float* y, st
       std::fill_n(row, d, -1);
       for (std::int64_t r = ragged.begin(s); r < ragged.begin(s) + ragged.length(s); ++r)
         for (std::int64_t c = 0; c < d; ++c)
-          if (row[c] < 0 || x[r * d + c] > largest[c]) {
+          if (row[c] < 0 || x[r * d + c] > largest[c] || std::isnan(x[r * d + c])) {  // NaN must not be hidden
             largest[c] = x[r * d + c];
             row[c] = static_cast<std::int32_t>(r);
           }
@@ -70,11 +70,30 @@ void max_rows_backward(std::int64_t n, std::int64_t d, const std::int32_t* rows,
     if (rows[i] >= 0) dx[rows[i] * d + i % d] += dy[i];
 }
 
-void normalize_rows(std::int64_t rows, std::int64_t d, float* x) {
+namespace {
+constexpr float kShortest = 1e-12f;
+}
+
+void normalize_rows(std::int64_t rows, std::int64_t d, float* x, float* lengths) {
   parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
       const double length = std::sqrt(kernels().sum_squares(d, x + r * d));
-      kernels().scale(d, static_cast<float>(1.0 / std::max(length, 1e-12)), x + r * d);
+      kernels().scale(d, static_cast<float>(1.0 / std::max<double>(length, kShortest)), x + r * d);
+      if (lengths) lengths[r] = static_cast<float>(length);
+    }
+  });
+}
+
+void normalize_rows_backward(std::int64_t rows, std::int64_t d, const float* y, const float* lengths, const float* dy,
+                             float* dx) {
+  parallel_for(rows, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) {
+      const float *row = y + r * d, *d_row = dy + r * d;
+      // A row below the shortest length was divided by a constant.
+      const float along = lengths[r] > kShortest ? kernels().dot(d, row, d_row) : 0.0f;
+      if (dx != dy) std::copy_n(d_row, d, dx + r * d);
+      kernels().axpy(d, -along, row, dx + r * d);
+      kernels().scale(d, 1.0f / std::max(lengths[r], kShortest), dx + r * d);
     }
   });
 }

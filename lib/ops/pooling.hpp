@@ -23,7 +23,11 @@ void max_rows(const Ragged&, std::int64_t d, const float* x, float* y, std::int3
 void max_rows_backward(std::int64_t n, std::int64_t d, const std::int32_t* rows, const float* dy, float* dx);
 
 /// Each row of x (rows, d) divided by its Euclidean length, at least 1e-12 (torch.nn.functional.normalize), in place.
-void normalize_rows(std::int64_t rows, std::int64_t d, float* x);
+/// lengths (rows) may be null; backward needs them.
+void normalize_rows(std::int64_t rows, std::int64_t d, float* x, float* lengths = nullptr);
+/// From y, the normalized rows: dx = (dy - y (y . dy)) / length. dx may be dy.
+void normalize_rows_backward(std::int64_t rows, std::int64_t d, const float* y, const float* lengths, const float* dy,
+                             float* dx);
 
 /// x (rows, c), logits, become the probabilities softmax(x), in place.
 void softmax_rows(std::int64_t rows, std::int64_t c, float* x);

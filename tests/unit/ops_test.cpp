@@ -20,6 +20,7 @@
 #include "ops/elementwise.hpp"
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
+#include "ops/pooling.hpp"
 
 using namespace pipeformer;
 
@@ -184,6 +185,7 @@ struct Attention {
   std::vector<const std::uint8_t*> mask_list;
   std::vector<const float*> bias_list;
   std::vector<std::int64_t> lengths;
+  Floats distance;           ///< (heads, 2 longest - 1) biases by distance
   std::vector<Floats> kept;  ///< For dropout: what each weight is multiplied by.
 
   Attention(std::vector<std::int64_t> q, std::vector<std::int64_t> k, std::int64_t heads, std::int64_t kv_heads,
@@ -223,8 +225,15 @@ struct Attention {
         biases.push_back(random_floats(queries(s) * keys(s), 20 + static_cast<std::uint64_t>(s * shape.heads + h)));
     for (const auto& bias : biases) bias_list.push_back(bias.data());
   }
+  std::int64_t longest() const {
+    std::int64_t n = 0;
+    for (std::int64_t s = 0; s < sequences(); ++s) n = std::max({n, queries(s), keys(s)});
+    return n;
+  }
+  void add_distance_biases() { distance = random_floats(shape.heads * (2 * longest() - 1), 41); }
   AttentionInput input() const {
     AttentionInput in;
+    if (!distance.empty()) in.masks.distance = {distance.data(), 2 * longest() - 1, longest() - 1};
     in.query = query.data();
     in.key = key.data();
     in.value = value.data();
@@ -255,6 +264,10 @@ struct Attention {
   /// The same in float64, as the formula stands. q, k, v as the members.
   Matrix reference(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v,
                    std::vector<Matrix>* weights = nullptr) const {
+    return reference(q, k, v, {distance.begin(), distance.end()}, weights);
+  }
+  Matrix reference(const std::vector<double>& q, const std::vector<double>& k, const std::vector<double>& v,
+                   const std::vector<double>& by_distance, std::vector<Matrix>* weights) const {
     const auto at = [](const std::vector<double>& x, std::int64_t i) { return x[static_cast<std::size_t>(i)]; };
     Matrix out =
         xt::zeros<double>({static_cast<std::size_t>(query_offsets.back()), static_cast<std::size_t>(out_width())});
@@ -284,7 +297,10 @@ struct Attention {
           for (std::int64_t j = 0; j < tk; ++j) {
             const std::size_t cell = static_cast<std::size_t>(i * tk + j);
             if (!biases.empty()) P(i, j) += biases[which][cell];
-            const bool seen = (masks.empty() || masks[which][cell]) && (!shape.causal || j <= i + tk - tq) &&
+            const std::int64_t away = j - (i + tk - tq);
+            if (!by_distance.empty()) P(i, j) += at(by_distance, h * (2 * longest() - 1) + longest() - 1 + away);
+            const bool seen = (masks.empty() || masks[which][cell]) && (!shape.causal || away <= 0) &&
+                              (!shape.causal || shape.window == 0 || away > -shape.window) &&
                               (lengths.empty() || j < lengths[static_cast<std::size_t>(s)]);
             if (!seen) P(i, j) = -std::numeric_limits<double>::infinity();
             highest = std::max(highest, P(i, j));
@@ -329,8 +345,10 @@ void check_backward(const Attention& a, int samples) {
   Floats log_sum;
   const Floats out = a.forward(&log_sum), d_out = random_floats(static_cast<std::int64_t>(out.size()), 31);
   Floats d_query(a.query.size(), 9.0f), d_key(a.key.size(), 9.0f), d_value(a.value.size(), 9.0f);
-  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(),
-                     {d_query.data(), d_key.data(), d_value.data()});
+  Floats d_distance(a.distance.size(), 0.0f);
+  const AttentionGradients gradients{d_query.data(), d_key.data(), d_value.data(),
+                                     d_distance.empty() ? nullptr : d_distance.data()};
+  attention_backward(a.shape, a.input(), out.data(), log_sum.data(), d_out.data(), gradients);
   const auto loss = [&](const Matrix& y) {
     double sum = 0;
     for (std::size_t i = 0; i < d_out.size(); ++i) sum += d_out[i] * y.data()[i];
@@ -340,6 +358,9 @@ void check_backward(const Attention& a, int samples) {
   check_gradient([&](const auto& x) { return loss(a.reference(x, k, v)); }, a.query, d_query, samples);
   check_gradient([&](const auto& x) { return loss(a.reference(q, x, v)); }, a.key, d_key, samples);
   check_gradient([&](const auto& x) { return loss(a.reference(q, k, x)); }, a.value, d_value, samples);
+  if (!a.distance.empty())
+    check_gradient([&](const auto& x) { return loss(a.reference(q, k, v, x, nullptr)); }, a.distance, d_distance,
+                   samples);
 }
 
 /// What the weights of a case with dropout were multiplied by, from the weights with and without it.
@@ -396,6 +417,54 @@ TEST_CASE("attention agrees with float64, forward and backward", "[ops]") {
     a.lengths = {3, 0};
     check_forward(a);
     check_backward(a, 60);
+  }
+  SECTION("windows: longer than the sequence, shorter, of one key, with all else") {
+    for (const std::int64_t window : {1, 2, 3, 100}) {
+      Attention a({6, 2, 5, 0, 3}, {6, 5, 3, 4, 0}, 4, 2, 4, 4);
+      a.shape.causal = true;
+      a.shape.window = window;
+      check_forward(a);
+      if (window > 1) check_backward(a, 60);  // of one key the weight is 1: no gradient to compare with
+      a.add_masks();
+      a.add_biases();
+      a.lengths = {3, 0, 2, 4, 0};
+      check_forward(a);
+      if (window > 1) check_backward(a, 60);
+    }
+  }
+  SECTION("windows over many tiles") {
+    for (const std::int64_t window : {1, 50, 256, 300}) {
+      Attention a({1300, 4, 700, 530}, {1300, 1000, 530, 900}, 2, 1, 4, 4);
+      a.shape.causal = true;
+      a.shape.window = window;
+      check_forward(a);
+      a.lengths = {1100, 300, 530, 0};  // the last queries of all but the third see nothing
+      check_forward(a);
+      Attention b({30, 400}, {530, 530}, 1, 1, 4, 4);
+      b.shape.causal = true;
+      b.shape.window = window;
+      b.add_distance_biases();
+      check_forward(b);
+      if (window > 1) check_backward(b, 8);
+    }
+  }
+  SECTION("biases by distance") {
+    for (const bool causal : {false, true}) {
+      Attention a({5, 0, 3, 2, 7}, {5, 3, 0, 6, 4}, 4, 2, 3, 3);
+      a.shape.causal = causal;
+      a.add_distance_biases();
+      check_forward(a);
+      check_backward(a, 60);
+      a.shape.window = 2;
+      a.shape.scale = 0.25f;
+      a.add_masks();
+      a.add_biases();
+      check_forward(a);
+      check_backward(a, 60);
+      a.shape.dropout = 0.3f;
+      find_kept(a);
+      check_backward(a, 60);
+    }
   }
   SECTION("a query without keys gives zeros") {
     Attention a({2}, {3}, 1, 1, 2, 2);
@@ -455,10 +524,50 @@ TEST_CASE("attention has the same bits in every batch and with any threads", "[o
   }
 }
 
+TEST_CASE("the gradient of biases by distance has the same bits however batches and threads are cut", "[ops][law4]") {
+  Attention a({40, 3, 0, 300, 17}, {40, 5, 3, 300, 290}, 4, 2, 8, 8);
+  a.add_distance_biases();
+  const std::int64_t heads = 4, width = a.out_width();
+  const Floats d_out = random_floats(a.query_offsets.back() * width, 31);
+  Floats log_sum;
+  const Floats out = a.forward(&log_sum);
+  // Sequences [first, last) of the batch as a batch of their own.
+  const auto gradient = [&](std::int64_t first, std::int64_t last, Floats& sums) {
+    std::vector<std::int64_t> q, k;
+    for (std::int64_t s = first; s <= last; ++s) {
+      q.push_back(a.query_offsets[static_cast<std::size_t>(s)] - a.query_offsets[static_cast<std::size_t>(first)]);
+      k.push_back(a.key_offsets[static_cast<std::size_t>(s)] - a.key_offsets[static_cast<std::size_t>(first)]);
+    }
+    AttentionInput in = a.input();
+    const std::int64_t row = a.query_offsets[static_cast<std::size_t>(first)],
+                       key_row = a.key_offsets[static_cast<std::size_t>(first)];
+    in.query += row * in.query_stride;
+    in.key += key_row * in.key_stride;
+    in.value += key_row * in.value_stride;
+    in.queries = {q};
+    in.keys = {k};
+    Floats d_query(a.query.size()), d_key(a.key.size()), d_value(a.value.size());
+    attention_backward(a.shape, in, out.data() + row * width, log_sum.data() + row * heads, d_out.data() + row * width,
+                       {d_query.data(), d_key.data(), d_value.data(), sums.data()});
+  };
+  Floats whole(a.distance.size(), 0.5f), parts(whole), team_whole(whole);
+  {
+    const Threads one(1);
+    gradient(0, 5, whole);
+  }
+  const Threads team(3);
+  gradient(0, 5, team_whole);
+  for (const auto& [first, last] : {std::pair{0, 2}, {2, 4}, {4, 5}}) gradient(first, last, parts);
+  CHECK(same_bits(whole.data(), team_whole.data(), static_cast<std::int64_t>(whole.size())));
+  CHECK(same_bits(whole.data(), parts.data(), static_cast<std::int64_t>(whole.size())));
+}
+
 TEST_CASE("one query against a cache of keys gives the bits of the whole causal pass", "[ops][law4]") {
   const std::int64_t length = 530;
   Attention a({length}, {length}, 4, 2, 8, 8);
   a.shape.causal = true;
+  a.shape.window = GENERATE(0, 1, 20, 256, 300);
+  if (GENERATE(false, true)) a.add_distance_biases();
   const Floats whole = a.forward();
   // The cache keeps row r at a place of its own.
   std::vector<std::int32_t> place(length);
@@ -478,6 +587,7 @@ TEST_CASE("one query against a cache of keys gives the bits of the whole causal 
     in.keys = {past};
     in.key_index = place.data();
     for (const bool causal : {false, true}) {
+      if (!causal && a.shape.window > 0) continue;
       AttentionShape shape = a.shape;
       shape.causal = causal;
       Floats out(32);
@@ -542,6 +652,10 @@ TEST_CASE("activations agree with float64, forward and backward", "[ops]") {
         return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
       case Activation::silu:
         return x / (1.0 + std::exp(-x));
+      case Activation::quick_gelu:
+        return x / (1.0 + std::exp(-1.702 * x));
+      case Activation::tanh:
+        return std::tanh(x);
       default:
         return x;
     }
@@ -550,8 +664,8 @@ TEST_CASE("activations agree with float64, forward and backward", "[ops]") {
   Floats x = random_floats(rows * n, 1, 3.0);
   x[0] = 0.0f, x[1] = 40.0f, x[2] = -40.0f, x[3] = 1e-6f, x[4] = -100.0f, x[5] = 100.0f;
   const Floats dy = random_floats(rows * n, 2);
-  for (const Activation kind :
-       {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
+  for (const Activation kind : {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+                                Activation::silu, Activation::quick_gelu, Activation::tanh}) {
     INFO("activation " << static_cast<int>(kind));
     Floats y(x.size()), dx(x.size());
     activation(kind, rows, n, x.data(), y.data());
@@ -667,6 +781,126 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
     }
   rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, positions.data(), true, y.data());
   for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == Approx(x[i]).margin(1e-6));
+}
+
+TEST_CASE("rotary positions: base, width, pairs and scaling", "[ops]") {
+  const std::int64_t rows = 4, heads = 2, head_width = 12, stride = 25;
+  const std::vector<std::int32_t> positions{0, 1, 77, 5000};
+  const Floats x = random_floats(rows * stride, 1);
+  for (const RotaryScaling scaling : {RotaryScaling::none, RotaryScaling::linear, RotaryScaling::llama3})
+    for (const bool interleaved : {false, true})
+      for (const std::int64_t width : {4, 12}) {
+        INFO("scaling " << static_cast<int>(scaling) << ", interleaved " << interleaved << ", width " << width);
+        // Frequencies on either side of the passage of llama3, and inside it.
+        const RotarySpec spec{500, width, interleaved, scaling, 8, 1, 4, 60};
+        Floats y = x;
+        rotate(spec, {rows, heads, head_width, stride}, positions.data(), false, y.data());
+        Matrix expected = matrix(x, rows, stride);
+        for (std::int64_t i = 0; i < width / 2; ++i) {
+          double frequency = std::pow(500.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+          const double wavelength = 2 * M_PI / frequency;
+          if (scaling == RotaryScaling::linear || (scaling == RotaryScaling::llama3 && wavelength > 60.0 / 1))
+            frequency /= 8;
+          else if (scaling == RotaryScaling::llama3 && wavelength >= 60.0 / 4) {
+            const double smooth = (60.0 / wavelength - 1) / (4 - 1);
+            frequency = (1 - smooth) * frequency / 8 + smooth * frequency;
+          }
+          for (std::int64_t r = 0; r < rows; ++r)
+            for (std::int64_t h = 0; h < heads; ++h) {
+              const std::int64_t a = h * head_width + (interleaved ? 2 * i : i),
+                                 b = h * head_width + (interleaved ? 2 * i + 1 : width / 2 + i);
+              const double angle = positions[static_cast<std::size_t>(r)] * frequency, p = expected(r, a),
+                           q = expected(r, b);
+              expected(r, a) = p * std::cos(angle) - q * std::sin(angle);
+              expected(r, b) = q * std::cos(angle) + p * std::sin(angle);
+            }
+        }
+        CHECK(relative_error(y.data(), expected) < 1e-6);
+        for (std::int64_t r = 0; r < rows; ++r) {  // what is not turned keeps its bits
+          CHECK(same_bits(&y[static_cast<std::size_t>(r * stride + 24)], &x[static_cast<std::size_t>(r * stride + 24)],
+                          1));
+          CHECK(same_bits(&y[static_cast<std::size_t>(r * stride + width)],
+                          &x[static_cast<std::size_t>(r * stride + width)], head_width - width));
+        }
+        rotate(spec, {rows, heads, head_width, stride}, positions.data(), true, y.data());
+        CHECK(relative_error(y.data(), matrix(x, rows, stride)) < 1e-6);
+      }
+}
+
+TEST_CASE("pooling, normalized rows and scaled columns, forward and backward", "[ops]") {
+  const std::int64_t d = 19, rows = 9;
+  const std::vector<std::int64_t> offsets{0, 4, 4, 5, 9};
+  const Floats dy = random_floats(rows * d, 2), scale = random_floats(d, 3);
+  Floats x = random_floats(rows * d, 1);
+  std::fill_n(x.begin() + 8 * d, d, 0.0f);
+  x[3] = x[static_cast<std::size_t>(d + 3)] = 50.0f;  // the largest of column 3 stands in rows 0 and 1
+  const std::size_t other = 5 * d;                    // sequence 3, column 0
+  Floats y(4 * d), dx(x.size(), 0.0f);
+  std::vector<std::int32_t> from(4 * d);
+  max_rows({offsets}, d, x.data(), y.data(), from.data());
+  max_rows_backward(4, d, from.data(), dy.data(), dx.data());
+  Floats expected_dx(x.size(), 0.0f);
+  for (std::int64_t s = 0; s < 4; ++s)
+    for (std::int64_t c = 0; c < d; ++c) {
+      const auto cell = static_cast<std::size_t>(s * d + c);
+      std::int64_t best = -1;
+      for (std::int64_t r = offsets[static_cast<std::size_t>(s)]; r < offsets[static_cast<std::size_t>(s) + 1]; ++r)
+        if (best < 0 || x[static_cast<std::size_t>(r * d + c)] > x[static_cast<std::size_t>(best * d + c)]) best = r;
+      CHECK(from[cell] == best);
+      CHECK(y[cell] == (best < 0 ? 0.0f : x[static_cast<std::size_t>(best * d + c)]));
+      if (best >= 0) expected_dx[static_cast<std::size_t>(best * d + c)] = dy[cell];
+    }
+  CHECK(dx == expected_dx);
+  Floats damaged = x;
+  damaged[other] = std::numeric_limits<float>::quiet_NaN();
+  max_rows({offsets}, d, damaged.data(), y.data(), from.data());
+  CHECK(std::isnan(y[3 * d]));
+  damaged[other] = x[other];
+  damaged[other + d] = std::numeric_limits<float>::quiet_NaN();
+  max_rows({offsets}, d, damaged.data(), y.data(), from.data());
+  CHECK(std::isnan(y[3 * d]));
+
+  const auto loss = [&](const std::function<double(const std::vector<double>&, std::int64_t, std::int64_t)>& value) {
+    return [&, value](const std::vector<double>& v) {
+      double sum = 0;
+      for (std::int64_t r = 0; r < rows - 1; ++r)
+        for (std::int64_t c = 0; c < d; ++c) sum += dy[static_cast<std::size_t>(r * d + c)] * value(v, r, c);
+      return sum;
+    };
+  };
+  const auto normalized = [&](const std::vector<double>& v, std::int64_t r, std::int64_t c) {
+    double squares = 0;
+    for (std::int64_t i = 0; i < d; ++i) squares += std::pow(v[static_cast<std::size_t>(r * d + i)], 2);
+    return v[static_cast<std::size_t>(r * d + c)] / std::sqrt(squares);
+  };
+  Floats normal = x, lengths(rows);
+  normalize_rows(rows, d, normal.data(), lengths.data());
+  for (std::int64_t r = 0; r < rows - 1; ++r)
+    for (std::int64_t c = 0; c < d; ++c)
+      CHECK(normal[static_cast<std::size_t>(r * d + c)] == Approx(normalized(doubles(x), r, c)).margin(1e-7));
+  CHECK(std::all_of(normal.end() - d, normal.end(), [](float v) { return v == 0.0f; }));
+  normalize_rows_backward(rows, d, normal.data(), lengths.data(), dy.data(), dx.data());
+  for (std::int64_t c = 0; c < d; ++c)  // the row of zeros was divided by 1e-12
+    CHECK(dx[static_cast<std::size_t>(8 * d + c)] == Approx(dy[static_cast<std::size_t>(8 * d + c)] * 1e12));
+  std::fill(dx.end() - d, dx.end(), 0.0f);
+  check_gradient(loss(normalized), x, dx, 171);
+
+  Floats scaled(x.size()), d_scale(scale.size(), 0.0f), again(scale.size(), 0.0f);
+  scale_columns(rows, d, x.data(), scale.data(), scaled.data());
+  scale_columns_backward(rows, d, x.data(), scale.data(), dy.data(), dx.data(), d_scale.data());
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < d; ++c) {
+      const auto cell = static_cast<std::size_t>(r * d + c);
+      CHECK(scaled[cell] == x[cell] * scale[static_cast<std::size_t>(c)]);
+      CHECK(dx[cell] == dy[cell] * scale[static_cast<std::size_t>(c)]);
+    }
+  check_gradient(loss([&](const auto& v, std::int64_t r, std::int64_t c) {
+                   return x[static_cast<std::size_t>(r * d + c)] * v[static_cast<std::size_t>(c)];
+                 }),
+                 scale, d_scale);
+  const Threads team(3);
+  scale_columns_backward(rows, d, x.data(), scale.data(), dy.data(), dx.data(), again.data());
+  CHECK(same_bits(again.data(), d_scale.data(), d));
 }
 
 TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
