@@ -17,7 +17,9 @@ const ToolSpec spec{
     .description =
         "Reads lines of UTF-8 text and writes one record of ids (T,) i4 per line; with --decode the reverse. An empty "
         "line is an empty record. Trains a tokenizer with --train.\n\n"
-        "Tokenizers are SentencePiece models (bpe, unigram; files made elsewhere load as they are) or our own char "
+        "Tokenizers are SentencePiece models (bpe, unigram), tokenizer.json files of Hugging Face models or a "
+        "directory "
+        "with their tokenizer files (all made elsewhere load as they are), or our own char "
         "(one id per code point) and byte (one id per byte), whose ids are exact: what is encoded is decoded to the "
         "same bytes. In trained tokenizers id 0 is unknown, 1 begin, 2 end. A Transformer model file holds its "
         "tokenizer and will do for -m.\n\n"
@@ -34,6 +36,13 @@ const ToolSpec spec{
         {
             flag("decode", "turn records of ids into lines of text"),
             flag("pieces", "write lines of pieces, separated by spaces, instead of ids or text"),
+            flag("special", "put the control ids that the tokenizer has around a text, as [CLS] and [SEP]", true),
+            flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
+            text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
+            text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
+            integer("max-tokens", "N", "the most ids a record may have, control ids counted", "", 1),
+            choice("overflow", "error|truncate|split", "--max-tokens: what to do with a line of more", "error"),
+            flag("vocabulary", "list the vocabulary: id, piece and score, separated by tabs"),
             flag("begin", "put the begin id before each record"),
             flag("end", "put the end id after each record"),
             flag("document", "the whole input is one record and newlines are characters (char and byte)"),
@@ -82,11 +91,22 @@ void decode(const Args& args, const Tokenizer& tokenizer) {
   const auto reader = RecordReader::open(args.input());
   OutputFile output(args.output(), Content::text);
   const bool document = args.flag("document");
-  for (Batch batch; read_batch(*reader, batch, Accept::ids, 1 << 18, 4096);) {
-    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), args.flag("pieces"), !document)) {
+  const Decoding decoding = args.flag("pieces")         ? Decoding::pieces
+                            : args.flag("keep-special") ? Decoding::text_with_control
+                                                        : Decoding::text;
+  const auto next = [&](Batch& batch) { return read_batch(*reader, batch, Accept::ids, 1 << 18, 4096); };
+  Batch batch, following;
+  for (bool more = next(batch), first = true; more; first = false) {
+    // Of a stream of one record, the text may have several lines: there is nothing that they could be taken for.
+    const bool look_ahead = first && batch.sequences() == 1 && !tokenizer.exact();
+    const bool more_follow = look_ahead && next(following);
+    const bool single_lines = !document && (!look_ahead || more_follow);
+    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), decoding, single_lines)) {
       output.write(text);
       if (!document) output.write("\n");
     }
+    more = look_ahead ? more_follow : next(batch);
+    if (look_ahead) batch = std::move(following);
   }
   output.close();
 }
@@ -101,6 +121,7 @@ class Texts {
       reader_.emplace(args.input());
     }
   }
+  TextLines& reader() { return *reader_; }
   bool next(std::vector<std::string>& texts) {
     if (reader_) return read_line_batch(*reader_, policy_, texts);
     texts = std::exchange(document_, {});
@@ -124,34 +145,49 @@ std::optional<SubwordSampling> sampling_from(const Args& args, const Tokenizer& 
   return SubwordSampling{args.number("sample"), args.has("nbest") ? args.integer("nbest") : -1, args.seed()};
 }
 
+LineEncoding encoding_from(const Args& args, const Tokenizer& tokenizer) {
+  args.allow_only(args.has("max-tokens"), "--max-tokens", {"overflow"});
+  LineEncoding how{args.flag("begin"), args.flag("end"), args.flag("special")};
+  if (args.has("max-tokens")) how.most_tokens = args.integer("max-tokens");
+  if (args.text("overflow") == "truncate") how.overflow = Overflow::truncate;
+  if (args.text("overflow") == "split") how.overflow = Overflow::split;
+  how.sampling = sampling_from(args, tokenizer);
+  return how;
+}
+
 void encode(const Args& args, const Tokenizer& tokenizer) {
   InvalidUtf8 policy = tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error;
   if (args.text("invalid-utf8") == "replace") policy = InvalidUtf8::replace;
+  const LineEncoding how = encoding_from(args, tokenizer);
   Texts texts(args, policy);
-  const ControlIds control{args.flag("begin"), args.flag("end")};
-  const std::optional<SubwordSampling> sampling = sampling_from(args, tokenizer);
+  std::optional<TextLines> pair;
+  if (args.has("pair")) pair.emplace(args.text("pair"));
+  std::unique_ptr<RecordWriter> ids, types;
+  std::optional<OutputFile> pieces;
+  args.flag("pieces") ? void(pieces.emplace(args.output(), Content::text))
+                      : void(ids = RecordWriter::open(args.output(), args.output_options()));
+  if (args.has("types")) types = RecordWriter::open(args.text("types"), args.output_options());
   std::int64_t count = 0;
-  std::vector<std::string> lines;
-  const auto next = [&] {
-    Batch batch = encode_lines(tokenizer, lines, control, sampling, count);
-    count += batch.records();
-    return batch;
-  };
-  if (args.flag("pieces")) {
-    OutputFile output(args.output(), Content::text);
-    while (texts.next(lines)) {
-      const Batch batch = next();
-      for (const std::string& line : decode_batch(tokenizer, batch, "(pieces)", true, true)) output.write(line + "\n");
-    }
-    output.close();
-  } else {
-    const auto writer = RecordWriter::open(args.output(), args.output_options());
-    while (texts.next(lines)) {
-      const Batch batch = next();
-      write_ids(*writer, batch, batch.tokens.data());
-    }
-    writer->close();
+  for (std::vector<std::string> lines, seconds; texts.next(lines);) {
+    if (pair) read_same_lines(*pair, policy, lines.size(), seconds, texts.reader());
+    const EncodedLines encoded = encode_lines(tokenizer, lines, seconds, how, count, input_name(args.input()));
+    count += static_cast<std::int64_t>(lines.size());
+    if (ids) write_ids(*ids, encoded.ids, encoded.ids.tokens.data());
+    if (types) write_ids(*types, encoded.types, encoded.types.tokens.data());
+    if (!pieces) continue;
+    for (const std::string& line : decode_batch(tokenizer, encoded.ids, "(pieces)", Decoding::pieces, true))
+      pieces->write(line + "\n");
   }
+  if (pair) require_end(*pair, texts.reader());
+  if (ids) ids->close();
+  if (types) types->close();
+  if (pieces) pieces->close();
+}
+
+void list_vocabulary(const Args& args, const Tokenizer& tokenizer) {
+  OutputFile output(args.output(), Content::text);
+  output.write(vocabulary_table(tokenizer));
+  output.close();
 }
 
 /// Options that make no sense together.
@@ -159,8 +195,12 @@ void check_options(const Args& args) {
   const bool train = args.flag("train"), decode = args.flag("decode");
   args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
   args.allow_only(!train, "a trained tokenizer: no --train",
-                  {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8"});
-  args.allow_only(!decode, "text to encode: no --decode", {"begin", "end", "sample", "nbest", "invalid-utf8"});
+                  {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8",
+                   "special", "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary"});
+  args.allow_only(!decode, "text to encode: no --decode",
+                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow"});
+  args.allow_only(decode, "--decode", {"keep-special"});
+  args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "overflow"});
   if (!train && args.inputs().size() > 1)
     throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));
 }
@@ -169,7 +209,8 @@ void body(const Args& args) {
   check_options(args);
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
-  if (args.flag("document") && !tokenizer->exact()) {
+  if (args.flag("vocabulary")) return list_vocabulary(args, *tokenizer);
+  if (args.flag("document") && !args.flag("decode") && !tokenizer->exact()) {
     throw UsageError(
         "--document needs a char or byte tokenizer: this one does not keep newlines and spaces as they are");
   }

@@ -322,8 +322,12 @@ std::string Json::path() const {
   return path.empty() ? "the document" : path;
 }
 
+std::string Json::place() const {
+  return cat(document_->name, ": ", path());
+}
+
 void Json::fail(const std::string& problem) const {
-  throw Error(cat(document_->name, ": ", path(), " is ", description(*node_), ", ", problem));
+  throw Error(cat(place(), " is ", description(*node_), ", ", problem));
 }
 
 std::string json_string(std::string_view text) {

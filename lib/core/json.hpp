@@ -47,6 +47,7 @@ class Json {
   /// Where the value stands: "model.vocab", "layers[3].type"; "the document" for the root. Found by a search, since
   /// only messages need it.
   std::string path() const;
+  std::string place() const;  ///< "config.json: model.vocab"
   /// Throws Error: the file, the path, the value (shortened), ", " and `problem`: "not one of gelu, relu".
   [[noreturn]] void fail(const std::string& problem) const;
 

@@ -1,6 +1,7 @@
 #include "text/line_batches.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -20,6 +21,36 @@ std::int64_t record_of(const Batch& batch, std::int64_t s) {
     ++record;
   }
   return batch.first_record + record;
+}
+
+using Ids = std::vector<std::int32_t>;
+const Ids second_of_none;
+
+/// Appends the record of one text or two.
+void append_record(const Tokenizer& tokenizer, const Ids& first, const Ids* second, const LineEncoding& how,
+                   TokenRecord& to) {
+  const auto append = [](Ids& list, const Ids& more) { list.insert(list.end(), more.begin(), more.end()); };
+  if (how.begin) to.ids.push_back(tokenizer.begin_id());
+  to.types.resize(to.ids.size(), 0);
+  const TokenRecord record = tokenizer.assemble(first, second, how.control_ids);
+  append(to.ids, record.ids);
+  append(to.types, record.types);
+  if (how.end) to.ids.push_back(tokenizer.end_id());
+  to.types.resize(to.ids.size(), to.types.empty() ? 0 : to.types.back());
+}
+
+/// Leaves out ends until `room` tokens are left: of the longer text while they differ, of the second when they are
+/// alike.
+void shorten(Ids& first, Ids& second, std::int64_t room) {
+  while (static_cast<std::int64_t>(first.size() + second.size()) > room)
+    (first.size() > second.size() ? first : second).pop_back();
+}
+
+[[noreturn]] void fail_uneven(TextLines& a, TextLines& b) {
+  // The message wants both totals.
+  for (std::string_view rest; a.next(rest);) continue;
+  for (std::string_view rest; b.next(rest);) continue;
+  throw Error(cat(a.name(), " has ", a.count(), " lines, ", b.name(), " has ", b.count()));
 }
 
 }  // namespace
@@ -47,11 +78,24 @@ bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::str
 
 bool next_line_pair(TextLines& a, std::string_view& line_a, TextLines& b, std::string_view& line_b) {
   const bool more_a = a.next(line_a), more_b = b.next(line_b);
-  if (more_a == more_b) return more_a;
-  // The message wants both totals.
-  for (std::string_view rest; a.next(rest);) continue;
-  for (std::string_view rest; b.next(rest);) continue;
-  throw Error(cat(a.name(), " has ", a.count(), " lines, ", b.name(), " has ", b.count()));
+  if (more_a != more_b) fail_uneven(a, b);
+  return more_a;
+}
+
+void read_same_lines(TextLines& reader, InvalidUtf8 policy, std::size_t count, std::vector<std::string>& lines,
+                     TextLines& first) {
+  lines.resize(count);
+  for (std::string& line : lines) {
+    std::string_view view;
+    if (!reader.next(view)) fail_uneven(first, reader);
+    if (policy == InvalidUtf8::error) require_utf8(view, reader);
+    line = policy == InvalidUtf8::replace ? replace_invalid_utf8(view) : std::string(view);
+  }
+}
+
+void require_end(TextLines& reader, TextLines& first) {
+  std::string_view view;
+  if (reader.next(view)) fail_uneven(first, reader);
 }
 
 std::string read_document(const std::string& path, InvalidUtf8 policy) {
@@ -66,14 +110,22 @@ std::string read_document(const std::string& path, InvalidUtf8 policy) {
                   invalid - (text.rfind('\n', invalid) + 1) + 1));
 }
 
-Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control,
-                   const std::optional<SubwordSampling>& sampling, std::int64_t first_line) {
-  require(!control.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
-  require(!control.end || tokenizer.end_id() >= 0, "this tokenizer has no end id");
+EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines,
+                          const std::vector<std::string>& seconds, const LineEncoding& how, std::int64_t first_line,
+                          const std::string& name) {
+  require(!how.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
+  require(!how.end || tokenizer.end_id() >= 0, "this tokenizer has no end id");
   const auto count = static_cast<std::int64_t>(lines.size());
-  // The ids of lines_per_piece lines, one after another.
+  const auto encode = [&](const std::string& line, std::int64_t number) {
+    try {
+      return how.sampling ? tokenizer.sample(line, *how.sampling, number) : tokenizer.encode(line);
+    } catch (const Error& error) {
+      throw Error(cat(name, ": line ", number + 1, ": ", error.what()));
+    }
+  };
+  // The records of lines_per_piece lines, one after another.
   struct Piece {
-    std::vector<std::int32_t> ids;
+    TokenRecord tokens;
     std::vector<std::int64_t> lengths;
   };
   std::vector<Piece> pieces(static_cast<std::size_t>((count + lines_per_piece - 1) / lines_per_piece));
@@ -81,37 +133,72 @@ Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& l
     for (; from < to; ++from) {
       Piece& piece = pieces[static_cast<std::size_t>(from)];
       for (std::int64_t i = from * lines_per_piece; i < std::min(count, (from + 1) * lines_per_piece); ++i) {
-        const std::string& line = lines[static_cast<std::size_t>(i)];
-        const std::vector<std::int32_t> ids =
-            sampling ? tokenizer.sample(line, *sampling, first_line + i) : tokenizer.encode(line);
-        const std::size_t before = piece.ids.size();
-        if (control.begin) piece.ids.push_back(tokenizer.begin_id());
-        piece.ids.insert(piece.ids.end(), ids.begin(), ids.end());
-        if (control.end) piece.ids.push_back(tokenizer.end_id());
-        piece.lengths.push_back(static_cast<std::int64_t>(piece.ids.size() - before));
+        const auto at = static_cast<std::size_t>(i);
+        Ids first = encode(lines[at], first_line + i), second;
+        if (!seconds.empty()) second = encode(seconds[at], first_line + i);
+        const auto put = [&](const Ids& a, const Ids& b) {
+          const std::size_t before = piece.tokens.ids.size();
+          append_record(tokenizer, a, seconds.empty() ? nullptr : &b, how, piece.tokens);
+          piece.lengths.push_back(static_cast<std::int64_t>(piece.tokens.ids.size() - before));
+        };
+        if (how.most_tokens == 0) {
+          put(first, second);
+          continue;
+        }
+        TokenRecord control;
+        append_record(tokenizer, {}, seconds.empty() ? nullptr : &second_of_none, how, control);
+        const auto room = how.most_tokens - static_cast<std::int64_t>(control.ids.size());
+        const auto size = static_cast<std::int64_t>(first.size() + second.size());
+        const std::string where = cat(name, ": line ", first_line + i + 1);
+        require(room > 0 || size == 0, where, ": at most ", how.most_tokens, " tokens, of which ", control.ids.size(),
+                " are control ids");
+        require(size <= room || how.overflow != Overflow::error, where, ": ", size + how.most_tokens - room,
+                " tokens, more than ", how.most_tokens);
+        if (size <= room) {
+          put(first, second);
+        } else if (how.overflow == Overflow::truncate) {
+          shorten(first, second, room);
+          put(first, second);
+        } else {
+          Ids& last = seconds.empty() ? first : second;
+          const auto step = seconds.empty() ? room : room - static_cast<std::int64_t>(first.size());
+          require(step > 0, where, ": the first text alone has ", first.size(), " tokens, which leaves none of ",
+                  how.most_tokens, " for the second");
+          const Ids whole = std::exchange(last, {});
+          for (std::size_t done = 0; done < whole.size(); done += last.size()) {
+            last.assign(whole.begin() + static_cast<std::ptrdiff_t>(done),
+                        whole.begin() + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(done) + step,
+                                                                 static_cast<std::ptrdiff_t>(whole.size())));
+            put(first, second);
+          }
+        }
       }
     }
   });
-  Batch batch;
-  batch.ids = true;
-  for (const Piece& piece : pieces) {
-    batch.tokens.insert(batch.tokens.end(), piece.ids.begin(), piece.ids.end());
-    for (const std::int64_t length : piece.lengths) {
-      batch.offsets.push_back(batch.offsets.back() + length);
-      batch.shapes.push_back({length});
+  EncodedLines encoded;
+  for (Batch* batch : {&encoded.ids, &encoded.types}) {
+    batch->ids = true;
+    for (const Piece& piece : pieces) {
+      const Ids& tokens = batch == &encoded.ids ? piece.tokens.ids : piece.tokens.types;
+      batch->tokens.insert(batch->tokens.end(), tokens.begin(), tokens.end());
+      for (const std::int64_t length : piece.lengths) {
+        batch->offsets.push_back(batch->offsets.back() + length);
+        batch->shapes.push_back({length});
+      }
     }
   }
-  return batch;
+  return encoded;
 }
 
 std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
-                                      bool pieces, bool single_lines) {
+                                      Decoding decoding, bool single_lines) {
   std::vector<std::string> texts(static_cast<std::size_t>(batch.sequences()));
   const auto decode = [&](std::int64_t s) {
     const auto at = static_cast<std::size_t>(s);
     const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[at],
                                         batch.tokens.begin() + batch.offsets[at + 1]);
-    if (!pieces) return tokenizer.decode(ids);
+    if (decoding == Decoding::text) return tokenizer.decode(ids);
+    if (decoding == Decoding::text_with_control) return tokenizer.decode_with_control(ids);
     std::string line;
     for (const std::int32_t id : ids) line.append(line.empty() ? "" : " ").append(tokenizer.piece(id));
     return line;
@@ -128,6 +215,28 @@ std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& b
     }
   });
   return texts;
+}
+
+std::string vocabulary_table(const Tokenizer& tokenizer) {
+  std::string table;
+  for (std::int32_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
+    if (!tokenizer.has_piece(id)) continue;
+    table += std::to_string(id) + '\t';
+    for (const char c : tokenizer.piece(id)) {
+      if (c == '\t')
+        table += "\\t";
+      else if (c == '\n')
+        table += "\\n";
+      else if (c == '\r')
+        table += "\\r";
+      else if (c == '\\')
+        table += "\\\\";
+      else
+        table += c;
+    }
+    table += cat('\t', tokenizer.score(id), '\n');
+  }
+  return table;
 }
 
 }  // namespace pipeformer

@@ -26,24 +26,51 @@ bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::str
 /// lines when one ends first.
 bool next_line_pair(TextLines& a, std::string_view& line_a, TextLines& b, std::string_view& line_b);
 
+/// Reads `count` lines of the file beside that of `first`. Throws Error with both files and their numbers of lines when
+/// it ends before; require_end when it does not end.
+void read_same_lines(TextLines& reader, InvalidUtf8 policy, std::size_t count, std::vector<std::string>& lines,
+                     TextLines& first);
+void require_end(TextLines& reader, TextLines& first);
+
 /// A whole file ("-" is standard input) as one text.
 std::string read_document(const std::string& path, InvalidUtf8 policy);
 
-/// How a record of ids is made of a text's ids: the control ids around them. Throws Error when the vocabulary lacks
-/// one.
-struct ControlIds {
-  bool begin = false;
-  bool end = false;
+/// What to do with a line of more tokens than wanted: stop, leave out the end of its (longer) text, or make several
+/// records of it.
+enum class Overflow { error, truncate, split };
+
+/// How a line becomes a record.
+struct LineEncoding {
+  bool begin = false, end = false;  ///< The begin id before the record, the end id after it.
+  bool control_ids = true;          ///< Those that the tokenizer itself puts around a text (Tokenizer::assemble).
+  std::int64_t most_tokens = 0;     ///< Of a record, control ids counted; 0: any number.
+  Overflow overflow = Overflow::error;
+  std::optional<SubwordSampling> sampling = {};
 };
 
-/// Encodes lines; the result holds one record (T,) per line. With `sampling` the ids are drawn, and the first of the
-/// lines is number `first_line` of its text.
-Batch encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines, ControlIds control = {},
-                   const std::optional<SubwordSampling>& sampling = {}, std::int64_t first_line = 0);
+/// Records (T,) of ids, and of token types (0: of the first text, 1: of the second; or as the tokenizer has it).
+struct EncodedLines {
+  Batch ids, types;
+};
 
-/// One text per sequence of ids: what was encoded, or (pieces) the pieces separated by spaces. Throws Error naming the
-/// stream `name` and the record for an id outside the vocabulary, and for a text with a newline when `single_lines`.
+/// Encodes lines; the result holds one record per line (several where one overflows and is split: then each has all
+/// of the first text of a pair, and the next part of the last text). `seconds` are the second texts, or empty. With
+/// sampling the ids are drawn. The first of the lines is number `first_line` of `name`, from 0, for draws and messages.
+/// Throws Error when the vocabulary lacks a control id, and for a line that is too long, naming it.
+EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines,
+                          const std::vector<std::string>& seconds, const LineEncoding& how, std::int64_t first_line = 0,
+                          const std::string& name = "(text)");
+
+/// What decode_batch makes of ids: their text, with the text of control ids or without, or pieces separated by spaces.
+enum class Decoding { text, text_with_control, pieces };
+
+/// One text per sequence of ids. Throws Error naming the stream `name` and the record for an id outside the vocabulary,
+/// and for a text with a newline when `single_lines`.
 std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
-                                      bool pieces, bool single_lines);
+                                      Decoding decoding, bool single_lines);
+
+/// A vocabulary as lines: id, piece and score, separated by tabs. In a piece, tabs, newlines and backslashes are
+/// written \\t, \\n, \\r and \\\\.
+std::string vocabulary_table(const Tokenizer& tokenizer);
 
 }  // namespace pipeformer

@@ -82,6 +82,15 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::int32_t begin_id() const override { return processor_.bos_id(); }
   std::int32_t end_id() const override { return processor_.eos_id(); }
   std::int32_t unknown_id() const override { return processor_.unk_id(); }
+  double score(std::int32_t id) const override {
+    check_id(id);
+    return processor_.GetScore(id);
+  }
+  NamedIds named_ids() const override {
+    NamedIds ids = Tokenizer::named_ids();
+    if (processor_.pad_id() >= 0) ids.padding = processor_.pad_id();
+    return ids;
+  }
   bool exact() const override { return false; }
   std::string bytes() const override { return bytes_; }
 

@@ -11,6 +11,7 @@
 #include "io/byte_source.hpp"
 #include "io/hdf5.hpp"
 #include "io/text_lines.hpp"
+#include "text/hf/tokenizer_json.hpp"
 #include "text/line_batches.hpp"
 #include "text/sentencepiece.hpp"
 
@@ -195,6 +196,7 @@ std::string train_char(Corpus& corpus) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> Tokenizer::parse(std::string bytes, const std::string& name) {
+  if (bytes.starts_with('{')) return hf::parse_tokenizer_json(std::move(bytes), name);
   if (!bytes.starts_with(header_start)) return parse_sentencepiece(std::move(bytes), name);
   const std::size_t line_end = bytes.find('\n');
   require(line_end != std::string::npos, name, ": truncated tokenizer model");
@@ -223,6 +225,33 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
 
 std::vector<std::int32_t> Tokenizer::sample(std::string_view, const SubwordSampling&, std::int64_t) const {
   throw Error("this tokenizer has one segmentation for each line: nothing can be sampled");
+}
+
+TokenRecord Tokenizer::assemble(const std::vector<std::int32_t>& first, const std::vector<std::int32_t>* second,
+                                bool) const {
+  TokenRecord record{first, std::vector<std::int32_t>(first.size(), 0)};
+  if (second) {
+    record.ids.insert(record.ids.end(), second->begin(), second->end());
+    record.types.resize(record.ids.size(), 1);
+  }
+  return record;
+}
+
+std::string Tokenizer::decode_with_control(const std::vector<std::int32_t>&) const {
+  throw Error("this tokenizer's control ids have no text");
+}
+
+bool Tokenizer::has_piece(std::int32_t id) const {
+  return id >= 0 && id < vocabulary_size();
+}
+
+NamedIds Tokenizer::named_ids() const {
+  const auto named = [](std::int32_t id) { return id < 0 ? std::nullopt : std::optional(id); };
+  NamedIds ids;
+  ids.begin = named(begin_id());
+  ids.end = named(end_id());
+  ids.unknown = named(unknown_id());
+  return ids;
 }
 
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining& settings) {

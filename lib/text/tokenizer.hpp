@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,14 +21,26 @@ struct SubwordSampling {
   std::uint64_t seed = 1;
 };
 
+/// The ids of one record, and for each whether it belongs to the first text or the second (token types).
+struct TokenRecord {
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> types;
+};
+
+/// Ids that stand for no text, by what they are for. A vocabulary has those that its tokenizer was made with.
+struct NamedIds {
+  std::optional<std::int32_t> begin, end, unknown, padding, mask, separator, classification;
+};
+
 /// What a tokenizer model file holds is enough to make it: SentencePiece's own .model files (bpe, unigram, word, char
-/// of theirs) or our small text format for `char` and `byte`. The same bytes are stored in a Transformer model file
-/// (dataset `tokenizer`).
+/// of theirs), tokenizer.json files of Hugging Face's tokenizers, or our small text format for `char` and `byte`. The
+/// same bytes are stored in a Transformer model file (dataset `tokenizer`).
 class Tokenizer {
  public:
   /// From a model's bytes; `name` is for messages. Throws Error when the bytes are neither.
   static std::unique_ptr<Tokenizer> parse(std::string bytes, const std::string& name);
-  /// From a tokenizer model file, or from the dataset `tokenizer` of a Transformer model file (HDF5).
+  /// From a tokenizer model file, from the dataset `tokenizer` of a Transformer model file (HDF5), or from a directory
+  /// with tokenizer files (text/tokenizer_files.hpp).
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   virtual ~Tokenizer() = default;
 
@@ -38,14 +51,24 @@ class Tokenizer {
   /// As encode, but drawn; a function of the settings, the line and its number only. Throws Error when there is no
   /// sampler.
   virtual std::vector<std::int32_t> sample(std::string_view line, const SubwordSampling&, std::int64_t number) const;
+  /// A record of the ids of one text, or of two, with the control ids that the tokenizer puts around them (BERT's
+  /// [CLS] and [SEP]) if `control_ids`. Those that put none join the texts.
+  virtual TokenRecord assemble(const std::vector<std::int32_t>& first, const std::vector<std::int32_t>* second,
+                               bool control_ids) const;
+  virtual bool adds_control_ids() const { return false; }
   /// The text of ids; control ids (begin, end, padding) give nothing. Throws Error for an id outside the vocabulary.
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
+  /// As decode, with the text of control ids. Throws Error when the tokenizer's have none.
+  virtual std::string decode_with_control(const std::vector<std::int32_t>& ids) const;
   /// One id as text, as shown by --pieces and on attention axes.
   virtual std::string piece(std::int32_t id) const = 0;
   virtual std::int32_t vocabulary_size() const = 0;
-  virtual std::int32_t begin_id() const = 0;  ///< -1 when the vocabulary has none.
-  virtual std::int32_t end_id() const = 0;    ///< -1 when the vocabulary has none.
-  virtual std::int32_t unknown_id() const = 0;
+  virtual bool has_piece(std::int32_t id) const;          ///< False outside the vocabulary and in its gaps.
+  virtual double score(std::int32_t) const { return 0; }  ///< Of unigram's pieces, and SentencePiece's; 0 else.
+  virtual std::int32_t begin_id() const = 0;              ///< -1 when the vocabulary has none.
+  virtual std::int32_t end_id() const = 0;                ///< -1 when the vocabulary has none.
+  virtual std::int32_t unknown_id() const = 0;            ///< -1 when the vocabulary has none.
+  virtual NamedIds named_ids() const;
   /// True when ids and text correspond byte for byte, newlines included (char, byte): what documents need.
   virtual bool exact() const = 0;
   virtual bool takes_any_bytes() const { return false; }  ///< True when text need not be UTF-8 (byte).

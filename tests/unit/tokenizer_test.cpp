@@ -263,16 +263,16 @@ TEST_CASE("batches of lines: one record per line, whatever the threads", "[text]
   std::vector<std::string> lines;
   for (int i = 0; i < 500; ++i) lines.push_back(i % 7 == 0 ? "" : "the cat sat on mat number " + std::to_string(i));
   set_thread_count(1);
-  const Batch one = encode_lines(*tokenizer, lines, {true, true});
+  const Batch one = encode_lines(*tokenizer, lines, {}, {true, true}).ids;
   set_thread_count(4);
-  const Batch four = encode_lines(*tokenizer, lines, {true, true});
+  const Batch four = encode_lines(*tokenizer, lines, {}, {true, true}).ids;
   CHECK(one.tokens == four.tokens);
   CHECK(one.offsets == four.offsets);
   REQUIRE(four.records() == 500);
   CHECK(four.shapes[0] == Shape{2});
   CHECK(four.tokens[0] == 1);
   CHECK(four.tokens[1] == 2);
-  CHECK(decode_batch(*tokenizer, four, "x", false, true) == lines);
+  CHECK(decode_batch(*tokenizer, four, "x", Decoding::text, true) == lines);
 }
 
 TEST_CASE("decoding names the record that cannot be decoded", "[text]") {
@@ -283,10 +283,13 @@ TEST_CASE("decoding names the record that cannot be decoded", "[text]") {
   batch.tokens = {3 + 'a', 3 + 'b', 3 + '\n', 3 + 'c'};
   batch.offsets = {0, 1, 2, 3, 4};
   batch.shapes = {{2, 1}, {1}, {1}};  // The first record holds two sequences.
-  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", false, true),
+  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", Decoding::text, true),
                     Contains("x.npy: record 11: ") && Contains("newline"));
-  CHECK(decode_batch(*tokenizer, batch, "x.npy", false, false) == std::vector<std::string>{"a", "b", "\n", "c"});
-  CHECK(decode_batch(*tokenizer, batch, "x.npy", true, true) == std::vector<std::string>{"a", "b", "<0x0A>", "c"});
+  CHECK(decode_batch(*tokenizer, batch, "x.npy", Decoding::text, false) ==
+        std::vector<std::string>{"a", "b", "\n", "c"});
+  CHECK(decode_batch(*tokenizer, batch, "x.npy", Decoding::pieces, true) ==
+        std::vector<std::string>{"a", "b", "<0x0A>", "c"});
   batch.tokens[3] = 999;
-  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", false, false), Contains("x.npy: record 12: id 999"));
+  CHECK_THROWS_WITH(decode_batch(*tokenizer, batch, "x.npy", Decoding::text, false),
+                    Contains("x.npy: record 12: id 999"));
 }

@@ -1,0 +1,51 @@
+/// The section `model` of a tokenizer.json: how a word is cut into pieces.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/random.hpp"
+#include "text/hf/json_object.hpp"
+#include "text/hf/vocabulary.hpp"
+
+namespace pipeformer::hf {
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  /// Appends the ids of a word, a function of the word alone. Throws Error when the word has a part that the model has
+  /// neither a piece nor an unknown id for.
+  virtual void encode(std::string_view word, std::vector<std::int32_t>& ids) const = 0;
+  /// Whether words of its kind may be looked up instead of being encoded again; false when that would not be faster.
+  virtual bool caches() const { return true; }
+  /// As encode, leaving out each merge with probability `dropout`; only when `can_sample`.
+  virtual bool can_sample() const { return false; }
+  virtual void sample(std::string_view word, double dropout, Random& random, std::vector<std::int32_t>& ids) const;
+  /// Words are bytes from now on, instead of characters that stand for bytes. False when the model cannot.
+  virtual bool take_bytes() { return false; }
+  virtual double score(std::int32_t) const { return 0; }  ///< Of a piece; 0 where the kind has none.
+  virtual std::int32_t unknown_id() const { return -1; }
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+ protected:
+  Vocabulary vocabulary_;
+};
+
+/// Throws Error for what is not understood or does not fit together.
+std::unique_ptr<Model> read_model(const Json& section);
+
+std::unique_ptr<Model> read_bpe(JsonObject&);
+std::unique_ptr<Model> read_unigram(JsonObject&);
+std::unique_ptr<Model> read_wordpiece(JsonObject&);
+std::unique_ptr<Model> read_wordlevel(JsonObject&);
+
+/// A vocabulary written as {"piece": id}.
+void read_vocabulary(JsonObject&, Vocabulary&);
+
+/// "<0x0A>": the piece of a byte that has none of its own.
+std::string byte_piece(unsigned char byte);
+
+}  // namespace pipeformer::hf

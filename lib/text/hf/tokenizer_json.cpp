@@ -1,0 +1,210 @@
+#include "text/hf/tokenizer_json.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+#include "text/hf/added_tokens.hpp"
+#include "text/hf/control_tokens.hpp"
+#include "text/hf/decoders.hpp"
+#include "text/hf/models.hpp"
+#include "text/hf/normalizers.hpp"
+#include "text/hf/post_processors.hpp"
+#include "text/hf/pre_tokenizers.hpp"
+#include "text/hf/word_cache.hpp"
+
+namespace pipeformer::hf {
+namespace {
+
+constexpr std::uint64_t sampling_stream = hash_name("sample");
+
+class JsonTokenizer final : public Tokenizer {
+ public:
+  JsonTokenizer(std::string text, const std::string& name) : text_(std::move(text)) {
+    const JsonDocument document = JsonDocument::parse(text_, name);
+    JsonObject object(document.root());
+    if (const auto version = object.find("version"); version && version->string() != "1.0")
+      object.not_understood("version");
+    for (const char* key : {"truncation", "padding"})
+      if (const auto section = object.find(key)) JsonObject checked(*section);
+    model_ = read_model(object.need("model"));
+    if (const auto section = object.find("normalizer")) normalizer_ = read_normalizer(*section, name + ": normalizer");
+    if (const auto section = object.find("added_tokens")) added_ = AddedTokens(*section, *model_, normalizer_.get());
+    if (const auto section = object.find("pre_tokenizer"))
+      pre_tokenizers_ = read_pre_tokenizers(*section, name + ": pre_tokenizer");
+    if (const auto section = object.find("post_processor")) {
+      template_ = read_post_processor(*section);
+      check_template(*section);
+    }
+    if (const auto section = object.find("decoder")) decoder_ = read_decoder(*section, name + ": decoder");
+    bytes_to_write_ = pre_tokenizers_.bytes_last && !model_->take_bytes();
+    read_names(object);
+    object.finish();
+  }
+
+  std::vector<std::int32_t> encode(std::string_view line) const override {
+    std::vector<std::int32_t> ids;
+    WordCache* cache = model_->caches() ? &WordCache::of(owner_) : nullptr;
+    encode_line(line, ids, [&](std::string_view word) {
+      if (cache)
+        cache->append(word, ids, [this](std::string_view text, auto& out) { model_->encode(text, out); });
+      else
+        model_->encode(word, ids);
+    });
+    return ids;
+  }
+
+  Sampler sampler() const override { return model_->can_sample() ? Sampler::merges : Sampler::none; }
+  std::vector<std::int32_t> sample(std::string_view line, const SubwordSampling& sampling,
+                                   std::int64_t number) const override {
+    Random random(derive_seed(derive_seed(sampling.seed, sampling_stream), static_cast<std::uint64_t>(number)));
+    std::vector<std::int32_t> ids;
+    encode_line(line, ids, [&](std::string_view word) { model_->sample(word, sampling.alpha, random, ids); });
+    return ids;
+  }
+
+  TokenRecord assemble(const std::vector<std::int32_t>& first, const std::vector<std::int32_t>* second,
+                       bool control_ids) const override {
+    return template_.apply(first, second, control_ids);
+  }
+  bool adds_control_ids() const override { return template_.adds_ids(); }
+
+  std::string decode(const std::vector<std::int32_t>& ids) const override { return join(ids, false); }
+  std::string decode_with_control(const std::vector<std::int32_t>& ids) const override { return join(ids, true); }
+
+  std::string piece(std::int32_t id) const override { return piece_of(id); }
+  bool has_piece(std::int32_t id) const override { return added_.token(id) || model_->vocabulary().piece(id); }
+  std::int32_t vocabulary_size() const override { return std::max(model_->vocabulary().size(), added_.size()); }
+  double score(std::int32_t id) const override { return model_->score(id); }
+  std::int32_t begin_id() const override { return named_.begin.value_or(-1); }
+  std::int32_t end_id() const override { return named_.end.value_or(-1); }
+  std::int32_t unknown_id() const override { return named_.unknown.value_or(-1); }
+  NamedIds named_ids() const override { return named_; }
+  bool exact() const override { return false; }
+  std::string bytes() const override { return text_; }
+
+ private:
+  void check_template(const Json& section) const {
+    for (const auto* items : {&template_.single, &template_.pair})
+      for (const Template::Item& item : *items)
+        for (const std::int32_t id : item.ids)
+          if (!has_piece(id)) section.fail(cat("with id ", id, ", which is not in the vocabulary"));
+  }
+
+  void read_names(JsonObject& object) {
+    if (const auto ours = object.find("pipeformer")) {
+      JsonObject section(*ours);
+      JsonObject names(section.need("control"));
+      section.finish();
+      for (const auto& [role, id] : roles(named_)) {
+        if (const auto content = names.maybe_text(role)) {
+          *id = id_of(*content);
+          if (!*id) names.need(role).fail("which is not in the vocabulary");
+        }
+      }
+      names.finish();
+    } else {
+      for (const auto& [role, id] : roles(named_))
+        for (const std::string& content : usual_contents(role))
+          if (!*id && added_.special(content)) *id = id_of(content);
+    }
+    if (!named_.unknown && model_->unknown_id() >= 0) named_.unknown = model_->unknown_id();
+  }
+
+  std::optional<std::int32_t> id_of(const std::string& content) const {
+    std::int32_t id = added_.find_id(content);
+    if (id < 0) id = model_->vocabulary().find(content);
+    return id < 0 ? std::nullopt : std::optional(id);
+  }
+
+  const std::string& piece_of(std::int32_t id) const {
+    if (const AddedTokens::Token* token = added_.token(id)) return token->content;
+    const std::string* piece = model_->vocabulary().piece(id);
+    require(piece, "id ", id, " is outside the vocabulary of ", vocabulary_size());
+    return *piece;
+  }
+
+  std::string join(const std::vector<std::int32_t>& ids, bool control) const {
+    std::vector<std::string> texts;
+    texts.reserve(ids.size());
+    for (const std::int32_t id : ids) {
+      const std::string& piece = piece_of(id);
+      if (control || !added_.special(piece)) texts.push_back(piece);
+    }
+    if (decoder_) decoder_->apply(texts);
+    std::string text;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (i > 0 && !decoder_) text += ' ';
+      text += texts[i];
+    }
+    return text;
+  }
+
+  /// Calls `take(word)` for each word of the line, and appends the ids of added tokens between them.
+  template <class Take>
+  void encode_line(std::string_view line, std::vector<std::int32_t>& ids, Take take) const {
+    std::string valid;
+    if (find_invalid_utf8(line) != std::string_view::npos) line = valid = replace_invalid_utf8(line);
+    if (!added_.any(false)) return encode_section(line, true, ids, take);
+    thread_local std::vector<AddedTokens::Section> sections;
+    added_.find(line, false, sections);
+    for (const AddedTokens::Section& section : sections) {
+      if (section.id >= 0)
+        ids.push_back(section.id);
+      else
+        encode_section(line.substr(section.begin, section.end - section.begin), section.begin == 0, ids, take);
+    }
+  }
+
+  template <class Take>
+  void encode_section(std::string_view section, bool first, std::vector<std::int32_t>& ids, Take take) const {
+    if (section.empty()) return;
+    thread_local Words words;
+    words.text.assign(section);
+    if (normalizer_ && normalizer_->apply(words.text)) first = false;
+    if (!added_.any(true)) return encode_words(words, first, take);
+    thread_local std::string text;
+    thread_local std::vector<AddedTokens::Section> sections;
+    std::swap(text, words.text);
+    added_.find(text, true, sections);
+    for (const AddedTokens::Section& part : sections) {
+      if (part.id >= 0) {
+        ids.push_back(part.id);
+      } else {
+        words.text.assign(text, part.begin, part.end - part.begin);
+        encode_words(words, first && part.begin == 0, take);
+      }
+    }
+  }
+
+  template <class Take>
+  void encode_words(Words& words, bool first, Take take) const {
+    words.words.clear();
+    if (!words.text.empty()) words.words.push_back({0, words.text.size(), first});
+    pre_tokenizers_.apply(words);
+    if (bytes_to_write_) write_bytes_as_characters(words);
+    for (const Words::Word& word : words.words)
+      take(std::string_view(words.text).substr(word.begin, word.end - word.begin));
+  }
+
+  std::string text_;
+  const std::uint64_t owner_ = WordCache::new_owner();
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Normalizer> normalizer_;
+  AddedTokens added_;
+  PreTokenizers pre_tokenizers_;
+  bool bytes_to_write_ = false;
+  Template template_;
+  std::unique_ptr<Decoder> decoder_;
+  NamedIds named_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> parse_tokenizer_json(std::string text, const std::string& name) {
+  return std::make_unique<JsonTokenizer>(std::move(text), name);
+}
+
+}  // namespace pipeformer::hf

@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# tokenize with tokenizer.json files: control ids, pairs, limits, decoding.
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  PATH="$PIPEFORMER_BIN:$PATH"
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  cat > t.json << 'END'
+{
+  "version": "1.0", "truncation": null, "padding": null,
+  "added_tokens": [
+    {"id": 1, "content": "[CLS]", "special": true, "normalized": false},
+    {"id": 2, "content": "[SEP]", "special": true, "normalized": false}
+  ],
+  "normalizer": {"type": "BertNormalizer"},
+  "pre_tokenizer": {"type": "BertPreTokenizer"},
+  "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", 1], "sep": ["[SEP]", 2]},
+  "decoder": {"type": "WordPiece"},
+  "model": {
+    "type": "WordPiece", "unk_token": "[UNK]",
+    "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "the": 3, "cat": 4, "##s": 5, "sat": 6, ".": 7, "a\nb": 8}
+  }
+}
+END
+}
+
+@test "control ids around a text, on request not; decoding leaves them out, on request not" {
+  run -0 tokenize -m t.json --pieces <<< 'The cats SAT.'
+  [ "$output" = '[CLS] the cat ##s sat . [SEP]' ]
+  run -0 tokenize -m t.json --pieces --no-special <<< 'The cats [SEP] dog'
+  [ "$output" = 'the cat ##s [SEP] [UNK]' ]
+  tokenize -m t.json <<< 'the cats sat.' > ids.npy
+  run -0 tokenize -m t.json --decode ids.npy
+  [ "$output" = 'the cats sat.' ]
+  run -0 tokenize -m t.json --decode --keep-special ids.npy
+  [ "$output" = '[CLS] the cats sat. [SEP]' ]
+}
+
+@test "an empty line is a record of control ids, or an empty one" {
+  run -0 bash -c "printf 'the\n\ncat\n' | tokenize -m t.json --pieces"
+  [ "$output" = $'[CLS] the [SEP]\n[CLS] [SEP]\n[CLS] cat [SEP]' ]
+  run -0 bash -c "printf 'the\n\ncat\n' | tokenize -m t.json --no-special | tokenize -m t.json --decode"
+  [ "$output" = $'the\n\ncat' ]
+}
+
+@test "pairs and token types" {
+  printf 'the cat\nsat\n' > a.txt
+  printf 'sat\n\n' > b.txt
+  run -0 tokenize -m t.json --pieces --pair b.txt --types types.npy a.txt
+  [ "$output" = $'[CLS] the cat [SEP] sat [SEP]\n[CLS] sat [SEP] [SEP]' ]
+  run -0 /usr/bin/python3 -c "
+import numpy as np
+with open('types.npy', 'rb') as f: print(np.load(f).tolist(), np.load(f).tolist())"
+  [ "$output" = '[0, 0, 0, 0, 1, 1] [0, 0, 0, 1]' ]
+  echo more >> b.txt
+  run -1 tokenize -m t.json --pieces --pair b.txt a.txt
+  [[ $output == *'a.txt has 2 lines, b.txt has 3'* ]]
+}
+
+@test "--max-tokens: an error that names the line, an end that is left out, or several records" {
+  printf 'the\nthe cat sat the cat sat\n' > a.txt
+  run -1 tokenize -m t.json --max-tokens 6 --pieces a.txt
+  [[ $output == *'a.txt: line 2: 8 tokens, more than 6' ]]
+  run -0 tokenize -m t.json --max-tokens 6 --overflow truncate --pieces a.txt
+  [ "$output" = $'[CLS] the [SEP]\n[CLS] the cat sat the [SEP]' ]
+  run -0 tokenize -m t.json --max-tokens 6 --overflow split --pieces a.txt
+  [ "$output" = $'[CLS] the [SEP]\n[CLS] the cat sat the [SEP]\n[CLS] cat sat [SEP]' ]
+  printf 'cat\ncat\n' > q.txt
+  run -0 tokenize -m t.json --max-tokens 7 --overflow split --pair a.txt --pieces q.txt
+  [ "${lines[2]}" = '[CLS] cat [SEP] the cat sat [SEP]' ]
+  run -0 tokenize -m t.json --max-tokens 7 --overflow truncate --pair a.txt --pieces q.txt
+  [ "${lines[1]}" = '[CLS] cat [SEP] the cat sat [SEP]' ]
+  run -1 tokenize -m t.json --max-tokens 1 a.txt
+  [[ $output == *'of which 2 are control ids'* ]]
+}
+
+@test "--vocabulary lists ids, pieces and scores" {
+  run -0 tokenize -m t.json --vocabulary
+  [ "${lines[5]}" = $'5\t##s\t0' ]
+  [ "${lines[8]}" = $'8\ta\\nb\t0' ]
+  printf 'the cat sat on the mat\n' > text.txt
+  tokenize --quiet --train --type unigram --vocab-size 14 -o u.model text.txt
+  [ "$(tokenize -m u.model --vocabulary | wc -l)" -eq 14 ]
+  tokenize -m u.model --vocabulary | grep -q $'\t-[0-9.]*$'
+}
+
+@test "text with a newline is refused among other records, and shown when it is the only one" {
+  run -0 bash -c "tokenize -m t.json --no-special --pieces <<< 'cat'"
+  /usr/bin/python3 -c "
+import numpy as np
+np.save('one.npy', np.array([8], np.int32))
+with open('two.npy', 'wb') as f: np.save(f, np.array([8], np.int32)); np.save(f, np.array([3], np.int32))"
+  run -0 tokenize -m t.json --decode one.npy
+  [ "$output" = $'a\nb' ]
+  run -1 tokenize -m t.json --decode two.npy
+  [[ $output == *'two.npy: record 0: the text holds a newline'* ]]
+  run -0 tokenize -m t.json --decode --document two.npy
+  [ "$output" = $'a\nbthe' ]
+}
+
+@test "the result of a line depends on no other line, on no thread" {
+  for i in {1..3000}; do echo "the cats $i sat. the cat"; done > text.txt
+  tokenize -m t.json -j 1 text.txt > one.npy
+  tokenize -m t.json -j 4 text.txt | cmp - one.npy
+  tac text.txt | tokenize -m t.json --pieces | tac | cmp - <(tokenize -m t.json --pieces text.txt)
+}
+
+@test "what is not understood is one line that names it" {
+  sed 's/"BertNormalizer"/"Rot13"/' t.json > bad.json
+  run -1 tokenize -m bad.json <<< x
+  [ "$output" = 'tokenize: bad.json: normalizer.type is "Rot13", which is not understood' ]
+  head -c 300 t.json > cut.json
+  run -1 tokenize -m cut.json <<< x
+  [ "${#lines[@]}" -eq 1 ]
+}
