@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "io/byte_source.hpp"
 #include "io/hdf5.hpp"
 #include "io/text_lines.hpp"
+#include "text/hf/folder.hpp"
 #include "text/hf/tokenizer_json.hpp"
 #include "text/line_batches.hpp"
 #include "text/sentencepiece.hpp"
@@ -209,6 +211,11 @@ std::unique_ptr<Tokenizer> Tokenizer::parse(std::string bytes, const std::string
 }
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
+  const std::filesystem::path file(path);
+  if (std::filesystem::is_directory(file)) return parse(hf::tokenizer_json_of_folder(path), path);
+  // A side of Marian's: its ids are in another file.
+  if (file.filename() == "target.spm" && std::filesystem::exists(file.parent_path() / "vocab.json"))
+    return parse(hf::marian_target_json(file.parent_path().string()), path);
   ByteSource source(path);
   std::vector<std::byte> bytes;
   if (source.regular() && looks_like_hdf5(source.peek(8))) {

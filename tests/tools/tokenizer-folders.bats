@@ -1,0 +1,93 @@
+#!/usr/bin/env bats
+# tokenize -m DIRECTORY: tokenizer.json with its neighbours, and the older layouts.
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  PATH="$PIPEFORMER_BIN:$PATH"
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  for i in {1..60}; do
+    printf 'the cat number %d sat on the mat\nthe dogs ran to the house and back\n' $((i * 7919 % 1000))
+  done > text.txt
+  mkdir d
+}
+
+@test "BERT: vocab.txt, with what tokenizer_config.json says" {
+  printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' the cat '##s' The > d/vocab.txt
+  run -0 tokenize -m d --pieces <<< 'The cats [MASK] dog'
+  [ "$output" = '[CLS] the cat ##s [MASK] [UNK] [SEP]' ]
+  echo '{"do_lower_case": false}' > d/tokenizer_config.json
+  run -0 tokenize -m d --pieces <<< 'The cats'
+  [ "$output" = '[CLS] The cat ##s [SEP]' ]
+  tokenize -m d <<< 'The cats' > ids.npy
+  run -0 tokenize -m d --decode ids.npy
+  [ "$output" = 'The cats' ]
+  echo '{"cls_token": "<cls>"}' > d/tokenizer_config.json
+  run -1 tokenize -m d <<< 'The cats'
+  [[ $output == *"vocab.txt: has no '<cls>', which is the cls_token" ]]
+}
+
+@test "GPT-2, RoBERTa and CLIP: vocab.json and merges.txt" {
+  printf '#version: 0.2\nĠ c\na t\nĠc at\n' > d/merges.txt
+  echo '{"Ġ": 0, "c": 1, "a": 2, "t": 3, "Ġc": 4, "at": 5, "Ġcat": 6, "<|endoftext|>": 7}' > d/vocab.json
+  run -0 tokenize -m d --pieces <<< 'cat cat<|endoftext|>'
+  [ "$output" = 'c at Ġcat <|endoftext|>' ]
+  echo '{"add_bos_token": true}' > d/tokenizer_config.json
+  run -0 tokenize -m d --pieces <<< 'cat'
+  [ "$output" = '<|endoftext|> c at' ]
+  rm d/tokenizer_config.json
+  echo '{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "Ġ": 4, "c": 5, "a": 6, "t": 7, "Ġc": 8, "at": 9, "Ġcat": 10, "<mask>": 11}' > d/vocab.json
+  run -0 tokenize -m d --pieces <<< 'cat cat <mask>'
+  [ "$output" = '<s> c at Ġcat <mask> </s>' ]
+  printf '#version: 0.2\na t</w>\nc at</w>\n' > d/merges.txt
+  echo '{"c": 0, "a": 1, "t</w>": 2, "at</w>": 3, "cat</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6}' > d/vocab.json
+  run -0 tokenize -m d --pieces <<< ' Cat  CAT'
+  [ "$output" = '<|startoftext|> cat</w> cat</w> <|endoftext|>' ]
+}
+
+@test "T5, Llama and XLM-R: a SentencePiece model, renumbered" {
+  tokenize --quiet --train --type unigram --vocab-size 60 -o d/spiece.model text.txt
+  run -0 tokenize -m d --pieces <<< 'the cat <extra_id_0> sat'
+  [[ $output == *' <extra_id_0> '*' </s>' ]]
+  [ "$(tokenize -m d --vocabulary | tail -1)" = $'159\t<extra_id_0>\t0' ]
+  tokenize -m d --no-special text.txt | cmp - <(tokenize -m d/spiece.model text.txt)
+  tokenize -m d text.txt | tokenize -m d --decode | cmp - text.txt
+  mv d/spiece.model d/sentencepiece.bpe.model
+  run -0 tokenize -m d --pieces <<< 'the'
+  [[ $output == '<s> ▁t'*' </s>' ]]
+  tokenize -m d --no-special --pieces text.txt | cmp - <(tokenize -m d/sentencepiece.bpe.model --pieces text.txt)
+  rm d/sentencepiece.bpe.model
+  tokenize --quiet --train --type bpe --byte-fallback --vocab-size 320 -o d/tokenizer.model text.txt
+  tokenize -m d text.txt | cmp - <(tokenize -m d/tokenizer.model --begin text.txt)
+  [ "$(tokenize -m d <<< 'the ж' | tokenize -m d --decode)" = 'the ж' ]
+  echo '{"add_bos_token": false, "add_eos_token": true}' > d/tokenizer_config.json
+  tokenize -m d text.txt | cmp - <(tokenize -m d/tokenizer.model --end text.txt)
+}
+
+@test "Marian: two models and one vocabulary" {
+  tokenize --quiet --train --type unigram --vocab-size 60 -o d/source.spm text.txt
+  tr a-m n-z < text.txt > target.txt
+  tokenize --quiet --train --type unigram --vocab-size 50 -o d/target.spm target.txt
+  /usr/bin/python3 - << 'END'
+import json, subprocess
+pieces = ["</s>", "<unk>"]
+for side in "source", "target":
+    table = subprocess.run(["tokenize", "-m", f"d/{side}.spm", "--vocabulary"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for line in table.rstrip("\n").split("\n"):
+        piece = line.split("\t")[1]
+        if piece not in pieces and piece != "<s>": pieces.append(piece)
+json.dump({p: i for i, p in enumerate(pieces + [">>de<<", "<pad>"])}, open("full.json", "w"))
+END
+  mv d/target.spm target.spm
+  cp full.json d/vocab.json
+  mv target.spm d/target.spm
+  tokenize -m d --no-special --pieces text.txt | cmp - <(cp d/source.spm s.model && tokenize -m s.model --pieces text.txt)
+  tokenize -m d/target.spm --no-special --pieces target.txt | cmp - <(cp d/target.spm t.model && tokenize -m t.model --pieces target.txt)
+  run -0 tokenize -m d --pieces <<< '>>de<< the'
+  [[ $output == '>>de<< ▁t'*' </s>' ]]
+  tokenize -m d/target.spm target.txt | tokenize -m d --decode | cmp - target.txt
+}
+
+@test "a directory without a tokenizer says what it could have" {
+  run -1 tokenize -m d <<< x
+  [[ $output == *'d: this directory has no tokenizer: neither tokenizer.json nor vocab.txt'* ]]
+}
