@@ -665,6 +665,13 @@ std::vector<std::string> Hdf5File::datasets(const std::string& path) const {
   return state_->children(path, H5I_DATASET);
 }
 
+std::uint64_t Hdf5File::object_address(const std::string& path) const {
+  const Handle object = state_->open_object(path);
+  H5O_info_t info;
+  state_->check(object && H5Oget_info2(object, &info, H5O_INFO_BASIC) >= 0, cat("no object '", path, "'"));
+  return info.addr;
+}
+
 Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
   auto s = std::make_shared<Hdf5Dataset::State>();
   s->file = state_;
@@ -799,7 +806,7 @@ std::optional<Attribute> Hdf5File::attribute(const std::string& name, const std:
   }
 }
 
-std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) const {
+std::vector<std::string> Hdf5File::attribute_names(const std::string& path) const {
   const Handle object = state_->open_object(path);
   state_->check(static_cast<bool>(object), cat("no object '", path, "'"));
   std::vector<std::string> names;
@@ -810,8 +817,13 @@ std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) c
         return 0;
       },
       &names);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) const {
   std::map<std::string, Attribute> result;
-  for (const std::string& name : names) {
+  for (const std::string& name : attribute_names(path)) {
     if (auto value = attribute(name, path)) result.emplace(name, *std::move(value));
   }
   return result;

@@ -81,6 +81,9 @@ class Hdf5File {
   std::vector<std::string> groups(const std::string& path = "") const;    ///< Names directly below, sorted by bytes.
   std::vector<std::string> datasets(const std::string& path = "") const;  ///< The same for datasets.
 
+  /// Where the object lies in the file: two paths with one address are one object.
+  std::uint64_t object_address(const std::string& path) const;
+
   Hdf5Dataset dataset(const std::string& path) const;
   Array read(const std::string& path) const { return dataset(path).read(); }
 
@@ -98,6 +101,7 @@ class Hdf5File {
   void set_attribute(const std::string& name, const Attribute&, const std::string& path = "");
   std::optional<Attribute> attribute(const std::string& name, const std::string& path = "") const;
   std::map<std::string, Attribute> attributes(const std::string& path = "") const;
+  std::vector<std::string> attribute_names(const std::string& path = "") const;  ///< Of all, also of those not read.
 
  private:
   friend class Hdf5Dataset;

@@ -73,6 +73,11 @@ class RaggedReader : public RecordReader {
     shapes_ = shapes.read().as(DType::i8);
     rank_ = static_cast<std::size_t>(axes[1]);
     for (std::size_t i = 0; i + 1 < cut.size(); ++i) {
+      try {
+        element_count(shape_of(i));
+      } catch (const Error& error) {
+        throw Error(cat(name_, ": record ", i, ": ", error.what(), "; 'offsets' gives it ", cut[i + 1] - cut[i]));
+      }
       require(element_count(shape_of(i)) == cut[i + 1] - cut[i], name_, ": record ", i, " has ", cut[i + 1] - cut[i],
               " elements, but shape ", shape_text(shape_of(i)));
     }

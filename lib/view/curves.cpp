@@ -167,6 +167,7 @@ std::vector<Curve> read_curves(std::istream& in, const std::string& name, const 
   for (std::size_t c = 0; ys.empty() && c < names.size(); ++c) {
     if (c != x_column) columns.push_back(c);
   }
+  require(!columns.empty(), name, ": nothing to draw: the only column is ", names[x_column], ", the horizontal axis");
   for (const std::size_t c : columns) curves.push_back({names[c], {}, {}});
 
   while (read_line(in, line, number)) {
@@ -188,6 +189,8 @@ std::vector<Curve> read_curves(std::istream& in, const std::string& name, const 
       curves[k].y.push_back(value(columns[k]));
     }
   }
+  const bool any = std::any_of(curves.begin(), curves.end(), [](const Curve& curve) { return !curve.x.empty(); });
+  require(any, name, ": no row has a point to draw");
   return curves;
 }
 

@@ -1,6 +1,7 @@
 #include "view/report.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.hpp"
 #include "io/address.hpp"
@@ -25,19 +26,49 @@ std::size_t width_of(const std::string& column) {
   return number ? 12 : 9;
 }
 
-/// The addresses' paths below one group. A stream is one entry; groups follow the datasets beside them.
-void collect(const Hdf5File& file, const std::string& group, std::vector<std::string>& paths) {
+constexpr int deepest_group = 100;
+
+/// Why a dataset cannot be shown; empty when it can.
+std::string reason_against(const Hdf5File& file, const std::string& path) {
+  try {
+    file.dataset(path);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+/// What can be read below one group: paths, and remarks about the rest. A stream is one entry; groups follow the
+/// datasets beside them. A group may contain itself, or be shared by many: each is visited once.
+struct Listing {
+  std::vector<std::string> paths, remarks;
+  std::set<std::uint64_t> visited;
+};
+
+void collect(const Hdf5File& file, const std::string& group, int depth, Listing& list) {
+  if (!list.visited.insert(file.object_address(group)).second) return;
+  if (depth > deepest_group) {
+    list.remarks.push_back(cat(file.name(), ": groups more than ", deepest_group, " deep are not listed"));
+    return;
+  }
   const auto below = [&](const std::string& name) { return group.empty() ? name : group + "/" + name; };
   const auto datasets = file.datasets(group);
   const auto has = [&](const char* name) {
     return std::find(datasets.begin(), datasets.end(), name) != datasets.end();
   };
-  const bool stream = has("data") && has("offsets");
-  if (stream) paths.push_back(group.empty() ? "/" : group);
+  const bool stream = has("data") && has("offsets") && reason_against(file, below("data")).empty() &&
+                      reason_against(file, below("offsets")).empty();
+  if (stream) list.paths.push_back(group.empty() ? "/" : group);
   for (const std::string& name : datasets) {
-    if (!stream || (name != "data" && name != "offsets" && name != "shapes")) paths.push_back(below(name));
+    if (stream && (name == "data" || name == "offsets" || name == "shapes")) continue;
+    std::string reason = reason_against(file, below(name));
+    if (reason.empty()) {
+      list.paths.push_back(below(name));
+    } else {
+      list.remarks.push_back(std::move(reason));
+    }
   }
-  for (const std::string& name : file.groups(group)) collect(file, below(name), paths);
+  for (const std::string& name : file.groups(group)) collect(file, below(name), depth + 1, list);
 }
 
 template <class T, class F>
@@ -168,20 +199,34 @@ bool lists_hdf5(const std::string& address) {
   const Address parts = split_address(address);
   if (parts.file == "-" || !parts.group.empty() || is_special_file(parts.file)) return false;
   if (!looks_like_hdf5(ByteSource(parts.file).peek(8))) return false;
-  const auto addresses = hdf5_addresses(parts.file);
-  return addresses.size() != 1 || addresses[0] != parts.file + ":/";
+  Listing list;
+  collect(Hdf5File::open(parts.file), "", 0, list);
+  return list.paths != std::vector<std::string>{"/"} || !list.remarks.empty();
 }
 
 std::vector<std::string> hdf5_addresses(const std::string& file) {
-  std::vector<std::string> paths;
-  collect(Hdf5File::open(file), "", paths);
-  for (std::string& path : paths) path = cat(file, ':', path);
-  return paths;
+  Listing list;
+  collect(Hdf5File::open(file), "", 0, list);
+  for (std::string& path : list.paths) path = cat(file, ':', path);
+  return list.paths;
 }
 
 std::string hdf5_attribute_lines(const std::string& file) {
   std::string text;
-  for (const auto& [name, value] : Hdf5File::open(file).attributes()) {
+  const Hdf5File opened = Hdf5File::open(file);
+  for (const std::string& name : opened.attribute_names()) {
+    std::optional<Attribute> found;
+    std::string reason = "not a number, boolean or string alone";
+    try {
+      found = opened.attribute(name);
+    } catch (const Error& error) {
+      reason = error.what();
+    }
+    if (!found) {
+      text += cat("# ", name, " (", reason, ")\n");
+      continue;
+    }
+    const Attribute& value = *found;
     text += "# " + name + " = ";
     if (const auto* b = std::get_if<bool>(&value)) text += *b ? "true" : "false";
     if (const auto* i = std::get_if<std::int64_t>(&value)) text += std::to_string(*i);
@@ -189,6 +234,9 @@ std::string hdf5_attribute_lines(const std::string& file) {
     if (const auto* s = std::get_if<std::string>(&value)) text += *s;
     text += '\n';
   }
+  Listing list;
+  collect(opened, "", 0, list);
+  for (const std::string& remark : list.remarks) text += cat("# ", remark, '\n');
   return text;
 }
 

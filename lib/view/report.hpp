@@ -79,7 +79,8 @@ bool lists_hdf5(const std::string& address);
 /// The addresses below such a file of all streams (groups with `data` and `offsets`) and other datasets: datasets
 /// before groups, sorted by name.
 std::vector<std::string> hdf5_addresses(const std::string& file);
-/// The attributes of its root as lines "# name = value", sorted by name.
+/// The attributes of its root as lines "# name = value", sorted by name; what cannot be shown (attributes, datasets of
+/// strings or compounds) as lines that say why.
 std::string hdf5_attribute_lines(const std::string& file);
 
 }  // namespace pipeformer

@@ -154,3 +154,98 @@ PYTHON
   run -2 peek --heatmap a.npy b.npy
   [ "${lines[0]}" = "peek: unexpected argument 'b.npy': a picture shows one file" ]
 }
+
+# What a stranger's HDF5 file may hold, made by h5py: `hostile NAME` makes NAME.h5.
+hostile() {
+  /usr/bin/python3 - "$1" << 'PYTHON'
+import sys
+import h5py
+import numpy as np
+
+kind = sys.argv[1]
+with open("secret", "w") as secret:
+    secret.write("root:x:0:0\n")
+with h5py.File("other.h5", "w") as other:
+    other["x"] = np.ones(3, "f4")
+with h5py.File(kind + ".h5", "w") as file:
+    file["x"] = np.ones(3, "f4")
+    if kind == "ring":
+        group = file.create_group("a")
+        group["self"], group["root"] = group, file["/"]
+        file["soft"], file["soft2"] = h5py.SoftLink("/soft2"), h5py.SoftLink("/soft")
+    elif kind == "shared":
+        group = file
+        for i in range(40):
+            below = file.create_group(f"g{i}")
+            group["left"], group["right"] = below, below
+            group = below
+    elif kind == "deep":
+        group = file.id
+        for i in range(3000):
+            group = h5py.h5g.create(group, b"g")
+    elif kind == "foreign":
+        file["names"] = ["der", "Hund"]
+        file["pairs"] = np.zeros(2, dtype=[("p", "f4"), ("q", "i4")])
+        file.attrs["big"], file.attrs["text"], file.attrs["list"] = np.uint64(2**63 + 5), "variable", np.arange(3)
+    elif kind == "elsewhere":
+        file.create_dataset("t", (11,), "u1", external=[("secret", 0, 11)])
+        file["link"], file["via"] = h5py.ExternalLink("other.h5", "/x"), h5py.SoftLink("/link")
+    elif kind == "sparse":
+        file.create_dataset("t", (1 << 30,), "u1", chunks=(1 << 20,))
+    elif kind == "filtered":
+        file.create_dataset("t", data=np.ones(99, "f4"), compression="lzf")
+PYTHON
+}
+
+@test "groups in rings, shared 2^40 times or 3,000 deep are listed once, and end" {
+  for kind in ring shared deep; do
+    hostile "$kind"
+    run timeout 20 peek "$kind.h5"
+    [ "$status" -eq 0 ]
+    [ "$(grep -c '^[^#].*f4' <<< "$output")" -eq 1 ]
+  done
+  [[ "$output" == *"groups more than 100 deep are not listed"* ]]
+}
+
+@test "a foreign file is listed as far as it can be read, and says what cannot" {
+  hostile foreign
+  run peek foreign.h5
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"# text = variable"* ]]
+  [[ "$output" == *"attribute 'big': 9223372036854775813 does not fit i8"* ]]
+  [[ "$output" == *"# list (not a number, boolean or string alone)"* ]]
+  [[ "$output" == *"dataset 'names' holds strings"* ]]
+  [[ "$output" == *"dataset 'pairs' holds compounds"* ]]
+  [[ "$output" == *"foreign.h5:x"*"f4"* ]]
+}
+
+@test "nothing outside of an HDF5 file is read for it" {
+  hostile elsewhere
+  run peek elsewhere.h5:t
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"dataset 't' lies in another file"* ]]
+  run peek elsewhere.h5:link
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"'link' is a link to another file"* ]]
+  run peek elsewhere.h5:via
+  [ "$status" -eq 1 ]
+  hostile filtered
+  run peek filtered.h5:t
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"has filter 32000: only deflate, shuffle, fletcher32 and szip are read"* ]]
+}
+
+@test "a shape of 1 GB of which nothing is stored is refused" {
+  hostile sparse
+  run peek sparse.h5:t
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"dataset 't': shape (1073741824,)"*"is more than the file holds of it"* ]]
+}
+
+@test "curves without a point say so" {
+  printf 'step\tloss\n' > none.tsv
+  run peek --curves none.tsv -o c.svg
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"none.tsv: no row has a point to draw"* ]]
+  [ ! -e c.svg ]
+}

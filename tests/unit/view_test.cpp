@@ -186,7 +186,7 @@ TEST_CASE("curves from a table") {
   CHECK(failure("a\tb\n1\tx\n", "b") == "t: line 2: column b: x is not a number");
   CHECK(failure("a\tb\n1\n", "b") == "t: line 2: 1 cells do not match 2 column names");
   CHECK(failure("a\tb\n1\t-1\n", "b") == "b: -1 cannot be shown on a logarithmic axis");
-  CHECK(failure("a\tb\n", "b") == "there is no point to draw");
+  CHECK(failure("a\tb\n", "b") == "t: no row has a point to draw");
 }
 
 TEST_CASE("a long curve keeps its peak") {
