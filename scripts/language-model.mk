@@ -27,13 +27,14 @@ $(OUT)/tok.model: $(TEXT) | $(OUT)
 	tokenize --train --type $(TYPE) $(if $(filter bpe unigram,$(TYPE)),--vocab-size $(VOCABULARY)) -o $@ $(TEXT)
 
 $(OUT)/train.npy: $(TEXT) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $(TEXT) -o $@
+	tokenize -m $(OUT)/tok.model --document $(TEXT) -o $@
 $(OUT)/valid.npy: $(VALID) $(OUT)/tok.model
-	tokenize -m $(OUT)/tok.model $(VALID) -o $@
+	tokenize -m $(OUT)/tok.model --document $(VALID) -o $@
 
+# The text is one record, line ends and all, and nothing ends it (--end-id -1): a sample is as long as --max-length says.
 # An interrupted make goes on where it was. The model gets its name when the training is done; then new data begin anew.
 $(OUT)/model.h5: $(OUT)/train.npy $(OUT)/valid.npy
-	train --task language-model --target $(OUT)/train.npy --valid-target $(OUT)/valid.npy --context $(CONTEXT) \
+	train --task language-model --target $(OUT)/train.npy --valid-target $(OUT)/valid.npy --context $(CONTEXT) --end-id -1 \
 	  --tokenizer $(OUT)/tok.model $(MODEL) $(TRAIN) --resume --log $(OUT)/train.tsv -o $(OUT)/best.h5
 	rm -f $(OUT)/best.h5.checkpoint.h5
 	mv $(OUT)/best.h5 $@
@@ -42,4 +43,5 @@ perplexity: $(OUT)/model.h5
 	@awk -F'\t' 'NR > 1 && $$6 != "" && (best == "" || $$6 < best) { best = $$6 } END { print "perplexity", best }' $(OUT)/train.tsv
 
 sample: $(OUT)/model.h5
-	@echo "$(PROMPT)" | tokenize -m $< | decode -m $< --sample $(SAMPLE) | tokenize -m $< --decode
+	@printf '%s' "$(PROMPT)" | tokenize -m $< --document | decode -m $< --sample $(SAMPLE) | tokenize -m $< --decode --document
+	@echo

@@ -21,6 +21,9 @@ const ToolSpec spec{
         "record, without begin and end. A decoder-only model reads prompts (S,), and its outputs begin with them. An "
         "empty record gives an empty "
         "record.\n\n"
+        "A language model that was trained on windows (train --context N) is not asked for more than N ids, given and "
+        "generated, unless told to: --slide goes on in a new window that begins with the later half of the full one, "
+        "--beyond-context goes on in the same one, where its text decays. Learned positions always end.\n\n"
         "A beam of 1 is greedy search. A beam of K keeps for each sentence the K likeliest unfinished hypotheses; "
         "finished ones compete by "
         "log P / length^A (--length-penalty A), or log P / ((5 + length) / 6)^A (--length-penalty-kind gnmt; Wu et al. "
@@ -52,7 +55,11 @@ const ToolSpec spec{
 /// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.
 struct Decoding {
   explicit Decoding(const Args& a)
-      : args(a), file(args.model()), configuration(file.configuration()), encoder(configuration.has_encoder()) {
+      : args(a),
+        file(args.model()),
+        configuration(file.configuration()),
+        encoder(configuration.has_encoder()),
+        beyond(beyond_context(a, configuration)) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
     require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
             " has no decoder");
@@ -70,8 +77,8 @@ struct Decoding {
     });
     sources.expect_width(configuration.width, "the model's");
     check_ids(sources, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
-              encoder ? 0 : room);
-    if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room);
+              encoder ? 0 : room, beyond);
+    if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room, beyond);
   }
   WeightsWriter* weights_writer() { return weights ? &*weights : nullptr; }
   void close() {
@@ -83,6 +90,7 @@ struct Decoding {
   ModelFile file;
   const Configuration& configuration;
   bool encoder;
+  Beyond beyond;
   std::once_flag loaded;
   std::optional<Transformer> model;
   std::optional<BatchStream> input;

@@ -45,7 +45,8 @@ const ToolSpec spec{
             flag("vocabulary", "list the vocabulary: id, piece and score, separated by tabs"),
             flag("begin", "put the begin id before each record"),
             flag("end", "put the end id after each record"),
-            flag("document", "the whole input is one record and newlines are characters (char and byte)"),
+            flag("document",
+                 "the whole input is one record, newlines too: as ids of their own, or as the end id (bpe, unigram)"),
             number("sample", "ALPHA", "draw a segmentation of each line (bpe: 0 to 1; unigram)", "", 0, 1e6),
             integer("nbest", "N", "--sample: draw among the N best segmentations, not all (unigram)", "", 1, 512),
             choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD",
@@ -101,7 +102,7 @@ void decode(const Args& args, const Tokenizer& tokenizer) {
     const bool look_ahead = first && batch.sequences() == 1 && !tokenizer.exact();
     const bool more_follow = look_ahead && next(following);
     const bool single_lines = !document && (!look_ahead || more_follow);
-    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), decoding, single_lines)) {
+    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), decoding, single_lines, document)) {
       output.write(text);
       if (!document) output.write("\n");
     }
@@ -170,7 +171,9 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
   std::int64_t count = 0;
   for (std::vector<std::string> lines, seconds; texts.next(lines);) {
     if (pair) read_same_lines(*pair, policy, lines.size(), seconds, texts.reader());
-    const EncodedLines encoded = encode_lines(tokenizer, lines, seconds, how, count, input_name(args.input()));
+    const std::string name = input_name(args.input());
+    const EncodedLines encoded = args.flag("document") ? encode_document(tokenizer, lines.front(), how, name)
+                                                       : encode_lines(tokenizer, lines, seconds, how, count, name);
     count += static_cast<std::int64_t>(lines.size());
     if (ids) write_ids(*ids, encoded.ids, encoded.ids.tokens.data());
     if (types) write_ids(*types, encoded.types, encoded.types.tokens.data());
@@ -210,10 +213,6 @@ void body(const Args& args) {
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
   if (args.flag("vocabulary")) return list_vocabulary(args, *tokenizer);
-  if (args.flag("document") && !args.flag("decode") && !tokenizer->exact()) {
-    throw UsageError(
-        "--document needs a char or byte tokenizer: this one does not keep newlines and spaces as they are");
-  }
   args.flag("decode") ? decode(args, *tokenizer) : encode(args, *tokenizer);
 }
 

@@ -11,8 +11,11 @@ std::vector<Option> decoding_options() {
       choice("length-penalty-kind", "average|gnmt", "how the length enters", "average"),
       integer("nbest", "N", "outputs for each input: the best of the beam, or N samples", "1", 1, 1000),
       text("scores", "FILE", "write for each output (2,): its log-probability, and its score with the length penalty"),
-      integer("max-length", "N", "most tokens to generate (default for a decoder-only model: 256)", "", 1),
+      integer("max-length", "N",
+              "most tokens to generate (default for a decoder-only model: 256, or what its context leaves)", "", 1),
       number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
+      flag("slide", "language model: where its context is full, its later half begins the next one"),
+      flag("beyond-context", "language model: go beyond the context that it was trained on"),
       integer("min-length", "N", "least tokens to generate", "0", 0),
       text("prefix", "FILE", "ids that each output begins with, one record for each input"),
       flag("sample", "draw the tokens"),
@@ -35,7 +38,11 @@ std::vector<Option> decoding_options() {
 void check_decoding_options(const Args& args) {
   args.allow_only(!args.has("target"), "generation: no --target",
                   {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
-                   "max-length-factor", "min-length", "prefix", "sample", "window"});
+                   "max-length-factor", "min-length", "prefix", "sample", "window", "slide"});
+  if (args.flag("slide") && args.flag("beyond-context"))
+    throw UsageError("--slide and --beyond-context exclude each other");
+  if (args.flag("slide") && (args.integer("beam") > 1 || args.integer("nbest") > 1))
+    throw UsageError("--slide follows one output for each record: no --beam, no --nbest");
   args.allow_only(args.has("target"), "--target", {"give", "dump"});
   args.allow_only(args.has("dump"), "--dump", {"select"});
   args.allow_only(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
@@ -48,6 +55,16 @@ void check_decoding_options(const Args& args) {
         cat("--min-length ", args.integer("min-length"), " is more than --max-length ", args.integer("max-length")));
 }
 
+Beyond beyond_context(const Args& args, const Configuration& configuration) {
+  if (args.flag("beyond-context")) return Beyond::go_on;
+  if (!args.flag("slide")) return Beyond::refuse;
+  if (configuration.has_encoder()) throw UsageError("--slide needs a language model");
+  const auto window = decoder_window(configuration, Beyond::slide);
+  if (!window) throw UsageError("--slide: the model does not say what context it was trained with");
+  if (*window < 2) throw UsageError("--slide: a window of one id has no later half");
+  return Beyond::slide;
+}
+
 GenerateSettings generate_settings(const Args& args, const Configuration& configuration) {
   GenerateSettings s;
   s.search = {args.flag("sample"),
@@ -58,6 +75,8 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
               args.integer("min-length"),
               {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
               args.seed()};
+  s.length_asked = args.given("max-length");
+  s.beyond = beyond_context(args, configuration);
   s.batch_rows = args.integer("batch-rows");
   s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? 0 : 256;
   s.max_length_factor =

@@ -13,6 +13,8 @@ std::vector<Option> decoding_options();
 /// Throws UsageError for options that make no sense together.
 void check_decoding_options(const Args&);
 
+/// What --slide and --beyond-context say. Throws UsageError where the model cannot do it.
+Beyond beyond_context(const Args&, const Configuration&);
 GenerateSettings generate_settings(const Args&, const Configuration&);
 
 }  // namespace pipeformer

@@ -262,6 +262,7 @@ TrainingTask training_task(const Args& args, ModelFile* from) {
     c.pooling = from_name<Pooling>(args.text("pooling"));
   }
   if (!from) c = configuration_from(args, tokenizer.get(), kind);
+  if (args.has("context")) c.context = args.integer("context");  // what decode will keep to
   result.train = train.examples(c, labels);
   if (!args.list(task == "language-model" ? "valid-target" : "valid-source").empty()) {
     TaskData valid(args, "valid-", task);

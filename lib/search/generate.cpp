@@ -24,11 +24,13 @@ class BatchGenerator {
         model_(model),
         input_(input),
         prefixes_(model.configuration().has_encoder() ? prefixes : &input),
-        settings_(settings) {}
+        settings_(settings),
+        window_(decoder_window(model.configuration(), settings.beyond)) {}
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
     const WorkspaceScope scope(workspace_);
     Context ctx{workspace_};
+    const std::int64_t begin = model_.configuration().begin_id;
     const Batch sources = select_sequences(input_, sentences);
     SearchInput in;
     if (model_.configuration().has_encoder()) {
@@ -37,13 +39,14 @@ class BatchGenerator {
     }
     std::vector<std::int32_t> beginning_ids;
     std::vector<std::int64_t> offsets{0}, limits, numbers;
-    for (const std::int64_t s : sentences) {
-      if (model_.configuration().begin_id >= 0)
-        beginning_ids.push_back(static_cast<std::int32_t>(model_.configuration().begin_id));
-      const auto forced = prefix(s);
+    for (std::size_t i = 0; i < sentences.size(); ++i) {
+      const std::int64_t s = sentences[i];
+      if (begin >= 0) beginning_ids.push_back(static_cast<std::int32_t>(begin));
+      auto forced = prefix(s);
+      if (slides() && std::ssize(forced) >= *window_) forced = forced.last(static_cast<std::size_t>(*window_ / 2));
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
-      limits.push_back(limit(input_.ragged().length(s), static_cast<std::int64_t>(forced.size())));
+      limits.push_back(limit(static_cast<std::int64_t>(i), input_.ragged().length(s), std::ssize(forced)));
       numbers.push_back(input_.first_record + s);
     }
     in.beginnings = {offsets};
@@ -54,6 +57,7 @@ class BatchGenerator {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
       for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
+      if (slides()) slide(ctx, numbers[i], wanted(input_.ragged().length(sentences[i])), std::ssize(forced), all[i][0]);
     }
     return all;
   }
@@ -65,14 +69,57 @@ class BatchGenerator {
     return {prefixes_->tokens.data() + ragged.begin(s), static_cast<std::size_t>(ragged.length(s))};
   }
 
-  std::int64_t limit(std::int64_t source_length, std::int64_t forced) const {
+  bool slides() const { return window_ && settings_.beyond == Beyond::slide; }
+
+  /// Goes on with a hypothesis (forced ids, then generated ones) that its window cut off.
+  void slide(Context& ctx, std::int64_t number, std::int64_t most, std::int64_t forced, Hypothesis& h) const {
+    const std::int64_t begin = model_.configuration().begin_id, kept = *window_ / 2;
+    std::int64_t generated = std::ssize(h.ids) - forced;
+    while (!h.ended && generated < most) {
+      std::vector<std::int32_t> ids;
+      if (begin >= 0) ids.push_back(static_cast<std::int32_t>(begin));
+      ids.insert(ids.end(), h.ids.end() - kept, h.ids.end());
+      const std::vector<std::int64_t> offsets{0, std::ssize(ids)}, limits{std::min(most, generated + *window_ - kept)},
+          numbers{number};
+      SearchInput in;
+      in.beginnings = {offsets};
+      in.beginning_ids = ids.data();
+      in.limits = limits;
+      in.numbers = numbers;
+      in.generated = generated;
+      const Hypothesis more = search(ctx, model_, in, settings_.search)[0][0];
+      h.ids.insert(h.ids.end(), more.ids.begin(), more.ids.end());
+      h.log_probability += more.log_probability;
+      h.ended = more.ended;
+      generated = std::ssize(h.ids) - forced;
+      h.score = length_score(settings_.search, h.log_probability, generated + h.ended);
+    }
+  }
+
+  /// Most tokens to generate, wherever the window ends.
+  std::int64_t wanted(std::int64_t source_length) const {
     std::int64_t most = settings_.max_length > 0 ? settings_.max_length : std::numeric_limits<std::int64_t>::max();
     if (settings_.max_length_factor > 0) {
       const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
       most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);
     }
-    if (const auto longest = model_.configuration().longest(true)) most = std::min(most, *longest - 1 - forced);
     return most;
+  }
+
+  /// row: for the error.
+  std::int64_t limit(std::int64_t row, std::int64_t source_length, std::int64_t forced) const {
+    const std::int64_t most = wanted(source_length);
+    if (!window_) return most;
+    const std::int64_t room = *window_ - forced;
+    if (most > room && settings_.length_asked && !slides()) {
+      const Configuration& c = model_.configuration();
+      const bool trained = settings_.beyond == Beyond::refuse && *window_ == c.context;
+      throw RowError(row, cat(forced, " ids and ", most, " more (--max-length) are beyond the ", *window_, " that ",
+                              trained ? "the model was trained on" : "its learned positions allow",
+                              c.has_encoder() ? "" : "; --slide moves the window on",
+                              trained ? ", --beyond-context leaves it" : ""));
+    }
+    return std::min(most, room);
   }
 
   Workspace& workspace_;
@@ -80,6 +127,7 @@ class BatchGenerator {
   const Batch& input_;
   const Batch* prefixes_;
   const GenerateSettings& settings_;
+  std::optional<std::int64_t> window_;
 };
 
 }  // namespace
@@ -90,8 +138,16 @@ const float* source_memory(Context& ctx, const Transformer& model, const Batch& 
   return encode_batch(ctx, model, batch, batch.positions());
 }
 
+std::optional<std::int64_t> decoder_window(const Configuration& c, Beyond beyond) {
+  std::optional<std::int64_t> window = c.longest(true);
+  if (window) --*window;  // begin
+  if (!c.has_encoder() && c.context > 0 && beyond != Beyond::go_on)
+    window = std::min(window.value_or(c.context), c.context);
+  return window;
+}
+
 void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configuration& configuration,
-               std::int64_t extra) {
+               std::int64_t extra, Beyond beyond) {
   const Batch& batch = stream.batch;
   if (!batch.ids) return;
   for (std::int64_t r = 0; r < batch.positions(); ++r) {
@@ -99,12 +155,18 @@ void check_ids(const BatchStream& stream, std::int64_t vocabulary, const Configu
     if (id < 0 || id >= vocabulary)
       throw Error(cat(stream.where(r), ": id ", id, " is outside the vocabulary of ", vocabulary));
   }
+  if (beyond == Beyond::slide) return;
   const auto longest = configuration.longest(!configuration.has_encoder());
-  if (!longest) return;
-  for (std::int64_t r = 0; r < batch.records(); ++r)
+  for (std::int64_t r = 0; longest && r < batch.records(); ++r)
     if (batch.length(r) + extra > *longest)
       throw Error(cat(stream.where_record(r), ": a sequence of ", batch.length(r), " ids, and ", extra,
                       " more, is longer than the model's ", *longest, " learned positions"));
+  if (configuration.has_encoder() || configuration.context == 0 || beyond == Beyond::go_on) return;
+  for (std::int64_t r = 0; r < batch.records(); ++r)
+    if (batch.length(r) + extra - 1 > configuration.context)
+      throw Error(cat(stream.where_record(r), ": a sequence of ", batch.length(r), " ids",
+                      extra > 1 ? ", and one more," : "", " is beyond the ", configuration.context,
+                      " that the model was trained on; --beyond-context leaves them"));
 }
 
 Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequences) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,20 @@
 
 namespace pipeformer {
 
+/// What is done where a record would leave the window of the model: the tokens that a language model was trained on
+/// (Configuration::context), and those that learned positions allow.
+enum class Beyond {
+  refuse,
+  slide,  ///< The later half of a full window begins the next one, computed anew at its new positions.
+  go_on,  ///< Leave the context; learned positions end all the same.
+};
+
 struct GenerateSettings {
   SearchSettings search;
   std::int64_t batch_rows = 1024;  ///< Source positions times hypotheses that are computed at a time.
   std::int64_t max_length = 0;     ///< Most tokens to generate; 0: only the next limit.
+  bool length_asked = false;  ///< max_length was asked for: where it cannot be, an error, and not a shorter output.
+  Beyond beyond = Beyond::refuse;  ///< slide: of a decoder-only model, with one output for each record and a beam of 1.
   double max_length_factor = 0;    ///< At most this times the source length, plus kExtraLength; 0: only max_length.
   static constexpr std::int64_t kExtraLength = 50;  ///< As Vaswani et al. 2017, section 6.1.
 };
@@ -23,9 +34,13 @@ struct GenerateSettings {
 /// width); null for a decoder-only model.
 const float* source_memory(Context&, const Transformer&, const Batch&);
 
+/// The ids, given and generated, that a decoder's window has room for; nothing when any number will do.
+std::optional<std::int64_t> decoder_window(const Configuration&, Beyond);
+
 /// For ids: throws Error naming the record unless every one is in the vocabulary, and each sequence with `extra` ids
-/// more fits the model's learned positions.
-void check_ids(const BatchStream&, std::int64_t vocabulary, const Configuration&, std::int64_t extra);
+/// more fits the model's learned positions, and (of a decoder-only model, begin not counted) its context.
+void check_ids(const BatchStream&, std::int64_t vocabulary, const Configuration&, std::int64_t extra,
+               Beyond = Beyond::refuse);
 
 /// The sequences of a batch in another order, as records of their own; some may be left out or repeated.
 Batch select_sequences(const Batch&, const std::vector<std::int64_t>& sequences);

@@ -17,7 +17,7 @@ namespace {
 class Search {
  public:
   Search(Context& ctx, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
-      : pass_(ctx),
+      : ctx_(ctx),
         model_(model),
         input_(input),
         settings_(settings),
@@ -25,16 +25,16 @@ class Search {
         finished_(input.limits.size()) {}
 
   std::vector<std::vector<Hypothesis>> run() {
-    const WorkspaceScope scope(pass_.workspace);
+    const WorkspaceScope scope(ctx_.workspace);
     DecoderCache cache(model_);
-    const float* hidden = cache.start(pass_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
+    const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
     for (std::int64_t s = 0; s < sentences; ++s)
       for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, 0});
-    for (length_ = 1;; ++length_) {
+    for (length_ = 1 + input_.generated;; ++length_) {
       settings_.sample ? sample(cache.hypotheses(), hidden) : extend(cache.hypotheses(), hidden);
       if (live_.empty()) break;
-      const WorkspaceScope step_scope(pass_.workspace);
+      const WorkspaceScope step_scope(ctx_.workspace);
       parents_.clear();
       tokens_.clear();
       for (std::size_t i = 0; i < live_.size(); ++i) {
@@ -42,7 +42,7 @@ class Search {
         tokens_.push_back(nodes_[static_cast<std::size_t>(live_[i].node)].id);
         live_[i].row = static_cast<std::int64_t>(i);
       }
-      const float* next = cache.step(pass_, parents_, tokens_);
+      const float* next = cache.step(ctx_, parents_, tokens_);
       hidden_.assign(next, next + static_cast<std::int64_t>(live_.size()) * model_.configuration().width);
       hidden = hidden_.data();
     }
@@ -63,6 +63,7 @@ class Search {
   struct Finished {
     std::int64_t sample, node;
     double sum, score;
+    bool ended;
   };
   struct Extension {
     std::size_t from;  ///< Which of live_.
@@ -70,10 +71,7 @@ class Search {
     double sum;
   };
 
-  double score(double sum, std::int64_t length) const {
-    const double n = static_cast<double>(length);
-    return sum / std::pow(settings_.gnmt ? (5 + n) / 6 : n, settings_.length_penalty);
-  }
+  double score(double sum, std::int64_t length) const { return length_score(settings_, sum, length); }
   std::int64_t limit(std::int64_t sentence) const { return input_.limits[static_cast<std::size_t>(sentence)]; }
   std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
   bool ends(std::int32_t id) const { return model_.configuration().ends(id); }
@@ -90,7 +88,7 @@ class Search {
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
     try {
-      for_logits(pass_, model_.head(), rows, hidden, body);
+      for_logits(ctx_, model_.head(), rows, hidden, body);
     } catch (const RowError& error) {
       for (const Live& live : live_)
         if (live.row == error.row()) throw RowError(live.sentence, error.what());
@@ -103,13 +101,13 @@ class Search {
     Live live = live_[e.from];
     live.sum = e.sum;
     if (ends(e.id)) {
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_)});
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), true});
       return;
     }
     nodes_.push_back({live.node, e.id});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
     if (length_ == limit(live.sentence)) {
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_)});
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), false});
     } else {
       next.push_back(live);
     }
@@ -202,7 +200,7 @@ class Search {
       });
       list.resize(std::min(list.size(), static_cast<std::size_t>(settings_.nbest)));
       for (const Finished& f : list) {
-        Hypothesis h{{}, f.sum, f.score};
+        Hypothesis h{{}, f.sum, f.score, f.ended};
         for (std::int64_t node = f.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
           h.ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
         std::reverse(h.ids.begin(), h.ids.end());
@@ -212,7 +210,7 @@ class Search {
     return all;
   }
 
-  Context& pass_;
+  Context& ctx_;
   const Transformer& model_;
   const SearchInput& input_;
   const SearchSettings& settings_;
@@ -228,6 +226,11 @@ class Search {
 };
 
 }  // namespace
+
+double length_score(const SearchSettings& settings, double sum, std::int64_t length) {
+  const double n = static_cast<double>(length);
+  return sum / std::pow(settings.gnmt ? (5 + n) / 6 : n, settings.length_penalty);
+}
 
 std::vector<std::vector<Hypothesis>> search(Context& ctx, const Transformer& model, const SearchInput& input,
                                             const SearchSettings& settings) {

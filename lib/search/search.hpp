@@ -35,7 +35,9 @@ struct SearchInput {
   const float* memory = nullptr;  ///< which has no memory.
   Ragged beginnings;              ///< Begin id, and what is forced.
   const std::int32_t* beginning_ids = nullptr;
-  std::span<const std::int64_t> limits;  ///< [sentences] Most tokens to generate, at least 1.
+  std::span<const std::int64_t>
+      limits;                  ///< [sentences] Most tokens to generate, with those that were; at least 1 more.
+  std::int64_t generated = 0;  ///< Tokens at the end of each beginning that were generated, not given.
   std::span<const std::int64_t>
       numbers;  ///< [sentences] Number in the whole stream: sampling draws by (seed, number, sample, position).
 };
@@ -44,7 +46,11 @@ struct Hypothesis {
   std::vector<std::int32_t> ids;  ///< The generated ids, without begin and end.
   double log_probability = 0;     ///< Sum over the generated tokens, with the end token when there was one.
   double score = 0;               ///< The same, normalised for length.
+  bool ended = false;             ///< By an end token, not by a limit.
 };
+
+/// A sum of log-probabilities, normalised for the length.
+double length_score(const SearchSettings&, double sum, std::int64_t length);
 
 /// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
 /// different ones). Throws RowError with the number of the sentence when its scores are not finite.

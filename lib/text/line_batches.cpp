@@ -190,13 +190,64 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
   return encoded;
 }
 
+bool keeps_newlines(const Tokenizer& tokenizer) {
+  return tokenizer.exact() || !tokenizer.encode("\n").empty();
+}
+
+EncodedLines encode_document(const Tokenizer& tokenizer, const std::string& text, const LineEncoding& how,
+                             const std::string& name) {
+  if (keeps_newlines(tokenizer)) return encode_lines(tokenizer, {text}, {}, how, 0, name);
+  require(tokenizer.end_id() >= 0, "this tokenizer has no end id, to stand for newlines");
+  require(!how.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
+  std::vector<std::string> lines;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    lines.push_back(text.substr(begin, end - begin));
+  lines.push_back(text.substr(begin));
+  LineEncoding plain;
+  plain.control_ids = false;
+  plain.sampling = how.sampling;
+  const Batch each = encode_lines(tokenizer, lines, {}, plain, 0, name).ids;
+  Ids ids;
+  if (how.begin) ids.push_back(tokenizer.begin_id());
+  for (std::int64_t s = 0; s < each.sequences(); ++s) {
+    if (s > 0) ids.push_back(tokenizer.end_id());
+    const auto first = each.tokens.begin() + each.ragged().begin(s);
+    ids.insert(ids.end(), first, first + each.ragged().length(s));
+  }
+  if (how.end) ids.push_back(tokenizer.end_id());
+  const std::int64_t length = std::ssize(ids);
+  require(how.most_tokens == 0 || length <= how.most_tokens, name, ": ", length, " tokens, more than ",
+          how.most_tokens);
+  EncodedLines document;
+  for (Batch* batch : {&document.ids, &document.types}) {
+    batch->ids = true;
+    batch->offsets.push_back(length);
+    batch->shapes.push_back({length});
+  }
+  document.types.tokens.assign(ids.size(), 0);
+  document.ids.tokens.assign(ids.begin(), ids.end());
+  return document;
+}
+
 std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
-                                      Decoding decoding, bool single_lines) {
+                                      Decoding decoding, bool single_lines, bool document) {
   std::vector<std::string> texts(static_cast<std::size_t>(batch.sequences()));
+  const bool end_is_newline = document && decoding == Decoding::text && !keeps_newlines(tokenizer);
   const auto decode = [&](std::int64_t s) {
     const auto at = static_cast<std::size_t>(s);
     const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[at],
                                         batch.tokens.begin() + batch.offsets[at + 1]);
+    if (end_is_newline) {
+      std::string text;
+      for (auto begin = ids.begin();;) {
+        const auto end = std::find(begin, ids.end(), tokenizer.end_id());
+        text += tokenizer.decode(std::vector<std::int32_t>(begin, end));
+        if (end == ids.end()) return text;
+        text += '\n';
+        begin = end + 1;
+      }
+    }
     if (decoding == Decoding::text) return tokenizer.decode(ids);
     if (decoding == Decoding::text_with_control) return tokenizer.decode_with_control(ids);
     std::string line;

@@ -61,13 +61,20 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
                           const std::vector<std::string>& seconds, const LineEncoding& how, std::int64_t first_line = 0,
                           const std::string& name = "(text)");
 
+/// Whether newlines and what surrounds them become ids. A tokenizer that takes a newline for a space does not.
+bool keeps_newlines(const Tokenizer& tokenizer);
+
+/// A whole text as one record; where the tokenizer does not keep newlines, its end id stands for each.
+EncodedLines encode_document(const Tokenizer& tokenizer, const std::string& text, const LineEncoding& how,
+                             const std::string& name = "(text)");
+
 /// What decode_batch makes of ids: their text, with the text of control ids or without, or pieces separated by spaces.
 enum class Decoding { text, text_with_control, pieces };
 
 /// One text per sequence of ids. Throws Error naming the stream `name` and the record for an id outside the vocabulary,
-/// and for a text with a newline when `single_lines`.
+/// and for a text with a newline when `single_lines`. document: what encode_document made.
 std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
-                                      Decoding decoding, bool single_lines);
+                                      Decoding decoding, bool single_lines, bool document = false);
 
 /// A vocabulary as lines: id, piece and score, separated by tabs. In a piece, tabs, newlines and backslashes are
 /// written \\t, \\n, \\r and \\\\.

@@ -276,3 +276,66 @@ with open('begun.npy', 'wb') as out: [np.save(out, np.insert(t, 0, 1).astype(np.
     cmp whole.npy parts.npy
   done
 }
+
+@test "beyond the context that a language model was trained on: refused, slid, or gone on with, as one says" {
+  # Learned positions for 17 rows, begin and 16 ids; the same model, sinusoidal, trained on windows of 16 ids.
+  python "
+rng = np.random.default_rng(7)
+np.save('text.npy', rng.integers(3, 12, 600).astype(np.int32))
+with open('prompts.npy', 'wb') as f: [np.save(f, rng.integers(3, 12, n).astype(np.int32)) for n in (5, 1, 3)]
+np.save('full.npy', rng.integers(3, 12, 16).astype(np.int32))
+np.save('long.npy', rng.integers(3, 12, 40).astype(np.int32))"
+  local task="--task language-model --target text.npy --target-vocabulary 12 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 16 --decoder-layers 1
+    --steps 5 --warmup 2 --quiet --context 16"
+  train $task -o sines.h5
+  train $task --positions learned --max-positions 17 -o learned.h5
+  model describe sines.h5 | grep -q '^context *16$'
+  for m in sines learned; do
+    refuses 1 "prompts.npy: record 0: 5 ids and 12 more (--max-length) are beyond the 16 that the model was trained on; --slide" \
+      decode -m $m.h5 prompts.npy --max-length 12
+    refuses 1 "long.npy: record 0: a sequence of 40 ids" decode -m $m.h5 long.npy
+    # Not asked for a length, it ends with the context.
+    decode -m $m.h5 prompts.npy --min-length 300 -o short.npy
+    decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 -o slid.npy
+    decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 --batch-rows 1 -j 1 | cmp - slid.npy
+    decode -m $m.h5 long.npy --slide --min-length 9 --max-length 9 -o tail.npy
+    python "
+prompts, short, slid = records('prompts.npy'), records('short.npy'), records('slid.npy')
+assert [len(s) for s in short] == [16, 16, 16]
+assert [len(s) for s in slid] == [len(p) + 40 for p in prompts]
+for a, b in zip(short, slid): assert (a == b[:16]).all()
+assert len(records('tail.npy')[0]) == 49
+# The second window: the last 8 of the first one, then 8 more; the third begins with those.
+with open('second.npy', 'wb') as f: [np.save(f, s[8:16]) for s in slid]
+with open('third.npy', 'wb') as f: [np.save(f, s[16:24]) for s in slid]"
+    for n in 2:8 3:16; do
+      decode -m $m.h5 $([ $n = 2:8 ] && echo second || echo third).npy --min-length 300 -o again.npy
+      python "for a, b in zip(records('again.npy'), records('slid.npy')): assert (a == b[${n#*:}:${n#*:} + 16]).all()"
+    done
+    # Samples draw by the place in the whole output: without a window they would be the same to its end.
+    decode -m $m.h5 prompts.npy --slide --sample --seed 4 --min-length 40 --max-length 40 -o drawn.npy
+    decode -m $m.h5 prompts.npy --sample --seed 4 --min-length 300 -o first.npy
+    python "
+drawn = records('drawn.npy')
+for a, b in zip(records('first.npy'), drawn): assert (a == b[:len(a)]).all()
+assert any((d[-8:] != d[-16:-8]).any() for d in drawn)"
+    # The scores are those of all that was drawn, and --target stays within the context, too.
+    decode -m $m.h5 prompts.npy --slide --max-length 8 --min-length 8 --scores a.npy -o a.ids.npy
+    decode -m $m.h5 prompts.npy --max-length 8 --min-length 8 --scores b.npy -o b.ids.npy
+    cmp a.npy b.npy && cmp a.ids.npy b.ids.npy
+  done
+  refuses 1 "long.npy: record 0: a sequence of 40 ids is beyond the 16 that the model was trained on; --beyond-context leaves them" \
+    decode -m sines.h5 full.npy --target long.npy
+  decode -m sines.h5 full.npy --target full.npy -o p.npy
+  decode -m sines.h5 full.npy --target long.npy --beyond-context -o p.npy
+  decode -m sines.h5 long.npy --beyond-context --min-length 20 --max-length 20 -o on.npy
+  python "assert len(records('on.npy')[0]) == 60"
+  # Learned positions end all the same.
+  refuses 1 "prompts.npy: record 0: 5 ids and 12 more (--max-length) are beyond the 16 that its learned positions allow; --slide moves the window on" \
+    decode -m learned.h5 prompts.npy --max-length 12 --beyond-context
+  refuses 2 "--slide and --beyond-context exclude each other" decode -m sines.h5 prompts.npy --slide --beyond-context
+  refuses 2 "--slide follows one output" decode -m sines.h5 prompts.npy --slide --beam 2
+  refuses 2 "--slide needs a language model" decode -m "$DATA/m.h5" "$DATA/src.npy" --slide
+  refuses 2 "--slide: the model does not say" decode -m "$DATA/lm.h5" "$DATA/src.npy" --slide
+  refuses 2 "--slide needs generation" decode -m sines.h5 full.npy --target full.npy --slide
+}

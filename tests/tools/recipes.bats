@@ -117,8 +117,17 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
     MODEL="--width 64 --heads 4 --inner 128 --decoder-layers 2 --positions rotary" \
     TRAIN="--learning-rate 0.003 --warmup 20 --steps 60 --batch-tokens 1000 --dropout 0" SAMPLE="--max-length 10 --temperature 0.5"
   [ "$status" -eq 0 ]
-  [[ "$output" == *"perplexity "* && "${lines[-1]}" == He* ]]
+  [[ "$output" == *"perplexity "*$'\n'He* ]]
   bound mk/train.tsv valid_ppl 40
+  # Line ends are learned like any other token: a sample has several, and is as long as it was asked to be.
+  printf 'He' | tokenize -m mk/model.h5 --document | decode -m mk/model.h5 --max-length 30 --sample --seed 1 --slide -o sample.npy
+  [ "$(peek --values sample.npy | wc -w)" -ge 31 ]
+  [ "$(tokenize -m mk/model.h5 --decode --document sample.npy | wc -l)" -ge 1 ]
+  run make -s -f "$SCRIPTS/language-model.mk" TEXT=data/train.src VALID=data/valid.src OUT=chars TYPE=char CONTEXT=32 PROMPT=He \
+    MODEL="--width 64 --heads 4 --inner 128 --decoder-layers 2 --positions rotary" \
+    TRAIN="--learning-rate 0.003 --warmup 20 --steps 60 --batch-tokens 1000 --dropout 0" SAMPLE="--max-length 300 --temperature 0.5 --slide"
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -ge 4 ]
 }
 
 @test "classifier.mk: a masked language model, then a classifier from it" {

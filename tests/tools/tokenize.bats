@@ -89,10 +89,18 @@ setup() {
   tokenize -m m.model --decode --no-begin ids.npy | cmp - text.txt
 }
 
-@test "--document needs an exact tokenizer" {
+@test "--document with bpe or unigram: the end id is a newline" {
   tokenize --train --vocab-size 70 -o m.model text.txt
-  run -2 tokenize -m m.model --document text.txt
-  [[ $output == *"char or byte"* ]]
+  tokenize -m m.model text.txt | peek --values | awk '{ print $0, 2 }' | tr -s '\t\n' ' ' > expected
+  tokenize -m m.model --document text.txt > ids.npy
+  [ "$(grep -ac NUMPY ids.npy)" -eq 1 ]
+  [ "$(peek --values ids.npy | tr -s '\t\n' ' ')" = "$(cat expected)" ]
+  cmp <(tokenize -m m.model --decode --document ids.npy) <(tokenize -m m.model text.txt | tokenize -m m.model --decode)
+  # A prompt that does not end its line, and empty lines.
+  tokenize --train --vocab-size 16 -o small.model <(printf 'one two\nthree\n')
+  for text in '' 'one' $'one\n' $'\n\none\n\ntwo'; do
+    [ "$(printf '%s.' "$text")" = "$(printf '%s' "$text" | tokenize -m small.model --document | tokenize -m small.model --decode --document; echo .)" ]
+  done
 }
 
 @test "invalid UTF-8: an error that names the line, or a replacement" {
