@@ -5,6 +5,7 @@
 #include "cli/model_options.hpp"
 #include "cli/ranks.hpp"
 #include "cli/training_options.hpp"
+#include "cli/training_tasks.hpp"
 #include "io/output_file.hpp"
 #include "train/report.hpp"
 
@@ -16,18 +17,9 @@ const ToolSpec spec{
     .name = "train",
     .summary = "train a Transformer: translation, language models, classification",
     .description =
-        "Trains a model from random or given (--from) parameters. What it learns is the --task:\n\n"
-        "  translation            --source, --target: ids (T,), pair by pair: an\n"
-        "                         encoder-decoder predicts each target from its source\n"
-        "                         (Vaswani et al. 2017, section 5)\n"
-        "  language-model         --target: ids: a decoder predicts each token from\n"
-        "                         those before it, record by record, or with --context\n"
-        "                         in windows of a running text\n"
-        "  masked-language-model  --source: ids: an encoder predicts ids that were\n"
-        "                         hidden (Devlin et al. 2019)\n"
-        "  classification         --source: ids (T,), or vectors (T, D) such as patches\n"
-        "                         of images; --labels: names or numbers: an encoder and\n"
-        "                         a linear layer predict the class\n\n"
+        "Trains a model from random or given (--from) parameters. What it learns is the --task:\n\n" +
+        training_tasks_help() +
+        "\n"
         "Targets hold no control ids: the decoder reads begin and the target, and predicts the target and end. Batches "
         "hold about --batch-tokens tokens, in a fresh order each epoch. With validation data the best model is written "
         "to --output whenever it improves; without, the last one at the end. The state of the run goes to --checkpoint "

@@ -276,7 +276,7 @@ PYTHON
   : > m.h5.step-4.h5.txt   # not ours
   train $words --steps 20 --keep-last 3 -o m.h5
   [ "$(echo m.h5.step-*)" = "m.h5.step-16.h5 m.h5.step-18.h5 m.h5.step-20.h5 m.h5.step-4.h5.txt" ]
-  train $words --steps 10 --keep-best 2 --metric accuracy -o m.h5
+  train $words --steps 10 --keep-best 2 --metric accuracy --overwrite -o m.h5
   best=$(awk -F'\t' 'NR > 1 && $10 != "" { print $10 "\t" $1 }' log.tsv | sort -s -k 1,1gr | head -n 2 | cut -f 2 | sed 's/.*/m.h5.step-&.h5/' | sort | tr '\n' ' ')
   [ "$(echo m.h5.step-*.h5) " = "$best" ]
   classes="$CLASSES --batch-tokens 300 --validate-every 2"   # without validation data, too
