@@ -339,7 +339,7 @@ def optimizers():
     number = 12
     train("raw.h5", "--steps", number, "--keep-last", number)
     for decay in [0.3, 0.9]:
-        train("mean.h5", "--steps", number, "--keep-last", number, "--average-decay", decay)
+        train("mean.h5", "--steps", number, "--keep-last", number, "--overwrite", "--average-decay", decay)
         average = {n: v.numpy().astype(np.float64) for n, v in arrays("a.h5").items()}
         worst = 0
         for step in range(1, number + 1):
