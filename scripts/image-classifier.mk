@@ -5,6 +5,7 @@
 # IMAGES and VALID are arrays (N, H, W), or records (H, W); LABELS has a name on each line. PATCH is the side of a patch in pixels,
 # POSITIONS the number of patches of an image and one. Another choice of variables needs another OUT. The tools are looked up in PATH.
 .DELETE_ON_ERROR:
+SHELL := /bin/bash -o pipefail
 
 $(foreach name,IMAGES LABELS VALID VALID_LABELS,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
 

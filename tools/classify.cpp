@@ -25,6 +25,7 @@ static const ToolSpec spec = {
                  {"the probabilities as an array", "classify -m classes.h5 text.en.npy -o probabilities.npy"}},
     .see_also = {"train", "encode", "patchify", "score"},
     .uses_model = true,
+    .text_options = {"names", "top"},
 };
 
 static void classify(const Args& args) {

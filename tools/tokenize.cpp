@@ -70,6 +70,7 @@ const ToolSpec spec{
         },
     .see_also = {"embed", "decode", "score"},
     .uses_model = true,
+    .text_options = {"decode", "pieces", "train"},
 };
 
 void train(const Args& args) {

@@ -12,6 +12,8 @@
 
 #include "cli/options.hpp"
 #include "core/threads.hpp"
+#include "io/failure_record.hpp"
+#include "io/output_file.hpp"
 
 namespace pipeformer {
 namespace cli {
@@ -85,6 +87,24 @@ void generate(const ToolSpec& spec, const std::string& what) {
   }
 }
 
+/// Whether standard output is to carry records, as far as words tell that may not even be options.
+bool promises_records(const ToolSpec& spec, const std::vector<std::string>& words) {
+  std::vector<std::string> others{"output", "help", "version", "generate"};
+  others.insert(others.end(), spec.text_options.begin(), spec.text_options.end());
+  const auto otherwise = [&](const std::string& word) {
+    if (word.starts_with("-o") || word == "-h" || word == "-V") return true;
+    return std::any_of(others.begin(), others.end(),
+                       [&](const std::string& name) { return word.substr(0, word.find('=')) == "--" + name; });
+  };
+  return spec.writes_records && std::none_of(words.begin(), words.end(), otherwise);
+}
+
+bool promises_records(const ToolSpec& spec, const Args& args) {
+  const auto text = [&](const std::string& name) { return args.given(name) && args.text(name) != "false"; };
+  return spec.writes_records && args.output() == "-" &&
+         std::none_of(spec.text_options.begin(), spec.text_options.end(), text);
+}
+
 void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::string>& words,
          const std::function<void(const Args&)>& body) {
   // Help is given even when the rest of the line is wrong.
@@ -96,6 +116,7 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
   if (args.flag("help")) return print(cli::help_text(called));
   if (args.flag("version")) return print(cli::version_text(called));
   if (args.has("generate")) return generate(spec, args.text("generate"));
+  expect_records_on_standard_output(promises_records(spec, args));
   set_thread_count(args.threads());
   body(args);
 }
@@ -107,21 +128,28 @@ int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<vo
   ToolSpec called = spec;
   called.name = called_name(spec, argc, argv);
   std::setvbuf(stderr, nullptr, _IOLBF, BUFSIZ);
-  const auto fail = [&](int status, const std::string& message, const std::string& more = "") {
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  enable_failure_records(called.name);
+  expect_records_on_standard_output(promises_records(spec, words));
+  catch_ending_signals();
+  const auto fail = [&](int status, const std::string& message, const std::string& more = "", bool upstream = false) {
     // What the tool wrote before the error comes out first, so that data and message appear in order.
     std::cout.flush();
     std::fflush(stdout);
     cli::write_error(called.name + ": " + cli::one_line(message) + "\n" + more);
+    write_failure_records(upstream ? message : called.name + ": " + message);
     return status;
   };
   try {
-    run(spec, called, std::vector<std::string>(argv + std::min(argc, 1), argv + argc), body);
+    run(spec, called, words, body);
     check_standard_output();
     return 0;
   } catch (const cli::NoInput& e) {
     return fail(2, e.what(), cli::usage_line(called) + "\nTry '" + called.name + " --help'.\n");
   } catch (const UsageError& e) {
     return fail(2, e.what(), "Try '" + called.name + " --help'.\n");
+  } catch (const UpstreamFailure& e) {
+    return fail(1, e.what(), "", true);
   } catch (const std::bad_alloc&) {
     return fail(1, "out of memory");
   } catch (const std::exception& e) {

@@ -55,8 +55,9 @@ struct ToolSpec {
   std::vector<Option> options;
   std::vector<std::pair<std::string, std::string>> examples;  ///< Two runnable ones: (what it does, command).
   std::vector<std::string> see_also;
-  bool uses_model = false;     ///< Takes -m/--model FILE[:GROUP].
-  bool writes_records = true;  ///< Takes --format and --dtype.
+  bool uses_model = false;                  ///< Takes -m/--model FILE[:GROUP].
+  bool writes_records = true;               ///< Takes --format and --dtype.
+  std::vector<std::string> text_options{};  ///< Of a tool that writes records: with one of these it writes text.
 };
 
 /// The parsed command line. Numbers are already in their range. Asking for the value of an option that was not given
@@ -95,7 +96,8 @@ class Args {
 };
 
 /// Parses, handles -h and -V, runs the body, turns exceptions into one line on standard error and the exit status
-/// (0 done, 1 failed, 2 usage). Also checks that standard output could be flushed.
+/// (0 done, 1 failed, 2 usage). Also checks that standard output could be flushed, and tells the readers of its records
+/// about the failure (io/failure_record.hpp).
 int run_tool(const ToolSpec&, int argc, char** argv, const std::function<void(const Args&)>& body);
 
 /// Progress of long work on standard error: a redrawn bar with rate and time left on a terminal, plain lines (at most

@@ -6,6 +6,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,8 +28,16 @@ struct InPieces {
 /// not pay a wake-up each, and a waiting tool of a pipeline leaves the processor to the others.
 class Team {
  public:
-  explicit Team(int threads) : idle_(threads - 1) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  /// Of fewer threads when the system (a limit of processes or memory, a container) gives no more.
+  explicit Team(int threads) : idle_(0) {
+    workers_.reserve(static_cast<std::size_t>(threads - 1));
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
+    }
+    // Who helps counts itself out and in again, but nobody can before the first loop.
+    idle_ = static_cast<int>(workers_.size());
   }
   ~Team() {
     {
@@ -158,7 +168,7 @@ class Team {
   std::atomic<bool> stop_{false};
 };
 
-int requested_threads = 0;
+std::atomic<int> requested_threads{0};
 
 /// Made at the first parallel loop: a tool that only prints its version starts no thread.
 Team& team() {
@@ -170,7 +180,14 @@ Team& team() {
   if (!instance || instance->size() != thread_count()) {
     current = nullptr;
     instance.reset();
-    instance = std::make_unique<Team>(thread_count());
+    int threads = thread_count();
+    instance = std::make_unique<Team>(threads);
+    while (instance->size() < threads) {  // a limit is reached: half of what it allows leaves memory for the work
+      threads = std::max(1, instance->size() / 2);
+      instance.reset();
+      instance = std::make_unique<Team>(threads);
+    }
+    requested_threads = threads;
     current = instance.get();
   }
   return *instance;
@@ -183,8 +200,9 @@ void set_thread_count(int threads) {
 }
 
 int thread_count() {
-  if (requested_threads == 0) requested_threads = std::max(1u, std::thread::hardware_concurrency());
-  return requested_threads;
+  int threads = requested_threads.load(std::memory_order_relaxed);
+  if (threads == 0) requested_threads = threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return threads;
 }
 
 void parallel_for_ranges(std::int64_t count, std::int64_t grain, RangeBody body) {

@@ -7,7 +7,8 @@
 
 namespace pipeformer {
 
-/// Sets the size of the team (at least 1). Called once by run_tool from -j/--threads; the default is all cores.
+/// Sets the size of the team (at least 1). Called once by run_tool from -j/--threads; the default is all cores. Where
+/// the system does not give as many threads, the team is smaller.
 void set_thread_count(int threads);
 int thread_count();
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "io/failure_record.hpp"
+
 namespace pipeformer {
 namespace {
 
@@ -30,6 +32,17 @@ void append_record(Batch& batch, const Array& record) {
   }
   for (std::int64_t s = 0; s < sequences; ++s) batch.offsets.push_back(batch.offsets.back() + length);
   batch.shapes.push_back(record.shape);
+}
+
+void drop_last_record(Batch& batch) {
+  const Shape axes = batch.leading_axes(batch.records() - 1);
+  batch.offsets.resize(batch.offsets.size() - static_cast<std::size_t>(element_count(axes)));
+  batch.shapes.pop_back();
+  if (batch.ids) {
+    batch.tokens.resize(static_cast<std::size_t>(batch.positions()));
+  } else {
+    batch.rows.resize(static_cast<std::size_t>(batch.positions() * batch.width));
+  }
 }
 
 void clear_batch(Batch& batch, const RecordReader& reader) {
@@ -62,7 +75,11 @@ bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
 
 bool read_batch(RecordReader& reader, Batch& batch, Accept accept, std::int64_t max_rows, std::int64_t max_records) {
   clear_batch(batch, reader);
-  while (read_record(reader, batch, accept) && batch.positions() < max_rows && batch.records() < max_records) {
+  try {
+    while (read_record(reader, batch, accept) && batch.extent() < max_rows && batch.records() < max_records) {
+    }
+  } catch (const UpstreamFailure&) {
+    if (batch.records() == 0) throw;
   }
   return batch.records() > 0;
 }

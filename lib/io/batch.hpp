@@ -1,6 +1,7 @@
 /// Ragged batches: the sequences of several records, rows one after another, plus offsets; no padding anywhere (law 2).
 /// Leading axes of a record are batch axes: a record (B, T, D) is B sequences of T rows, and comes back as one record.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -24,6 +25,8 @@ struct Batch {
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t positions() const { return offsets.back(); }
   std::int64_t records() const { return static_cast<std::int64_t>(shapes.size()); }
+  /// What it takes to hold: its rows, or its sequences or records when those are more (empty ones have no rows).
+  std::int64_t extent() const { return std::max({positions(), sequences(), records()}); }
   Ragged ragged() const { return {offsets}; }
   /// Of record r of the batch: the axes before T, and T.
   Shape leading_axes(std::int64_t r) const;
@@ -33,9 +36,10 @@ struct Batch {
 /// What kinds of records a tool takes.
 enum class Accept { ids, vectors, either };
 
-/// Reads records until about `max_rows` rows or `max_records` records are held (at least one record). False at the end
-/// of the stream. Each record must be of an accepted kind and all of one stream of the same kind and width; throws
-/// Error naming the record otherwise.
+/// Reads records until the batch has an extent of about `max_rows`, or `max_records` records, (at least one record).
+/// False at the end of the stream. Each record must be of an accepted kind and all of one stream of the same kind and
+/// width; throws Error naming the record otherwise. The records before a failure record are a batch; the next call
+/// throws.
 bool read_batch(RecordReader&, Batch&, Accept, std::int64_t max_rows, std::int64_t max_records);
 
 /// Empties a batch, to be filled with the next records of a stream.
@@ -43,6 +47,9 @@ void clear_batch(Batch&, const RecordReader&);
 
 /// Reads and appends one record, with the same checks. False at the end of the stream.
 bool read_record(RecordReader&, Batch&, Accept);
+
+/// Takes back the last record.
+void drop_last_record(Batch&);
 
 /// Appends one record (already checked and converted: i4 or f4) to a batch.
 void append_record(Batch&, const Array& record);

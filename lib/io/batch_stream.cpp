@@ -1,6 +1,7 @@
 #include "io/batch_stream.hpp"
 
 #include "core/error.hpp"
+#include "io/failure_record.hpp"
 
 namespace pipeformer {
 
@@ -32,27 +33,45 @@ void BatchStream::expect_shapes_of(const BatchStream& other) const {
   }
 }
 
-bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) {
+namespace {
+
+/// Appends the next record of every stream; false when all are at their end.
+bool read_records(std::span<BatchStream* const> streams) {
+  const BatchStream *ended = nullptr, *more = nullptr;
+  for (BatchStream* stream : streams)
+    (read_record(*stream->reader, stream->batch, stream->accept) ? more : ended) = stream;
+  if (ended && more) {
+    throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ", more->reader->name(),
+                    " has more"));
+  }
+  if (ended) return false;
   const BatchStream& first = *streams.front();
+  const std::int64_t r = first.batch.records() - 1;
+  for (const BatchStream* stream : streams) {
+    const Shape axes = stream->batch.leading_axes(r), expected = first.batch.leading_axes(r);
+    if (axes != expected)
+      throw Error(cat(stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ",
+                      shape_text(expected), " of ", first.reader->name()));
+  }
+  return true;
+}
+
+}  // namespace
+
+bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) {
+  const Batch& first = streams.front()->batch;
   for (BatchStream* stream : streams) clear_batch(stream->batch, *stream->reader);
-  do {
-    const BatchStream *ended = nullptr, *more = nullptr;
-    for (BatchStream* stream : streams)
-      (read_record(*stream->reader, stream->batch, stream->accept) ? more : ended) = stream;
-    if (ended && more) {
-      throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ",
-                      more->reader->name(), " has more"));
+  for (std::int64_t r = 0; r == 0 || first.extent() < max_rows; ++r) {
+    try {
+      if (!read_records(streams)) break;
+    } catch (const UpstreamFailure&) {
+      if (r == 0) throw;
+      for (BatchStream* stream : streams)
+        if (stream->batch.records() > r) drop_last_record(stream->batch);
+      break;
     }
-    if (ended) break;
-    const std::int64_t r = first.batch.records() - 1;
-    for (const BatchStream* stream : streams) {
-      const Shape axes = stream->batch.leading_axes(r), expected = first.batch.leading_axes(r);
-      if (axes != expected)
-        throw Error(cat(stream->where_record(r), ": leading axes ", shape_text(axes), " do not match ",
-                        shape_text(expected), " of ", first.reader->name()));
-    }
-  } while (first.batch.positions() < max_rows);
-  return first.batch.records() > 0;
+  }
+  return first.records() > 0;
 }
 
 }  // namespace pipeformer

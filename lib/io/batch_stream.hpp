@@ -28,7 +28,8 @@ struct BatchStream {
 };
 
 /// Reads the next batch of every stream: one record of each in turn, so that streams that come from one source by way
-/// of `tee` cannot wait for each other, until the first holds about max_rows rows. False when all are at their end.
+/// of `tee` cannot wait for each other, until the first has an extent of about max_rows. False when all
+/// are at their end. The records before a failure record are a batch; the next call throws UpstreamFailure.
 /// Throws Error naming both streams when one ends before the others or a record's leading axes are not those of the
 /// first stream's.
 bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "io/failure_record.hpp"
 #include "io/fortran_order.hpp"
 
 namespace pipeformer {
@@ -290,6 +291,7 @@ std::optional<Header> read_header(ByteSource& source) {
   unsigned char start[12];  // magic, version, header length
   const std::size_t got = source.read(start, 8);
   if (got == 0) return std::nullopt;
+  if (looks_like_failure(std::as_bytes(std::span(start, got)))) throw UpstreamFailure(read_failure(source));
   const std::size_t common = std::min(got, magic.size());
   if (std::memcmp(start, magic.data(), common) != 0) {
     throw Error("not an NPY array: the bytes do not begin with \\x93NUMPY");
@@ -372,6 +374,7 @@ std::string npy_header(DType type, const Shape& shape) {
 }
 
 void write_npy(OutputFile& out, DType type, const Shape& shape, const std::byte* data) {
+  const auto undivided = out.whole();
   out.write(npy_header(type, shape));
   out.write(std::span(data, static_cast<std::size_t>(element_count(shape)) * dtype_size(type)));
 }

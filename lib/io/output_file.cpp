@@ -38,27 +38,12 @@ void remove_temporaries(int signal) {
   for (Slot& slot : slots) {
     if (slot.live.load()) ::unlink(slot.path);
   }
-  ::signal(signal, SIG_DFL);
-  ::raise(signal);
-}
-
-/// Catches the signals that usually end a tool, unless the process already ignores or handles them (nohup, a trainer).
-void install_handlers() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction now {};
-      if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) continue;
-      struct sigaction ours {};
-      ours.sa_handler = remove_temporaries;
-      ::sigaction(signal, &ours, nullptr);
-    }
-  });
+  end_by_signal(signal);
 }
 
 int register_temporary(const std::string& path) {
   if (path.size() >= PATH_MAX) return -1;
-  install_handlers();
+  catch_ending_signals();
   for (int i = 0; i < static_cast<int>(std::size(slots)); ++i) {
     if (slots[i].taken.exchange(true)) continue;
     std::memcpy(slots[i].path, path.c_str(), path.size() + 1);
@@ -92,6 +77,20 @@ std::set<std::string>& claims() {
 }
 
 }  // namespace
+
+void catch_ending_signals() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction now {};
+      if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) continue;  // nohup, a trainer
+      struct sigaction ours {};
+      ours.sa_handler = remove_temporaries;
+      ours.sa_flags = SA_RESTART | SA_NODEFER;  // a record is written whole; a second signal ends that
+      ::sigaction(signal, &ours, nullptr);
+    }
+  });
+}
 
 std::string output_name(const std::string& path) {
   return path == "-" ? "(stdout)" : path;
@@ -187,10 +186,22 @@ OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
   struct stat status {};
   if (::fstat(fd_, &status) == 0 && S_ISFIFO(status.st_mode)) ::fcntl(fd_, F_SETPIPE_SZ, 1 << 20);
 #endif
+  if (content == Content::binary) {
+    pipe_ = RecordPipe(fd_);
+  } else if (path == "-") {
+    expect_records_on_standard_output(false);
+  }
   buffer_.reserve(buffer_size);
 }
 
 OutputFile::~OutputFile() {
+  try {
+    if (fd_ >= 0 && pipe_.active()) {
+      ::signal(SIGPIPE, SIG_IGN);  // nor may a reader that has gone keep it from being told
+      flush();
+    }
+  } catch (const Error&) {  // the failure that brought us here is the one to tell
+  }
   if (own_ && fd_ >= 0) ::close(fd_);
 }
 
@@ -208,6 +219,7 @@ void OutputFile::flush() {
 
 /// Writes the buffer and then `bytes`, in one system call when the system takes it all.
 void OutputFile::write_out(std::span<const std::byte> bytes) {
+  const auto undivided = whole();
   std::span<const std::byte> head(buffer_);
   while (!head.empty() || !bytes.empty()) {
     iovec parts[2] = {{const_cast<std::byte*>(head.data()), head.size()},
@@ -215,6 +227,7 @@ void OutputFile::write_out(std::span<const std::byte> bytes) {
     const ssize_t written = ::writev(fd_, parts, 2);
     if (written < 0) {
       if (errno == EINTR) continue;
+      buffer_.clear();
       throw Error(cat(output_name(path_), ": cannot write: ", std::strerror(errno)));
     }
     const std::size_t from_head = std::min(head.size(), static_cast<std::size_t>(written));
@@ -226,6 +239,7 @@ void OutputFile::write_out(std::span<const std::byte> bytes) {
 
 void OutputFile::close() {
   flush();
+  pipe_.complete();
   if (pending_) {
     pending_->commit();
   } else {

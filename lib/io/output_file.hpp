@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/failure_record.hpp"
+
 namespace pipeformer {
 
 /// "(stdout)" for "-", else the path: how messages name an output.
@@ -55,6 +57,10 @@ class PendingFile {
 /// machine left. What cannot be removed stays.
 void remove_abandoned(const std::string& path);
 
+/// From now on an ending signal (SIGINT, SIGTERM, SIGHUP) that is not ignored first removes the temporary files and
+/// tells the pipes (end_by_signal).
+void catch_ending_signals();
+
 enum class Content { text, binary };
 
 /// A buffered output: a file (by way of PendingFile), a special file, or standard output ("-").
@@ -62,7 +68,8 @@ class OutputFile {
  public:
   /// Throws Error when it cannot be created, UsageError when binary content would go to a terminal.
   OutputFile(const std::string& path, Content content);
-  ~OutputFile();  ///< Unclosed: what is buffered is dropped and a regular file is not created.
+  /// Unclosed: a regular file is not created; a pipe gets what is buffered, and a failure record when the tool ends.
+  ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
@@ -70,6 +77,8 @@ class OutputFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   void flush();
+  /// While it lives a signal finds either all or nothing of what is written to a pipe.
+  RecordPipe::Writing whole() { return RecordPipe::Writing(pipe_); }
   /// Flushes, closes, renames; must be called for the output to count. Throws Error when any of it fails.
   void close();
 
@@ -79,6 +88,7 @@ class OutputFile {
   std::optional<OutputClaim> claim_;  ///< Of standard output.
   std::vector<std::byte> buffer_;
   std::unique_ptr<PendingFile> pending_;
+  RecordPipe pipe_;  ///< Of binary content.
   int fd_ = -1;
   bool own_ = false;
 };

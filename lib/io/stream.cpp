@@ -4,6 +4,7 @@
 
 #include "io/address.hpp"
 #include "io/byte_source.hpp"
+#include "io/failure_record.hpp"
 #include "io/hdf5.hpp"
 #include "io/hdf5_stream.hpp"
 #include "io/npy.hpp"
@@ -18,13 +19,28 @@ class NpyReader : public RecordReader {
       : RecordReader(std::move(name)), source_(std::move(source)) {}
 
  private:
-  bool read(Array& record) override { return read_npy(*source_, record); }
+  bool read(Array& record) override {
+    return naming_file([&] { return read_npy(*source_, record); });
+  }
   bool skip(RecordLocation& place) override {
-    if (!skip_npy(*source_, place.dtype, place.shape, place.offset)) return false;
+    if (!naming_file([&] { return skip_npy(*source_, place.dtype, place.shape, place.offset); })) return false;
     if (!source_->regular()) place.offset.reset();
     return true;
   }
+  /// Of a pipe a failure record is news of what fails now; in a file it tells what became of the file.
+  template <class Step>
+  bool naming_file(const Step& step) {
+    if (failure_) throw UpstreamFailure(*failure_);  // nothing of worth can follow
+    try {
+      return step();
+    } catch (const UpstreamFailure& failure) {
+      failure_ = failure.what();
+      if (!source_->regular()) throw;
+      throw Error(cat("the stream ends with a failure: ", failure.what()));
+    }
+  }
   std::unique_ptr<ByteSource> source_;
+  std::optional<std::string> failure_;
 };
 
 /// Finds the format of an input from its first bytes.
@@ -32,7 +48,7 @@ std::unique_ptr<RecordReader> open_source(const std::string& name, const Address
                                           std::unique_ptr<ByteSource> source) {
   const auto start = source->peek(8);
   if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
-  require(start.size() < 6 || looks_like_npy(start), name, ": neither NPY nor HDF5");
+  require(start.size() < 6 || looks_like_npy(start) || looks_like_failure(start), name, ": neither NPY nor HDF5");
   require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
   return std::make_unique<NpyReader>(name, std::move(source));
 }
@@ -115,6 +131,8 @@ bool RecordReader::advance(bool (RecordReader::*step)(Record&), Record& record) 
   try {
     if (!(this->*step)(record)) return false;
     check_empty_parts(record.shape);
+  } catch (const UpstreamFailure&) {
+    throw;  // it names what failed, which is not this stream
   } catch (const Error& error) {
     throw Error(cat(name_, ": record ", count_, ": ", error.what()));
   }

@@ -62,7 +62,7 @@ Try 'probe --help'." ]
   tokenize="$PIPEFORMER_BIN/tokenize"
   echo ab > text.txt
   "$tokenize" --train --type byte -o byte.model text.txt
-  run -1 bash -c '"$1" -m byte.model <&-' - "$tokenize"
+  run -1 bash -c '"$1" -m byte.model <&- > /dev/null' - "$tokenize"
   [ "$output" = "tokenize: (stdin): line 1: cannot read: Bad file descriptor" ]
   # The first file that is opened would be number 2, and hold the summary.
   bash -c '"$1" -v -m byte.model -o ids.npy text.txt 2>&-' - "$tokenize"

@@ -38,7 +38,8 @@ const ToolSpec spec = {
      {"Print two files and a number of heads", "probe --heads 4 x.npy ids.npy | grep -q 'heads = 4'"}},
     {"attend", "encode"},
     true,
-    true};
+    true,
+    {"heads", "fail"}};
 
 void fail(const std::string& how) {
   if (how == "error") throw Error("k.npy: record 17: key width 64 does not match query width 512");
