@@ -121,22 +121,22 @@ record() {
 }
 
 @test "wrong names are said" {
-  run convert none.npy
+  run --separate-stderr convert none.npy
   [ "$status" -eq 1 ]
-  [ "$output" = "convert: none.npy: cannot open: No such file or directory" ]
-  run convert vectors.npy -o none/x.npy
+  [ "$stderr" = "convert: none.npy: cannot open: No such file or directory" ]
+  run --separate-stderr convert vectors.npy -o none/x.npy
   [ "$status" -eq 1 ]
-  [ "$output" = "convert: none/x.npy: cannot create: there is no such directory" ]
-  run convert vectors.npy -o x.txt
+  [ "$stderr" = "convert: none/x.npy: cannot create: there is no such directory" ]
+  run --separate-stderr convert vectors.npy -o x.txt
   [ "$status" -eq 2 ]
-  run convert --stack --unstack vectors.npy
+  run --separate-stderr convert --stack --unstack vectors.npy
   [ "$status" -eq 2 ]
 }
 
 @test "records of several shapes do not stack" {
-  run convert --stack vectors.npy
+  run --separate-stderr convert --stack vectors.npy
   [ "$status" -eq 1 ]
-  [ "$output" = "convert: vectors.npy: record 1: f4 (0, 3) cannot be stacked on f4 (2, 3)" ]
+  [ "$stderr" = "convert: vectors.npy: record 1: f4 (0, 3) cannot be stacked on f4 (2, 3)" ]
 }
 
 @test "--skip and --take choose records" {

@@ -108,12 +108,12 @@ setup() {
   tokenize --train --type byte -o byte.model text.txt
   tokenize --train --type char -o char.model text.txt
   printf 'the cat\nthe \377 dog\n' > bad.txt
-  run -1 tokenize -m m.model bad.txt
-  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
-  run -1 tokenize -m char.model --document bad.txt
-  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
-  run -1 tokenize --train --vocab-size 70 -o n.model text.txt bad.txt
-  [ "$output" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  run -1 --separate-stderr tokenize -m m.model bad.txt
+  [ "$stderr" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  run -1 --separate-stderr tokenize -m char.model --document bad.txt
+  [ "$stderr" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
+  run -1 --separate-stderr tokenize --train --vocab-size 70 -o n.model text.txt bad.txt
+  [ "$stderr" = 'tokenize: bad.txt: line 2: invalid UTF-8 at byte 5' ]
   [ ! -e n.model ]
   run -0 tokenize -m m.model --invalid-utf8 replace -o ids.npy bad.txt
   # Bytes are bytes.
@@ -126,8 +126,8 @@ setup() {
   tokenize -m byte.model text.txt > bytes.npy
   run -1 tokenize -m m.model --decode bytes.npy
   [[ $output == "tokenize: bytes.npy: record "*": id "*" is outside the vocabulary of 70" ]]
-  run -1 tokenize -m text.txt text.txt
-  [ "$output" = 'tokenize: text.txt: not a tokenizer model' ]
+  run -1 --separate-stderr tokenize -m text.txt text.txt
+  [ "$stderr" = 'tokenize: text.txt: not a tokenizer model' ]
   run -1 tokenize -m absent.model text.txt
   [[ $output == *absent.model* ]]
   run -2 tokenize text.txt
@@ -145,8 +145,8 @@ setup() {
     tokenize --train --type $type --vocab-size "${output##* }" -o m.model text.txt
     run -1 tokenize --train --type $type --vocab-size 10 -o n.model text.txt
     [[ $output == *'vocabulary size 10 is too small'* ]]
-    run -1 tokenize --train --type $type -o n.model /dev/null
-    [ "$output" = 'tokenize: the corpus is empty' ]
+    run -1 --separate-stderr tokenize --train --type $type -o n.model /dev/null
+    [ "$stderr" = 'tokenize: the corpus is empty' ]
   done
 }
 
