@@ -232,6 +232,14 @@ void prepare_library() {
   (void)once, (void)quiet;
 }
 
+/// Properties of files that are written: a flush and a close say whether everything arrived.
+Handle output_access() {
+  Handle access = property_list(H5P_FILE_ACCESS);
+  H5Pset_alignment(access, 1, alignment);
+  H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+  return access;
+}
+
 }  // namespace
 
 struct Hdf5File::State {
@@ -240,6 +248,7 @@ struct Hdf5File::State {
   bool image = false;
   std::unique_ptr<PendingFile> pending;  ///< Output to a regular file.
   std::unique_ptr<OutputFile> out;       ///< Output as an image.
+  std::string part;                      ///< Output that is this group of a file; "" is the whole file.
 
   void check(bool good, const std::string& what) const {
     if (!good) fail(name, what);
@@ -331,6 +340,33 @@ struct Hdf5File::State {
       }
       if (end == std::string::npos) break;
     }
+  }
+  /// Throws Error unless the groups above `path` are groups of the file itself, or are not there yet: a link could lead
+  /// to another file.
+  void check_room(const std::string& path) const {
+    for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+      const std::string above = path.substr(0, end);
+      if (H5Lexists(file, above.c_str(), H5P_DEFAULT) <= 0) return;
+      H5L_info_t link{};
+      const bool known = H5Lget_info(file, above.c_str(), &link, H5P_DEFAULT) >= 0;
+      require(known && link.type == H5L_TYPE_HARD && is(above, H5I_GROUP), name, ": cannot add '", path.substr(1),
+              "': '", above.substr(1), "' is no group");
+    }
+  }
+  /// Copies the part from the temporary file into another, in place of what is there.
+  void add_part(const std::string& to) const {
+    State whole;
+    whole.name = name;
+    whole.file = Handle(H5Fopen(to.c_str(), H5F_ACC_RDWR, output_access()), H5Fclose);
+    check(static_cast<bool>(whole.file), "cannot be added to");
+    whole.check_room(part);
+    const Handle source(H5Fopen(pending->temporary().c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    if (H5Lexists(whole.file, part.c_str(), H5P_DEFAULT) > 0)
+      check(H5Ldelete(whole.file, part.c_str(), H5P_DEFAULT) >= 0, cat("cannot replace '", part.substr(1), "'"));
+    whole.make_group(part.substr(0, part.rfind('/')));
+    check(source && H5Ocopy(source, part.c_str(), whole.file, part.c_str(), H5P_DEFAULT, H5P_DEFAULT) >= 0 &&
+              H5Fflush(whole.file, H5F_SCOPE_GLOBAL) >= 0 && whole.file.reset() >= 0,
+          "cannot write");
   }
   /// Makes a dataset and its parents; chunk (in rows) 0 is contiguous.
   Handle make_dataset(const std::string& path, hid_t type, const Shape& shape, std::int64_t chunk) const {
@@ -604,23 +640,25 @@ Hdf5File Hdf5File::open_image(std::span<const std::byte> bytes, const std::strin
   return file;
 }
 
-Hdf5File Hdf5File::create(const std::string& path) {
+Hdf5File Hdf5File::create(const std::string& path, const std::string& group) {
   prepare_library();
   Hdf5File file;
   file.state_ = std::make_shared<State>();
   State& s = *file.state_;
   s.name = output_name(path);
   s.image = path == "-" || is_special_file(path);
-  const Handle access = property_list(H5P_FILE_ACCESS), creation = property_list(H5P_FILE_CREATE);
+  const Handle access = output_access(), creation = property_list(H5P_FILE_CREATE);
   H5Pset_obj_track_times(creation, false);
-  H5Pset_alignment(access, 1, alignment);
-  H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
   std::string target = "image";
   if (s.image) {
     s.out = std::make_unique<OutputFile>(path, Content::binary);
     H5Pset_fapl_core(access, 16 << 20, false);
   } else {
-    s.pending = std::make_unique<PendingFile>(path);
+    if (!clean_path(group).empty()) s.part = absolute(group);
+    // What cannot work is said before the work; it is looked at again when the part is added.
+    if (struct stat old{}; !s.part.empty() && ::stat(path.c_str(), &old) == 0 && old.st_size > 0)
+      open(path).state_->check_room(s.part);
+    s.pending = std::make_unique<PendingFile>(path, group);
     target = s.pending->temporary();
   }
   s.file = Handle(H5Fcreate(target.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose);
@@ -647,7 +685,11 @@ void Hdf5File::close() {
     s.out.reset();
   } else {
     s.check(s.file.reset() >= 0, "cannot write");
-    s.pending->commit();
+    if (s.part.empty()) {
+      s.pending->commit();
+    } else {
+      s.pending->commit_part([&](const std::string& copy) { s.add_part(copy); });
+    }
     s.pending.reset();
   }
 }

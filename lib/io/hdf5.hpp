@@ -70,7 +70,11 @@ class Hdf5File {
   static Hdf5File open_image(std::span<const std::byte> bytes, const std::string& name);
   /// A new file, written under a temporary name until close(). "-" and special files (pipes) are written as an image at
   /// close(), from memory. Throws UsageError when that would go to a terminal.
-  static Hdf5File create(const std::string& path);
+  ///
+  /// With a `group`, what is written at or below it becomes, at close(), that group (or dataset) of the file that is at
+  /// the path then: what was there under this name is replaced, everything else stays. Throws Error when that file is
+  /// no HDF5 file, or something above the group is no group.
+  static Hdf5File create(const std::string& path, const std::string& group = "");
 
   const std::string& name() const;
   /// Finishes a created file: without it, nothing is left. Does nothing for a file opened for reading.

@@ -150,7 +150,7 @@ class Hdf5Writer : public RecordWriter {
   Hdf5Writer(const std::string& name, const Address& address, const OutputOptions& options)
       : RecordWriter(name, options.dtype),
         group_(address.group),
-        file_(Hdf5File::create(address.file)),
+        file_(Hdf5File::create(address.file, address.group)),
         stream_(file_, group_, name, options.any_shape) {}
 
   void close() override {

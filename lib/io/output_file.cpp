@@ -1,21 +1,16 @@
 #include "io/output_file.hpp"
 
 #include <fcntl.h>
-#include <limits.h>
+#include <poll.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <set>
 
 #include "core/error.hpp"
@@ -24,73 +19,68 @@ namespace pipeformer {
 namespace {
 
 constexpr std::size_t buffer_size = 256 << 10;
-constexpr std::string_view kTemporary = ".tmp.";  ///< Between an output's name and the process that writes it.
 
-/// Temporary files to unlink when a signal ends the process. Fixed storage: a signal handler may touch nothing else.
-struct Slot {
-  std::atomic<bool> taken{false};
-  std::atomic<bool> live{false};
-  char path[PATH_MAX] = {};
-};
-Slot slots[64];
+namespace fs = std::filesystem;
 
-void remove_temporaries(int signal) {
-  for (Slot& slot : slots) {
-    if (slot.live.load()) ::unlink(slot.path);
-  }
-  end_by_signal(signal);
+/// The kernel does not let a program follow a link that a stranger put into a directory such as /tmp; we, who read
+/// links by ourselves, must not either.
+void check_owner_of_link(const std::string& path, const fs::path& link) {
+  const fs::path directory = link.has_parent_path() ? link.parent_path() : ".";
+  struct stat at {};
+  struct stat in {};
+  if (::lstat(link.c_str(), &at) != 0 || ::stat(directory.c_str(), &in) != 0) return;
+  const bool everyones = (in.st_mode & S_ISVTX) != 0 && (in.st_mode & S_IWOTH) != 0;
+  require(!everyones || at.st_uid == ::geteuid() || at.st_uid == in.st_uid, path, ": cannot create: ", link.string(),
+          " is a symbolic link of another user");
 }
 
-int register_temporary(const std::string& path) {
-  if (path.size() >= PATH_MAX) return -1;
-  catch_ending_signals();
-  for (int i = 0; i < static_cast<int>(std::size(slots)); ++i) {
-    if (slots[i].taken.exchange(true)) continue;
-    std::memcpy(slots[i].path, path.c_str(), path.size() + 1);
-    slots[i].live = true;
-    return i;
-  }
-  return -1;  // more open outputs than slots: those are still removed by their destructors
-}
-
-void unregister_temporary(int slot) {
-  if (slot < 0) return;
-  slots[slot].live = false;
-  slots[slot].taken = false;
-}
-
-/// Where a path leads when it is a symbolic link, so that the link stays and its target is replaced.
+/// Where a path leads when it is a symbolic link, so that the link stays and its target is made or replaced.
 std::string follow_links(const std::string& path) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
-  char* real = ::realpath(path.c_str(), nullptr);
-  if (real == nullptr) return path;
-  std::string target = real;
-  std::free(real);
-  return target;
+  constexpr int most = 40;  // as Linux
+  fs::path target = path;
+  std::error_code absent;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, absent)); ++links) {
+    require(links < most, path, ": cannot create: too many symbolic links");
+    check_owner_of_link(path, target);
+    target = target.parent_path() / fs::read_symlink(target);
+  }
+  return target.string();
 }
 
-/// The places of all outputs that exist.
+struct Descriptor {
+  explicit Descriptor(int number) : fd(number) {}
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  const int fd;
+};
+
+/// Of an open file description, so that HDF5's own locks (flock) stay out of its way. Where the file system has none,
+/// nobody waits.
+void wait_for_lock(int fd) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  while (::fcntl(fd, F_OFD_SETLKW, &whole) != 0 && errno == EINTR) continue;
+}
+
+void copy_all(int from, int to, const std::string& name) {
+  for (;;) {
+    const ssize_t copied = ::sendfile(to, from, nullptr, std::size_t{1} << 30);
+    if (copied == 0) return;
+    require(copied > 0 || errno == EINTR, name, ": cannot write: ", std::strerror(errno));
+  }
+}
+
+/// The places of all outputs that exist: path and group.
 std::set<std::string>& claims() {
   static std::set<std::string> all;
   return all;
 }
 
 }  // namespace
-
-void catch_ending_signals() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction now {};
-      if (::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) continue;  // nohup, a trainer
-      struct sigaction ours {};
-      ours.sa_handler = remove_temporaries;
-      ours.sa_flags = SA_RESTART | SA_NODEFER;  // a record is written whole; a second signal ends that
-      ::sigaction(signal, &ours, nullptr);
-    }
-  });
-}
 
 std::string output_name(const std::string& path) {
   return path == "-" ? "(stdout)" : path;
@@ -101,14 +91,19 @@ bool is_special_file(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-OutputClaim::OutputClaim(const std::string& path) {
+OutputClaim::OutputClaim(const std::string& path, const std::string& group) {
   if (path != "-" && is_special_file(path)) return;
   std::error_code unknown;  // a path that cannot be resolved cannot be opened either, which is said there
-  const std::string place =
-      path == "-" ? path : std::filesystem::weakly_canonical(std::filesystem::absolute(path), unknown).string();
+  std::string place = path == "-" ? path : fs::weakly_canonical(fs::absolute(path), unknown).string();
   if (unknown) return;
-  if (!claims().insert(place).second)
-    throw UsageError(cat(output_name(path), " is already the place of another output: give each its own"));
+  // Of two places one of which is in the other, one is the beginning of the other.
+  place += '\0';
+  for (const fs::path& part : fs::path(group).relative_path()) place += part.string() + '/';
+  for (const std::string& other : claims()) {
+    if (place.starts_with(other) || other.starts_with(place))
+      throw UsageError(cat(output_name(path), " is already the place of another output: give each its own"));
+  }
+  claims().insert(place);
   place_ = place;
 }
 
@@ -116,54 +111,32 @@ OutputClaim::~OutputClaim() {
   if (!place_.empty()) claims().erase(place_);
 }
 
-void remove_abandoned(const std::string& path) {
-  namespace fs = std::filesystem;
-  const fs::path target = follow_links(path);
-  std::error_code unreadable;
-  std::vector<fs::path> abandoned;
-  for (const auto& entry : fs::directory_iterator(target.has_parent_path() ? target.parent_path() : ".", unreadable)) {
-    const std::string name = entry.path().filename().string();
-    const std::size_t at = name.rfind(kTemporary);
-    if (at == std::string::npos || !name.starts_with(target.filename().string())) continue;
-    pid_t process = 0;
-    std::from_chars(name.data() + at + kTemporary.size(), name.data() + name.size(), process);
-    if (process > 0 && ::kill(process, 0) != 0 && errno == ESRCH) abandoned.push_back(entry.path());
-  }
-  for (const fs::path& file : abandoned) fs::remove(file, unreadable);
-}
-
-PendingFile::PendingFile(const std::string& path) : claim_(path), path_(path), target_(follow_links(path)) {
-  const std::string stem = cat(target_, kTemporary, ::getpid());
-  for (int attempt = 0; fd_ < 0; ++attempt) {
-    temporary_ = attempt == 0 ? stem : cat(stem, ".", attempt);
-    // Registered first, so that no signal finds a file that nobody knows.
-    slot_ = register_temporary(temporary_);
-    fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd_ >= 0) break;
-    const int problem = errno;
-    unregister_temporary(slot_);
-    require(problem != ENOENT, path_, ": cannot create: there is no such directory");
-    require(problem == EEXIST && attempt < 100, path_, ": cannot create: ", std::strerror(problem));
-  }
-  struct stat old {};
-  if (::stat(target_.c_str(), &old) == 0) (void)!::fchmod(fd_, old.st_mode & 07777);
-}
-
-PendingFile::~PendingFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
-  unregister_temporary(slot_);
-}
+PendingFile::PendingFile(const std::string& path, const std::string& group)
+    : path_(path), target_(follow_links(path)), claim_(target_, group), temporary_(target_, path) {}
 
 void PendingFile::commit() {
-  const int closed = ::close(fd_);
-  const int renamed = closed == 0 ? ::rename(temporary_.c_str(), target_.c_str()) : -1;
-  const int problem = errno;
-  fd_ = -1;
-  if (renamed != 0) ::unlink(temporary_.c_str());
-  unregister_temporary(slot_);
-  require(renamed == 0, path_, ": cannot write: ", std::strerror(problem));
+  temporary_.rename();
+}
+
+void PendingFile::commit_part(const std::function<void(const std::string& copy)>& add) {
+  for (;;) {
+    const Descriptor whole(::open(target_.c_str(), O_RDWR | O_CLOEXEC));
+    if (whole.fd < 0 && errno == ENOENT) {
+      if (temporary_.rename_if_free()) return;
+      continue;
+    }
+    require(whole.fd >= 0, path_, ": cannot be added to: ", std::strerror(errno));
+    wait_for_lock(whole.fd);
+    struct stat locked {
+    }, now{};
+    require(::fstat(whole.fd, &locked) == 0, path_, ": cannot be added to: ", std::strerror(errno));
+    if (::stat(target_.c_str(), &now) != 0 || now.st_ino != locked.st_ino || now.st_dev != locked.st_dev) continue;
+    if (locked.st_size == 0) return commit();
+    TemporaryFile copy(target_, path_);
+    copy_all(whole.fd, copy.descriptor(), path_);
+    add(copy.path());
+    return copy.rename();
+  }
 }
 
 OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
@@ -227,6 +200,11 @@ void OutputFile::write_out(std::span<const std::byte> bytes) {
     const ssize_t written = ::writev(fd_, parts, 2);
     if (written < 0) {
       if (errno == EINTR) continue;
+      if (errno == EAGAIN) {  // who shares the pipe with us has made it non-blocking
+        pollfd room{fd_, POLLOUT, 0};
+        ::poll(&room, 1, -1);
+        continue;
+      }
       buffer_.clear();
       throw Error(cat(output_name(path_), ": cannot write: ", std::strerror(errno)));
     }

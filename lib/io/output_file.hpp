@@ -1,7 +1,8 @@
-/// Output files that are complete or absent: written under a temporary name in the same directory, renamed when closed,
-/// removed when something fails or a signal (interrupt, termination, hang-up) ends the process.
+/// Output files that are complete or absent: written under a temporary name in the same directory, renamed when closed
+/// (io/temporary_file.hpp).
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "io/failure_record.hpp"
+#include "io/temporary_file.hpp"
 
 namespace pipeformer {
 
@@ -20,10 +22,12 @@ std::string output_name(const std::string& path);
 bool is_special_file(const std::string& path);
 
 /// The right to write to a path or to standard output, held while an output exists: two outputs of one tool in one
-/// place would replace or mix each other. Special files (/dev/null, a FIFO) are free for all.
+/// place would replace or mix each other. Different groups of one HDF5 file are different places. Special files
+/// (/dev/null, a FIFO) are free for all.
 class OutputClaim {
  public:
-  explicit OutputClaim(const std::string& path);  ///< Throws UsageError when the place is taken.
+  /// `group` "" is the whole file. Throws UsageError when the place, or one inside or around it, is taken.
+  explicit OutputClaim(const std::string& path, const std::string& group = "");
   ~OutputClaim();
   OutputClaim(const OutputClaim&) = delete;
   OutputClaim& operator=(const OutputClaim&) = delete;
@@ -32,34 +36,30 @@ class OutputClaim {
   std::string place_;  ///< Empty: nothing is claimed.
 };
 
-/// The temporary name of an output file, for writers that need a path (HDF5). A symbolic link is followed; the
-/// permissions of a file that is replaced are kept. Creates the (empty) temporary file; throws Error when it cannot.
+/// An output file on its way, for writers that need a path (HDF5); OutputFile is for all others. A symbolic link is
+/// followed and stays, whether or not there is something where it leads, except one that a stranger has put into a
+/// directory that everyone may write to; the permissions of a file that is replaced are kept.
 class PendingFile {
  public:
-  explicit PendingFile(const std::string& path);
-  ~PendingFile();  ///< Removes the temporary file unless it was committed.
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
+  /// Creates the (empty) temporary file. `group`: what will be written is that group of the file; "" is all of it.
+  /// Throws Error when it cannot be created.
+  explicit PendingFile(const std::string& path, const std::string& group = "");
 
-  const std::string& temporary() const { return temporary_; }
-  int descriptor() const { return fd_; }  ///< Open for writing, owned here.
+  const std::string& target() const { return target_; }  ///< The path, or where it leads when it is a symbolic link.
+  const std::string& temporary() const { return temporary_.path(); }
+  int descriptor() const { return temporary_.descriptor(); }  ///< Open for writing, owned here.
   /// Closes and renames. Throws Error when either fails.
   void commit();
+  /// The same for a part of a file. When there is a file already, `add` is given the path of a copy of it, puts into it
+  /// what temporary() holds, and the copy is renamed. Programs that add to one file at the same time wait for each
+  /// other here, so that nothing is lost.
+  void commit_part(const std::function<void(const std::string& copy)>& add);
 
  private:
+  std::string path_, target_;
   OutputClaim claim_;
-  std::string path_, target_, temporary_;
-  int fd_ = -1;
-  int slot_ = -1;
+  TemporaryFile temporary_;
 };
-
-/// Removes the temporary files of PATH, and of outputs whose names begin with PATH, that killed processes of this
-/// machine left. What cannot be removed stays.
-void remove_abandoned(const std::string& path);
-
-/// From now on an ending signal (SIGINT, SIGTERM, SIGHUP) that is not ignored first removes the temporary files and
-/// tells the pipes (end_by_signal).
-void catch_ending_signals();
 
 enum class Content { text, binary };
 
@@ -73,7 +73,8 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  /// Small pieces are buffered, large ones go out at once together with what is buffered. Throws Error (disk full).
+  /// Small pieces are buffered, large ones go out at once together with what is buffered. A pipe that takes nothing now
+  /// is waited for, also when it does not block. Throws Error (disk full).
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   void flush();

@@ -86,7 +86,8 @@ struct OutputOptions {
 class RecordWriter {
  public:
   /// Opens "-" or a file address for writing. A regular file is written under a temporary name and renamed by close();
-  /// destroyed without close(), nothing is left. "x.h5:group" writes the stream below that group of a new file.
+  /// destroyed without close(), nothing is left. "x.h5:group" makes the stream that group of the file, in place of
+  /// what the group held; all else in the file stays. "x.h5" is a new file.
   /// Throws UsageError for an unknown suffix without a format, or when binary data would go to a terminal.
   static std::unique_ptr<RecordWriter> open(const std::string& address, const OutputOptions& options = {});
   virtual ~RecordWriter() = default;

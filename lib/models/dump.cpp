@@ -10,10 +10,13 @@
 
 namespace pipeformer {
 
-void Dump::add_file(const std::string& path, std::vector<std::string> patterns) {
-  if (!has_hdf5_suffix(path) && path != "-" && !is_special_file(path))
-    throw UsageError(cat(path, ": intermediates are written as HDF5: end the name in .h5"));
-  file_ = Hdf5File::create(path);
+void Dump::add_file(const std::string& address, std::vector<std::string> patterns) {
+  const Address parts = split_address(address);
+  if (!has_hdf5_suffix(parts.file) && parts.file != "-" && !is_special_file(parts.file))
+    throw UsageError(cat(address, ": intermediates are written as HDF5: end the name in .h5"));
+  file_ = Hdf5File::create(parts.file, parts.group);
+  file_->make_group(parts.group);
+  group_ = parts.group;
   if (patterns.empty()) patterns = {"*"};
   for (std::string& pattern : patterns) patterns_.push_back({std::move(pattern)});
 }
@@ -42,7 +45,7 @@ Hdf5Stream& Dump::file_stream(const std::string& name, bool any_shape) {
   for (auto& [known, stream] : groups_) {
     if (known == name) return stream;
   }
-  groups_.emplace_back(name, Hdf5Stream(*file_, name, cat(file_->name(), ":", name), any_shape));
+  groups_.emplace_back(name, Hdf5Stream(*file_, group_ + "/" + name, cat(file_->name(), ":", name), any_shape));
   return groups_.back().second;
 }
 

@@ -17,9 +17,9 @@ class Dump : public Observer {
   Dump() = default;
 
   /// Writes every intermediate whose name matches a pattern ('*' any characters, also '/'; '?' one; [abc]) to an HDF5
-  /// file: below its name a stream with one record for each sequence, (T, width), or (heads, Tq, Tk) for attention
-  /// weights. No pattern: everything.
-  void add_file(const std::string& path, std::vector<std::string> patterns);
+  /// file or, FILE.h5:GROUP, to a group of one: below its name a stream with one record for each sequence, (T, width),
+  /// or (heads, Tq, Tk) for attention weights. No pattern: everything.
+  void add_file(const std::string& address, std::vector<std::string> patterns);
 
   /// Writes the intermediate `name` to an address of its own, one record for each record of `layout`, the batch that
   /// its rows belong to; for attention weights (..., heads, Tq, Tk), whose keys are those of `keys`. Both batches are
@@ -51,6 +51,7 @@ class Dump : public Observer {
 
   std::vector<Stream> streams_;
   std::optional<Hdf5File> file_;
+  std::string group_;  ///< Of the file, for all its streams.
   std::vector<Pattern> patterns_;
   mutable std::vector<std::string>
       names_;  ///< Everything that was computed, for the message about a pattern without a match.

@@ -37,21 +37,24 @@ void KeptModels::add(std::int64_t step, double cost) {
   costs.resize(kept);
 }
 
+std::int64_t KeptModels::step_of(const std::string& name) const {
+  const std::string prefix = std::filesystem::path(output_).filename().string() + kStep;
+  if (!name.starts_with(prefix)) return 0;
+  std::int64_t step = 0;
+  std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+  // The number as we write it: "step-07.h5" and "step--7.h5" are somebody else's.
+  return step > 0 && std::filesystem::path(path(step)).filename() == name ? step : 0;
+}
+
 std::vector<std::string> KeptModels::others() const {
   if (!active()) return {};
   namespace fs = std::filesystem;
   const fs::path directory = fs::path(output_).has_parent_path() ? fs::path(output_).parent_path() : fs::path(".");
-  const std::string prefix = fs::path(output_).filename().string() + kStep;
   std::vector<std::int64_t> found;
   if (!fs::is_directory(directory)) return {};
   for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind(prefix, 0) != 0 || !entry.is_regular_file()) continue;
-    std::int64_t step = 0;
-    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
-    // The number as we write it: "step-07.h5" and "step--7.h5" are somebody else's.
-    if (step > 0 && fs::path(path(step)).filename() == name &&
-        std::find(steps.begin(), steps.end(), step) == steps.end())
+    const std::int64_t step = step_of(entry.path().filename().string());
+    if (step > 0 && entry.is_regular_file() && std::find(steps.begin(), steps.end(), step) == steps.end())
       found.push_back(step);
   }
   std::sort(found.begin(), found.end());

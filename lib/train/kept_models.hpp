@@ -18,6 +18,8 @@ class KeptModels {
 
   bool active() const { return settings_.last > 0 || settings_.best > 0; }
   std::string path(std::int64_t step) const;
+  /// The step of a file by its name in the output's directory; 0 for what is none of this output's models.
+  std::int64_t step_of(const std::string& name) const;
   /// After a validation: adds its step and forgets those that are no longer wanted. cost: lower is better.
   void add(std::int64_t step, double cost);
   /// The files of steps that are not on the list, by exact name; none unless active.

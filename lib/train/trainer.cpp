@@ -29,13 +29,17 @@ double seconds_now() {
 
 /// Says before the work, and not after it, that an output cannot be created or that two outputs are one file; clears
 /// away what killed runs left half-written.
-void prepare_outputs(const TrainingFiles& files) {
+void prepare_outputs(const TrainingFiles& files, const KeptModels& kept) {
+  namespace fs = std::filesystem;
   std::vector<std::unique_ptr<PendingFile>> all;
   for (const std::string* path : {&files.model, &files.checkpoint, &files.log, &files.gradients}) {
-    require(!std::filesystem::is_directory(*path), *path, ": cannot open for writing: is a directory");
+    require(!fs::is_directory(*path), *path, ": cannot open for writing: is a directory");
     if (path->empty() || is_special_file(*path)) continue;
     all.push_back(std::make_unique<PendingFile>(*path));
-    remove_abandoned(*path);
+    const fs::path target = all.back()->target();
+    remove_abandoned(target.has_parent_path() ? target.parent_path().string() : ".", [&](const std::string& name) {
+      return name == target.filename() || (path == &files.model && kept.step_of(name) > 0);
+    });
   }
 }
 
@@ -453,7 +457,7 @@ void Trainer::check_same_start() {
 bool Trainer::run(const Watcher& watcher) {
   if (ranks_.first()) {
     if (state_.step == 0 && !files_.overwrite) expect_no_kept_models(kept_);
-    prepare_outputs(files_);
+    prepare_outputs(files_, kept_);
     ranks_.start();
   }
   check_same_start();

@@ -55,13 +55,14 @@ setup() {
 }
 
 @test "what a killed run left half-written is cleared away, and nothing else" {
-  true & wait $!  # a process that was
-  for name in m.h5 m.h5.checkpoint.h5 m.h5.step-3.h5 log.tsv; do : > $name.tmp.$!; done
-  : > m.h5.tmp.$$   # being written
-  : > m.h5.tmp.txt
-  : > other.h5.tmp.$!
+  left=.tmp.pipeformer-0123456789abcdef
+  for name in m.h5 m.h5.checkpoint.h5 m.h5.step-3.h5 log.tsv; do : > $name$left; done
+  for name in m.h5.tmp.20240101-before-tuning.bak m.h5.tmp.4194305 m.h5.step-x.h5$left m.h5.txt$left other.h5$left; do
+    echo mine > $name
+  done
   train $SMALL --steps 1 --log log.tsv -o m.h5
-  [ "$(echo *.tmp.*)" = "$(echo m.h5.tmp.$$ m.h5.tmp.txt other.h5.tmp.$!)" ]
+  [ "$(echo *.tmp.*)" = "$(printf '%s\n' m.h5.tmp.20240101-before-tuning.bak m.h5.tmp.4194305 m.h5.step-x.h5$left \
+    m.h5.txt$left other.h5$left | sort | xargs)" ]
 }
 
 @test "a termination, or a closed terminal, finishes the step, writes the checkpoint, and ends with 143, or 129" {
