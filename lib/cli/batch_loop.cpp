@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
 
 #include "cli/options.hpp"
 #include "core/threads.hpp"
@@ -76,6 +77,9 @@ class BatchLoop {
       body_(turn);
     } catch (const RowError& error) {
       throw Error(cat(turn[0].where(error.row()), ": ", error.what()));
+    } catch (const std::bad_alloc&) {
+      throw Error(cat(turn[0].where_record(0), ": out of memory for a batch of ", turn[0].batch.records(), " records, ",
+                      turn[0].batch.positions(), " positions; a smaller --batch-rows needs less"));
     }
   }
 

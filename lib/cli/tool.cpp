@@ -1,10 +1,12 @@
 #include "cli/tool.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -36,6 +38,11 @@ void write_error(const std::string& text) {
   while (done < text.size()) {
     const ssize_t n = ::write(STDERR_FILENO, text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      pollfd room{STDERR_FILENO, POLLOUT, 0};
+      ::poll(&room, 1, -1);
+      continue;
+    }
     if (n <= 0) return;
     done += static_cast<std::size_t>(n);
   }
@@ -74,7 +81,9 @@ void check_standard_output() {
 }
 
 void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  OutputFile out("-", Content::text);
+  out.write(text);
+  out.close();
 }
 
 void generate(const ToolSpec& spec, const std::string& what) {
@@ -125,6 +134,7 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
 
 int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<void(const Args&)>& body) {
   keep_standard_descriptors();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error of the write (EFBIG), with a message
   ToolSpec called = spec;
   called.name = called_name(spec, argc, argv);
   std::setvbuf(stderr, nullptr, _IOLBF, BUFSIZ);

@@ -71,6 +71,10 @@ std::size_t ByteSource::read_some(std::byte* to, std::size_t size) {
       position_ += static_cast<std::uint64_t>(got);
       return static_cast<std::size_t>(got);
     }
+    if (errno == EAGAIN) {  // another reader of the same pipe has made it non-blocking
+      wait_for_input(fd_);
+      continue;
+    }
     require(errno == EINTR, "cannot read: ", std::strerror(errno));
   }
 }

@@ -169,6 +169,10 @@ RecordPipe::Writing::~Writing() {
   if (const int signal = ending.load()) end_now(signal);
 }
 
+bool writing_record() noexcept {
+  return in_record;
+}
+
 void end_by_signal(int signal) noexcept {
   if (ending.exchange(signal) == 0) {
     if (!in_record) end_now(signal);

@@ -77,6 +77,9 @@ class RecordPipe {
   int slot_ = -1;
 };
 
+/// Whether this thread is in the middle of a record, so that write_failure_records would wait for ever.
+bool writing_record() noexcept;
+
 /// The end of a handler of `signal`: failure records are written and the process ends by the signal; or, when this
 /// thread is writing a record, it returns, and that happens after the record. A second signal ends the process at once.
 void end_by_signal(int signal) noexcept;

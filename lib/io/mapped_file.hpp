@@ -1,5 +1,9 @@
 /// A file mapped into memory, read-only and shared: pages are read when they are touched, and the processes of a
 /// pipeline that map the same model share them.
+///
+/// The file must not be cut short meanwhile (`cp new.h5 model.h5` does that; renaming a new file over the old one does
+/// not): touching a page that is gone ends the process with one line on standard error that names the file, exit status
+/// 1, and no temporary file left.
 #pragma once
 #include <cstddef>
 #include <span>
@@ -20,6 +24,7 @@ class MappedFile {
 
  private:
   std::span<const std::byte> bytes_;
+  int slot_ = -1;
 };
 
 }  // namespace pipeformer

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <optional>
+#include <stdexcept>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -315,6 +317,11 @@ std::size_t byte_count(const Header& header) {
   return static_cast<std::size_t>(element_count(header.shape)) * header.element.size;
 }
 
+std::string does_not_fit(const Header& header) {
+  return cat(dtype_name(header.element.wide), " ", shape_text(header.shape), ", ", byte_count(header),
+             " bytes, does not fit in memory");
+}
+
 /// Whether the axes stand in another order than ours.
 bool transposed(const Header& header) {
   return header.fortran_order && header.shape.size() > 1 && byte_count(header) > 0;
@@ -344,7 +351,13 @@ bool read_npy(ByteSource& source, Array& array) {
   std::optional<Header> found = read_header(source);
   if (!found) return false;
   Header& header = *found;
-  read_elements(source, array.bytes, byte_count(header));
+  try {
+    read_elements(source, array.bytes, byte_count(header));
+  } catch (const std::bad_alloc&) {
+    throw Error(does_not_fit(header));
+  } catch (const std::length_error&) {
+    throw Error(does_not_fit(header));
+  }
   if (header.big_endian) swap_bytes(array.bytes, header.element.size);
   if (transposed(header)) array.bytes = c_order_from_fortran(array.bytes, header.shape, header.element.size);
   widen(array.bytes, header.element);

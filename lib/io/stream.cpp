@@ -1,6 +1,8 @@
 #include "io/stream.hpp"
 
 #include <algorithm>
+#include <new>
+#include <span>
 
 #include "io/address.hpp"
 #include "io/byte_source.hpp"
@@ -43,12 +45,35 @@ class NpyReader : public RecordReader {
   std::optional<std::string> failure_;
 };
 
+/// No control characters but those of text, nor the middle of a character at the beginning (the first byte of NPY and
+/// of HDF5, for one that is cut short).
+bool looks_like_text(std::span<const std::byte> bytes) {
+  return !bytes.empty() && (bytes[0] & std::byte{0xc0}) != std::byte{0x80} &&
+         std::none_of(bytes.begin(), bytes.end(), [](std::byte byte) {
+           const auto c = static_cast<unsigned char>(byte);
+           return (c < 0x20 && (c < '\t' || c > '\r')) || c == 0x7f;
+         });
+}
+
+/// The first bytes of a source, at least 8 unless it is shorter.
+std::span<const std::byte> first_bytes(const std::string& name, ByteSource& source) {
+  try {
+    return source.peek(8);
+  } catch (const Error& error) {
+    throw Error(cat(name, ": ", error.what()));
+  }
+}
+
 /// Finds the format of an input from its first bytes.
 std::unique_ptr<RecordReader> open_source(const std::string& name, const Address& parts,
                                           std::unique_ptr<ByteSource> source) {
-  const auto start = source->peek(8);
+  const auto start = first_bytes(name, *source);
   if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
-  require(start.size() < 6 || looks_like_npy(start) || looks_like_failure(start), name, ": neither NPY nor HDF5");
+  if (!looks_like_npy(start) && !looks_like_failure(start)) {
+    require(!looks_like_text(start.first(std::min<std::size_t>(start.size(), 512))), name,
+            ": neither NPY nor HDF5: looks like text: tokenize it first");
+    require(start.size() < 6, name, ": neither NPY nor HDF5");
+  }
   require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
   return std::make_unique<NpyReader>(name, std::move(source));
 }
@@ -135,6 +160,8 @@ bool RecordReader::advance(bool (RecordReader::*step)(Record&), Record& record) 
     throw;  // it names what failed, which is not this stream
   } catch (const Error& error) {
     throw Error(cat(name_, ": record ", count_, ": ", error.what()));
+  } catch (const std::bad_alloc&) {
+    throw Error(cat(name_, ": record ", count_, ": out of memory"));
   }
   ++count_;
   return true;

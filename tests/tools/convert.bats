@@ -17,6 +17,11 @@ record() {
   printf "$2"
 }
 
+many() { # 4096 records in many.npy
+  cp dense.npy many.npy
+  for _ in $(seq 12); do cat many.npy many.npy > more.npy && mv more.npy many.npy; done
+}
+
 @test "copies an NPY stream byte for byte" {
   convert vectors.npy | cmp - vectors.npy
   convert < vectors.npy | cmp - vectors.npy
@@ -98,12 +103,66 @@ record() {
   run bash -c 'convert vectors.npy > /dev/full'
   [ "$status" -eq 1 ]
   [ "$output" = "convert: (stdout): cannot write: No space left on device" ]
-  # A file size limit stands for a full disk where HDF5 writes by itself.
-  for i in $(seq 4000); do cat dense.npy; done > many.npy
-  run bash -c 'trap "" XFSZ; ulimit -f 16; convert many.npy -o out.h5'
-  [ "$status" -eq 1 ]
-  [ "$output" = "convert: out.h5: cannot write: File too large" ]
-  [ "$(ls out.h5* 2> /dev/null)" = "" ]
+  # A file size limit stands for a full disk, where HDF5 writes by itself, too.
+  many
+  for out in out.h5 out.npy old.h5:new; do
+    convert vectors.npy -o old.h5
+    run bash -c 'ulimit -f 16; convert many.npy -o "$1"' - "$out"
+    [ "$status" -eq 1 ]
+    [ "$output" = "convert: $out: cannot write: File too large" ] ||
+      [ "$output" = "convert: ${out%:*}: cannot write: File too large" ]
+    [ "$(ls out.* *.tmp.* 2> /dev/null)" = "" ]
+  done
+  run bash -c 'ulimit -f 16; convert many.npy > out.npy'
+  [ "$output" = "convert: (stdout): cannot write: File too large" ]
+}
+
+@test "groups of one file: added, replaced, written at the same time" {
+  convert vectors.npy -o two.h5:one
+  convert dense.npy -o two.h5:two
+  convert two.h5:one | cmp - vectors.npy
+  convert two.h5:two | cmp - dense.npy
+  convert vectors.npy -o two.h5:two
+  convert two.h5:two | cmp - vectors.npy
+  for i in $(seq 12); do convert dense.npy -o many.h5:part/$i & pids+=($!); done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+  for i in $(seq 12); do convert many.h5:part/$i | cmp - dense.npy; done
+  [ "$(ls -d *.tmp.* 2> /dev/null)" = "" ]
+}
+
+@test "a pipe that does not block is waited for" {
+  many
+  /usr/bin/python3 - << 'END'
+import fcntl, os, subprocess, sys, time
+whole = open("many.npy", "rb").read()
+ours, its = os.pipe()
+fcntl.fcntl(its, fcntl.F_SETFL, os.O_NONBLOCK)
+tool = subprocess.Popen(["convert", "many.npy"], stdout=its)
+os.close(its)
+time.sleep(0.2)
+got = open(ours, "rb").read()
+assert tool.wait() == 0 and got == whole, (tool.returncode, len(got), len(whole))
+its, ours = os.pipe()
+fcntl.fcntl(its, fcntl.F_SETFL, os.O_NONBLOCK)
+tool = subprocess.Popen(["convert"], stdin=its, stdout=open("back.npy", "wb"))
+os.close(its)
+time.sleep(0.2)
+with open(ours, "wb") as out:
+    out.write(whole)
+assert tool.wait() == 0 and open("back.npy", "rb").read() == whole
+END
+}
+
+@test "an input that cannot be is named: closed, text, too large" {
+  run bash -c 'convert <&-'
+  [ "$output" = "convert: (stdin): cannot read: Bad file descriptor" ]
+  run bash -c 'echo hello | convert'
+  [ "$output" = "convert: (stdin): neither NPY nor HDF5: looks like text: tokenize it first" ]
+  header="{'descr': '<f4', 'fortran_order': False, 'shape': (500000000000,), }"
+  { cat dense.npy; printf '\223NUMPY\001\0\166\0%-117s\n' "$header"; } > large.npy
+  truncate -s 3T large.npy 2> /dev/null || skip "no large files"
+  run bash -c 'convert large.npy > /dev/null'
+  [ "$output" = "convert: large.npy: record 1: f4 (500000000000,), 2000000000000 bytes, does not fit in memory" ]
 }
 
 @test "a closed pipe is quiet" {

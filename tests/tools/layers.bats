@@ -298,9 +298,50 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "encode: --model takes the whole model, not its part encoder" encode -m model.h5:encoder x.npy
 }
 
+@test "a model that is cut short while it is in use ends the run in one line and leaves nothing" {
+  cp model.h5 short.h5
+  mkfifo ids
+  embed -m short.h5 ids -o out.npy 2> err & pid=$!
+  exec 7> ids
+  head -c 200 ids.npy >&7
+  for _ in $(seq 50); do compgen -G 'out.npy.tmp.*' > /dev/null && break; sleep 0.1; done
+  truncate -s 4096 short.h5
+  tail -c +201 ids.npy >&7 2> /dev/null || true
+  exec 7>&-
+  status=0
+  wait "$pid" || status=$?
+  [ "$status" -eq 1 ]
+  [[ $(cat err) == "embed: short.h5: cannot be read any more: it was cut short while in use"* ]]
+  [ "$(wc -l < err)" -eq 1 ]
+  ! compgen -G 'out.npy*'
+  # In a pipeline the later stages fail with it.
+  cp model.h5 short.h5
+  embed -m short.h5 ids 2> /dev/null | convert -o out.npy 2> err & pid=$!
+  exec 7> ids
+  head -c 200 ids.npy >&7
+  for _ in $(seq 50); do compgen -G 'out.npy.tmp.*' > /dev/null && break; sleep 0.1; done
+  sleep 0.3
+  truncate -s 4096 short.h5
+  tail -c +201 ids.npy >&7 2> /dev/null || true
+  exec 7>&-
+  status=0
+  wait "$pid" || status=$?
+  [ "$status" -eq 1 ]
+  [[ $(cat err) == "convert: embed: short.h5: cannot be read any more"* ]]
+  ! compgen -G 'out.npy*'
+}
+
+@test "several outputs in groups of one file" {
+  encode -m model.h5 x.npy --weights w.npy --dump stages.h5 -o y.npy
+  encode -m model.h5 x.npy --weights all.h5:weights --dump all.h5:stages -o all.h5:memory
+  convert all.h5:memory | cmp - y.npy
+  convert all.h5:weights | cmp - w.npy
+  convert all.h5:stages/encoder/0/add1 | cmp - <(convert stages.h5:encoder/0/add1)
+}
+
 @test "two outputs in one place are a usage error" {
   fails 2 "attend: ./failed.npy is already the place of another output: give each its own" attend --weights ./failed.npy x.npy
-  run -2 attend x.npy -o both.h5:y --weights both.h5:w
+  for weights in both.h5 both.h5:y both.h5:y/inside; do run -2 attend x.npy -o both.h5:y --weights $weights; done
   [ ! -e both.h5 ]
   run -2 attend x.npy --weights -
   attend x.npy -o /dev/null --weights /dev/null

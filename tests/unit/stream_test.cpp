@@ -11,6 +11,7 @@
 #include "io/mapped_file.hpp"
 #include "io/output_file.hpp"
 #include "io/stack.hpp"
+#include "io/temporary_file.hpp"
 #include "io/text_lines.hpp"
 
 using namespace pipeformer;
@@ -349,6 +350,87 @@ TEST_CASE("outputs are complete or absent", "[stream]") {
   write_all("/dev/null", {counting(DType::f4, {2, 3})});
 }
 
+TEST_CASE("a part of an HDF5 file is added to it, or replaced", "[stream]") {
+  test::TemporaryDirectory directory;
+  const std::string file = directory / "x.h5";
+  const std::vector<Array> one = {counting(DType::f4, {3, 4})},
+                           two = {counting(DType::i4, {5}), counting(DType::i4, {2})};
+  write_all(file + ":one", one);
+  write_all(file + ":two/deep", two);
+  write_all(file + ":three", {counting(DType::f8, {})});
+  CHECK(same(read_all(file + ":one"), one));
+  CHECK(same(read_all(file + ":two/deep"), two));
+  CHECK(read_all(file + ":three").size() == 1);
+  const std::string before = slurp(file);
+  write_all(file + ":two/deep", two);
+  CHECK(slurp(file) == before);  // the place that was given up is used again
+  write_all(file + ":one", two);
+  CHECK(same(read_all(file + ":one"), two));
+  CHECK(same(read_all(file + ":two/deep"), two));
+  // Without a group, it is a new file.
+  write_all(file, one);
+  CHECK(Hdf5File::open(file).groups().empty());
+
+  CHECK_THROWS_WITH(write_all(file + ":data/x", one), Catch::Contains("x.h5: cannot add 'data/x': 'data' is no group"));
+  spit(directory / "y.h5", "no HDF5");
+  CHECK_THROWS_WITH(write_all(directory / "y.h5:one", one), Catch::Contains("y.h5: cannot open as HDF5"));
+  CHECK(slurp(directory / "y.h5") == "no HDF5");
+  spit(directory / "empty.h5", "");
+  write_all(directory / "empty.h5:one", one);
+  CHECK(same(read_all(directory / "empty.h5:one"), one));
+  CHECK(directory.entries() == 3);
+}
+
+TEST_CASE("parts that are written at the same time are all kept", "[stream]") {
+  test::TemporaryDirectory directory;
+  const std::string file = directory / "x.h5";
+  const auto a = RecordWriter::open(file + ":a"), b = RecordWriter::open(file + ":b");
+  a->write(counting(DType::f4, {1, 2}));
+  b->write(counting(DType::f4, {2, 2}));
+  CHECK_THROWS_WITH(RecordWriter::open(file + ":a/inside"), Catch::Contains("already the place of another output"));
+  CHECK_THROWS_WITH(RecordWriter::open(file), Catch::Contains("already the place of another output"));
+  b->close();
+  a->close();
+  CHECK(read_all(file + ":a").at(0).shape == Shape{1, 2});
+  CHECK(read_all(file + ":b").at(0).shape == Shape{2, 2});
+}
+
+TEST_CASE("a symbolic link is followed, wherever it leads", "[stream]") {
+  test::TemporaryDirectory directory;
+  std::filesystem::create_directory(directory / "there");
+  for (const std::string suffix : {".npy", ".h5"}) {
+    const std::string link = directory / ("link" + suffix), target = directory / ("there/x" + suffix);
+    std::filesystem::create_symlink("second" + suffix, link);
+    std::filesystem::create_symlink("there/x" + suffix, directory / ("second" + suffix));
+    write_all(link, {counting(DType::f4, {2, 3})});
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(target)));
+    CHECK(read_all(target).size() == 1);
+  }
+  std::filesystem::create_symlink("round", directory / "round");
+  CHECK_THROWS_WITH(OutputFile(directory / "round", Content::text), Catch::Contains("too many symbolic links"));
+  std::filesystem::create_symlink("nowhere/x.npy", directory / "lost.npy");
+  CHECK_THROWS_WITH(RecordWriter::open(directory / "lost.npy"),
+                    Catch::Contains("lost.npy: cannot create: there is no such directory"));
+}
+
+TEST_CASE("what killed writers left is removed, and nothing else", "[stream]") {
+  test::TemporaryDirectory directory;
+  const std::string left = ".tmp.pipeformer-0123456789abcdef";
+  for (const std::string name :
+       {"x.h5" + left, "other.h5" + left, "x.h5.copy" + left, std::string("x.h5.tmp.20240101-before-tuning.bak"),
+        std::string("x.h5.tmp.123"), "x.h5" + left + "0", "x.h5" + left.substr(0, left.size() - 1) + "g"})
+    spit(directory / name, "mine");
+  const TemporaryFile writing(directory / "x.h5", "x.h5");
+  const auto clear = [&] {
+    remove_abandoned(directory / "", [](const std::string& output) { return output == "x.h5"; });
+  };
+  clear();
+  CHECK_FALSE(std::filesystem::exists(directory / ("x.h5" + left)));
+  CHECK(directory.entries() == 7);
+  CHECK(std::filesystem::exists(writing.path()));
+}
+
 TEST_CASE("lines of text", "[stream]") {
   test::TemporaryDirectory directory;
   const auto lines = [&](const std::string& text) {
@@ -369,6 +451,22 @@ TEST_CASE("lines of text", "[stream]") {
     text += expected.back() + "\n";
   }
   CHECK(lines(text) == expected);
+}
+
+TEST_CASE("text is told from other unknown bytes", "[stream]") {
+  test::TemporaryDirectory directory;
+  const std::string word = "tokenize it first";
+  for (const char* text : {"a", "hi\n", "hello world\n",
+                           "\tgr\xc3\xbc\xc3\x9f"
+                           "e\r\n"}) {
+    spit(directory / "x", text);
+    CHECK_THROWS_WITH(read_all(directory / "x"), Catch::Contains("x: neither NPY nor HDF5: looks like text: " + word));
+  }
+  for (const std::string& bytes :
+       {std::string("\x80\4\x95 pickle"), std::string("PK\3\4abcdef"), std::string(9, '\0')}) {
+    spit(directory / "x", bytes);
+    CHECK_THROWS_WITH(read_all(directory / "x"), Catch::EndsWith("x: neither NPY nor HDF5"));
+  }
 }
 
 TEST_CASE("files are mapped", "[stream]") {
