@@ -1,6 +1,7 @@
-// model: makes, averages and describes model files.
+// model: imports, makes, averages and describes model files.
 #include "cli/model_options.hpp"
 #include "cli/tool.hpp"
+#include "import/import.hpp"
 #include "io/output_file.hpp"
 #include "models/average.hpp"
 #include "models/describe.hpp"
@@ -12,8 +13,12 @@ namespace {
 
 const ToolSpec spec{
     .name = "model",
-    .summary = "make, average and describe model files",
+    .summary = "import, make, average and describe model files",
     .description =
+        "`model import DIR -o FILE.h5` reads a checkpoint in Hugging Face's layout (config.json, safetensors or "
+        "pytorch_model.bin, tokenizer.json) and refuses what it does not understand; float16 and bfloat16 stay so "
+        "unless "
+        "--widen is given.\n\n"
         "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model average -o "
         "FILE.h5 "
         "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
@@ -30,7 +35,9 @@ const ToolSpec spec{
         "values depend on --seed "
         "and its name only.",
     .arguments = "FILE...",
-    .options = join({{text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
+    .options = join({{flag("widen", "import: float16 and bfloat16 become float32"),
+                      list("drop", "PATTERN", "import: leave out the tensors whose names match")},
+                     {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
                      kind_options(),
                      configuration_options()}),
     .examples =
@@ -39,6 +46,7 @@ const ToolSpec spec{
              "model make --source-vocabulary 50 --target-vocabulary 50 --begin-id 1 --end-id 2 --width 32 --heads 4 "
              "--inner 64 "
              "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
+            {"a model of other people's", "model import gpt2/ -o gpt2.h5"},
             {"what is in it", "model describe model.h5"},
             {"the mean of a model and what more training made of it",
              "train --from model.h5 --source text.en.npy --target text.de.npy --steps 3 -o tuned.h5 && "
@@ -64,6 +72,11 @@ int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
     const auto words = args.inputs();
     if (words[0] == "make" && words.size() == 1) return make(args);
+    if (words[0] == "import" && words.size() == 2) {
+      for (const Option& option : spec.options)
+        if (option.name != "widen" && option.name != "drop") args.allow_only(false, "'model make'", {option.name});
+      return import_checkpoint(words[1], args.output(), {args.flag("widen"), args.list("drop")});
+    }
     for (const Option& option : spec.options) args.allow_only(false, "'model make'", {option.name});
     if (words[0] == "average" && words.size() > 1)
       return average_models({words.begin() + 1, words.end()}, args.output());
@@ -72,6 +85,6 @@ int main(int argc, char** argv) {
       out.write(describe(ModelFile(words[1])));
       return out.close();
     }
-    throw UsageError("expected 'make', 'average FILE...' or 'describe FILE'");
+    throw UsageError("expected 'import DIR', 'make', 'average FILE...' or 'describe FILE'");
   });
 }

@@ -11,24 +11,44 @@
 
 namespace pipeformer {
 
+void write_model_head(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts,
+                      const std::string& group) {
+  if (!group.empty()) file.make_group(group);
+  configuration.write(file, group);
+  for (const auto& [name, text] : {std::pair("tokenizer", &texts.tokenizer), std::pair("labels", &texts.labels),
+                                   std::pair("preprocessor", &texts.preprocessor)})
+    if (!text->empty())
+      file.write(group.empty() ? name : cat(group, "/", name), DType::u1, {static_cast<std::int64_t>(text->size())},
+                 text->data());
+}
+
 ModelFile::ModelFile(const std::string& address_text) {
   const Address address = split_address(address_text);
   file_ = Hdf5File::open(address.file);
   group_ = address.group;
-  configuration_ = Configuration::read(*file_);
-  require(group_.empty() || file_->has_group(group_), file_->name(), ": the model has no group ", group_);
+  if (const auto format = file_->attribute("format"); format && *format == Attribute(std::string(kSeveralModels))) {
+    const std::size_t slash = group_.find('/');
+    model_ = group_.substr(0, slash);
+    group_ = slash == std::string::npos ? "" : group_.substr(slash + 1);
+    std::string names;
+    for (const std::string& name : file_->groups()) names += (names.empty() ? "" : ", ") + name;
+    require(file_->has_group(model_) && !model_.empty(), file_->name(), ": holds several models: ", names,
+            "; name one, as in ", file_->name(), ":", file_->groups().empty() ? "" : file_->groups().front());
+  }
+  configuration_ = Configuration::read(*file_, model_);
+  require(group_.empty() || file_->has_group(stored(group_)), file_->name(), ": the model has no group ", group_);
 }
 
 Shape ModelFile::shape(const std::string& name) const {
   require(has(name), file_->name(), ": the model has no parameter ", name);
-  return file_->dataset(name).shape();
+  return file_->dataset(stored(name)).shape();
 }
 
 Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
   const Shape found = this->shape(name);
   require(found == shape, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
           shape_text(shape));
-  const Hdf5Dataset dataset = file_->dataset(name);
+  const Hdf5Dataset dataset = file_->dataset(stored(name));
   Parameter parameter;
   const auto offset = dataset.dtype() == DType::f4 ? dataset.file_offset() : std::nullopt;
   if (offset && *offset % alignof(float) == 0) {
@@ -37,11 +57,14 @@ Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
             file_->name(), ": parameter ", name, " lies beyond the end of the file");
     parameter.value = reinterpret_cast<const float*>(mapping_->bytes().data() + *offset);
   } else {
-    const Array array = dataset.read();
-    require(is_floating(array.dtype), file_->name(), ": parameter ", name, " has type ", dtype_name(array.dtype),
-            ", expected f4");
-    read_.push_back(array.as(DType::f4));
-    parameter.value = read_.back().values<float>().data();
+    auto kept = read_.find(name);  // tied weights are asked for twice
+    if (kept == read_.end()) {
+      const Array array = dataset.read();
+      require(is_floating(array.dtype), file_->name(), ": parameter ", name, " has type ", dtype_name(array.dtype),
+              ", expected f4");
+      kept = read_.emplace(name, array.as(DType::f4)).first;
+    }
+    parameter.value = kept->second.values<float>().data();
   }
   require(all_finite(parameter.value, element_count(shape)), file_->name(), ": parameter ", name,
           " holds NaN or infinity");
@@ -50,7 +73,7 @@ Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
 
 std::optional<std::string> ModelFile::text(const std::string& dataset) const {
   if (!has(dataset)) return std::nullopt;
-  const Array array = file_->read(dataset);
+  const Array array = file_->read(stored(dataset));
   require(array.dtype == DType::u1, file_->name(), ": dataset ", dataset, " has type ", dtype_name(array.dtype),
           ", expected u1");
   return std::string(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
@@ -64,7 +87,7 @@ std::vector<std::string> ModelFile::labels() const {
 }
 
 ModelTexts ModelFile::texts() const {
-  return {text("tokenizer").value_or(""), text("labels").value_or("")};
+  return {text("tokenizer").value_or(""), text("labels").value_or(""), text("preprocessor").value_or("")};
 }
 
 ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) {
@@ -154,10 +177,8 @@ void ParameterArena::load_shared(ModelFile& file) {
 }
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {
-  configuration.write(file);
+  write_model_head(file, configuration, texts);
   for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values_.data() + entry.offset);
-  for (const auto& [name, text] : {std::pair("tokenizer", &texts.tokenizer), std::pair("labels", &texts.labels)})
-    if (!text->empty()) file.write(name, DType::u1, {static_cast<std::int64_t>(text->size())}, text->data());
 }
 
 }  // namespace pipeformer

@@ -3,6 +3,7 @@
 /// ("encoder/0/self_attn/query/weight", [out, in]), and the tokenizer as a byte dataset `tokenizer`.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,9 +18,16 @@ namespace pipeformer {
 
 /// Texts that a model carries with it, as byte datasets; an empty one is left out.
 struct ModelTexts {
-  std::string tokenizer;  ///< Dataset `tokenizer`: the bytes of the tokenizer's file.
-  std::string labels;     ///< Dataset `labels`: the names of the classes, a line each.
+  std::string tokenizer;     ///< Dataset `tokenizer`: the bytes of the tokenizer's file.
+  std::string labels;        ///< Dataset `labels`: the names of the classes, a line each.
+  std::string preprocessor;  ///< Dataset `preprocessor`: preprocessor_config.json of an imported model of images.
 };
+
+/// The `format` of a file that holds several models, each in a group of its own (the towers of CLIP).
+constexpr const char* kSeveralModels = "pipeformer models";
+
+/// Writes what stands beside the parameters: hyper-parameters and texts, at the root or into a group.
+void write_model_head(Hdf5File&, const Configuration&, const ModelTexts&, const std::string& group = "");
 
 /// A model opened for inference: parameters are mapped, not read, so that the processes of a pipeline share them and a
 /// large model opens in milliseconds. A file whose datasets cannot be mapped (chunked, compressed, float64) is read
@@ -31,11 +39,11 @@ class ModelFile : public StoredParameters {
 
   const Configuration& configuration() const { return configuration_; }
   const std::string& name() const { return file_->name(); }
-  const std::string& group() const { return group_; }  ///< "" for the whole model.
+  const std::string& group() const { return group_; }  ///< "" for the whole model (of several: for the one meant).
   /// `path` below the addressed group: "query/weight" -> "encoder/0/self_attn/query/weight".
   std::string below(const std::string& path) const { return group_.empty() ? path : group_ + "/" + path; }
 
-  bool has(const std::string& name) const override { return file_->has_dataset(name); }
+  bool has(const std::string& name) const override { return file_->has_dataset(stored(name)); }
   Shape shape(const std::string& name) const override;  ///< Throws Error when there is no such parameter.
   std::string where() const override { return name() + ": "; }
   /// Binds a parameter by its full name. Throws Error when it is missing, has another shape, or holds NaN or infinity.
@@ -49,11 +57,14 @@ class ModelFile : public StoredParameters {
 
  private:
   std::optional<std::string> text(const std::string& dataset) const;
+  /// The path in the file of a name in the model.
+  std::string stored(const std::string& name) const { return model_.empty() ? name : model_ + "/" + name; }
   std::optional<Hdf5File> file_;
+  std::string model_;  ///< The group that holds the model, in a file of several.
   std::string group_;
   Configuration configuration_;
   std::unique_ptr<MappedFile> mapping_;
-  std::vector<Array> read_;  ///< Parameters that could not be mapped.
+  std::map<std::string, Array> read_;  ///< Parameters that could not be mapped.
 };
 
 /// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer

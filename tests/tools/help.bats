@@ -4,6 +4,7 @@
 setup_file() {
   export TESTDATA="$BATS_FILE_TMPDIR/data"
   "$BATS_TEST_DIRNAME/../../scripts/make-testdata" "$TESTDATA"
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/gpt2" "$TESTDATA/"
 }
 
 setup() {

@@ -1,0 +1,46 @@
+#include "import/families.hpp"
+
+namespace pipeformer {
+
+const std::vector<Family>& families() {
+  using namespace import;
+  const auto bert_heads = [](const std::string& name) {
+    return std::vector<std::string>{name + "Model", name + "ForMaskedLM", name + "ForSequenceClassification",
+                                    name + "ForTokenClassification", name + "ForQuestionAnswering"};
+  };
+  const auto with = [](std::vector<std::string> all, const std::string& one) {
+    all.push_back(one);
+    return all;
+  };
+  static const std::vector<Family> all{
+      {"gpt2", {"GPT2LMHeadModel", "GPT2Model"}, {{"", gpt2}}},
+      {"gpt_neox", {"GPTNeoXForCausalLM", "GPTNeoXModel"}, {{"", gpt_neox}}},
+      {"opt", {"OPTForCausalLM", "OPTModel"}, {{"", opt}}},
+      {"llama", {"LlamaForCausalLM", "LlamaModel"}, {{"", llama}}},
+      {"mistral", {"MistralForCausalLM", "MistralModel"}, {{"", llama}}},
+      {"qwen2", {"Qwen2ForCausalLM", "Qwen2Model"}, {{"", llama}}},
+      {"qwen3", {"Qwen3ForCausalLM", "Qwen3Model"}, {{"", llama}}},
+      {"gemma", {"GemmaForCausalLM", "GemmaModel"}, {{"", llama}}},
+      {"bert", bert_heads("Bert"), {{"", bert}}},
+      {"roberta", bert_heads("Roberta"), {{"", roberta}}},
+      {"xlm-roberta", bert_heads("XLMRoberta"), {{"", roberta}}},
+      {"camembert", bert_heads("Camembert"), {{"", roberta}}},
+      {"distilbert", bert_heads("DistilBert"), {{"", distilbert}}},
+      {"electra", with(bert_heads("Electra"), "ElectraForPreTraining"), {{"", electra}}},
+      {"bart", {"BartForConditionalGeneration", "BartModel"}, {{"", bart}}},
+      {"mbart", {"MBartForConditionalGeneration", "MBartModel"}, {{"", bart}}},
+      {"marian", {"MarianMTModel", "MarianModel"}, {{"", bart}}},
+      {"m2m_100", {"M2M100ForConditionalGeneration", "M2M100Model"}, {{"", bart}}},
+      {"t5", {"T5ForConditionalGeneration", "T5WithLMHeadModel"}, {{"", t5}}},
+      {"mt5", {"MT5ForConditionalGeneration"}, {{"", t5}}},
+      {"vit", {"ViTModel", "ViTForImageClassification"}, {{"", vit}}},
+      {"deit", {"DeiTModel", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"}, {{"", vit}}},
+      {"dinov2", {"Dinov2Model", "Dinov2ForImageClassification"}, {{"", dinov2}}},
+      {"clip", {"CLIPModel"}, {{"text", clip_text}, {"image", clip_image}}},
+      {"clip_text_model", {"CLIPTextModel", "CLIPTextModelWithProjection"}, {{"", clip_text}}},
+      {"clip_vision_model", {"CLIPVisionModel", "CLIPVisionModelWithProjection"}, {{"", clip_image}}},
+  };
+  return all;
+}
+
+}  // namespace pipeformer
