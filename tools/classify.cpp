@@ -2,6 +2,7 @@
 #include "cli/layer_options.hpp"
 #include "io/output_file.hpp"
 #include "models/classes.hpp"
+#include "models/image_input.hpp"
 
 using namespace pipeformer;
 
@@ -17,8 +18,10 @@ static const ToolSpec spec = {
         "the name of the likeliest class (its number, when the model knows no names). --top N writes the N likeliest "
         "ones of a "
         "sequence on one line, each followed by its probability, separated by tabs.\n\n"
-        "Shapes: ids (..., T) or vectors (..., T, D) -> probabilities (..., C).",
-    .options = join({{flag("names", "write the name of the likeliest class as a line of text"),
+        "Shapes: ids (..., T), vectors (..., T, D), or of an imported model of images float32 images (..., C, H, W), "
+        "normalised -> probabilities, or --give logits, (..., C).",
+    .options = join({{choice("give", "probabilities|logits", "what is written", "probabilities"),
+                      flag("names", "write the name of the likeliest class as a line of text"),
                       integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
                      batch_options()}),
     .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},
@@ -35,16 +38,17 @@ static void classify(const Args& args) {
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head), ", not classes");
   const Transformer transformer(model, c);
-  BatchStream stream(args.input(), c.reads_vectors() ? Accept::vectors : Accept::ids);
+  BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),
+                     c.reads_vectors() ? Accept::vectors : Accept::ids);
   const bool text = args.flag("names") || args.has("top");
-  args.allow_only(!text, "an array: neither --names nor --top", {"format", "dtype"});
+  args.allow_only(!text, "an array: neither --names nor --top", {"format", "dtype", "give"});
   const auto writer = text ? nullptr : RecordWriter::open(args.output(), args.output_options());
   std::optional<OutputFile> lines;
   if (text) lines.emplace(args.output(), Content::text);
   const std::vector<std::string> names = class_names(model);
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
-    const float* probabilities = classify_batch(turn.ctx, transformer, input);
+    const float* probabilities = classify_batch(turn.ctx, transformer, input, args.text("give") == "logits");
     if (writer) {
       turn.wait();
       write_classes(*writer, input.batch, probabilities, c.classes);

@@ -2,6 +2,7 @@
 #include "cli/layer_options.hpp"
 #include "models/dump.hpp"
 #include "models/encode_batch.hpp"
+#include "models/image_input.hpp"
 
 using namespace pipeformer;
 
@@ -16,9 +17,20 @@ static const ToolSpec spec = {
         "self_attn/key, self_attn/value, self_attn/weights, self_attn/context, self_attn, add1, norm1, ffn/linear1, "
         "ffn/inner, ffn, add2, norm2, and encoder/norm. Attention weights (H, Tq, Tk) lie flat in 'data', their shapes "
         "in 'shapes'.\n\n"
-        "Shapes: vectors (..., T, D) or ids (..., T) -> memory (..., T, D); weights (..., H, T, T).",
+        "Models of patches take patches (..., T, P) and, when imported, normalised images (..., C, H, W) as well. "
+        "--types "
+        "names a stream of token types beside ids (default: all 0).\n\n"
+        "--pool writes one vector for each sequence: `--pool model` as the model says, with its pooler, projection and "
+        "normalisation; --give pooled is the same. Another kind of pooling leaves the pooler out. --give logits writes "
+        "what an encoder-only model predicts.\n\n"
+        "Shapes: vectors (..., T, D) or ids (..., T) -> memory (..., T, D); pooled (..., D); weights (..., H, T, T).",
     .options =
-        join({{text("dump", "FILE", "write intermediates to this HDF5 file"),
+        join({{choice("give", "hidden|logits|pooled|first",
+                      "hidden states, logits, a vector for each sequence, or its first hidden state", "hidden"),
+               choice("pool", "model|mean|first|last|max|end", "write a vector for each sequence, pooled so"),
+               flag("normalize", "pooled vectors get length 1 (default: as the model says)"),
+               text("types", "FILE", "types of the ids, a stream beside the input"),
+               text("dump", "FILE", "write intermediates to this HDF5 file"),
                list("select", "GLOB", "--dump: only names that match, for example 'encoder/*/weights'"),
                text("weights", "FILE", "write the attention weights of a layer to FILE"),
                integer("layer", "N", "--weights: of this layer, counted from 0 (default: the last)", "", 0, 999)},
@@ -42,24 +54,47 @@ static void add_dumps(const Args& args, const Configuration& c, const Batch& lay
   dump.add_stream(cat("encoder/", layer, "/self_attn/weights"), args.text("weights"), layout, layout);
 }
 
+/// The model's configuration with the pooling that the options ask for.
+static Configuration pooled_as_asked(const Args& args, Configuration c) {
+  if (args.has("pool") || args.text("give") == "pooled") c.head = Head::none;  // a classifier may read another pooling
+  if (args.given("normalize")) c.normalize = args.flag("normalize");
+  if (!args.has("pool") || args.text("pool") == "model") return c;
+  c.pooling = from_name<Pooling>(args.text("pool"));
+  c.pooler = false;
+  return c;
+}
+
 static void encode(const Args& args) {
   ModelFile model(args.model());
-  const Configuration& c = model.configuration();
-  require(c.has_encoder(), model.name(), ": a model of kind ", name_of(c.kind), " has no encoder");
+  require(model.configuration().has_encoder(), model.name(), ": a model of kind ", name_of(model.configuration().kind),
+          " has no encoder");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
+  if (args.has("pool") && args.given("give")) throw UsageError("--pool and --give exclude each other");
+  const EncoderOutput output = args.has("pool") ? EncoderOutput::pooled : encoder_output_from_name(args.text("give"));
+  args.allow_only(output == EncoderOutput::pooled, "--pool", {"normalize"});
+  const Configuration c = pooled_as_asked(args, model.configuration());
+  check_output(c, output, model.name());
   const Transformer transformer(model, c, Transformer::Stacks::encoder);
-  BatchStream stream(args.input(), Accept::either);
+  expect_one_stdin(args, args.input(), {"types"});
+  BatchStream stream(images_to_patches(RecordReader::open(args.input()), c), Accept::either);
+  std::optional<BatchStream> types;
+  if (const auto path = optional_text(args, "types")) types.emplace(*path, Accept::ids);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Dump dump;
   add_dumps(args, c, stream.batch, dump);
-  for_batches(args, {&stream}, dump.active() ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
+  const Batches batches = dump.active() ? Batches::one_by_one : Batches::side_by_side;
+  const auto body = [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
-    input.expect_width(c.embedding_width(false), "the model's");
+    if (types) turn[1].expect_shapes_of(input);
     if (dump.active()) turn.ctx.observer = &dump;
-    const float* memory = encode_batch(turn.ctx, transformer, input.batch, args.integer("batch-rows"));
+    const EncodedBatch encoded =
+        encode_batch(turn.ctx, transformer, input.batch, source_kind(c, input.batch, input.where_record(0)),
+                     args.integer("batch-rows"), types ? &turn[1].batch : nullptr);
+    const GivenRows given = give(turn.ctx, transformer, input.batch, encoded, output);
     turn.wait();
-    write_rows(*writer, input.batch, memory, c.width);
-  });
+    write_given(*writer, input.batch, encoded, given);
+  };
+  types ? for_batches(args, {&stream, &*types}, batches, body) : for_batches(args, {&stream}, batches, body);
   dump.close();
   writer->close();
 }

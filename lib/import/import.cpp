@@ -283,19 +283,22 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
   const std::vector<std::string> unknown = keys.not_understood();
   require(unknown.empty(), config.name(), ": keys that are not understood: ", list_of(unknown));
   if (towers.size() > 1 && tensors.has("logit_scale")) towers.front().import.leave_out("logit_scale");  // written below
+  for (Tower& tower : towers) {
+    Configuration& c = tower.import.configuration;
+    c.check(config.name());
+    c = c.resolved();
+    match_parameters(tower, ParameterList(c).shapes());
+    check_copies(tower.import, options.widen);
+  }
   match_tensors(tensors, towers, options.drop);
 
   Hdf5File file = Hdf5File::create(output);
   ModelTexts texts;
   texts.tokenizer = file_text(folder / "tokenizer.json");
   texts.preprocessor = file_text(folder / "preprocessor_config.json");
-  for (Tower& tower : towers) {
-    Configuration& c = tower.import.configuration;
-    c = c.resolved();
-    c.check(config.name());
+  for (const Tower& tower : towers) {
+    const Configuration& c = tower.import.configuration;
     const ParameterList list(c);
-    match_parameters(tower, list.shapes());
-    check_copies(tower.import, options.widen);
     for (const std::string& label : tower.import.labels) texts.labels += label + "\n";
     write_model_head(file, c, texts, tower.name);
     for (const ImportRow& row : tower.import.rows) {

@@ -10,7 +10,8 @@ namespace pipeformer {
 
 /// A stream and the batch that it is read into. Copies read on in the same stream.
 struct BatchStream {
-  BatchStream(const std::string& address, Accept accept) : reader(RecordReader::open(address)), accept(accept) {}
+  BatchStream(const std::string& address, Accept accept) : BatchStream(RecordReader::open(address), accept) {}
+  BatchStream(std::unique_ptr<RecordReader> stream, Accept accept) : reader(std::move(stream)), accept(accept) {}
 
   std::shared_ptr<RecordReader> reader;
   Accept accept;

@@ -23,19 +23,20 @@ std::vector<std::string> class_names(const ModelFile& model) {
   return names;
 }
 
-const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input) {
+const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input, bool logits) {
   const Configuration& c = model.configuration();
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
-  float* probabilities = ctx.workspace.get(input.batch.sequences() * c.classes);
+  float* classes = ctx.workspace.get(input.batch.sequences() * c.classes);
   const Ragged ragged = input.batch.ragged();
   Transformer::Source source{.ragged = ragged};
   source.kind = c.reads_vectors() ? Transformer::Source::Kind::vectors : Transformer::Source::Kind::ids;
   source.ids = input.batch.tokens.data();
   source.rows = input.batch.rows.data();
-  model.classify(ctx, source, probabilities);
+  logits ? model.classify_logits(ctx, source, classes) : model.classify(ctx, source, classes);
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    if (std::isnan(probabilities[s * c.classes])) throw RowError(ragged.begin(s), "the probabilities are not finite");
-  return probabilities;
+    if (std::isnan(classes[s * c.classes]))
+      throw RowError(ragged.begin(s), cat("the ", logits ? "logits" : "probabilities", " are not finite"));
+  return classes;
 }
 
 void write_classes(RecordWriter& writer, const Batch& layout, const float* probabilities, std::int64_t classes) {

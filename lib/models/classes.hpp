@@ -15,10 +15,10 @@ std::vector<std::string> names_or_numbers(std::vector<std::string> names, std::i
 /// number of classes.
 std::vector<std::string> class_names(const ModelFile&);
 
-/// The probabilities (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error naming the
-/// record for vectors of another width, ids outside the vocabulary, sequences longer than the model's learned
-/// positions, and vectors that make probabilities NaN.
-const float* classify_batch(Context&, const Transformer&, const BatchStream&);
+/// The probabilities, or the logits, (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error
+/// naming the record for vectors of another width, ids outside the vocabulary, sequences longer than the model's
+/// learned positions, and vectors that make probabilities NaN.
+const float* classify_batch(Context&, const Transformer&, const BatchStream&, bool logits);
 
 /// One record (..., classes) for each record of `layout`, with its leading axes.
 void write_classes(RecordWriter&, const Batch& layout, const float* probabilities, std::int64_t classes);

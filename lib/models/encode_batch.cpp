@@ -6,22 +6,23 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/pooling.hpp"
 
 namespace pipeformer {
 namespace {
 
+using Source = Transformer::Source;
+
 /// The sequences of `ragged`, of which the first begins at row first_row of the batch.
-const float* encode_part(Context& ctx, const Transformer& model, const Batch& batch, const Ragged& ragged,
-                         std::int64_t first_row) {
-  Transformer::Source source{.ragged = ragged};
-  if (batch.ids) {
-    source.ids = batch.tokens.data() + first_row;
-  } else {
-    source.kind = Transformer::Source::Kind::embedded;
-    source.rows = batch.rows.data() + first_row * batch.width;
-  }
+const float* encode_part(Context& ctx, const Transformer& model, const Batch& batch, const Source& whole,
+                         const Ragged& ragged, std::int64_t first_row) {
+  Source part = whole;
+  part.ragged = ragged;
+  if (part.ids) part.ids += first_row;
+  if (part.types) part.types += first_row;
+  if (part.rows) part.rows += first_row * batch.width;
   Transformer::Encoded encoded;
-  model.encode(ctx, source, encoded);
+  model.encode(ctx, part, encoded);
   return encoded.memory;
 }
 
@@ -39,29 +40,117 @@ std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t parts) {
 
 }  // namespace
 
-const float* encode_batch(Context& ctx, const Transformer& model, const Batch& batch, std::int64_t part_rows) {
+Source::Kind source_kind(const Configuration& c, const Batch& batch, const std::string& where) {
+  if (batch.ids) {
+    require(!c.reads_vectors(), where, ": holds ids, the model reads vectors");
+    return Source::Kind::ids;
+  }
+  if (batch.width == c.embedding_width(false)) return Source::Kind::embedded;
+  if (c.reads_vectors() && batch.width == c.input_width) return Source::Kind::vectors;
+  throw Error(cat(where, ": width ", batch.width, " does not match the model's width ", c.embedding_width(false),
+                  c.reads_vectors() ? cat(", nor that of its patches, ", c.input_width) : ""));
+}
+
+EncodedBatch encode_batch(Context& ctx, const Transformer& model, const Batch& batch, Source::Kind kind,
+                          std::int64_t part_rows, const Batch* types) {
   const Ragged ragged = batch.ragged();
+  const std::int64_t width = model.configuration().width,
+                     extra = kind == Source::Kind::vectors ? model.configuration().class_tokens : 0;
+  Source source{.ragged = ragged, .kind = kind};
+  if (batch.ids) source.ids = batch.tokens.data();
+  if (!batch.ids) source.rows = batch.rows.data();
+  if (types) source.types = types->tokens.data();
+  EncodedBatch encoded;
+  for (std::int64_t s = 0; s <= ragged.sequences(); ++s)
+    encoded.offsets.push_back((s < ragged.sequences() ? ragged.begin(s) : ragged.rows()) + extra * s);
   const std::vector<std::int64_t> cuts = cut(ragged, ragged.rows() / std::max<std::int64_t>(1, part_rows));
   const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
-  if (parts < 2 || ctx.observer) return encode_part(ctx, model, batch, ragged, 0);
-  const std::int64_t width = model.configuration().width;
-  float* memory = ctx.workspace.get(ragged.rows() * width);
+  if (parts < 2 || ctx.observer) {
+    encoded.memory = encode_part(ctx, model, batch, source, ragged, 0);
+    return encoded;
+  }
+  float* memory = ctx.workspace.get(encoded.offsets.back() * width);
   parallel_for(parts, 1, [&](std::int64_t p, std::int64_t) {
     thread_local Workspace own;
     own.clear();
     Context mine{own};
     const std::int64_t first = cuts[static_cast<std::size_t>(p)], last = cuts[static_cast<std::size_t>(p) + 1];
-    const std::int64_t row = ragged.begin(first);
+    const std::int64_t row = ragged.begin(first), to = encoded.offsets[static_cast<std::size_t>(first)],
+                       end = encoded.offsets[static_cast<std::size_t>(last)];
     std::vector<std::int64_t> offsets;
     for (std::int64_t s = first; s <= last; ++s) offsets.push_back(ragged.begin(s) - row);
     try {
-      std::memcpy(memory + row * width, encode_part(mine, model, batch, {offsets}, row),
-                  static_cast<std::size_t>(offsets.back() * width) * sizeof(float));
+      std::memcpy(memory + to * width, encode_part(mine, model, batch, source, {offsets}, row),
+                  static_cast<std::size_t>((end - to) * width) * sizeof(float));
     } catch (const RowError& error) {
       throw RowError(row + error.row(), error.what());
     }
   });
-  return memory;
+  encoded.memory = memory;
+  return encoded;
+}
+
+EncoderOutput encoder_output_from_name(const std::string& name) {
+  return name == "logits"   ? EncoderOutput::logits
+         : name == "pooled" ? EncoderOutput::pooled
+         : name == "first"  ? EncoderOutput::first
+                            : EncoderOutput::hidden;
+}
+
+void check_output(const Configuration& c, EncoderOutput output, const std::string& model) {
+  if (output == EncoderOutput::logits)
+    require(c.head != Head::none && !c.has_decoder(), model, ": a model of kind ", name_of(c.kind), " that predicts ",
+            name_of(c.head), " has no logits of its encoder");
+}
+
+GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const EncodedBatch& encoded,
+               EncoderOutput output) {
+  const Configuration& c = model.configuration();
+  const Ragged ragged = encoded.ragged();
+  const std::int64_t sequences = ragged.sequences();
+  if (output == EncoderOutput::hidden) return {encoded.memory, c.width, true};
+  if (output == EncoderOutput::first) {
+    auto* rows = ctx.workspace.get<std::int32_t>(sequences);
+    for (std::int64_t s = 0; s < sequences; ++s)
+      rows[s] = ragged.length(s) > 0 ? static_cast<std::int32_t>(ragged.begin(s)) : -1;
+    float* y = ctx.workspace.get(sequences * c.width);
+    gather_rows(sequences, c.width, rows, encoded.memory, y);
+    return {y, c.width, false};
+  }
+  const Linear& projection = model.head().projection();
+  const bool positions = output == EncoderOutput::logits && c.head != Head::classes;
+  if (positions) {
+    float* y = ctx.workspace.get(ragged.rows() * projection.out());
+    model.head().logits(ctx, ragged.rows(), encoded.memory, y);
+    return {y, c.head == Head::token_classes && c.classes == 1 ? 0 : projection.out(), true};
+  }
+  Pooler::Saved saved;
+  const float* pooled =
+      model.pooler().forward(ctx, ragged, encoded.memory, batch.ids ? batch.tokens.data() : nullptr, saved);
+  std::int64_t width = model.pooler().width();
+  const bool projected = output == EncoderOutput::logits || c.projection > 0;
+  float* y = ctx.workspace.get(sequences * (projected ? projection.out() : width));
+  if (projected) {
+    width = projection.out();
+    model.head().logits(ctx, sequences, pooled, y);
+  } else {
+    std::memcpy(y, pooled, static_cast<std::size_t>(sequences * width) * sizeof(float));
+  }
+  if (output == EncoderOutput::pooled && c.normalize) normalize_rows(sequences, width, y);
+  return {y, width, false};
+}
+
+void write_given(RecordWriter& writer, const Batch& batch, const EncodedBatch& encoded, const GivenRows& given) {
+  if (given.each_position) return write_rows(writer, with_lengths(batch, encoded.ragged()), given.rows, given.width);
+  const float* rows = given.rows;
+  for (std::int64_t r = 0; r < batch.records(); ++r) {
+    Shape shape = batch.leading_axes(r);
+    const std::int64_t sequences = element_count(shape);
+    shape.push_back(given.width);
+    writer.write(DType::f4, shape, rows);
+    rows += sequences * given.width;
+  }
+  writer.flush();
 }
 
 }  // namespace pipeformer

@@ -134,8 +134,8 @@ Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks
     target_embedding_ = TokenEmbedding(source, c, "decoder");
     decoder_ = Stack(source, c, true);
   }
+  if (!c.has_decoder() || stacks == Stacks::encoder) pooler_ = Pooler(source, c);
   if (c.has_decoder() && stacks == Stacks::encoder) return;
-  if (!c.has_decoder()) pooler_ = Pooler(source, c);
   const std::string side = c.has_decoder() ? "decoder" : "encoder";
   Linear projection;
   if (c.head == Head::none) {
@@ -212,12 +212,16 @@ void Transformer::class_logits(Context& ctx, const Source& source, const Encoded
   head_.logits(ctx, encoded.ragged.sequences(), pool(ctx, source, encoded, saved), logits);
 }
 
-void Transformer::classify(Context& ctx, const Source& source, float* probabilities) const {
+void Transformer::classify_logits(Context& ctx, const Source& source, float* logits) const {
   const WorkspaceScope scope(ctx.workspace);
   Encoded encoded;
   encode(ctx, source, encoded);
-  class_logits(ctx, source, encoded, probabilities);
-  softmax_rows(encoded.ragged.sequences(), configuration_.classes, probabilities);
+  class_logits(ctx, source, encoded, logits);
+}
+
+void Transformer::classify(Context& ctx, const Source& source, float* probabilities) const {
+  classify_logits(ctx, source, probabilities);
+  softmax_rows(source.ragged.sequences(), configuration_.classes, probabilities);
 }
 
 CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smoothing, float scale) const {

@@ -120,7 +120,9 @@ class Transformer {
   const float* pool(Context&, const Source&, const Encoded&, Pooler::Saved&) const;
   /// Of a model with head classes or token-classes: the logits, (sequences or memory rows, classes).
   void class_logits(Context&, const Source&, const Encoded&, float* logits) const;
-  /// Their softmax: of a model with head classes, (sequences, classes).
+  /// The whole way, of a model with head classes: (sequences, classes).
+  void classify_logits(Context&, const Source&, float* logits) const;
+  /// Their softmax.
   void classify(Context&, const Source&, float* probabilities) const;
 
   /// One training or validation batch.

@@ -103,6 +103,8 @@ class BatchGenerator {
       const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
       most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);
     }
+    // The last id that a fixed length allows is the end, which is not counted.
+    if (model_.configuration().forced_end && most == settings_.max_length) --most;
     return most;
   }
 
@@ -135,12 +137,12 @@ class BatchGenerator {
 const float* source_memory(Context& ctx, const Transformer& model, const Batch& batch) {
   if (!model.configuration().has_encoder()) return nullptr;
   if (!batch.ids) return batch.rows.data();
-  return encode_batch(ctx, model, batch, batch.positions());
+  return encode_batch(ctx, model, batch, Transformer::Source::Kind::ids, batch.positions()).memory;
 }
 
 std::optional<std::int64_t> decoder_window(const Configuration& c, Beyond beyond) {
   std::optional<std::int64_t> window = c.longest(true);
-  if (window) --*window;  // begin
+  if (window && c.begin_id >= 0) --*window;
   if (!c.has_encoder() && c.context > 0 && beyond != Beyond::go_on)
     window = std::min(window.value_or(c.context), c.context);
   return window;

@@ -107,7 +107,9 @@ class Search {
     nodes_.push_back({live.node, e.id});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
     if (length_ == limit(live.sentence)) {
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), false});
+      // An end that a model is forced to give costs nothing, but it counts.
+      const std::int64_t length = length_ + (model_.configuration().forced_end ? 1 : 0);
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length), false});
     } else {
       next.push_back(live);
     }
