@@ -15,19 +15,19 @@ Linear::Linear(Parameter weight, Parameter bias, std::int64_t in, std::int64_t o
 
 void Linear::forward(std::int64_t rows, const float* x, float* y) const {
   if (const float* packed = packed_forward())
-    product_packed(rows, out_, in_, x, in_, packed, bias_.value, y, out_, false);
+    product_packed({x, rows, in_}, packed, bias_.value, {y, rows, out_});
   else
-    product_nt(rows, out_, in_, x, weight_.value, bias_.value, y, out_);
+    product_nt({x, rows, in_}, {weight_.value, out_, in_}, bias_.value, {y, rows, out_});
 }
 
 void Linear::backward(std::int64_t rows, const float* x, const float* dy, float* dx, bool accumulate) const {
-  product_tn(out_, in_, rows, dy, out_, x, weight_.gradient);
-  if (bias_.value) column_sums(rows, out_, dy, out_, bias_.gradient);
+  product_tn({dy, rows, out_}, {x, rows, in_}, {weight_.gradient, out_, in_});
+  if (bias_.value) column_sums({dy, rows, out_}, bias_.gradient);
   if (!dx) return;
   if (const float* packed = packed_backward())
-    product_packed(rows, in_, out_, dy, out_, packed, nullptr, dx, in_, accumulate);
+    product_packed({dy, rows, out_}, packed, nullptr, {dx, rows, in_}, accumulate);
   else
-    product_nn(rows, in_, out_, dy, out_, weight_.value, dx, accumulate);
+    product_nn({dy, rows, out_}, {weight_.value, out_, in_}, {dx, rows, in_}, accumulate);
 }
 
 }  // namespace pipeformer

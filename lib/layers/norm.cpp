@@ -9,12 +9,12 @@ Norm::Norm(ParameterSource& source, const std::string& name, std::int64_t width,
 
 void Norm::forward(Context& ctx, std::int64_t rows, const float* x, float* y, Saved& saved) const {
   saved = {x, ctx.workspace.get(rows), ctx.workspace.get(rows)};
-  norm(shape_, rows, width_, x, weight_.value, bias_.value, y, saved.mean, saved.rstd);
+  norm(shape_, {x, rows, width_}, weight_.value, bias_.value, y, {saved.mean, saved.rstd});
 }
 
 void Norm::backward(std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
-  norm_backward(shape_, rows, width_, saved.input, weight_.value, saved.mean, saved.rstd, dy, dx, weight_.gradient,
-                bias_.gradient);
+  norm_backward(shape_, {saved.input, rows, width_}, weight_.value, {saved.mean, saved.rstd}, dy, dx,
+                {weight_.gradient, bias_.gradient});
 }
 
 }  // namespace pipeformer

@@ -259,7 +259,7 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
                                     output.weight().gradient,
                                     output.bias().gradient};
   const CrossEntropy result =
-      cross_entropy(projection, count, prepared, examples.labels.data(), smoothing, scale, ctx.workspace, d_hidden);
+      cross_entropy(projection, count, prepared, examples.labels.data(), {smoothing, scale}, ctx.workspace, d_hidden);
   if (!ctx.training) return result;
   head_.backward(ctx, count, head_saved, d_hidden, d_hidden);
   float* d_memory = encoded.memory ? ctx.workspace.zeros(encoded.ragged.rows() * width) : nullptr;

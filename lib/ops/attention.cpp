@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/matrix.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
 #include "ops/kernels/kernels.hpp"
@@ -102,22 +103,20 @@ struct Scratch {
 };
 
 /// c (rows, n) (+)= a (rows, depth) * packed panels.
-void product(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
-             const float* panels, float* c, std::int64_t ldc, bool accumulate) {
-  const int width = kernels().panel;
-  for (std::int64_t p = 0; p * width < n; ++p)
-    kernels().gemm_panel(rows, depth, a, lda, panels + p * depth * width, panels + (p + 1) * depth * width,
-                         c + p * width, ldc, static_cast<int>(std::min<std::int64_t>(width, n - p * width)),
+void product(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
+  const std::int64_t width = kernels().panel, depth = a.columns;
+  for (std::int64_t p = 0; p * width < c.columns; ++p)
+    kernels().gemm_panel(c.rows, depth, a.data, a.stride, panels + p * depth * width, panels + (p + 1) * depth * width,
+                         c.data + p * width, c.stride, static_cast<int>(std::min(width, c.columns - p * width)),
                          accumulate);
 }
-/// The same with A stored transposed.
-void product_transposed(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
-                        const float* panels, float* c, std::int64_t ldc, bool accumulate) {
-  const int width = kernels().panel;
-  for (std::int64_t p = 0; p * width < n; ++p)
-    kernels().gemm_panel_transposed(rows, depth, a, lda, panels + p * depth * width, panels + (p + 1) * depth * width,
-                                    c + p * width, ldc, static_cast<int>(std::min<std::int64_t>(width, n - p * width)),
-                                    accumulate);
+/// c (rows, n) (+)= a^T * packed panels, a (depth, rows).
+void product_transposed(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
+  const std::int64_t width = kernels().panel, depth = a.rows;
+  for (std::int64_t p = 0; p * width < c.columns; ++p)
+    kernels().gemm_panel_transposed(c.rows, depth, a.data, a.stride, panels + p * depth * width,
+                                    panels + (p + 1) * depth * width, c.data + p * width, c.stride,
+                                    static_cast<int>(std::min(width, c.columns - p * width)), accumulate);
 }
 
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum,
@@ -162,7 +161,8 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
         kernel.dot_few(count, columns, dk, head.query(i0), head.in.query_stride, head.key(j0), head.in.key_stride,
                        head.index(j0), scores, kKeyBlock);
       else
-        product(i1 - i0, padded, dk, head.query(i0), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+        product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
+                false);
       float correction[kQueryBlock];
       std::int64_t seen_by[kQueryBlock];
       for (std::int64_t i = i0; i < i1; ++i) {
@@ -201,7 +201,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
     for (std::int64_t i = first_query; i < last_query; ++i) {
-      product(1, padded, dk, head.query(i), head.in.query_stride, packed_keys, scores, kKeyBlock, false);
+      product({head.query(i), 1, dk, head.in.query_stride}, packed_keys, {scores, 1, padded, kKeyBlock}, false);
       head.finish_scores(i, j0, block, padded, scores);
       const float l = sum[i - first_query];
       if (l > 0.0f || std::isnan(l)) {
@@ -267,8 +267,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         const bool nothing =
             std::max(head.visible(i0), head.visible(i1 - 1)) <= j0 || j0 + block <= head.first_visible(i0);
         if (nothing && !first && j0 > 0) continue;
-        product(rows, padded, dk, head.query(i0), in.query_stride, packed_keys, p, kKeyBlock, false);
-        product(rows, padded, dv, d_o + i0 * out_stride, out_stride, packed_values, ds, kKeyBlock, false);
+        product({head.query(i0), rows, dk, in.query_stride}, packed_keys, {p, rows, padded, kKeyBlock}, false);
+        product({d_o + i0 * out_stride, rows, dv, out_stride}, packed_values, {ds, rows, padded, kKeyBlock}, false);
         for (std::int64_t i = i0; i < i1; ++i) {
           float* row = p + (i - i0) * kKeyBlock;
           float* d_row = ds + (i - i0) * kKeyBlock;
@@ -291,11 +291,11 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         float* packed_q = at_least(scratch.queries, kQueryBlock * round_up(dk, width));
         kernel.pack(rows, dv, d_o + i0 * out_stride, out_stride, nullptr, packed_do);
         kernel.pack(rows, dk, head.query(i0), in.query_stride, nullptr, packed_q);
-        product_transposed(block, dv, rows, dropped, kKeyBlock, packed_do, dv_rows + j0 * in.value_stride,
-                           in.value_stride, !first);
-        product_transposed(block, dk, rows, ds, kKeyBlock, packed_q, dk_rows + j0 * in.key_stride, in.key_stride,
-                           !first);
-        product(rows, dk, block, ds, kKeyBlock, key_rows, dq + i0 * in.query_stride, in.query_stride, j0 > 0);
+        product_transposed({dropped, rows, block, kKeyBlock}, packed_do,
+                           {dv_rows + j0 * in.value_stride, block, dv, in.value_stride}, !first);
+        product_transposed({ds, rows, block, kKeyBlock}, packed_q,
+                           {dk_rows + j0 * in.key_stride, block, dk, in.key_stride}, !first);
+        product({ds, rows, block, kKeyBlock}, key_rows, {dq + i0 * in.query_stride, rows, dk, in.query_stride}, j0 > 0);
         first = false;
       }
     }

@@ -17,8 +17,9 @@ void CrossEntropy::add(const CrossEntropy& other) {
 }
 
 CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, const float* hidden,
-                           const std::int32_t* targets, float smoothing, float scale, Workspace& workspace,
+                           const std::int32_t* targets, const CrossEntropyForm& form, Workspace& workspace,
                            float* d_hidden) {
+  const auto [smoothing, scale] = form;
   const std::int64_t vocabulary = output.vocabulary, d = output.d;
   // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
@@ -29,12 +30,12 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
   const float* packed_back = output.packed_back;
   if (!packed) {
     float* to = workspace.get(packed_size(vocabulary, d));
-    pack_nt(vocabulary, d, output.weight, to);
+    pack_nt({output.weight, vocabulary, d}, to);
     packed = to;
   }
   if (d_hidden && !packed_back) {
     float* to = workspace.get(packed_size(d, vocabulary));
-    pack_nn(d, vocabulary, output.weight, to);
+    pack_nn({output.weight, vocabulary, d}, to);
     packed_back = to;
   }
   struct Row {
@@ -45,7 +46,7 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
   CrossEntropy total;
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t n = std::min(chunk, rows - first);
-    product_packed(n, vocabulary, d, hidden + first * d, d, packed, output.bias, logits, vocabulary, false);
+    product_packed({hidden + first * d, n, d}, packed, output.bias, {logits, n, vocabulary});
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
@@ -76,9 +77,9 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
       total.rows += results[r].counted;
     }
     if (!d_hidden) continue;
-    product_packed(n, d, vocabulary, logits, vocabulary, packed_back, nullptr, d_hidden + first * d, d, false);
-    product_tn(vocabulary, d, n, logits, vocabulary, hidden + first * d, output.d_weight);
-    if (output.d_bias) column_sums(n, vocabulary, logits, vocabulary, output.d_bias);
+    product_packed({logits, n, vocabulary}, packed_back, nullptr, {d_hidden + first * d, n, d});
+    product_tn({logits, n, vocabulary}, {hidden + first * d, n, d}, {output.d_weight, vocabulary, d});
+    if (output.d_bias) column_sums({logits, n, vocabulary}, output.d_bias);
   }
   return total;
 }

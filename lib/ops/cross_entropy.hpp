@@ -26,12 +26,17 @@ struct OutputProjection {
   float* d_bias = nullptr;
 };
 
+struct CrossEntropyForm {
+  float smoothing = 0;  ///< e: the share of the target's probability that all tokens divide.
+  float scale = 1;      ///< Multiplies the gradient, not the loss that is returned.
+};
+
 /// logits = hidden (rows, d) weight^T + bias;
 ///   loss = logsumexp(logits) - (1 - e) logits[target] - e / V sum(logits)          (Szegedy et al. 2016, section 7;
 ///   PyTorch)
 /// When d_hidden is given it is overwritten with the gradient of loss * scale, and d_weight, d_bias are added to. A
 /// target of -1 is left out: no loss, no gradient (masked language models).
 CrossEntropy cross_entropy(const OutputProjection&, std::int64_t rows, const float* hidden, const std::int32_t* targets,
-                           float smoothing, float scale, Workspace&, float* d_hidden);
+                           const CrossEntropyForm&, Workspace&, float* d_hidden);
 
 }  // namespace pipeformer

@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "ops/instruction_set.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
@@ -42,6 +43,10 @@ const Kernels& choose() {
 const Kernels& kernels() {
   static const Kernels& chosen = choose();
   return chosen;
+}
+
+const char* instruction_set() {
+  return kernels().name;
 }
 
 }  // namespace pipeformer

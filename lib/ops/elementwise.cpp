@@ -4,6 +4,7 @@
 
 #include "core/random.hpp"
 #include "core/threads.hpp"
+#include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
 namespace {
@@ -66,8 +67,11 @@ void dropout(float p, std::uint64_t seed, std::int64_t first_row, std::int64_t r
   });
 }
 
-void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
-          const float* beta, float* y, float* mean, float* rstd) {
+void norm(const NormShape& shape, const MatrixView& in, const float* gamma, const float* beta, float* y,
+          const NormStatistics& statistics) {
+  const std::int64_t rows = in.rows, n = in.columns;
+  const float* x = in.data;
+  float *mean = statistics.mean, *rstd = statistics.rstd;
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
       if (shape.rms) {
@@ -80,8 +84,12 @@ void norm(const NormShape& shape, std::int64_t rows, std::int64_t n, const float
   });
 }
 
-void norm_backward(const NormShape& shape, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
-                   const float* mean, const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta) {
+void norm_backward(const NormShape& shape, const MatrixView& in, const float* gamma, const NormStatistics& statistics,
+                   const float* dy, float* dx, const NormGradients& gradients) {
+  const std::int64_t rows = in.rows, n = in.columns;
+  const float* x = in.data;
+  const float *mean = statistics.mean, *rstd = statistics.rstd;
+  float *dgamma = gradients.gamma, *dbeta = gradients.beta;
   constexpr std::int64_t kColumns = 64;  // as in column_sums: a task owns columns, rows are added in order
   parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);

@@ -3,7 +3,8 @@
 #pragma once
 #include <cstdint>
 
-#include "ops/kernels/kernels.hpp"
+#include "core/matrix.hpp"
+#include "ops/kernel_types.hpp"
 
 namespace pipeformer {
 
@@ -34,16 +35,24 @@ void dropout(float p, std::uint64_t seed, std::int64_t first_row, std::int64_t r
 /// Layer normalisation (Ba, Kiros, Hinton 2016) or, with rms, root-mean-square normalisation (Zhang, Sennrich 2019, no
 /// beta):
 ///   y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
-/// mean and rstd (rows) are kept for the backward pass; mean is zero for rms. beta may be null.
+/// x, y (rows, n) are contiguous; beta may be null.
 struct NormShape {
   bool rms = false;
   float epsilon = 1e-5f;
 };
-void norm(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta,
-          float* y, float* mean, float* rstd);
-/// dx overwritten; dgamma, dbeta (n) added to. With g = dy * gamma, x' = (x - mean) * rstd: dx = rstd (g - mean(g) - x'
+/// Of each row, for the backward pass.
+struct NormStatistics {
+  float* mean;  ///< Zero for rms.
+  float* rstd;
+};
+void norm(const NormShape&, const MatrixView& x, const float* gamma, const float* beta, float* y,
+          const NormStatistics&);
+struct NormGradients {
+  float *gamma, *beta;  ///< (n); added to. beta may be null.
+};
+/// dx overwritten. With g = dy * gamma, x' = (x - mean) * rstd: dx = rstd (g - mean(g) - x'
 /// mean(g x')).
-void norm_backward(const NormShape&, std::int64_t rows, std::int64_t n, const float* x, const float* gamma,
-                   const float* mean, const float* rstd, const float* dy, float* dx, float* dgamma, float* dbeta);
+void norm_backward(const NormShape&, const MatrixView& x, const float* gamma, const NormStatistics&, const float* dy,
+                   float* dx, const NormGradients&);
 
 }  // namespace pipeformer

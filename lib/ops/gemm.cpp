@@ -27,33 +27,35 @@ Buffer<float>& tile_scratch() {
 }
 
 /// Packs panels [first, last) of B = w^T, w (n, k).
-auto pack_rows_of(const float* w, std::int64_t n, std::int64_t k) {
-  return [=, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
-    kernels().pack_transposed(std::min(n, last * width) - first * width, k, w + first * width * k, k, nullptr, out);
+auto pack_rows_of(const MatrixView& w) {
+  return [w, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
+    kernels().pack_transposed(std::min(w.rows, last * width) - first * width, w.columns,
+                              w.data + first * width * w.stride, w.stride, nullptr, out);
   };
 }
 
 /// Packs panels [first, last) of B (k, n).
-auto pack_columns_of(const float* b, std::int64_t n, std::int64_t k) {
-  return [=, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
-    kernels().pack(k, std::min(n, last * width) - first * width, b + first * width, n, nullptr, out);
+auto pack_columns_of(const MatrixView& b) {
+  return [b, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
+    kernels().pack(b.rows, std::min(b.columns, last * width) - first * width, b.data + first * width, b.stride, nullptr,
+                   out);
   };
 }
 
-/// Rows [0, m) of C through panels [first, last): the part of a product that one task computes. `panels` points at
+/// All rows of C through panels [first, last): the part of a product that one task computes. `panels` points at
 /// panel `first`.
 template <bool Transposed>
-void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
-                    const float* panels, std::int64_t first, std::int64_t last, const float* bias, float* c,
-                    std::int64_t ldc, bool accumulate) {
+void multiply_block(const MatrixView& a, const float* panels, std::int64_t first, std::int64_t last, const float* bias,
+                    const MutableMatrixView& c, bool accumulate) {
   const Kernels& kernel = kernels();
+  const std::int64_t m = c.rows, n = c.columns, k = Transposed ? a.rows : a.columns, lda = a.stride;
   float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 0);
   // The columns of a transposed A with long rows fall each into a page of its own: such a block is copied together.
   const bool copy = Transposed && lda > 512;
   const std::int64_t stride = copy ? kRowBlock : lda;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, k - k0);
-    const float* block = Transposed ? a + k0 * lda : a + k0;
+    const float* block = a.data + (Transposed ? k0 * lda : k0);
     if (copy) {
       for (std::int64_t r = 0; r < depth; ++r)
         std::memcpy(tile + r * stride, block + r * lda, static_cast<std::size_t>(m) * sizeof(float));
@@ -66,20 +68,21 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const float*
                            : k0 + depth < k ? panels + (k0 + depth) * kernel.panel
                                             : panels + (last - first) * k * kernel.panel;
       (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(
-          m, depth, block, stride, panel, ahead, c + p * kernel.panel, ldc, columns, accumulate || k0 > 0);
+          m, depth, block, stride, panel, ahead, c.data + p * kernel.panel, c.stride, columns, accumulate || k0 > 0);
     }
   }
   if (bias) {
     const std::int64_t column = first * kernel.panel, width = std::min(n, last * kernel.panel) - column;
-    kernel.add_bias(m, width, bias + column, c + column, ldc);
+    kernel.add_bias(m, width, bias + column, c.data + column, c.stride);
   }
 }
 
 /// The frame of all three products. pack(first, last, out) packs panels [first, last) of B. With many rows B is packed
 /// once, before; with few, each task packs the panels it uses into its own cache.
 template <bool Transposed, class Pack>
-void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* packed,
-              Pack pack, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+void multiply(const MatrixView& a, const float* packed, Pack pack, const float* bias, const MutableMatrixView& c,
+              bool accumulate) {
+  const std::int64_t m = c.rows, n = c.columns, k = Transposed ? a.rows : a.columns;
   if (m == 0 || n == 0) return;
   const std::int64_t panels = panel_count(n), panel_floats = k * kernels().panel;
   const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock;
@@ -108,8 +111,10 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, st
         pack(first, last, out);
         from = out;
       }
-      multiply_block<Transposed>(height, n, k, Transposed ? a + row : a + row * lda, lda, from, first, last, bias,
-                                 c + row * ldc, ldc, accumulate);
+      const MatrixView part = Transposed ? MatrixView(a.data + row, k, height, a.stride)
+                                         : MatrixView(a.data + row * a.stride, height, k, a.stride);
+      multiply_block<Transposed>(part, from, first, last, bias, {c.data + row * c.stride, height, n, c.stride},
+                                 accumulate);
     }
   });
 }
@@ -120,16 +125,18 @@ std::int64_t packed_size(std::int64_t n, std::int64_t k) {
   return panel_count(n) * kernels().panel * k;
 }
 
-void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed) {
-  const auto pack = pack_rows_of(w, n, k);
-  parallel_for(panel_count(n), 4,
-               [&](std::int64_t begin, std::int64_t end) { pack(begin, end, packed + begin * kernels().panel * k); });
+void pack_nt(const MatrixView& w, float* packed) {
+  const auto pack = pack_rows_of(w);
+  parallel_for(panel_count(w.rows), 4, [&](std::int64_t begin, std::int64_t end) {
+    pack(begin, end, packed + begin * kernels().panel * w.columns);
+  });
 }
 
-void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed) {
-  const auto pack = pack_columns_of(b, n, k);
-  parallel_for(panel_count(n), 1,
-               [&](std::int64_t begin, std::int64_t end) { pack(begin, end, packed + begin * kernels().panel * k); });
+void pack_nn(const MatrixView& b, float* packed) {
+  const auto pack = pack_columns_of(b);
+  parallel_for(panel_count(b.columns), 1, [&](std::int64_t begin, std::int64_t end) {
+    pack(begin, end, packed + begin * kernels().panel * b.rows);
+  });
 }
 
 template <class Pack>
@@ -147,41 +154,39 @@ const float* PackedWeight::Copy::get(std::int64_t size, std::uint64_t wanted, Pa
 }
 
 const float* PackedWeight::forward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
-  return forward_.get(packed_size(out, in), version, [&](float* to) { pack_nt(out, in, w, to); });
+  return forward_.get(packed_size(out, in), version, [&](float* to) { pack_nt({w, out, in}, to); });
 }
 
 const float* PackedWeight::backward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
-  return backward_.get(packed_size(in, out), version, [&](float* to) { pack_nn(in, out, w, to); });
+  return backward_.get(packed_size(in, out), version, [&](float* to) { pack_nn({w, out, in}, to); });
 }
 
-void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
-                    const float* packed, const float* bias, float* c, std::int64_t ldc, bool accumulate) {
+void product_packed(const MatrixView& a, const float* packed, const float* bias, const MutableMatrixView& c,
+                    bool accumulate) {
   multiply<false>(
-      m, n, k, a, lda, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, ldc, accumulate);
+      a, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, accumulate);
 }
 
-void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
-                float* c, std::int64_t ldc) {
-  multiply<false>(m, n, k, a, k, nullptr, pack_rows_of(w, n, k), bias, c, ldc, false);
+void product_nt(const MatrixView& a, const MatrixView& w, const float* bias, const MutableMatrixView& c) {
+  multiply<false>(a, nullptr, pack_rows_of(w), bias, c, false);
 }
 
-void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
-                float* c, bool accumulate) {
-  multiply<false>(m, n, k, a, lda, nullptr, pack_columns_of(b, n, k), nullptr, c, n, accumulate);
+void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate) {
+  multiply<false>(a, nullptr, pack_columns_of(b), nullptr, c, accumulate);
 }
 
-void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
-                float* c) {
-  if (k == 0) return;
-  multiply<true>(m, n, k, a, lda, nullptr, pack_columns_of(b, n, k), nullptr, c, n, true);
+void product_tn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c) {
+  if (a.rows == 0) return;
+  multiply<true>(a, nullptr, pack_columns_of(b), nullptr, c, true);
 }
 
-void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums) {
+void column_sums(const MatrixView& x, float* sums) {
   // Each task owns some columns and adds all rows in order: the same sums for any number of threads.
   constexpr std::int64_t kColumns = 64;
-  parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t n = x.columns;
+  parallel_for((n + kColumns - 1) / kColumns, x.rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);
-    kernels().column_sums(rows, last - first, x + first, ld, sums + first);
+    kernels().column_sums(x.rows, last - first, x.data + first, x.stride, sums + first);
   });
 }
 

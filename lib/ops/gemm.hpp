@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "core/array.hpp"
+#include "core/matrix.hpp"
 
 namespace pipeformer {
 
@@ -37,29 +38,25 @@ class PackedWeight {
   Copy forward_, backward_;
 };
 
-/// B as the kernels read it, for a product that is taken several times with the same B: packed once into packed_size(n,
-/// k) floats.
+/// B (k, n) as the kernels read it, for a product that is taken several times with the same B: packed once into
+/// packed_size(n, k) floats.
 std::int64_t packed_size(std::int64_t n, std::int64_t k);
-void pack_nt(std::int64_t n, std::int64_t k, const float* w, float* packed);  ///< B = w^T, w (n, k)
-void pack_nn(std::int64_t n, std::int64_t k, const float* b, float* packed);  ///< B = b, b (k, n)
-/// c (m, n) (+)= a (m, k) B + bias; lda and ldc are row strides.
-void product_packed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
-                    const float* packed, const float* bias, float* c, std::int64_t ldc, bool accumulate);
+void pack_nt(const MatrixView& w, float* packed);  ///< B = w^T, w (n, k)
+void pack_nn(const MatrixView& b, float* packed);  ///< B = b, b (k, n)
+/// c (m, n) (+)= a (m, k) B + bias (n); bias may be null.
+void product_packed(const MatrixView& a, const float* packed, const float* bias, const MutableMatrixView& c,
+                    bool accumulate = false);
 
-/// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null; ldc
-/// >= n is the row stride of c.
-void product_nt(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* w, const float* bias,
-                float* c, std::int64_t ldc);
+/// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null.
+void product_nt(const MatrixView& a, const MatrixView& w, const float* bias, const MutableMatrixView& c);
 
-/// c (m, n) (+)= a (m, k) b, b (k, n); lda is the row stride of a.
-void product_nn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
-                float* c, bool accumulate);
+/// c (m, n) (+)= a (m, k) b, b (k, n).
+void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate = false);
 
-/// c (m, n) += a^T b, a (k, m) with row stride lda, b (k, n): the gradient of a weight.
-void product_tn(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b,
-                float* c);
+/// c (m, n) += a^T b, a (k, m), b (k, n): the gradient of a weight.
+void product_tn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c);
 
-/// sums (n) += the columns of x (rows, n) with row stride ld.
-void column_sums(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld, float* sums);
+/// sums (n) += the columns of x (rows, n).
+void column_sums(const MatrixView& x, float* sums);
 
 }  // namespace pipeformer

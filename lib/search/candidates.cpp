@@ -6,7 +6,8 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
-#include "ops/kernels/kernels.hpp"
+#include "ops/elementwise.hpp"
+#include "ops/logits.hpp"
 
 namespace pipeformer {
 namespace {
@@ -36,7 +37,7 @@ void for_logits(Context& ctx, const OutputHead& head, std::int64_t rows, const f
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
         float maximum = 0, sum = 0;
-        kernels().log_sum_exp(vocabulary, x, &maximum, &sum, maxima + r * blocks);
+        log_sum_exp(vocabulary, x, &maximum, &sum, maxima + r * blocks);
         const double log_sum = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
         finite[static_cast<std::size_t>(r)] = std::isfinite(log_sum);
         if (std::isfinite(log_sum)) body(first + r, {x, log_sum, maxima + r * blocks});
@@ -65,7 +66,7 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
     for (std::int64_t first = 0; first < n; first += block) {
       if (block_maxima && !(block_maxima[first / block] > threshold)) continue;
       const std::int64_t end = std::min(n, first + block);
-      for (std::int64_t i = first; (i = kernels().find_above(i, end, threshold, x)) < end; ++i) {
+      for (std::int64_t i = first; (i = find_above(i, end, threshold, x)) < end; ++i) {
         const Candidate candidate{static_cast<std::int32_t>(i), x[i]};
         if (static_cast<std::int64_t>(best.size()) == k) best.pop_back();
         best.insert(std::upper_bound(best.begin(), best.end(), candidate, before), candidate);
@@ -85,8 +86,8 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
 }
 
 std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) {
-  kernels().scale(n, static_cast<float>(1 / sampling.temperature), p);
-  kernels().exp_shifted(n, *std::max_element(p, p + n), p);
+  scale(n, static_cast<float>(1 / sampling.temperature), p);
+  exp_shifted(n, *std::max_element(p, p + n), p);
   // p is now proportional to the probabilities.
   if ((sampling.top_k == 0 || sampling.top_k >= n) && sampling.top_p >= 1) {
     double total = 0;

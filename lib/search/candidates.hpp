@@ -12,7 +12,7 @@ namespace pipeformer {
 struct RowOfLogits {
   float* values;   ///< (vocabulary); may be written to.
   double log_sum;  ///< log sum exp(values), as they were computed.
-  /// Bounds: no value of the b-th block of kMaximaBlock (ops/kernels/kernels.hpp) was above the b-th of these.
+  /// Bounds: no value of the b-th block of kMaximaBlock (ops/logits.hpp) was above the b-th of these.
   const float* block_maxima;
 };
 

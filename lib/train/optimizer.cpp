@@ -8,7 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
-#include "ops/kernels/kernels.hpp"
+#include "ops/adam.hpp"
 
 namespace pipeformer {
 namespace {
@@ -55,13 +55,7 @@ std::vector<ParameterGroup> parameter_groups(const ParameterArena& arena,
 }
 
 double gradient_norm(std::int64_t n, const float* gradients) {
-  std::vector<double> sums(static_cast<std::size_t>((n + kPiece - 1) / kPiece));
-  parallel_for(n, kPiece, [&](std::int64_t begin, std::int64_t end) {
-    sums[static_cast<std::size_t>(begin / kPiece)] = kernels().sum_squares(end - begin, gradients + begin);
-  });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return std::sqrt(total);
+  return std::sqrt(sum_squares(n, gradients));
 }
 
 Optimizer::Optimizer(std::int64_t size, const OptimizerSettings& settings, std::vector<ParameterGroup> groups)
@@ -104,10 +98,8 @@ void Optimizer::adam(std::int64_t step, double rate, double scale, const Paramet
     s.decay = static_cast<float>(settings_.weight_decay);
   }
   s.gradient_scale = static_cast<float>(scale);
-  parallel_for(group.size, kPiece, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t at = group.offset + begin;
-    kernels().adam(end - begin, s, gradients + at, values + at, m_.data() + at, v_.data() + at);
-  });
+  const std::int64_t at = group.offset;
+  pipeformer::adam(group.size, s, gradients + at, values + at, m_.data() + at, v_.data() + at);
 }
 
 void Optimizer::sgd(double rate, double scale, const ParameterGroup& group, float* values, const float* gradients) {

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "core/error.hpp"
-#include "ops/kernels/kernels.hpp"
+#include "ops/instruction_set.hpp"
 
 namespace pipeformer {
 namespace {
@@ -53,7 +53,7 @@ std::string row_note(const LogRow& row) {
 
 std::string resumed_note(const Trainer& trainer, const std::string& checkpoint) {
   std::string note = cat("going on at step ", trainer.state().step, " from ", checkpoint);
-  const std::string &then = trainer.made_with(), now = kernels().name;
+  const std::string &then = trainer.made_with(), now = instruction_set();
   if (!then.empty() && then != now)
     note += cat(", which was made with ", then, " instructions; this processor's are ", now,
                 ", so that the run will not end in the bits of one that was never stopped");

@@ -11,7 +11,7 @@
 
 #include "core/error.hpp"
 #include "io/output_file.hpp"
-#include "ops/kernels/kernels.hpp"
+#include "ops/instruction_set.hpp"
 
 namespace pipeformer {
 namespace {
@@ -319,7 +319,7 @@ void Trainer::save_checkpoint() {
   each_fixed_setting(settings_, set);
   set("metric", settings_.metric);
   set("corpus", fingerprint_);
-  set("instruction_set", std::string(kernels().name));
+  set("instruction_set", std::string(instruction_set()));
   for (const auto& [name, moment] : optimizer_.state())
     file.write(in_checkpoint(name), DType::f4, {static_cast<std::int64_t>(moment->size())}, moment->data());
   if (!average_.empty())

@@ -67,8 +67,9 @@ double flops_limit() {
     std::vector<float> c(static_cast<std::size_t>(m * n));
     PackedWeight packed;
     packed.forward(w.data(), n, n, 0);  // the first use
-    const double ours = best_seconds(
-        [&] { product_packed(m, n, n, a.data(), n, packed.forward(w.data(), n, n, 0), nullptr, c.data(), n, false); });
+    const double ours = best_seconds([&] {
+      product_packed({a.data(), m, n}, packed.forward(w.data(), n, n, 0), nullptr, {c.data(), m, n});
+    });
     return 2.0 * m * n * n / std::min(ours, best_seconds([&] { sgemm(m, n, n, a.data(), w.data(), c.data()); }));
   }();
   return limit;
@@ -105,8 +106,7 @@ void product(State& state) {
   std::vector<float> c(static_cast<std::size_t>(m * n));
   PackedWeight packed;  // as in inference, where weights are packed once
   packed.forward(w.data(), n, k, 0);
-  for (auto _ : state)
-    product_packed(m, n, k, a.data(), k, packed.forward(w.data(), n, k, 0), nullptr, c.data(), n, false);
+  for (auto _ : state) product_packed({a.data(), m, k}, packed.forward(w.data(), n, k, 0), nullptr, {c.data(), m, n});
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
 
@@ -116,9 +116,9 @@ void linear_training(State& state) {
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
   std::vector<float> c(static_cast<std::size_t>(m * n)), da(a.size()), dw(w.size());
   for (auto _ : state) {
-    product_nt(m, n, k, a.data(), w.data(), nullptr, c.data(), n);
-    product_nn(m, k, n, c.data(), n, w.data(), da.data(), false);
-    product_tn(n, k, m, c.data(), n, a.data(), dw.data());
+    product_nt({a.data(), m, k}, {w.data(), n, k}, nullptr, {c.data(), m, n});
+    product_nn({c.data(), m, n}, {w.data(), n, k}, {da.data(), m, k});
+    product_tn({c.data(), m, n}, {a.data(), m, k}, {dw.data(), n, k});
   }
   count(state, "flops", 6.0 * static_cast<double>(m * n * k));
 }
@@ -176,7 +176,7 @@ void cross_entropy_training(State& state) {
   Workspace workspace;
   for (auto _ : state)
     cross_entropy({vocabulary, d, weight.data(), nullptr, nullptr, nullptr, d_weight.data()}, rows, hidden.data(),
-                  targets.data(), 0.1f, 1.0f, workspace, d_hidden.data());
+                  targets.data(), {0.1f, 1.0f}, workspace, d_hidden.data());
   count(state, "flops", 6.0 * static_cast<double>(rows * d * vocabulary));
 }
 
@@ -300,15 +300,16 @@ BENCHMARK_CAPTURE(elementwise, dropout, 2, [](auto rows, auto n, const float* x,
 }) -> Args({4096, 512}) -> UseRealTime();
 BENCHMARK_CAPTURE(elementwise, norm, 2,
                   [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, auto...) {
-                    norm({}, rows, n, x, gamma, gamma, y, kept, kept + rows);
+                    norm({}, {x, rows, n}, gamma, gamma, y, {kept, kept + rows});
                   }) -> Args({4096, 512}) -> UseRealTime();
 BENCHMARK_CAPTURE(elementwise, norm_gradient, 3,
                   [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, float* d_gamma,
-                     float* d_beta) { norm_backward({}, rows, n, x, gamma, kept, kept + rows, x, y, d_gamma, d_beta); })
-    -> Args({4096, 512}) -> UseRealTime();
+                     float* d_beta) {
+                    norm_backward({}, {x, rows, n}, gamma, {kept, kept + rows}, x, y, {d_gamma, d_beta});
+                  }) -> Args({4096, 512}) -> UseRealTime();
 BENCHMARK_CAPTURE(elementwise, column_sums, 1,
                   [](auto rows, auto n, const float* x, auto, auto, auto, float* sums, auto) {
-                    column_sums(rows, n, x, n, sums);
+                    column_sums({x, rows, n}, sums);
                   }) -> Args({4096, 512}) -> UseRealTime();
 BENCHMARK(embedding_lookup)->Args({4096, 512, 32000})->UseRealTime();
 BENCHMARK(embedding_gradient)->Args({4096, 512, 32000})->UseRealTime();

@@ -107,43 +107,43 @@ TEST_CASE("products agree with float64", "[ops]") {
     const Matrix A = matrix(a, m, k), W = matrix(w, n, k), B = matrix(w, k, n);
     Matrix expected = xt::linalg::dot(A, xt::transpose(W));
     Floats c(static_cast<std::size_t>(m * n));
-    product_nt(m, n, k, a.data(), w.data(), nullptr, c.data(), n);
+    product_nt({a.data(), m, k}, {w.data(), n, k}, nullptr, {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < n; ++j) expected(i, j) += bias[static_cast<std::size_t>(j)];
     PackedWeight cache;
-    product_nt(m, n, k, a.data(), w.data(), bias.data(), c.data(), n);
+    product_nt({a.data(), m, k}, {w.data(), n, k}, bias.data(), {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
     CHECK(cache.forward(w.data(), n, k, 5) == nullptr);  // not at the first use
     for (int use = 0; use < 2; ++use) {
-      product_packed(m, n, k, a.data(), k, cache.forward(w.data(), n, k, 5), bias.data(), c.data(), n, false);
+      product_packed({a.data(), m, k}, cache.forward(w.data(), n, k, 5), bias.data(), {c.data(), m, n});
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
     expected = xt::linalg::dot(A, B);
-    product_nn(m, n, k, a.data(), k, w.data(), c.data(), false);
+    product_nn({a.data(), m, k}, {w.data(), k, n}, {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
-    product_nn(m, n, k, a.data(), k, w.data(), c.data(), true);
+    product_nn({a.data(), m, k}, {w.data(), k, n}, {c.data(), m, n}, true);
     CHECK(relative_error(c.data(), 2.0 * expected) < 1e-6);
     Floats packed(static_cast<std::size_t>(packed_size(n, k)));
-    pack_nn(n, k, w.data(), packed.data());
-    product_packed(m, n, k, a.data(), k, packed.data(), nullptr, c.data(), n, false);
+    pack_nn({w.data(), k, n}, packed.data());
+    product_packed({a.data(), m, k}, packed.data(), nullptr, {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
     const Floats zeros(w.size(), 0.0f);  // a packed copy is of one version of the weight
     CHECK(cache.backward(zeros.data(), k, n, 1) == nullptr);
-    product_packed(m, n, k, a.data(), k, cache.backward(zeros.data(), k, n, 1), nullptr, c.data(), n, false);
+    product_packed({a.data(), m, k}, cache.backward(zeros.data(), k, n, 1), nullptr, {c.data(), m, n});
     CHECK(std::all_of(c.begin(), c.end(), [](float x) { return x == 0.0f; }));
     for (const Floats* weight : {&w, &zeros}) {
-      product_packed(m, n, k, a.data(), k, cache.backward(weight->data(), k, n, 2), nullptr, c.data(), n, false);
+      product_packed({a.data(), m, k}, cache.backward(weight->data(), k, n, 2), nullptr, {c.data(), m, n});
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
 
     // a (k, m), b (k, n): c += a^T b, and column sums.
     expected = xt::linalg::dot(xt::transpose(matrix(a, k, m)), B);
     std::fill(c.begin(), c.end(), 0.0f);
-    product_tn(m, n, k, a.data(), m, w.data(), c.data());
+    product_tn({a.data(), k, m}, {w.data(), k, n}, {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
     Floats sums(static_cast<std::size_t>(n), 0.0f);
-    column_sums(k, n, w.data(), n, sums.data());
+    column_sums({w.data(), k, n}, sums.data());
     const Matrix ones = xt::ones<double>({std::size_t{1}, static_cast<std::size_t>(k)});
     CHECK(relative_error(sums.data(), xt::linalg::dot(ones, B)) < 1e-6);
   }
@@ -155,7 +155,7 @@ TEST_CASE("a row of a product has the same bits in every batch, at every place, 
   Floats whole(static_cast<std::size_t>(rows * n)), part(whole.size());
   {
     const Threads one(1);
-    product_nt(rows, n, k, a.data(), w.data(), bias.data(), whole.data(), n);
+    product_nt({a.data(), rows, k}, {w.data(), n, k}, bias.data(), {whole.data(), rows, n});
   }
   for (const int threads : {1, 2, 3}) {
     const Threads team(threads);
@@ -164,9 +164,9 @@ TEST_CASE("a row of a product has the same bits in every batch, at every place, 
       for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{13}, rows - m}) {
         if (first + m > rows) continue;
         if (const float* panels = cache.forward(w.data(), n, k, 0))
-          product_packed(m, n, k, a.data() + first * k, k, panels, bias.data(), part.data(), n, false);
+          product_packed({a.data() + first * k, m, k}, panels, bias.data(), {part.data(), m, n});
         else
-          product_nt(m, n, k, a.data() + first * k, w.data(), bias.data(), part.data(), n);
+          product_nt({a.data() + first * k, m, k}, {w.data(), n, k}, bias.data(), {part.data(), m, n});
         INFO(threads << " threads, " << m << " rows from " << first);
         CHECK(same_bits(part.data(), whole.data() + first * n, m * n));
       }
@@ -623,10 +623,10 @@ TEST_CASE("norms agree with float64, forward and backward", "[ops]") {
         }
         return out;
       };
-      norm(shape, rows, n, x.data(), gamma.data(), rms ? nullptr : beta.data(), y.data(), mean.data(), rstd.data());
+      norm(shape, {x.data(), rows, n}, gamma.data(), rms ? nullptr : beta.data(), y.data(), {mean.data(), rstd.data()});
       CHECK(relative_error(y.data(), reference(doubles(x), doubles(gamma), doubles(beta))) < 1e-6);
-      norm_backward(shape, rows, n, x.data(), gamma.data(), mean.data(), rstd.data(), dy.data(), dx.data(),
-                    dgamma.data(), rms ? nullptr : dbeta.data());
+      norm_backward(shape, {x.data(), rows, n}, gamma.data(), {mean.data(), rstd.data()}, dy.data(), dx.data(),
+                    {dgamma.data(), rms ? nullptr : dbeta.data()});
       const auto loss = [&](const Matrix& out) {
         double sum = 0;
         for (std::size_t i = 0; i < dy.size(); ++i) sum += dy[i] * out.data()[i];
@@ -950,7 +950,7 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         const auto run = [&](float* dh, float* dw, float* db) {
           return cross_entropy({vocabulary, d, weight.data(), with_bias ? bias.data() : nullptr, nullptr, nullptr, dw,
                                 with_bias ? db : nullptr},
-                               rows, hidden.data(), targets.data(), smoothing, scale, workspace, dh);
+                               rows, hidden.data(), targets.data(), {smoothing, scale}, workspace, dh);
         };
         const CrossEntropy result = run(d_hidden.data(), d_weight.data(), d_bias.data());
         loss(doubles(hidden), doubles(weight), doubles(bias));

@@ -12,7 +12,7 @@
 #include "core/threads.hpp"
 #include "models/decoder_cache.hpp"
 #include "models/model_file.hpp"
-#include "ops/kernels/kernels.hpp"
+#include "ops/logits.hpp"
 #include "search/generate.hpp"
 
 using namespace pipeformer;
@@ -193,7 +193,7 @@ TEST_CASE("the best candidates are those of a sort", "[search]") {
     for (float& v : x) v = static_cast<float>(random.below(50)) - (random.below(9) == 0 ? INFINITY : 0);  // many equals
     std::vector<float> maxima(static_cast<std::size_t>(n / kMaximaBlock + 1));
     float maximum = 0, sum = 0;
-    kernels().log_sum_exp(n, x.data(), &maximum, &sum, maxima.data());
+    log_sum_exp(n, x.data(), &maximum, &sum, maxima.data());
     // Ids that are forbidden after the maxima were taken, the highest first: the maxima are only bounds then.
     for (const std::size_t forbidden : {0, 1, 2, 30, 2000}) {
       const auto sorted = [&] {

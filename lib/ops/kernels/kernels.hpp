@@ -6,22 +6,9 @@
 #pragma once
 #include <cstdint>
 
+#include "ops/kernel_types.hpp"
+
 namespace pipeformer {
-
-enum class Activation : int { identity, relu, gelu, gelu_tanh, silu, quick_gelu, tanh };
-
-/// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of
-/// parameters.
-struct AdamStep {
-  float learning_rate;
-  float beta1, beta2, epsilon;
-  float correction1, correction2;  ///< 1 - beta1^t, 1 - beta2^t
-  float l1, l2;                    ///< Penalties added to the gradient: l1 * sign(w) + l2 * w.
-  float decay;                     ///< Decoupled: w -= learning_rate * decay * w.
-  float gradient_scale;            ///< Clipping and averaging; multiplies the gradient first.
-};
-
-constexpr std::int64_t kMaximaBlock = 128;
 
 struct Kernels {
   const char* name;

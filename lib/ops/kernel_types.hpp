@@ -1,0 +1,23 @@
+/// What the ops and the SIMD kernels below them both speak of.
+#pragma once
+#include <cstdint>
+
+namespace pipeformer {
+
+enum class Activation : int { identity, relu, gelu, gelu_tanh, silu, quick_gelu, tanh };
+
+/// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of
+/// parameters.
+struct AdamStep {
+  float learning_rate;
+  float beta1, beta2, epsilon;
+  float correction1, correction2;  ///< 1 - beta1^t, 1 - beta2^t
+  float l1, l2;                    ///< Penalties added to the gradient: l1 * sign(w) + l2 * w.
+  float decay;                     ///< Decoupled: w -= learning_rate * decay * w.
+  float gradient_scale;            ///< Clipping and averaging; multiplies the gradient first.
+};
+
+/// Elements of a row of logits whose maximum is kept, so that a search may pass over them.
+constexpr std::int64_t kMaximaBlock = 128;
+
+}  // namespace pipeformer
