@@ -10,7 +10,7 @@
 
 namespace pipeformer {
 
-/// What a document may at most be. The largest tokenizers have 40 MB and 3 million values; a value takes 40 bytes.
+/// Bounds on a document. The largest tokenizers have 40 MB and 3 million values; a value takes 40 bytes.
 struct JsonLimits {
   std::size_t bytes = std::size_t{64} << 20;
   std::size_t values = std::size_t{8} << 20;
@@ -33,18 +33,18 @@ class Json {
   double number() const;
   const std::string& string() const;  ///< UTF-8; may hold zero bytes.
 
-  /// Of an array or object: its values in the order of the file, and (of an object) their keys.
+  /// The values of an array or object in the order of the file, and an object's keys.
   std::size_t size() const;
   Json operator[](std::size_t index) const;
   const std::string& key(std::size_t index) const;
 
-  /// Of an object: a member by its key. at() throws Error when there is none; get() also passes over null, which in
+  /// A member of an object by its key. at() throws Error when there is none; get() also passes over null, which in
   /// configurations means "not set".
   std::optional<Json> find(std::string_view key) const;
   std::optional<Json> get(std::string_view key) const;
   Json at(std::string_view key) const;
 
-  /// Where the value stands: "model.vocab", "layers[3].type"; "the document" for the root. Found by a search, since
+  /// The path to the value: "model.vocab", "layers[3].type"; "the document" for the root. Found by a search, since
   /// only messages need it.
   std::string path() const;
   std::string place() const;  ///< "config.json: model.vocab"

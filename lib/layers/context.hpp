@@ -29,7 +29,7 @@ struct DropoutRates {
   float layer = 0;       ///< Of whole layers, for a whole batch (Fan, Grave, Joulin 2020, LayerDrop).
 };
 
-/// Where the rows and sequences that are computed together begin in the whole batch.
+/// The position in the whole batch of the rows and sequences that are computed together.
 struct BatchOffset {
   std::int64_t row = 0, sequence = 0;
 };

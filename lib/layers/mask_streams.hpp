@@ -19,7 +19,7 @@ class MaskStreams {
               const std::optional<std::string>& lengths);
 
   bool any() const;  ///< False: there are no masks, no biases and no lengths.
-  /// What belongs to the next batch; valid until the next call. heads_axis: scores have one. Throws Error naming files
+  /// The masks of the next batch; valid until the next call. heads_axis: scores have one. Throws Error naming files
   /// and record.
   AttentionMasks next(const BatchStream& queries, const BatchStream& keys, std::int64_t heads, bool heads_axis);
   /// After the last batch: throws Error when records are left over.

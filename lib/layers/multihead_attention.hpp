@@ -62,7 +62,7 @@ class MultiheadAttention {
     AttentionMasks masks{};
   };
   void forward(Context&, const Input&, float* y, Saved&) const;
-  /// What backward adds to beside dx.
+  /// Gradients that backward adds to, beside dx.
   struct Gradients {
     float* memory = nullptr;         ///< (keys.rows(), width)
     float* distance_bias = nullptr;  ///< As masks.distance.

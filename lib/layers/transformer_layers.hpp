@@ -61,7 +61,7 @@ class TransformerLayer {
   };
   TransformerLayer(ParameterSource&, const std::string& name, const LayerShape&);
 
-  /// What a layer attends to beside its own rows.
+  /// The other inputs of a layer's attention, beside its own rows.
   struct Surroundings {
     Ragged memory_ragged{};
     const float* memory = nullptr;  ///< Null without cross-attention.

@@ -26,10 +26,10 @@ enum class PositionKind { sinusoidal, sinusoidal_halved, sinusoidal_fairseq, lea
 /// all: one matrix for both embeddings and the output; target: target embedding and output; embeddings: source and
 /// target embedding, the output apart; none.
 enum class Tied { all, target, embeddings, none };
-/// What is predicted. tokens: ids, by the decoder, or by an encoder-only model; classes: one for each sequence;
+/// The kind of prediction. tokens: ids, by the decoder, or by an encoder-only model; classes: one for each sequence;
 /// token_classes: one for each position; none.
 enum class Head { none, tokens, classes, token_classes };
-/// What stands for a whole sequence: the mean of its rows, the first, the last, the maximum of each column, the row of
+/// How a sequence becomes one vector: the mean of its rows, the first, the last, the maximum of each column, the row of
 /// the first end id (of the largest id, in a model without an end id); all class tokens side by side (Touvron et al.
 /// 2021, DeiT); or the first row beside the mean of the others (Oquab et al. 2023, DINOv2).
 enum class Pooling { mean, first, last, max, end, class_tokens, first_and_mean };
@@ -52,7 +52,7 @@ const std::string& name_of(Enum value) {
 template <class Enum>
 Enum from_name(const std::string& name);
 
-/// What an encoder or a decoder stack is made of.
+/// The hyper-parameters of an encoder or decoder stack.
 struct StackSpec {
   std::int64_t layers = 6;      ///< N
   std::int64_t heads = 8;       ///< h

@@ -1,5 +1,5 @@
-/// Where the intermediates of a run go (law 5): chosen ones to streams of their own, or whatever patterns select to one
-/// HDF5 file.
+/// Destinations for the intermediates of a run (law 5): chosen ones to streams of their own, or whatever patterns
+/// select to one HDF5 file.
 #pragma once
 #include <memory>
 #include <optional>

@@ -1,4 +1,4 @@
-/// What stands before the first layer: ids or vectors become rows of the model's width, with positions (Vaswani et al.
+/// The stage before the first layer: ids or vectors become rows of the model's width, with positions (Vaswani et al.
 /// 2017, sections 3.4 and 3.5; Dosovitskiy et al. 2021, equation 1).
 #pragma once
 #include <cstdint>

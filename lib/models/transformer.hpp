@@ -32,7 +32,7 @@ class Stack {
     std::vector<char> dropped;  ///< In training, layers that this batch went around.
     Norm::Saved norm;
   };
-  /// What the decoder attends to; null without cross-attention.
+  /// The memory that the decoder attends to; null without cross-attention.
   struct Memory {
     Ragged ragged{};
     const float* rows = nullptr;
@@ -79,7 +79,7 @@ class Transformer {
   const OutputHead& head() const { return head_; }
   const Pooler& pooler() const { return pooler_; }
 
-  /// What the encoder reads: ids, vectors, or embeddings with positions (what posenc gives).
+  /// The encoder's input: ids, vectors, or embeddings with positions (what posenc gives).
   struct Source {
     enum class Kind { ids, vectors, embedded };
     Ragged ragged;
@@ -101,7 +101,7 @@ class Transformer {
   /// Adds to the gradients of everything before the memory.
   void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;
 
-  /// What the decoder reads.
+  /// The decoder's input.
   struct Target {
     Ragged ragged;
     const std::int32_t* ids = nullptr;
@@ -118,7 +118,7 @@ class Transformer {
 
   /// One vector for each sequence: (sequences, pooler().width()), in the workspace.
   const float* pool(Context&, const Source&, const Encoded&, Pooler::Saved&) const;
-  /// Of a model with head classes or token-classes: the logits, (sequences or memory rows, classes).
+  /// The logits of a model with head classes or token-classes: (sequences or memory rows, classes).
   void class_logits(Context&, const Source&, const Encoded&, float* logits) const;
   /// The whole way, of a model with head classes: (sequences, classes).
   void classify_logits(Context&, const Source&, float* logits) const;

@@ -37,7 +37,7 @@ struct DistanceBias {
   std::int64_t stride = 0, zero = 0;
 };
 
-/// What limits or shifts the scores besides the causal order.
+/// Limits and shifts of the scores besides the causal order.
 struct AttentionMasks {
   const std::uint8_t* const* mask = nullptr;  ///< [sequence * heads + head] -> (Tq, Tk) bytes, 1 = may attend
   const float* const* bias = nullptr;         ///< [sequence * heads + head] -> (Tq, Tk), added to the scaled scores

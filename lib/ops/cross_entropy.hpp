@@ -15,7 +15,7 @@ struct CrossEntropy {
   void add(const CrossEntropy&);
 };
 
-/// What turns hidden states (rows, d) into logits.
+/// The layer that turns hidden states (rows, d) into logits.
 struct OutputProjection {
   std::int64_t vocabulary, d;
   const float* weight;            ///< (vocabulary, d)

@@ -40,7 +40,7 @@ struct NormShape {
   bool rms = false;
   float epsilon = 1e-5f;
 };
-/// Of each row, for the backward pass.
+/// Kept for each row, for the backward pass.
 struct NormStatistics {
   float* mean;  ///< Zero for rms.
   float* rstd;

@@ -1,4 +1,4 @@
-/// What the ops and the SIMD kernels below them both speak of.
+/// Types that appear both in ops' interfaces and in the table of SIMD kernels.
 #pragma once
 #include <cstdint>
 

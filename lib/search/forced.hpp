@@ -10,7 +10,7 @@
 
 namespace pipeformer {
 
-/// What is written for each target (..., T).
+/// The arrays written for each target (..., T).
 enum class Give {
   hidden,             ///< (..., T + 1, width) after the final norm
   logits,             ///< (..., T + 1, vocabulary)
