@@ -14,6 +14,7 @@
 #include "io/text_lines.hpp"
 #include "text/hf/folder.hpp"
 #include "text/hf/tokenizer_json.hpp"
+#include "text/hf/training.hpp"
 #include "text/line_batches.hpp"
 #include "text/sentencepiece.hpp"
 
@@ -265,6 +266,16 @@ std::string train_tokenizer(const std::vector<std::string>& corpus, const Tokeni
   if (settings.type == "byte") return ByteTokenizer().bytes();
   Corpus lines(corpus, settings);
   if (settings.type == "char") return train_char(lines);
+  if (settings.type == "byte-bpe" || settings.type == "wordpiece") {
+    const auto next = [&](std::string& line) {
+      std::string_view view;
+      const bool more = lines.next(view);
+      line = view;
+      if (!more) lines.report("training");
+      return more;
+    };
+    return hf::train_json(next, settings);
+  }
   require(settings.type == "bpe" || settings.type == "unigram", "unknown tokenizer type '", settings.type, "'");
   bool any_text = false;  // Without any, SentencePiece would end the process.
   const auto next_line = [&](std::string& line) {

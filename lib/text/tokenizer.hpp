@@ -76,8 +76,8 @@ class Tokenizer {
 };
 
 struct TokenizerTraining {
-  std::string type = "bpe";             ///< bpe, unigram, char, byte
-  std::int32_t vocabulary_size = 8000;  ///< For bpe and unigram; char and byte find their own size.
+  std::string type = "bpe";             ///< bpe, unigram, byte-bpe, wordpiece, char, byte
+  std::int32_t vocabulary_size = 8000;  ///< Char and byte find their own size.
   double character_coverage = 1.0;      ///< Share of the corpus' characters that get an id of their own (bpe, unigram).
   bool byte_fallback = false;           ///< Spell unknown characters as bytes (bpe, unigram).
   std::uint64_t seed = 1;               ///< Nothing in these trainings is random; kept for those that come.
@@ -88,8 +88,8 @@ struct TokenizerTraining {
 /// Trains a tokenizer on the lines of text files ("-" is standard input) and returns the model file's bytes. Ids:
 /// unknown 0, begin 1, end 2, no padding; then bpe and unigram as SentencePiece trains them (Kudo & Richardson 2018;
 /// its defaults, and no line is too long), char: the code points of the corpus and the newline in ascending order,
-/// byte: 256 bytes. Throws Error for text that is not UTF-8 (naming file and line), an empty corpus, or a vocabulary
-/// size the corpus does not allow.
+/// byte: 256 bytes; byte-bpe and wordpiece as text/hf/training.hpp says. Throws Error for text that is not UTF-8
+/// (naming file and line), an empty corpus, or a vocabulary size the corpus does not allow.
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining&);
 
 }  // namespace pipeformer

@@ -105,6 +105,33 @@ with open('two.npy', 'wb') as f: np.save(f, np.array([8], np.int32)); np.save(f,
   tac text.txt | tokenize -m t.json --pieces | tac | cmp - <(tokenize -m t.json --pieces text.txt)
 }
 
+@test "byte-bpe and wordpiece are trained, the same each time, and give every text back" {
+  for i in {1..60}; do
+    printf 'the cat number %d sat on the mat\n\nthe dogs ran to the house and back\n' $((i * 7919 % 1000))
+  done > text.txt
+  tokenize --quiet --train --type byte-bpe --vocab-size 300 -o b.json text.txt
+  tokenize --quiet --train --type byte-bpe --vocab-size 300 -o again.json text.txt
+  cmp b.json again.json
+  [ "$(tokenize -m b.json --vocabulary | wc -l)" -eq 300 ]
+  run -0 tokenize -m b.json --pieces <<< 'the cat'
+  [ "$output" = 'the Ġcat' ]
+  tokenize -m b.json text.txt | tokenize -m b.json --decode | cmp - text.txt
+  printf 'z\303\244h \360\237\230\200  "q"\tx\n' > odd.txt
+  tokenize -m b.json --begin odd.txt | tokenize -m b.json --decode | cmp - odd.txt
+  tokenize --quiet --train --type wordpiece --vocab-size 80 -o w.json text.txt
+  [ "$(tokenize -m w.json --vocabulary | wc -l)" -eq 80 ]
+  run -0 tokenize -m w.json --pieces <<< 'the cat'
+  [[ $output == '[CLS] the '*' [SEP]' ]]
+  tokenize -m w.json text.txt | tokenize -m w.json --decode | cmp - text.txt
+  run -1 tokenize --quiet --train --type byte-bpe --vocab-size 100 -o b.json text.txt
+  [[ $output == *'vocabulary size 100 is too small for this corpus, the smallest possible is 259' ]]
+  run -1 tokenize --quiet --train --type wordpiece --vocab-size 9000 -o w.json text.txt
+  largest=${output##* }
+  tokenize --quiet --train --type wordpiece --vocab-size "$largest" -o w.json text.txt
+  run -1 tokenize --quiet --train --type wordpiece -o w.json /dev/null
+  [[ $output == *'the corpus is empty' ]]
+}
+
 @test "what is not understood is one line that names it" {
   sed 's/"BertNormalizer"/"Rot13"/' t.json > bad.json
   run -1 tokenize -m bad.json <<< x
