@@ -28,6 +28,8 @@ setup() {
 
 @test "man pages, completion and documents are in place" {
   [ -s "$PREFIX/share/man/man1/tokenize.1" ]
+  [ -s "$PREFIX/share/man/man7/pipeformer.7" ]
+  [ -s "$PREFIX/share/man/man5/pipeformer-formats.5" ]
   [ -s "$PREFIX/share/bash-completion/completions/tokenize" ]
   [ -s "$PREFIX/share/doc/pipeformer/copyright" ]
 }

@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Every command in every document runs; every path and option that a document names exists.
+#
+# The commands of a document are its blocks that begin with ```sh. They run in order in one directory that holds what the
+# documents speak of: small texts, labels and images, and what scripts/demo leaves. `train` and `tokenize --train` are made
+# small and short on the way (below). A block after a line <!-- not run: REASON --> is not run; how many there are is checked.
+
+setup_file() {
+  export ROOT="$BATS_TEST_DIRNAME/../.."
+  export DATA="$BATS_FILE_TMPDIR/data"
+  mkdir -p "$DATA" "$BATS_FILE_TMPDIR/small"
+
+  # The real tools, on models that train in a second.
+  cat > "$BATS_FILE_TMPDIR/small/train" << 'SMALL'
+#!/usr/bin/env bash
+declare -A small=([--width]=16 [--heads]=2 [--inner]=16 [--encoder-layers]=1 [--decoder-layers]=1 [--steps]=4 [--epochs]=1 [--warmup]=2
+  [--validate-every]=2 [--learning-rate]=0.001)
+args=() task=translation given=" $* "
+while (($# > 0)); do
+  [[ $1 == --task ]] && task=$2
+  if [[ -v small[$1] ]]; then args+=("$1" "${small[$1]}") && shift 2; else args+=("$1") && shift; fi
+done
+add() { [[ $given == *" $1 "* ]] || args+=("$1" "${small[$1]}"); }
+add --steps
+add --warmup
+if [[ $given != *" --from "* ]]; then
+  for option in --width --heads --inner; do add $option; done
+  [[ $task == language-model ]] || add --encoder-layers
+  [[ $task != translation && $task != language-model ]] || add --decoder-layers
+fi
+exec "$PIPEFORMER_BIN/train" "${args[@]}"
+SMALL
+  cat > "$BATS_FILE_TMPDIR/small/tokenize" << 'SMALL'
+#!/usr/bin/env bash
+args=()
+while (($# > 0)); do
+  if [[ $1 == --vocab-size ]]; then args+=("$1" 200) && shift 2; else args+=("$1") && shift; fi
+done
+exec "$PIPEFORMER_BIN/tokenize" "${args[@]}"
+SMALL
+  # A head that reads to the end, so that `pipefail` tells of failures only.
+  cat > "$BATS_FILE_TMPDIR/small/head" << 'SMALL'
+#!/usr/bin/env bash
+/usr/bin/head "$@"
+[[ -t 0 ]] || cat > /dev/null
+SMALL
+  chmod +x "$BATS_FILE_TMPDIR/small"/*
+  export PATH="$BATS_FILE_TMPDIR/small:$PIPEFORMER_BIN:$PATH"
+
+  cd "$DATA"
+  cp -r "$ROOT/scripts" .
+  scripts/demo . > demo.log  # outside of a source tree it uses the tools of PATH
+  head -n 300 train.src > train.en
+  head -n 300 train.ref > train.de
+  head -n 20 valid.src | tee val.en test.en > new.en
+  head -n 20 valid.ref | tee val.de > test.de
+  cp train.en train.txt && cp val.en dev.txt && cp val.en valid.txt
+  for set in train dev; do awk '{ print length($0) % 3 ? "long" : "short" }' $set.txt > $set.labels; done
+  /usr/bin/python3 -c "
+import numpy as np
+draw = np.random.default_rng(1)
+np.save('train.npy', draw.integers(0, 255, (300, 8, 8)).astype('u1')); np.save('dev.npy', draw.integers(0, 255, (20, 8, 8)).astype('u1'))"
+}
+
+setup() {
+  cd "$BATS_TEST_TMPDIR"
+}
+
+documents() {
+  (cd "$ROOT" && find . -path ./build -prune -o -path ./.git -prune -o -name '*.md' -print | sort)
+}
+
+# blocks DOCUMENT run|left: its commands, each block ended by a NUL.
+blocks() {
+  awk -v want="$2" '/^<!-- not run: / { left = 1; next }
+    /^ *```sh$/ { inside = 1; text = ""; next }
+    inside && /^ *```$/ { if ((want == "left") == left) printf "%s%c", text, 0; inside = left = 0; next }
+    inside { text = text $0 "\n"; next }
+    /[^ ]/ { left = 0 }' "$ROOT/$1"
+}
+
+@test "every command in every document runs" {
+  failed=0 count=0
+  for document in $(documents); do
+    rm -rf run && cp -r "$DATA" run
+    mapfile -t -d '' commands < <(blocks "$document" run)
+    for command in "${commands[@]}"; do
+      count=$((count + 1))
+      if ! (cd run && timeout 600 bash -o pipefail -exc "$command") > out 2> err < /dev/null; then
+        printf '%s: this fails:\n%s%s\n' "$document" "$command" "$(tail -n 8 err)"
+        failed=1
+      fi
+    done
+  done
+  echo "$count blocks"
+  ((failed == 0 && count >= 5))
+}
+
+@test "what is not run is known" {
+  for document in $(documents); do
+    mapfile -t -d '' commands < <(blocks "$document" left)
+    for command in "${commands[@]}"; do printf '%s: %s' "$document" "$command"; done
+  done > left
+  cat left
+  [ "$(grep -c '' left)" -eq 18 ]
+}
+
+@test "code in documents says in what language it is" {
+  for document in $(documents); do
+    awk -v name="$document" '/^ *```/ { inside = !inside; if (inside && $0 !~ /```(sh|python|c\+\+|make|text)$/) { print name ": line " NR ": " $0; bad = 1 } }
+      END { exit bad || inside }' "$ROOT/$document"
+  done
+}
+
+@test "paths that documents name exist" {
+  failed=0
+  for document in $(documents); do
+    # In backquotes, or the target of a link; capital letters and {} stand for something else.
+    for path in $(grep -oE '`(lib|tools|tests|scripts|testdata|man|cmake|\.ci)/[a-z0-9_./*-]+`' "$ROOT/$document" | tr -d '`'); do
+      compgen -G "$ROOT/$path" > /dev/null || compgen -G "$ROOT/$path.*" > /dev/null || { echo "$document: no $path" && failed=1; }
+    done
+    for path in $(grep -oE '\]\([a-zA-Z0-9_./-]+\)' "$ROOT/$document" | sed 's/^](//; s/)$//'); do
+      [ -e "$(dirname "$ROOT/$document")/$path" ] || { echo "$document: no $path" && failed=1; }
+    done
+  done
+  ((failed == 0))
+}
+
+@test "options that documents name exist" {
+  failed=0
+  for document in $(documents); do
+    while IFS= read -r command; do
+      help=$("$PIPEFORMER_BIN/${command%% *}" --help)
+      for option in $(grep -oE -- ' --[a-z0-9-]+' <<< "$command"); do
+        grep -qE -- "(^|[^a-z-])(${option}|--\[no-\]${option#--})([^a-z0-9-]|\$)" <<< "$help" || { echo "$document: \`$command\`: no $option" && failed=1; }
+      done
+    done < <(grep -oE '`[^`]+`' "$ROOT/$document" | tr -d '`' | grep -E "^($(cd "$PIPEFORMER_BIN" && echo * | tr ' ' '|')) .*--" | grep -v '|')
+  done
+  ((failed == 0))
+}
+
+@test "the README fits on a few screens, and the demo's picture is small" {
+  [ "$(wc -l < "$ROOT/README.md")" -le 150 ]
+  [ "$(stat -c %s "$ROOT/testdata/attention.svg")" -le 60000 ]
+}
+
+@test "the hand-written man pages are free of warnings, and name every tool" {
+  for page in "$ROOT"/man/*; do
+    output=$(groff -man -Kutf8 -Tutf8 -ww -z "$page" 2>&1)
+    [ -z "$output" ] || { echo "$page: $output"; false; }
+  done
+  for tool in "$PIPEFORMER_BIN"/*; do
+    grep -qF ".BR $(basename "$tool") (1)" "$ROOT/man/pipeformer.7" || { echo "pipeformer(7) does not name $tool"; false; }
+  done
+}
+
+@test "pipeformer-formats(5) names every hyper-parameter of old files and every parameter of new ones" {
+  page=$(groff -man -Kutf8 -Tascii -P -cbou "$ROOT/man/pipeformer-formats.5")
+  model make --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 16 --encoder-layers 1 --decoder-layers 1 --tied none \
+    --positions learned --gated --query-key-norm --layer-scale --embedding-norm --final-norm --output-bias --head-dense --head-norm -o m.h5
+  model make --kind encoder-only --head classes --classes 3 --source-vocabulary 9 --width 16 --heads 2 --inner 16 --encoder-layers 1 \
+    --positions relative --pooler --token-types 2 --embedding-width 8 -o c.h5
+  for word in $(for file in m.h5 c.h5; do model describe $file; done | awk 'p && $1 ~ /\// { gsub(/\/[0-9]+\//, "/", $1); gsub(/\//, " ", $1); print $1 } /^$/ { p = 1 }' |
+    tr ' ' '\n' | sort -u); do
+    grep -q "\b$word\b" <<< "$page" || { echo "no word $word"; false; }
+  done
+}
