@@ -3,51 +3,15 @@
 #
 # The commands of a document are its blocks that begin with ```sh. They run in order in one directory that holds what the
 # documents speak of: small texts, labels and images, and what scripts/demo leaves. `train` and `tokenize --train` are made
-# small and short on the way (below). A block after a line <!-- not run: REASON --> is not run; how many there are is checked.
+# small and short on the way (tests/tools/small). A block after a line <!-- not run: REASON --> is not run; how many there are is checked.
 
 setup_file() {
   export ROOT="$BATS_TEST_DIRNAME/../.."
   export DATA="$BATS_FILE_TMPDIR/data"
-  mkdir -p "$DATA" "$BATS_FILE_TMPDIR/small"
+  mkdir -p "$DATA"
+  export PATH="$BATS_TEST_DIRNAME/small:$PIPEFORMER_BIN:$PATH"
 
-  # The real tools, on models that train in a second.
-  cat > "$BATS_FILE_TMPDIR/small/train" << 'SMALL'
-#!/usr/bin/env bash
-declare -A small=([--width]=16 [--heads]=2 [--inner]=16 [--encoder-layers]=1 [--decoder-layers]=1 [--steps]=4 [--epochs]=1 [--warmup]=2
-  [--validate-every]=2 [--learning-rate]=0.001)
-args=() task=translation given=" $* "
-while (($# > 0)); do
-  [[ $1 == --task ]] && task=$2
-  if [[ -v small[$1] ]]; then args+=("$1" "${small[$1]}") && shift 2; else args+=("$1") && shift; fi
-done
-add() { [[ $given == *" $1 "* ]] || args+=("$1" "${small[$1]}"); }
-add --steps
-add --warmup
-if [[ $given != *" --from "* ]]; then
-  for option in --width --heads --inner; do add $option; done
-  [[ $task == language-model ]] || add --encoder-layers
-  [[ $task != translation && $task != language-model ]] || add --decoder-layers
-fi
-exec "$PIPEFORMER_BIN/train" "${args[@]}"
-SMALL
-  cat > "$BATS_FILE_TMPDIR/small/tokenize" << 'SMALL'
-#!/usr/bin/env bash
-args=()
-while (($# > 0)); do
-  if [[ $1 == --vocab-size ]]; then args+=("$1" 200) && shift 2; else args+=("$1") && shift; fi
-done
-exec "$PIPEFORMER_BIN/tokenize" "${args[@]}"
-SMALL
-  # A head that reads to the end, so that `pipefail` tells of failures only.
-  cat > "$BATS_FILE_TMPDIR/small/head" << 'SMALL'
-#!/usr/bin/env bash
-/usr/bin/head "$@"
-[[ -t 0 ]] || cat > /dev/null
-SMALL
-  chmod +x "$BATS_FILE_TMPDIR/small"/*
-  export PATH="$BATS_FILE_TMPDIR/small:$PIPEFORMER_BIN:$PATH"
-
-  cd "$DATA"
+  cd "$DATA" || exit 1
   cp -r "$ROOT/scripts" .
   scripts/demo . > demo.log  # outside of a source tree it uses the tools of PATH
   head -n 300 train.src > train.en
@@ -63,7 +27,7 @@ np.save('train.npy', draw.integers(0, 255, (300, 8, 8)).astype('u1')); np.save('
 }
 
 setup() {
-  cd "$BATS_TEST_TMPDIR"
+  cd "$BATS_TEST_TMPDIR" || exit 1
 }
 
 documents() {
