@@ -15,6 +15,8 @@
 #include "io/json_file.hpp"
 #include "models/model_file.hpp"
 #include "models/transformer.hpp"
+#include "text/hf/folder.hpp"
+#include "text/tokenizer.hpp"
 
 namespace pipeformer {
 namespace {
@@ -253,6 +255,28 @@ std::string file_text(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// The folder's tokenizer, if it has one, as a model keeps it; tells the models what hides an id. Throws Error when it
+/// has ids that a model of tokens has no embedding for.
+std::string tokenizer_of(const std::string& directory, std::vector<Tower>& towers) {
+  const char* const files[] = {"tokenizer.json",          "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model",
+                               "sentencepiece.bpe.model", "source.spm"};
+  if (std::none_of(std::begin(files), std::end(files),
+                   [&](const char* name) { return fs::exists(fs::path(directory) / name); }))
+    return "";
+  std::string json = hf::tokenizer_json_of_folder(directory);
+  const auto tokenizer = Tokenizer::parse(json, directory);
+  for (Tower& tower : towers) {
+    Configuration& c = tower.import.configuration;
+    if (c.reads_vectors()) continue;
+    const std::int64_t ids = c.has_encoder() ? c.source_vocabulary : c.target_vocabulary;
+    require(tokenizer->vocabulary_size() <= ids, directory, ": the tokenizer has ", tokenizer->vocabulary_size(),
+            " ids, the model embeddings for ", ids);
+    if (const auto mask = tokenizer->named_ids().mask; mask && c.head == Head::tokens && !c.has_decoder())
+      c.mask_id = *mask;
+  }
+  return json;
+}
+
 }  // namespace
 
 void import_checkpoint(const std::string& directory, const std::string& output, const ImportOptions& options) {
@@ -291,11 +315,11 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
     check_copies(tower.import, options.widen);
   }
   match_tensors(tensors, towers, options.drop);
+  ModelTexts texts;
+  texts.tokenizer = tokenizer_of(directory, towers);
+  texts.preprocessor = file_text(folder / "preprocessor_config.json");
 
   Hdf5File file = Hdf5File::create(output);
-  ModelTexts texts;
-  texts.tokenizer = file_text(folder / "tokenizer.json");
-  texts.preprocessor = file_text(folder / "preprocessor_config.json");
   for (const Tower& tower : towers) {
     const Configuration& c = tower.import.configuration;
     const ParameterList list(c);

@@ -13,10 +13,12 @@
 #include "io/hdf5.hpp"
 #include "io/text_lines.hpp"
 #include "text/hf/folder.hpp"
+#include "text/hf/sentencepiece_json.hpp"
 #include "text/hf/tokenizer_json.hpp"
 #include "text/hf/training.hpp"
 #include "text/line_batches.hpp"
 #include "text/sentencepiece.hpp"
+#include "text/sentencepiece_model.hpp"
 
 namespace pipeformer {
 namespace {
@@ -260,6 +262,14 @@ NamedIds Tokenizer::named_ids() const {
   ids.end = named(end_id());
   ids.unknown = named(unknown_id());
   return ids;
+}
+
+std::string tokenizer_json(const Tokenizer& tokenizer) {
+  std::string bytes = tokenizer.bytes();
+  if (bytes.starts_with('{')) return bytes;
+  require(!bytes.starts_with(header_start), "char and byte tokenizers cannot be written as tokenizer.json");
+  const SentencePieceModel model = read_sentencepiece_model(bytes, "the tokenizer");
+  return hf::sentencepiece_json(model, hf::own_numbers(model), "the tokenizer");
 }
 
 std::string train_tokenizer(const std::vector<std::string>& corpus, const TokenizerTraining& settings) {

@@ -75,6 +75,11 @@ class Tokenizer {
   virtual std::string bytes() const = 0;  ///< The model file's bytes; parse(bytes()) is the same tokenizer.
 };
 
+/// The tokenizer as the text of a tokenizer.json: its own file, or what a SentencePiece model of ours (bpe, unigram)
+/// says in that format, with the same ids for the same text (but for characters of several code points, which the
+/// format maps as a whole). Throws Error for char and byte, which have no place there.
+std::string tokenizer_json(const Tokenizer& tokenizer);
+
 struct TokenizerTraining {
   std::string type = "bpe";             ///< bpe, unigram, byte-bpe, wordpiece, char, byte
   std::int32_t vocabulary_size = 8000;  ///< Char and byte find their own size.

@@ -2,6 +2,7 @@
 # convert, and through it the manners of every output: complete or absent, quiet pipes, failures that count.
 
 setup() {
+  bats_require_minimum_version 1.5.0
   export PATH="$PIPEFORMER_BIN:$PATH"
   cd "$BATS_TEST_TMPDIR"
   # Three records by hand: vectors (2, 3), (0, 3) and (1, 3) f4.
@@ -154,15 +155,15 @@ END
 }
 
 @test "an input that cannot be is named: closed, text, too large" {
-  run bash -c 'convert <&-'
-  [ "$output" = "convert: (stdin): cannot read: Bad file descriptor" ]
-  run bash -c 'echo hello | convert'
-  [ "$output" = "convert: (stdin): neither NPY nor HDF5: looks like text: tokenize it first" ]
+  run --separate-stderr bash -c 'convert <&-'
+  [ "$stderr" = "convert: (stdin): cannot read: Bad file descriptor" ]
+  run --separate-stderr bash -c 'echo hello | convert'
+  [ "$stderr" = "convert: (stdin): neither NPY nor HDF5: looks like text: tokenize it first" ]
   header="{'descr': '<f4', 'fortran_order': False, 'shape': (500000000000,), }"
   { cat dense.npy; printf '\223NUMPY\001\0\166\0%-117s\n' "$header"; } > large.npy
   truncate -s 3T large.npy 2> /dev/null || skip "no large files"
-  run bash -c 'convert large.npy > /dev/null'
-  [ "$output" = "convert: large.npy: record 1: f4 (500000000000,), 2000000000000 bytes, does not fit in memory" ]
+  run --separate-stderr bash -c 'convert large.npy > /dev/null'
+  [ "$stderr" = "convert: large.npy: record 1: f4 (500000000000,), 2000000000000 bytes, does not fit in memory" ]
 }
 
 @test "a closed pipe is quiet" {

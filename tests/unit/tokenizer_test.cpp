@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -190,6 +191,26 @@ TEST_CASE("a damaged SentencePiece model is refused, or works", "[text]") {
   CHECK(refused < 3000);
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, model.size() / 2, model.size() - 1})
     CHECK_THROWS_AS(Tokenizer::parse(model.substr(0, size), "cut"), Error);
+}
+
+TEST_CASE("a SentencePiece model as tokenizer.json gives the same ids and text", "[text]") {
+  for (const std::string type : {"bpe", "unigram"}) {
+    const auto tokenizer = trained(sample_text(), type, 60);
+    const auto json = Tokenizer::parse(tokenizer_json(*tokenizer), "t.json");
+    CHECK(json->vocabulary_size() == 60);
+    CHECK(json->begin_id() == 1);
+    CHECK(json->end_id() == 2);
+    CHECK(json->unknown_id() == 0);
+    for (const std::string line : {"the cat sat", "  dogs  and\ta \uFB01sh ", "house 1234", "", " ", "zq the \u732B"}) {
+      CHECK(json->encode(line) == tokenizer->encode(line));
+      // An unknown id is a mark in SentencePiece's text, and a control id without text in this format.
+      const Ids ids = tokenizer->encode(line);
+      if (std::find(ids.begin(), ids.end(), 0) == ids.end())
+        CHECK(json->decode(json->encode(line)) == tokenizer->decode(tokenizer->encode(line)));
+    }
+    CHECK(tokenizer_json(*json) == json->bytes());
+  }
+  CHECK_THROWS_AS(tokenizer_json(*trained("a", "char")), Error);
 }
 
 TEST_CASE("training again gives the same model", "[text]") {
