@@ -2,8 +2,8 @@
 # Every command in every document runs; every path and option that a document names exists.
 #
 # The commands of a document are its blocks that begin with ```sh. They run in order in one directory that holds what the
-# documents speak of: small texts, labels and images, and what scripts/demo leaves. `train` and `tokenize --train` are made
-# small and short on the way (tests/tools/small). A block after a line <!-- not run: REASON --> is not run; how many there are is checked.
+# documents speak of: small texts, labels and images, and what scripts/demo leaves. `train`, `tokenize --train` and
+# `make-corpus` are made small and short on the way (tests/tools/small). A block after a line <!-- not run: REASON --> is not run; how many there are is checked.
 
 setup_file() {
   export ROOT="$BATS_TEST_DIRNAME/../.."
@@ -13,6 +13,7 @@ setup_file() {
 
   cd "$DATA" || exit 1
   cp -r "$ROOT/scripts" .
+  cp "$BATS_TEST_DIRNAME/small/make-corpus" scripts/
   scripts/demo . > demo.log  # outside of a source tree it uses the tools of PATH
   head -n 300 train.src > train.en
   head -n 300 train.ref > train.de
