@@ -134,9 +134,9 @@ with open('two.npy', 'wb') as f: np.save(f, np.array([8], np.int32)); np.save(f,
 
 @test "what is not understood is one line that names it" {
   sed 's/"BertNormalizer"/"Rot13"/' t.json > bad.json
-  run -1 tokenize -m bad.json <<< x
-  [ "$output" = 'tokenize: bad.json: normalizer.type is "Rot13", which is not understood' ]
+  run --separate-stderr -1 tokenize -m bad.json <<< x
+  [ "$stderr" = 'tokenize: bad.json: normalizer.type is "Rot13", which is not understood' ]
   head -c 300 t.json > cut.json
-  run -1 tokenize -m cut.json <<< x
-  [ "${#lines[@]}" -eq 1 ]
+  run --separate-stderr -1 tokenize -m cut.json <<< x
+  [ "${#stderr_lines[@]}" -eq 1 ]
 }
