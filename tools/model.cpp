@@ -62,7 +62,7 @@ void make(const Args& args) {
   ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   arena.initialize(args.seed());
   Hdf5File file = Hdf5File::create(args.output());
-  arena.write(file, configuration, {tokenizer ? tokenizer->bytes() : "", ""});
+  arena.write(file, configuration, {tokenizer ? tokenizer->bytes() : "", "", ""});
   file.close();
 }
 

@@ -26,7 +26,7 @@ struct TaskSpec {
   ModelKind kind = ModelKind::encoder_decoder;
   Head head = Head::tokens;
   bool reads_source = false, reads_target = false;
-  std::vector<std::string> options;                         ///< That no other task has.
+  std::vector<std::string> options = {};                    ///< That no other task has.
   std::vector<std::string> metrics = {"loss", "accuracy"};  ///< What may make a validation better than another.
   double label_smoothing = 0;                               ///< Unless --label-smoothing is given.
   std::function<std::unique_ptr<Examples>(const Args&, TaskStreams, const Configuration&)> examples;

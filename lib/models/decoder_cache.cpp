@@ -91,7 +91,7 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
 
 const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> parents,
                                 std::span<const std::int32_t> tokens) {
-  const std::int64_t n = static_cast<std::int64_t>(parents.size()), width = model_.configuration().width;
+  const std::int64_t n = static_cast<std::int64_t>(parents.size());
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
   std::vector<std::int32_t> new_rows, past, sentence, positions;
   std::vector<std::int64_t> past_offsets{0};

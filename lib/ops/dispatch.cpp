@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "core/error.hpp"
 #include "ops/instruction_set.hpp"
 #include "ops/kernels/kernels.hpp"
 
@@ -29,7 +30,10 @@ bool has_avx512() {
 
 const Kernels& choose() {
   const char* forced = std::getenv("PIPEFORMER_ISA");
-  [[maybe_unused]] const std::string_view wanted = forced ? forced : "";
+  const std::string_view wanted = forced ? forced : "";
+  // A name that is misspelt must not choose another set in silence; one that this processor lacks means the next below.
+  require(wanted.empty() || wanted == "avx512" || wanted == "avx2" || wanted == "generic", "PIPEFORMER_ISA is '",
+          wanted, "', which is none of avx512, avx2, generic");
 #if defined(PIPEFORMER_X86)
   __builtin_cpu_init();
   if ((wanted.empty() || wanted == "avx512") && has_avx512()) return kernels_avx512;

@@ -360,3 +360,10 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
     linear -m model.h5:encoder/0/self_attn/query | attend --key keys -o out.npy"
   [ "$(peek out.npy | wc -l)" -eq 901 ]
 }
+
+@test "an instruction set that there is not is an error that lists those there are" {
+  run --separate-stderr env PIPEFORMER_ISA=axv2 encode -m model.h5 x.npy -o y.npy
+  [ "$status" -eq 1 ]
+  [ "$stderr" = "encode: PIPEFORMER_ISA is 'axv2', which is none of avx512, avx2, generic" ]
+  [ ! -e y.npy ]
+}

@@ -417,7 +417,7 @@ TEST_CASE("a symbolic link is followed, wherever it leads", "[stream]") {
 TEST_CASE("what killed writers left is removed, and nothing else", "[stream]") {
   test::TemporaryDirectory directory;
   const std::string left = ".tmp.pipeformer-0123456789abcdef";
-  for (const std::string name :
+  for (const std::string& name :
        {"x.h5" + left, "other.h5" + left, "x.h5.copy" + left, std::string("x.h5.tmp.20240101-before-tuning.bak"),
         std::string("x.h5.tmp.123"), "x.h5" + left + "0", "x.h5" + left.substr(0, left.size() - 1) + "g"})
     spit(directory / name, "mine");
