@@ -28,8 +28,7 @@ static void add_streams(const Args& args) {
     const std::int64_t count = x.batch.positions() * x.batch.width;
     float* y = turn.ctx.workspace.get(count);
     add(count, x.batch.rows.data(), to.batch.rows.data(), y);
-    turn.wait();
-    write_rows(*writer, x.batch, y, x.batch.width);
+    return rows_to(*writer, x.batch, y, x.batch.width);
   });
   writer->close();
 }

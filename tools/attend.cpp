@@ -1,5 +1,5 @@
 // attend: scaled dot-product attention (Vaswani et al. 2017, equation 1).
-#include "layers/attend.hpp"
+#include "cli/attend.hpp"
 
 #include "cli/attention_options.hpp"
 #include "cli/layer_options.hpp"
@@ -66,10 +66,11 @@ static void attend(const Args& args) {
   const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
   for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
-    const Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, weights != nullptr);
-    turn.wait();
-    write_rows(*writer, q.batch, y.context, y.width);
-    if (weights) attention.write_weights(*weights, q, k, y);
+    Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, weights != nullptr);
+    return [&, y = std::move(y)] {
+      write_rows(*writer, q.batch, y.context, y.width);
+      if (weights) attention.write_weights(*weights, q, k, y);
+    };
   });
   masks.finish(query);
   if (weights) weights->close();

@@ -36,7 +36,8 @@ static void classify(const Args& args) {
   ModelFile model(args.model());
   const Configuration& c = model.configuration();
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
-  require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head), ", not classes");
+  require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head),
+          ", not classes: ", c.has_decoder() ? "decode" : "encode", " reads it");
   const Transformer transformer(model, c);
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),
                      c.reads_vectors() ? Accept::vectors : Accept::ids);
@@ -49,15 +50,12 @@ static void classify(const Args& args) {
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
     const float* probabilities = classify_batch(turn.ctx, transformer, input, args.text("give") == "logits");
-    if (writer) {
-      turn.wait();
-      write_classes(*writer, input.batch, probabilities, c.classes);
-    } else {
-      const std::string text =
-          class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0);
-      turn.wait();
-      lines->write(text);
-    }
+    std::string text;
+    if (lines)
+      text = class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0);
+    return [&, probabilities, text = std::move(text)] {
+      lines ? lines->write(text) : write_classes(*writer, input.batch, probabilities, c.classes);
+    };
   });
   text ? lines->close() : writer->close();
 }

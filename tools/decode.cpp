@@ -62,7 +62,7 @@ struct Decoding {
         beyond(beyond_context(a, configuration)) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
     require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
-            " has no decoder");
+            " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     if (const auto path = optional_text(args, "weights"))
       weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1,
@@ -107,8 +107,8 @@ void force(Decoding& d) {
     const BatchStream &sources = turn[0], &targets = turn[1];
     d.check(sources, &targets, 1);
     if (dump.active()) turn.ctx.observer = &dump;
-    force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")), d.writer.get(),
-                  d.weights_writer(), turn.wait);
+    return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
+                         d.writer.get(), d.weights_writer());
   });
   dump.close();
 }
@@ -130,7 +130,8 @@ void generate(Decoding& d) {
     d.check(*d.input, prefix ? &*prefix : nullptr, 2);
     const auto outputs = generate_window(*d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
                                          [&](std::int64_t n) { progress.update(sentences += n); });
-    tokens += write_hypotheses(outputs, *d.writer, scores.get());
+    const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
+    tokens += write_hypotheses(outputs, forced, *d.writer, scores.get());
     if (d.weights) force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.weights);
   }
   if (scores) scores->close();

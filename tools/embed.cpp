@@ -47,8 +47,9 @@ static void embed_vectors(const Args& args, ModelFile& model) {
     input.expect_width(embedding.input_width(), "the model's");
     VectorEmbedding::Saved saved;
     const float* y = embedding.project(turn.ctx, input.batch.ragged(), input.batch.rows.data(), saved);
-    turn.wait();
-    write_rows(*writer, with_lengths(input.batch, saved.ragged()), y, embedding.width());
+    return [&, layout = with_lengths(input.batch, saved.ragged()), y] {
+      write_rows(*writer, layout, y, embedding.width());
+    };
   });
   writer->close();
 }
@@ -65,8 +66,7 @@ static void embed(const Args& args) {
     const std::int64_t rows = ids.batch.positions();
     float* y = turn.ctx.workspace.get(rows * embedding.width());
     embedding.look_up(rows, ids.batch.tokens.data(), nullptr, y);
-    turn.wait();
-    write_rows(*writer, ids.batch, y, embedding.width());
+    return rows_to(*writer, ids.batch, y, embedding.width());
   });
   writer->close();
 }

@@ -67,7 +67,7 @@ static Configuration pooled_as_asked(const Args& args, Configuration c) {
 static void encode(const Args& args) {
   ModelFile model(args.model());
   require(model.configuration().has_encoder(), model.name(), ": a model of kind ", name_of(model.configuration().kind),
-          " has no encoder");
+          " has no encoder: decode reads it");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   if (args.has("pool") && args.given("give")) throw UsageError("--pool and --give exclude each other");
   const EncoderOutput output = args.has("pool") ? EncoderOutput::pooled : encoder_output_from_name(args.text("give"));
@@ -83,7 +83,7 @@ static void encode(const Args& args) {
   Dump dump;
   add_dumps(args, c, stream.batch, dump);
   const Batches batches = dump.active() ? Batches::one_by_one : Batches::side_by_side;
-  const auto body = [&](BatchTurn& turn) {
+  const auto body = [&](BatchTurn& turn) -> BatchOutput {
     const BatchStream& input = turn[0];
     if (types) turn[1].expect_shapes_of(input);
     if (dump.active()) turn.ctx.observer = &dump;
@@ -91,8 +91,7 @@ static void encode(const Args& args) {
         encode_batch(turn.ctx, transformer, input.batch, source_kind(c, input.batch, input.where_record(0)),
                      args.integer("batch-rows"), types ? &turn[1].batch : nullptr);
     const GivenRows given = give(turn.ctx, transformer, input.batch, encoded, output);
-    turn.wait();
-    write_given(*writer, input.batch, encoded, given);
+    return [&, encoded, given] { write_given(*writer, input.batch, encoded, given); };
   };
   types ? for_batches(args, {&stream, &*types}, batches, body) : for_batches(args, {&stream}, batches, body);
   dump.close();

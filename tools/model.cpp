@@ -54,6 +54,7 @@ const ToolSpec spec{
         },
     .see_also = {"train", "peek"},
     .writes_records = false,
+    .commands = {"make", "import", "average", "describe"},
 };
 
 void make(const Args& args) {

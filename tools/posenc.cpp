@@ -47,8 +47,7 @@ static void add_to_stream(const Args& args, const Positions& positions, std::opt
     if (width) x.expect_width(*width, "the model's");
     float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
     positions.add(x.batch.ragged(), x.batch.width, args.integer("first"), x.batch.rows.data(), y);
-    turn.wait();
-    write_rows(*writer, x.batch, y, x.batch.width);
+    return rows_to(*writer, x.batch, y, x.batch.width);
   });
   writer->close();
 }

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/mask_streams.hpp"
 #include "cli/tool.hpp"
-#include "layers/mask_streams.hpp"
 
 namespace pipeformer {
 

@@ -31,7 +31,7 @@ struct Superseded {};
 /// Batches are numbered as they are read, by one thread at a time, and written in the order of their numbers.
 class BatchLoop {
  public:
-  BatchLoop(std::int64_t rows, const std::function<void(BatchTurn&)>& body) : rows_(rows), body_(body) {}
+  BatchLoop(std::int64_t rows, const std::function<BatchOutput(BatchTurn&)>& body) : rows_(rows), body_(body) {}
 
   /// Takes batch after batch into `roles` until none is left. Throws the first error of the stream; threads that are at
   /// later batches return.
@@ -39,13 +39,16 @@ class BatchLoop {
     const Streams streams = distinct(roles);
     Workspace workspace;
     for (;;) {
-      BatchTurn turn{{workspace}, roles, 0, {}};
+      BatchTurn turn{{workspace}, roles, 0};
       std::int64_t number = 0;
-      turn.wait = [&] { wait(number); };
       try {
         if (!read(streams, number, turn.first_sequence)) return;
-        compute(turn);
-        turn.wait();
+        naming_record(turn, [&] {
+          workspace.clear();
+          const BatchOutput output = body_(turn);
+          wait(number);
+          if (output) output();
+        });
       } catch (const Superseded&) {
         return;
       } catch (...) {
@@ -71,10 +74,10 @@ class BatchLoop {
     return !ended_;
   }
 
-  void compute(BatchTurn& turn) {
-    turn.ctx.workspace.clear();
+  template <class Step>
+  static void naming_record(const BatchTurn& turn, const Step& step) {
     try {
-      body_(turn);
+      step();
     } catch (const RowError& error) {
       throw Error(cat(turn[0].where(error.row()), ": ", error.what()));
     } catch (const std::bad_alloc&) {
@@ -115,7 +118,7 @@ class BatchLoop {
   }
 
   const std::int64_t rows_;
-  const std::function<void(BatchTurn&)>& body_;
+  const std::function<BatchOutput(BatchTurn&)>& body_;
   std::mutex reading_;
   std::int64_t read_ = 0, sequences_ = 0;
   bool ended_ = false;  ///< Also when reading has failed.
@@ -138,8 +141,12 @@ void run_beside(BatchLoop& loop, const Streams& roles) {
 
 }  // namespace
 
+BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {
+  return [&writer, &layout, rows, width] { write_rows(writer, layout, rows, width); };
+}
+
 void for_batches(const Args& args, std::initializer_list<BatchStream*> streams, Batches batches,
-                 const std::function<void(BatchTurn&)>& body) {
+                 const std::function<BatchOutput(BatchTurn&)>& body) {
   const auto start = std::chrono::steady_clock::now();
   BatchLoop loop(args.integer("batch-rows"), body);
   if (batches == Batches::one_by_one) {

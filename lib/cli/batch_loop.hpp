@@ -16,7 +16,6 @@ struct BatchTurn {
   Context ctx;                        ///< Its workspace is empty.
   std::vector<BatchStream*> streams;  ///< What for_batches was given, in the same order, with this batch.
   std::int64_t first_sequence;        ///< How many sequences of the first stream came before.
-  std::function<void()> wait;         ///< Returns when all batches before this one are written.
 
   BatchStream& operator[](std::size_t role) const { return *streams[role]; }
 };
@@ -26,12 +25,18 @@ enum class Batches {
   one_by_one,    ///< All threads share one batch, which is read into the very streams that for_batches was given.
 };
 
-/// Reads batches of all streams in lock step, about --batch-rows positions each, and calls body for each; then, with
-/// --verbose, writes one line of summary. The body computes, calls turn.wait() and writes: side by side it runs for
-/// several batches at once up to there, and from there on for one at a time in the order of the stream. The first error
-/// in that order is thrown, after all batches before it are written; a RowError of the body is about a row of the first
-/// stream and is thrown on naming the record.
+/// Writes the results of a batch. What it refers to, the turn with its workspace and batches included, stays as it is
+/// until then. Empty: there is nothing to write.
+using BatchOutput = std::function<void()>;
+
+/// One record for each record of `layout`, of `width` numbers a position (io/batch.hpp, write_rows).
+BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);
+
+/// Reads batches of all streams in lock step, about --batch-rows positions each, and calls body for each; what it
+/// returns is called in the order of the stream, one at a time, while bodies of other batches run side by side. Then,
+/// with --verbose, writes one line of summary. The first error in that order is thrown, after all batches before it are
+/// written; a RowError is about a row of the first stream and is thrown on naming the record.
 void for_batches(const Args&, std::initializer_list<BatchStream*> streams, Batches,
-                 const std::function<void(BatchTurn&)>& body);
+                 const std::function<BatchOutput(BatchTurn&)>& body);
 
 }  // namespace pipeformer

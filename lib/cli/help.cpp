@@ -152,6 +152,15 @@ const std::vector<std::pair<std::string, std::string>> exit_statuses = {
     {"1", "a file, its contents or the computation is wrong, or the output could not be written"},
     {"2", "the command line is wrong"}};
 
+/// How a failure reaches the readers of the output.
+std::string failure_note(const ToolSpec& spec) {
+  if (!spec.writes_records) return "";
+  std::string note =
+      "A failure, or a signal other than SIGKILL, also makes the readers of records on a pipe fail, with its message.";
+  if (!spec.text_options.empty()) note += " Text on a pipe cannot carry it: set pipefail in the shell.";
+  return note;
+}
+
 }  // namespace
 
 std::string usage_line(const ToolSpec& spec) {
@@ -173,6 +182,7 @@ std::string help_text(const ToolSpec& spec) {
     for (const auto& line : lines_of(command)) out += "    " + line + "\n";
   }
   out += "\nExit status: 0 done, 1 failed, 2 wrong usage.\n";
+  if (const std::string note = failure_note(spec); !note.empty()) out += wrap(note, 0) + "\n";
   std::string others;
   for (const auto& other : spec.see_also) others += (others.empty() ? "" : ", ") + other;
   if (!others.empty()) out += wrap("See also: " + others, 10) + "\n";
@@ -199,6 +209,7 @@ std::string man_page(const ToolSpec& spec, const std::string& prefix) {
   for (const auto& [what, command] : spec.examples) out += ".PP\n" + roff(what) + ":\n" + roff_block("    " + command);
   out += ".SH EXIT STATUS\n";
   for (const auto& [status, meaning] : exit_statuses) out += ".TP\n" + status + "\n" + meaning + "\n";
+  if (const std::string note = failure_note(spec); !note.empty()) out += ".PP\n" + roff(note) + "\n";
   if (!spec.see_also.empty()) out += ".SH SEE ALSO\n";
   for (std::size_t i = 0; i < spec.see_also.size(); ++i) {
     const std::string& other = spec.see_also[i];
@@ -212,7 +223,8 @@ std::string bash_completion(const ToolSpec& spec, const std::string& prefix) {
   const std::string name = prefix + spec.name;
   std::string function = "_pipeformer_" + spec.name;
   for (char& c : function) c = c == '-' ? '_' : c;
-  std::string words, files, cases;
+  std::string words, files, cases, commands;
+  for (const std::string& command : spec.commands) commands += (commands.empty() ? "" : " ") + command;
   for (const Option& o : join({spec.options, standard_options(spec)})) {
     words += (words.empty() ? "--" : " --") + o.name;
     if (has_negative(o)) words += " --no-" + o.name;
@@ -229,8 +241,12 @@ std::string bash_completion(const ToolSpec& spec, const std::string& prefix) {
   return "# bash completion for " + name + "\n" + function +
          "() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n" +
          "  COMPREPLY=()\n  case $prev in\n" + cases + "    " + files +
-         ") ;;\n    *) [[ $cur != -* ]] || mapfile -t COMPREPLY < <(compgen -W '" + words +
-         "' -- \"$cur\") ;;\n  esac\n}\ncomplete -o default -F " + function + " " + name + "\n";
+         ") ;;\n    *)\n      if [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W '" + words +
+         "' -- \"$cur\")" +
+         (commands.empty() ? ""
+                           : "\n      elif ((COMP_CWORD == 1)); then mapfile -t COMPREPLY < <(compgen -W '" + commands +
+                                 "' -- \"$cur\")") +
+         "; fi ;;\n  esac\n}\ncomplete -o default -F " + function + " " + name + "\n";
 }
 
 }  // namespace pipeformer::cli

@@ -14,6 +14,7 @@
 
 #include "cli/options.hpp"
 #include "core/threads.hpp"
+#include "core/visible.hpp"
 #include "io/failure_record.hpp"
 #include "io/output_file.hpp"
 
@@ -23,14 +24,9 @@ namespace cli {
 std::string one_line(const std::string& message) {
   std::string line = message;
   while (!line.empty() && line.back() == '\n') line.pop_back();
-  for (char& c : line) {
-    if (c == '\n' || c == '\r' || c == '\t') {
-      c = ' ';
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      c = '?';
-    }
-  }
-  return line;
+  for (char& c : line)
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+  return visible(line);
 }
 
 void write_error(const std::string& text) {

@@ -57,6 +57,7 @@ struct ToolSpec {
   std::vector<std::string> see_also;
   bool uses_model = false;                  ///< Takes -m/--model FILE[:GROUP].
   bool writes_records = true;               ///< Takes --format and --dtype.
+  std::vector<std::string> commands{};      ///< What the first ordinary argument may be, when it is a word of ours.
   std::vector<std::string> text_options{};  ///< Of a tool that writes records: with one of these it writes text.
 };
 

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "core/visible.hpp"
 
 namespace pipeformer {
 namespace {
@@ -152,7 +153,8 @@ OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
     pending_ = std::make_unique<PendingFile>(path);
     fd_ = pending_->descriptor();
   }
-  if (content == Content::binary && ::isatty(fd_)) {
+  terminal_ = ::isatty(fd_) != 0;
+  if (content == Content::binary && terminal_) {
     if (own_) ::close(fd_);
     throw UsageError(cat(output_name(path), ": binary data is not written to a terminal: give -o FILE or use a pipe"));
   }
@@ -185,6 +187,11 @@ void OutputFile::write(std::span<const std::byte> bytes) {
   } else {
     write_out(bytes);
   }
+}
+
+void OutputFile::write(std::string_view text) {
+  const std::string shown = terminal_ ? visible(text) : std::string();
+  write(std::as_bytes(std::span(terminal_ ? std::string_view(shown) : text)));
 }
 
 void OutputFile::flush() {

@@ -76,7 +76,8 @@ class OutputFile {
   /// Small pieces are buffered, large ones go out at once together with what is buffered. A pipe that takes nothing now
   /// is waited for, also when it does not block. Throws Error (disk full).
   void write(std::span<const std::byte> bytes);
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Text on a terminal: with what a terminal would act on made visible (core/visible.hpp), for it may come from files.
+  void write(std::string_view text);
   void flush();
   /// While it lives a signal finds either all or nothing of what is written to a pipe.
   RecordPipe::Writing whole() { return RecordPipe::Writing(pipe_); }
@@ -92,6 +93,7 @@ class OutputFile {
   RecordPipe pipe_;  ///< Of binary content.
   int fd_ = -1;
   bool own_ = false;
+  bool terminal_ = false;
 };
 
 }  // namespace pipeformer

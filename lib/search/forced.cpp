@@ -38,6 +38,22 @@ Batch with_end(const Batch& targets) {
   return layout;
 }
 
+/// Record by record: there are many of them.
+void write_logits(Context& ctx, const Transformer& model, const Batch& layout, const float* hidden,
+                  RecordWriter& writer) {
+  const std::int64_t width = model.configuration().width, vocabulary = model.configuration().target_vocabulary;
+  for (Shape shape : layout.shapes) {
+    const WorkspaceScope record(ctx.workspace);
+    const std::int64_t rows = element_count(shape);
+    float* logits = ctx.workspace.get(rows * vocabulary);
+    model.head().logits(ctx, rows, hidden, logits);
+    hidden += rows * width;
+    shape.push_back(vocabulary);
+    writer.write(DType::f4, shape, logits);
+  }
+  writer.flush();
+}
+
 }  // namespace
 
 Give give_from_name(const std::string& name) {
@@ -85,9 +101,8 @@ void WeightsWriter::weights(const std::string& name, std::int64_t heads, const f
   write_weights(*writer_, *queries_, *keys_, 1, false, pointers.data());
 }
 
-void force_targets(Context& ctx, const Transformer& model, const Batch& input, const Batch& targets, Give give,
-                   RecordWriter* writer, WeightsWriter* weights, const std::function<void()>& my_turn) {
-  const WorkspaceScope scope(ctx.workspace);
+std::function<void()> force_targets(Context& ctx, const Transformer& model, const Batch& input, const Batch& targets,
+                                    Give give, RecordWriter* writer, WeightsWriter* weights) {
   const Configuration& configuration = model.configuration();
   const std::int64_t width = configuration.width;
   const bool encoder = configuration.has_encoder();
@@ -108,7 +123,7 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
   model.decode(ctx, {read.ragged(), read.tokens.data()}, {input.ragged(), memory}, decoded);
   const float* hidden = decoded.hidden;
   ctx.observer = observer;
-  if (!writer) return;
+  if (!writer) return {};
 
   if (!encoder) {  // only the rows from the last id of the prompt on
     float* rows = ctx.workspace.get(layout.positions() * width);
@@ -119,25 +134,8 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
     }
     hidden = rows;
   }
-  const std::int64_t vocabulary = configuration.target_vocabulary;
-  if (give == Give::hidden) {
-    my_turn();
-    return write_rows(*writer, layout, hidden, width);
-  }
-  if (give == Give::logits) {  // record by record: there are many of them
-    my_turn();
-    for (std::int64_t r = 0; r < layout.records(); ++r) {
-      const WorkspaceScope record(ctx.workspace);
-      Shape shape = layout.shapes[static_cast<std::size_t>(r)];
-      const std::int64_t rows = element_count(shape);
-      float* logits = ctx.workspace.get(rows * vocabulary);
-      model.head().logits(ctx, rows, hidden, logits);
-      hidden += rows * width;
-      shape.push_back(vocabulary);
-      writer->write(DType::f4, shape, logits);
-    }
-    return writer->flush();
-  }
+  if (give == Give::hidden) return [=] { write_rows(*writer, layout, hidden, width); };
+  if (give == Give::logits) return [=, &ctx, &model] { write_logits(ctx, model, layout, hidden, *writer); };
   Buffer<std::int32_t> labels;
   for (std::int64_t s = 0; s < targets.sequences(); ++s) {
     const auto begin = targets.tokens.begin() + targets.ragged().begin(s);
@@ -148,8 +146,7 @@ void force_targets(Context& ctx, const Transformer& model, const Batch& input, c
   for_logits(ctx, model.head(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
-  my_turn();
-  write_rows(*writer, layout, log_probabilities, 0);
+  return [=] { write_rows(*writer, layout, log_probabilities, 0); };
 }
 
 void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input,
@@ -160,6 +157,7 @@ void force_outputs(Workspace& workspace, const Transformer& model, const Batch& 
   Batch targets;
   targets.ids = true;
   const auto compute = [&] {
+    const WorkspaceScope scope(workspace);
     force_targets(ctx, model, select_sequences(input, sequences), targets, Give::hidden, nullptr, &weights);
     sequences.clear();
     targets = Batch{};

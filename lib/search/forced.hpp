@@ -42,12 +42,12 @@ class WeightsWriter : public Observer {
 };
 
 /// Decodes targets against the inputs of the same numbers (source ids or memory vectors; of a decoder-only model the
-/// prompts, which are read before the targets) and writes what is asked for; pass.observer sees it. Either writer may
-/// be null. Calls `my_turn` before it writes to `writer`. Throws RowError of a row of the input when prompt and target
-/// are longer than the model's learned positions.
-void force_targets(
-    Context&, const Transformer&, const Batch& input, const Batch& targets, Give, RecordWriter* writer,
-    WeightsWriter* weights, const std::function<void()>& my_turn = [] {});
+/// prompts, which are read before the targets); ctx.observer sees it, and so does `weights`, which may be null. Returns
+/// what writes what is asked for to `writer`; until then the workspace and the context must stay. Without a writer
+/// nothing more is computed. Throws RowError of a row of the input when prompt and target are longer than the model's
+/// learned positions.
+std::function<void()> force_targets(Context& ctx, const Transformer&, const Batch& input, const Batch& targets, Give,
+                                    RecordWriter* writer, WeightsWriter* weights);
 
 /// Writes the cross-attention weights of generated outputs: of each sequence of the input so many records as it has
 /// hypotheses, about batch_rows positions computed at a time.

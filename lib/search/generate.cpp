@@ -247,13 +247,15 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
   return outputs;
 }
 
-std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, RecordWriter& ids,
-                              RecordWriter* scores) {
-  std::int64_t tokens = 0;
+std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, const Batch* forced,
+                              RecordWriter& ids, RecordWriter* scores) {
+  std::int64_t tokens = 0, sequence = 0;
   for (const auto& hypotheses : outputs) {
+    const std::int64_t given = forced ? forced->ragged().length(sequence++) : 0;
     for (const Hypothesis& h : hypotheses) {
-      ids.write(DType::i4, {static_cast<std::int64_t>(h.ids.size())}, h.ids.data());
-      tokens += static_cast<std::int64_t>(h.ids.size());
+      const auto length = static_cast<std::int64_t>(h.ids.size());
+      ids.write(DType::i4, {length}, h.ids.data());
+      tokens += std::max<std::int64_t>(0, length - given);  // an empty input has an empty output
       const float pair[] = {static_cast<float>(h.log_probability), static_cast<float>(h.score)};
       if (scores) scores->write(DType::f4, {2}, pair);
     }

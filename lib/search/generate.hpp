@@ -55,8 +55,10 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const B
                                                      const std::function<void(std::int64_t)>& done);
 
 /// Writes the outputs as records of ids (T,) and, when there is a second writer, their log-probability and score as
-/// records (2,). Returns the number of ids.
-std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>&, RecordWriter& ids, RecordWriter* scores);
+/// records (2,). Returns the number of generated ids: those after the ones of `forced`, the prefixes or prompts (may be
+/// null).
+std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>&, const Batch* forced, RecordWriter& ids,
+                              RecordWriter* scores);
 
 /// "1000 sentences, 12000 tokens, 1.234 s, 810 sentences/s, 9724 tokens/s"
 std::string rate_summary(std::int64_t sentences, std::int64_t tokens, double seconds);

@@ -29,7 +29,7 @@ Try 'probe --help'." ]
   [ -z "$output" ]
   [ "$stderr" = "probe: k.npy: record 17: key width 64 does not match query width 512" ]
   run -1 --separate-stderr probe --fail newline
-  [ "$stderr" = "probe: größe falsch?[31m" ]
+  [ "$stderr" = "probe: größe falsch\\x1b[31m" ]
   run -1 --separate-stderr probe --fail memory
   [ "$stderr" = "probe: out of memory" ]
 }
@@ -137,4 +137,11 @@ Try 'probe --help'." ]
   [ "${lines[0]}" = "gelu gelu-tanh" ]
   [ "${lines[1]}" = "--no-causal --no-bias --no-read" ]
   [ "${lines[2]}" = "." ]
+  "$PIPEFORMER_BIN/model" --generate completion > model.bash
+  run -0 bash -c '
+    source model.bash
+    COMP_WORDS=(model "") COMP_CWORD=1; _pipeformer_model; echo "${COMPREPLY[@]}"
+    COMP_WORDS=(model make d) COMP_CWORD=2; _pipeformer_model; echo "${COMPREPLY[@]}."'
+  [ "${lines[0]}" = "make import average describe" ]
+  [ "${lines[1]}" = "." ]
 }

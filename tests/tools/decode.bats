@@ -194,6 +194,15 @@ with open('none.npy', 'wb') as f: [np.save(f, np.zeros(0, np.int32)) for s in sr
 for s, p, w in zip(records('$DATA/src.npy'), records('p.npy'), records('whole.npy')): assert (p == w[len(s):]).all()"
 }
 
+@test "-v counts what is generated, not what is given" {
+  run -0 --separate-stderr decode -v -m "$DATA/lm.h5" "$DATA/src.npy" --max-length 8 -o out.npy
+  python "print(sum(len(o) - len(s) for s, o in zip(records('$DATA/src.npy'), records('out.npy'))))" > count
+  [[ $stderr == *"sentences, $(cat count) tokens,"* ]]
+  run -0 --separate-stderr decode -v -m "$DATA/m.h5" "$DATA/src.npy" --prefix "$DATA/first.npy" --max-length 8 -o out.npy
+  python "print(sum(max(0, len(o) - len(f)) for f, o in zip(records('$DATA/first.npy'), records('out.npy'))))" > count
+  [[ $stderr == *"sentences, $(cat count) tokens,"* ]]
+}
+
 # refuses STATUS TEXT COMMAND...: exit status, one line that has the text, no output file.
 refuses() {
   local status=$1 text=$2
@@ -214,7 +223,7 @@ refuses() {
   refuses 1 "nan.npy: record 1: the model's scores are not finite" decode -m "$DATA/m.h5" "$DATA/nan.npy"
   refuses 1 "nan.npy: record 0: expected ids" decode -m "$DATA/lm.h5" "$DATA/nan.npy"
   refuses 1 "dense.npy: record 0: shape (4, 5) holds several sentences" decode -m "$DATA/m.h5" "$DATA/dense.npy"
-  refuses 1 "a model of kind encoder-only has no decoder" decode -m "$DATA/enc.h5" "$DATA/src.npy"
+  refuses 1 "a model of kind encoder-only has no decoder: encode reads it" decode -m "$DATA/enc.h5" "$DATA/src.npy"
   refuses 1 "has no cross-attention" decode -m "$DATA/lm.h5" "$DATA/src.npy" --weights w.npy
   refuses 1 "layer 2 is not one of the decoder's 2" decode -m "$DATA/m.h5" "$DATA/src.npy" --weights w.npy --layer 2
   refuses 1 "src.npy: cannot open as HDF5" decode -m "$DATA/src.npy" "$DATA/src.npy"

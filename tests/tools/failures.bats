@@ -149,3 +149,17 @@ for pickled in (False, True):
   run -0 timeout 60 bash -c "ulimit -v 2000000; yes '' | tokenize -m char.model | tokenize -m char.model --decode | head -c 10000 | wc -c"
   [ "$output" = 10000 ]
 }
+
+@test "a terminal is not given what it would act on; a pipe gets the bytes" {
+  script --quiet --return --command true /dev/null > /dev/null || skip "no pseudo-terminal"
+  printf 'a\x1b[31mb\xc2\x9bc\xe2\x80\xaed\n' > bad.txt
+  tokenize --train --type char -o bad.model bad.txt
+  tokenize -m bad.model bad.txt -o bad.npy
+  tokenize -m bad.model --decode bad.npy | cmp - bad.txt
+  run -0 script --quiet --return --command "tokenize -m bad.model --decode bad.npy" /dev/null
+  [[ $output == 'a\x1b[31mb\x9bc\u202ed'* ]]
+  run -0 script --quiet --return --command "tokenize -m bad.model --pieces bad.txt" /dev/null
+  [[ $output == 'a <U+001B> [ 3 1 m b \x9b c \u202e d'* ]]
+  run -1 --separate-stderr convert $'no\x1b[31m\xc2\x9b\xe2\x80\xa8.npy'
+  [ "$stderr" = 'convert: no\x1b[31m\x9b\u2028.npy: cannot open: No such file or directory' ]
+}

@@ -39,6 +39,7 @@ const ToolSpec spec = {
     {"attend", "encode"},
     true,
     true,
+    {},
     {"heads", "fail"}};
 
 void fail(const std::string& how) {

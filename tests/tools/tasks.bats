@@ -401,7 +401,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 1 "classify: *class.npy: record 0: *" classify -m five.h5 "$DATA/class.npy"
   refused 2 "classify: --names and --top exclude each other" classify -m five.h5 --names --top 2 "$DATA/bars.npy"
   refused 2 "classify: --dtype needs an array: neither --names nor --top" classify -m five.h5 --top 2 --dtype f2 "$DATA/bars.npy"
-  refused 1 "classify: masked.h5: a model that predicts tokens, not classes" classify -m masked.h5 "$DATA/class.npy"
+  refused 1 "classify: masked.h5: a model that predicts tokens, not classes: encode reads it" classify -m masked.h5 "$DATA/class.npy"
   # NaN, and sequences that are longer than there are positions: before the first step, with the record's name.
   /usr/bin/python3 - <<'PYTHON'
 import numpy as np

@@ -222,5 +222,5 @@ TEST_CASE("cli: help keeps to 80 columns") {
 }
 
 TEST_CASE("cli: a message is one line") {
-  CHECK(cli::one_line("gr\u00f6\u00dfe\nfalsch\t\033[31m\n") == "gr\u00f6\u00dfe falsch ?[31m");
+  CHECK(cli::one_line("gr\u00f6\u00dfe\nfalsch\t\033[31m\n") == "gr\u00f6\u00dfe falsch \\x1b[31m");
 }

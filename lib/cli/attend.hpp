@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
+#include "cli/mask_streams.hpp"
 #include "io/batch_stream.hpp"
 #include "layers/context.hpp"
-#include "layers/mask_streams.hpp"
 #include "ops/attention.hpp"
 
 namespace pipeformer {

@@ -1,4 +1,4 @@
-#include "layers/mask_streams.hpp"
+#include "cli/mask_streams.hpp"
 
 #include <vector>
 

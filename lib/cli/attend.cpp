@@ -1,4 +1,4 @@
-#include "layers/attend.hpp"
+#include "cli/attend.hpp"
 
 #include <cmath>
 #include <cstring>
