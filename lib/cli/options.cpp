@@ -27,6 +27,11 @@ Option list(std::string name, std::string value, std::string help) {
   return {std::move(name), Option::Kind::list, std::move(value), std::move(help), ""};
 }
 
+Option with_letter(char letter, Option option) {
+  option.letter = letter;
+  return option;
+}
+
 std::vector<Option> join(std::initializer_list<std::vector<Option>> tables) {
   std::vector<Option> all;
   for (const auto& table : tables) all.insert(all.end(), table.begin(), table.end());
@@ -34,15 +39,6 @@ std::vector<Option> join(std::initializer_list<std::vector<Option>> tables) {
 }
 
 namespace cli {
-namespace {
-
-Option with_letter(char letter, Option option) {
-  option.letter = letter;
-  return option;
-}
-
-}  // namespace
-
 std::vector<Option> standard_options(const ToolSpec& spec) {
   std::vector<Option> all;
   all.push_back(with_letter('o', text("output", "FILE", "write to FILE, not to standard output", "-")));

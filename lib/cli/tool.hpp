@@ -26,7 +26,8 @@ struct Option {
   std::string fallback;  ///< Default as text; empty: the option is absent unless given.
   double minimum = -std::numeric_limits<double>::infinity();  ///< For integer and number, inclusive.
   double maximum = std::numeric_limits<double>::infinity();
-  char letter = 0;  ///< Short form, for the options that all tools share; a flag that has one has no --no- form.
+  char letter = 0;  ///< Short form, for the options that all tools share and a tool's main one; a flag that has one
+                    ///< has no --no- form.
 };
 
 /// Shorthands that keep a spec a table.
@@ -38,6 +39,7 @@ Option number(std::string name, std::string value, std::string help, std::string
 Option text(std::string name, std::string value, std::string help, std::string fallback = "");
 Option choice(std::string name, std::string choices, std::string help, std::string fallback = "");
 Option list(std::string name, std::string value, std::string help);  ///< May be repeated.
+Option with_letter(char letter, Option);
 
 /// One table from several, for options that tools share: options = join({search_options(), {flag("echo", "...")}}).
 std::vector<Option> join(std::initializer_list<std::vector<Option>> tables);
