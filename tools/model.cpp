@@ -1,6 +1,9 @@
-// model: imports, makes, averages and describes model files.
+// model: imports, exports, makes, averages and describes model files.
+#include <map>
+
 #include "cli/model_options.hpp"
 #include "cli/tool.hpp"
+#include "import/export.hpp"
 #include "import/import.hpp"
 #include "io/output_file.hpp"
 #include "models/average.hpp"
@@ -13,12 +16,16 @@ namespace {
 
 const ToolSpec spec{
     .name = "model",
-    .summary = "import, make, average and describe model files",
+    .summary = "import, export, make, average and describe model files",
     .description =
         "`model import DIR -o FILE.h5` reads a checkpoint in Hugging Face's layout (config.json, safetensors or "
         "pytorch_model.bin, tokenizer.json) and refuses what it does not understand; float16 and bfloat16 stay so "
         "unless "
         "--widen is given.\n\n"
+        "`model export FILE.h5 -o DIR` writes such a directory: importing it again gives the same parameters, bit for "
+        "bit. The family is that of the import, --family NAME, or the first that has a place for all "
+        "hyper-parameters; if there is none, those of the nearest family that differ are listed. DIR must not exist, "
+        "or be empty.\n\n"
         "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model average -o "
         "FILE.h5 "
         "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
@@ -36,7 +43,11 @@ const ToolSpec spec{
         "and its name only.",
     .arguments = "FILE...",
     .options = join({{flag("widen", "import: float16 and bfloat16 become float32"),
-                      list("drop", "PATTERN", "import: leave out the tensors whose names match")},
+                      list("drop", "PATTERN", "import: leave out the tensors whose names match"),
+                      text("family", "NAME",
+                           "export: model_type of the checkpoint (default: that of the import, else "
+                           "the nearest)"),
+                      flag("without-tokenizer", "export: leave the tokenizer out")},
                      {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
                      kind_options(),
                      configuration_options()}),
@@ -47,6 +58,7 @@ const ToolSpec spec{
              "--inner 64 "
              "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
             {"a model of other people's", "model import gpt2/ -o gpt2.h5"},
+            {"back into their layout", "model import gpt2/ -o gpt2.h5 && model export gpt2.h5 -o gpt2-again"},
             {"what is in it", "model describe model.h5"},
             {"the mean of a model and what more training made of it",
              "train --from model.h5 --source text.en.npy --target text.de.npy --steps 3 -o tuned.h5 && "
@@ -54,7 +66,7 @@ const ToolSpec spec{
         },
     .see_also = {"train", "peek"},
     .writes_records = false,
-    .commands = {"make", "import", "average", "describe"},
+    .commands = {"make", "import", "export", "average", "describe"},
 };
 
 void make(const Args& args) {
@@ -63,8 +75,19 @@ void make(const Args& args) {
   ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   arena.initialize(args.seed());
   Hdf5File file = Hdf5File::create(args.output());
-  arena.write(file, configuration, {tokenizer ? tokenizer->bytes() : "", "", ""});
+  arena.write(file, configuration, {.tokenizer = tokenizer ? tokenizer->bytes() : ""});
   file.close();
+}
+
+/// Refuses the options of other commands.
+void allow(const Args& args, const std::string& command) {
+  const std::map<std::string, std::string> owners{
+      {"widen", "import"}, {"drop", "import"}, {"family", "export"}, {"without-tokenizer", "export"}};
+  for (const Option& option : spec.options) {
+    const auto owner = owners.find(option.name);
+    const std::string of = owner == owners.end() ? "make" : owner->second;
+    args.allow_only(of == command, "'model " + of + "'", {option.name});
+  }
 }
 
 }  // namespace
@@ -74,11 +97,16 @@ int main(int argc, char** argv) {
     const auto words = args.inputs();
     if (words[0] == "make" && words.size() == 1) return make(args);
     if (words[0] == "import" && words.size() == 2) {
-      for (const Option& option : spec.options)
-        if (option.name != "widen" && option.name != "drop") args.allow_only(false, "'model make'", {option.name});
+      allow(args, "import");
       return import_checkpoint(words[1], args.output(), {args.flag("widen"), args.list("drop")});
     }
-    for (const Option& option : spec.options) args.allow_only(false, "'model make'", {option.name});
+    if (words[0] == "export" && words.size() == 2) {
+      allow(args, "export");
+      if (args.output() == "-") throw UsageError("export makes a directory: -o DIR names it");
+      return export_checkpoint(words[1], args.output(),
+                               {args.has("family") ? args.text("family") : "", args.flag("without-tokenizer")});
+    }
+    allow(args, words[0]);
     if (words[0] == "average" && words.size() > 1)
       return average_models({words.begin() + 1, words.end()}, args.output());
     if (words[0] == "describe" && words.size() == 2) {
@@ -86,6 +114,6 @@ int main(int argc, char** argv) {
       out.write(describe(ModelFile(words[1])));
       return out.close();
     }
-    throw UsageError("expected 'import DIR', 'make', 'average FILE...' or 'describe FILE'");
+    throw UsageError("expected 'import DIR', 'export FILE', 'make', 'average FILE...' or 'describe FILE'");
   });
 }

@@ -6,72 +6,84 @@
 namespace pipeformer::import {
 namespace {
 
-void attention(Import& in, const std::string& ours, const std::string& theirs) {
-  in.layer(ours + "/query", theirs + ".q_proj");
-  in.layer(ours + "/key", theirs + ".k_proj");
-  in.layer(ours + "/value", theirs + ".v_proj");
-  in.layer(ours + "/output", theirs + ".out_proj");
-}
-
-void stack(Import& in, const std::string& side, const StackSpec& s) {
-  const std::string base = in.prefix + side + ".";
+void stack(Exchange& x, const std::string& side, const StackSpec& s) {
+  const std::string base = x.prefix + side + ".";
+  const std::vector<std::string> names{"q_proj", "k_proj", "v_proj", "out_proj"};
   if (s.positions == PositionKind::learned)  // the library adds 2 to every position
-    in.rows.push_back({.ours = side + "/positions/weight", .theirs = {base + "embed_positions.weight"}, .first = 2});
+    x.rows.push_back({.ours = side + "/positions/weight", .theirs = {base + "embed_positions.weight"}, .first = 2});
   else
-    in.leave_out(base + "embed_positions.weight");  // sinusoids, which are computed
-  in.leave_out(base + "embed_positions.weights");
-  in.leave_out(base + "version");
-  if (s.embedding_norm) in.layer(side + "/embedding_norm", base + "layernorm_embedding");
-  if (s.final_norm) in.layer(side + "/norm", base + "layer_norm");
+    x.leave_out(base + "embed_positions.weight");  // sinusoids, which are computed
+  x.leave_out(base + "embed_positions.weights");
+  x.leave_out(base + "version");
+  if (s.embedding_norm) x.layer(side + "/embedding_norm", base + "layernorm_embedding");
+  if (s.final_norm) x.layer(side + "/norm", base + "layer_norm");
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat(side, "/", i, "/"), theirs = cat(base, "layers.", i, ".");
     const bool cross = side == "decoder";
-    attention(in, ours + "self_attn", theirs + "self_attn");
-    in.layer(ours + "norm1", theirs + "self_attn_layer_norm");
+    x.attention(ours + "self_attn", theirs + "self_attn.", names);
+    x.layer(ours + "norm1", theirs + "self_attn_layer_norm");
     if (cross) {
-      attention(in, ours + "cross_attn", theirs + "encoder_attn");
-      in.layer(ours + "norm2", theirs + "encoder_attn_layer_norm");
+      x.attention(ours + "cross_attn", theirs + "encoder_attn.", names);
+      x.layer(ours + "norm2", theirs + "encoder_attn_layer_norm");
     }
-    in.layer(ours + "ffn/linear1", theirs + "fc1");
-    in.layer(ours + "ffn/linear2", theirs + "fc2");
-    in.layer(ours + (cross ? "norm3" : "norm2"), theirs + "final_layer_norm");
+    x.layer(ours + "ffn/linear1", theirs + "fc1");
+    x.layer(ours + "ffn/linear2", theirs + "fc2");
+    x.layer(ours + (cross ? "norm3" : "norm2"), theirs + "final_layer_norm");
   }
 }
 
 }  // namespace
 
-void bart(Import& in) {
-  const ConfigKeys& keys = in.keys;
-  const std::string type = keys.text("model_type", "bart");
-  Configuration& c = in.configuration;
+void bart(Exchange& x) {
+  ConfigKeys& keys = x.keys;
+  const std::string& type = x.type();
+  Configuration& c = x.configuration;
   c.kind = ModelKind::encoder_decoder;
-  c.width = keys.integer("d_model");
-  c.source_vocabulary = keys.integer("vocab_size");
-  c.target_vocabulary = keys.integer("decoder_vocab_size", c.source_vocabulary);
-  in.find_prefix("model.");
-  const std::string shared = in.prefix + "shared.weight", source = in.prefix + "encoder.embed_tokens.weight",
-                    target = in.prefix + "decoder.embed_tokens.weight";
-  const bool one_table = keys.flag("share_encoder_decoder_embeddings", true),
-             tied_output = keys.flag("tie_word_embeddings", true);
+  x.is(type == "marian" ? "MTModel" : "ForConditionalGeneration", true);
+  keys.field("d_model", c.width);
+  keys.field("vocab_size", c.source_vocabulary);
+  x.find_prefix("model.");
+  const std::string shared = x.prefix + "shared.weight", source = x.prefix + "encoder.embed_tokens.weight",
+                    target = x.prefix + "decoder.embed_tokens.weight";
+  bool one_table = c.tied == Tied::all || c.tied == Tied::embeddings,
+       tied_output = c.tied == Tied::all || c.tied == Tied::target;
+  if (type == "marian") {
+    keys.field("decoder_vocab_size", c.target_vocabulary, c.source_vocabulary);
+    keys.field("share_encoder_decoder_embeddings", one_table, true);
+  } else {
+    keys.expect("share_encoder_decoder_embeddings", true);
+    c.target_vocabulary = c.source_vocabulary;
+    one_table = true;
+  }
+  keys.field("tie_word_embeddings", tied_output, true);
   c.tied = one_table ? (tied_output ? Tied::all : Tied::embeddings) : tied_output ? Tied::target : Tied::none;
+  // M2M100 counts positions from one after the padding id.
+  std::int64_t padding = type == "m2m_100" ? c.encoder.position_offset - 1
+                         : x.padding >= 0  ? x.padding
+                                           : c.suppressed_id;
+  if (!x.writing() || padding >= 0) keys.id("pad_token_id", padding);
   const bool before = type == "mbart" || type == "m2m_100";
   c.stacks([&](StackSpec& s) {
     const std::string side = &s == &c.encoder ? "encoder" : "decoder";
-    s.layers = keys.integer(side + "_layers");
-    s.heads = keys.integer(side + "_attention_heads");
-    s.inner = keys.integer(side + "_ffn_dim");
-    s.activation = activation_of(keys, "activation_function", "gelu");
+    keys.field(side + "_layers", s.layers);
+    keys.field(side + "_attention_heads", s.heads);
+    keys.field(side + "_ffn_dim", s.inner);
+    keys.field("activation_function", s.activation, Activation::gelu);
     s.norm_position = before ? NormPosition::pre : NormPosition::post;
     s.final_norm = before;
     s.embedding_norm = type == "bart" || type == "mbart";
-    s.embedding_scale = keys.flag("scale_embedding", false);
+    keys.field("scale_embedding", s.embedding_scale, false);
     s.positions = type == "marian"    ? PositionKind::sinusoidal_halved
                   : type == "m2m_100" ? PositionKind::sinusoidal_fairseq
                                       : PositionKind::learned;
-    if (s.positions == PositionKind::learned) s.max_positions = keys.integer("max_position_embeddings");
-    if (type == "m2m_100") s.position_offset = keys.id("pad_token_id") + 1;
+    if (s.positions == PositionKind::learned)
+      keys.field("max_position_embeddings", s.max_positions);
+    else
+      keys.say("max_position_embeddings", std::int64_t{1024});  // of sinusoids, which have no end
+    s.position_offset = type == "m2m_100" ? padding + 1 : 0;
   });
-  keys.harmless({"max_position_embeddings", "num_hidden_layers"});
+  keys.say("is_encoder_decoder", true);
+  keys.say("num_hidden_layers", c.encoder.layers);
   keys.expect("static_position_embeddings", type == "marian");
   if (before) {
     keys.expect("normalize_before", true);
@@ -83,31 +95,23 @@ void bart(Import& in) {
   keys.expect("normalize_embedding", type == "bart" || type == "mbart");
   keys.expect("add_bias_logits", false);
   keys.harmless({"extra_pos_embeddings"});
-  in.take_control_ids(true);
+  x.field_control_ids(true);
 
   if (one_table) {
-    const std::string table = in.has(shared) ? shared : in.has(source) ? source : target;
-    in.row("embedding/weight", table);
+    const std::string table = x.exists(shared, true) ? shared : x.exists(source, false) ? source : target;
+    x.row("embedding/weight", table);
     for (const std::string& name : {shared, source, target})
-      if (name != table) in.copy(name, table);
-    if (tied_output)
-      in.copy("lm_head.weight", table);
-    else
-      in.row("decoder/output/weight", "lm_head.weight");
+      if (name != table) x.copy(name, table);
+    x.output("lm_head.weight", table);
   } else {
-    in.row("encoder/embedding/weight", source);
-    in.row("decoder/embedding/weight", target);
-    if (tied_output)
-      in.copy("lm_head.weight", target);
-    else
-      in.row("decoder/output/weight", "lm_head.weight");
+    x.row("encoder/embedding/weight", source);
+    x.row("decoder/embedding/weight", target);
+    x.output("lm_head.weight", target);
   }
-  if (in.has("final_logits_bias")) {  // (1, vocabulary)
-    c.output_bias = true;
-    in.row("decoder/output/bias", "final_logits_bias");
-  }
-  stack(in, "encoder", c.encoder);
-  stack(in, "decoder", c.decoder);
+  c.output_bias = x.exists("final_logits_bias", c.output_bias);
+  if (c.output_bias) x.row("decoder/output/bias", "final_logits_bias", 2);
+  stack(x, "encoder", c.encoder);
+  stack(x, "decoder", c.decoder);
 }
 
 }  // namespace pipeformer::import

@@ -1,22 +1,22 @@
-/// The functions that fill an Import, one for each family, each in a file of its own.
+/// The functions that fill an Exchange, one for each family, each in a file of its own.
 #pragma once
 #include "import/family.hpp"
 
 namespace pipeformer::import {
 
-void gpt2(Import&);
-void gpt_neox(Import&);
-void opt(Import&);
-void llama(Import&);  ///< Llama, Mistral, Qwen2, Qwen3, Gemma.
-void bert(Import&);
-void roberta(Import&);  ///< RoBERTa, XLM-R, CamemBERT.
-void distilbert(Import&);
-void electra(Import&);
-void bart(Import&);  ///< BART, mBART, Marian, M2M100 (NLLB).
-void t5(Import&);
-void vit(Import&);  ///< ViT, DeiT.
-void dinov2(Import&);
-void clip_text(Import&);
-void clip_image(Import&);
+void gpt2(Exchange&);
+void gpt_neox(Exchange&);
+void opt(Exchange&);
+void llama(Exchange&);  ///< Llama, Mistral, Qwen2, Qwen3, Gemma.
+void bert(Exchange&);
+void roberta(Exchange&);  ///< RoBERTa, XLM-R, CamemBERT.
+void distilbert(Exchange&);
+void electra(Exchange&);
+void bart(Exchange&);  ///< BART, mBART, Marian, M2M100 (NLLB).
+void t5(Exchange&);
+void vit(Exchange&);  ///< ViT, DeiT.
+void dinov2(Exchange&);
+void clip_text(Exchange&);
+void clip_image(Exchange&);
 
 }  // namespace pipeformer::import

@@ -7,90 +7,97 @@
 namespace pipeformer::import {
 namespace {
 
-void attention(Import& in, const std::string& ours, const std::string& theirs) {
-  in.layer(ours + "/query", theirs + ".q");
-  in.layer(ours + "/key", theirs + ".k");
-  in.layer(ours + "/value", theirs + ".v");
-  in.layer(ours + "/output", theirs + ".o");
-}
-
-void stack(Import& in, const std::string& side, const StackSpec& s) {
-  in.layer(side + "/norm", side + ".final_layer_norm");
-  in.row(side + "/relative_positions/weight", side + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+void stack(Exchange& x, const std::string& side, const StackSpec& s) {
+  const std::vector<std::string> names{"q", "k", "v", "o"};
+  x.layer(side + "/norm", side + ".final_layer_norm");
+  x.row(side + "/relative_positions/weight", side + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat(side, "/", i, "/"), theirs = cat(side, ".block.", i, ".layer.");
     int sublayer = 0;
     const auto norm = [&] {
-      in.layer(cat(ours, "norm", sublayer + 1), cat(theirs, sublayer, ".layer_norm"));
+      x.layer(cat(ours, "norm", sublayer + 1), cat(theirs, sublayer, ".layer_norm"));
       ++sublayer;
     };
-    attention(in, ours + "self_attn", theirs + "0.SelfAttention");
+    x.attention(ours + "self_attn", theirs + "0.SelfAttention.", names);
     norm();
     if (side == "decoder") {
-      attention(in, ours + "cross_attn", theirs + "1.EncDecAttention");
-      in.leave_out(theirs + "1.EncDecAttention.relative_attention_bias.weight");  // old files hold it, nothing reads it
+      x.attention(ours + "cross_attn", theirs + "1.EncDecAttention.", names);
+      x.leave_out(theirs + "1.EncDecAttention.relative_attention_bias.weight");  // old files hold it, nothing reads it
       norm();
     }
     const std::string dense = cat(theirs, sublayer, ".DenseReluDense.");
     if (s.gated) {
-      in.layer(ours + "ffn/gate", dense + "wi_0");
-      in.layer(ours + "ffn/linear1", dense + "wi_1");
+      x.layer(ours + "ffn/gate", dense + "wi_0");
+      x.layer(ours + "ffn/linear1", dense + "wi_1");
     } else {
-      in.layer(ours + "ffn/linear1", dense + "wi");
+      x.layer(ours + "ffn/linear1", dense + "wi");
     }
-    in.layer(ours + "ffn/linear2", dense + "wo");
+    x.layer(ours + "ffn/linear2", dense + "wo");
     norm();
   }
 }
 
+/// feed_forward_proj. "gated-gelu" means the approximation by tanh.
+std::pair<Activation, bool> field_feed_forward(Exchange& x) {
+  const StackSpec& s = x.configuration.encoder;
+  if (x.writing()) {
+    const bool usual = s.gated && s.activation == Activation::gelu_tanh;
+    x.keys.say("feed_forward_proj",
+               cat(s.gated ? "gated-" : "", usual ? std::string("gelu") : activation_text(s.activation)));
+    return {s.activation, s.gated};
+  }
+  const std::string form = x.keys.text("feed_forward_proj", "relu");
+  const bool gated = form.starts_with("gated-");
+  const std::string name = gated ? form.substr(6) : form;
+  return {name == "gelu" && gated ? Activation::gelu_tanh : activation_of(name), gated};
+}
+
 }  // namespace
 
-void t5(Import& in) {
-  const ConfigKeys& keys = in.keys;
-  Configuration& c = in.configuration;
+void t5(Exchange& x) {
+  ConfigKeys& keys = x.keys;
+  Configuration& c = x.configuration;
   c.kind = ModelKind::encoder_decoder;
-  c.width = keys.integer("d_model");
-  c.source_vocabulary = c.target_vocabulary = keys.integer("vocab_size");
-  const bool tied = keys.flag("tie_word_embeddings", true);
+  x.is("ForConditionalGeneration", true);
+  keys.field("d_model", c.width);
+  keys.field("vocab_size", c.source_vocabulary);
+  c.target_vocabulary = c.source_vocabulary;
+  bool tied = c.tied == Tied::all;
+  keys.field("tie_word_embeddings", tied, true);
   c.tied = tied ? Tied::all : Tied::embeddings;
-  if (tied) c.output_scale = 1 / std::sqrt(static_cast<double>(c.width));
-  const std::string form = keys.text("feed_forward_proj", "relu");
-  const bool gated = form.starts_with("gated-");
-  // "gated-gelu" means the approximation by tanh.
-  const std::string act = gated ? form.substr(6) : form;
-  const Activation activation = act == "gelu" && gated ? Activation::gelu_tanh : activation_of(act);
+  c.output_scale = tied ? 1 / std::sqrt(static_cast<double>(c.width)) : 1;
+  const auto [activation, gated] = field_feed_forward(x);
+  keys.field("num_layers", c.encoder.layers);
+  keys.field("num_decoder_layers", c.decoder.layers, c.encoder.layers);
   c.stacks([&](StackSpec& s) {
-    const bool decoding = &s == &c.decoder;
-    s.layers = decoding ? keys.integer("num_decoder_layers", keys.integer("num_layers")) : keys.integer("num_layers");
-    s.heads = keys.integer("num_heads");
-    s.head_width = keys.integer("d_kv");
+    keys.field("num_heads", s.heads);
+    keys.field("d_kv", s.head_width);
     s.attention_scale = 1;
     s.attention_bias = s.attention_output_bias = s.ffn_bias = false;
-    s.inner = keys.integer("d_ff");
+    keys.field("d_ff", s.inner);
     s.activation = activation;
     s.gated = gated;
     s.norm_position = NormPosition::pre;
     s.norm = NormKind::rms;
-    s.norm_epsilon = keys.number("layer_norm_epsilon", 1e-6);
+    keys.field("layer_norm_epsilon", s.norm_epsilon, 1e-6);
     s.final_norm = true;
     s.positions = PositionKind::relative;
-    s.relative_buckets = keys.integer("relative_attention_num_buckets", 32);
-    s.relative_distance = keys.integer("relative_attention_max_distance", 128);
+    keys.field("relative_attention_num_buckets", s.relative_buckets, 32);
+    keys.field("relative_attention_max_distance", s.relative_distance, 128);
     s.embedding_scale = false;
   });
   keys.harmless({"n_positions", "dense_act_fn", "is_gated_act", "bos_token_id"});
-  in.take_control_ids(true);
+  keys.say("is_encoder_decoder", true);
+  if (x.writing()) keys.say("pad_token_id", x.padding >= 0 ? x.padding : c.begin_id);
+  x.field_control_ids(true);
 
-  const std::string table = in.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight";
-  in.row("embedding/weight", table);
+  const std::string table = x.exists("shared.weight", true) ? "shared.weight" : "encoder.embed_tokens.weight";
+  x.row("embedding/weight", table);
   for (const char* copy : {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
-    if (copy != table) in.copy(copy, table);
-  if (tied)
-    in.copy("lm_head.weight", table);
-  else
-    in.row("decoder/output/weight", "lm_head.weight");
-  stack(in, "encoder", c.encoder);
-  stack(in, "decoder", c.decoder);
+    if (copy != table) x.copy(copy, table);
+  x.output("lm_head.weight", table);
+  stack(x, "encoder", c.encoder);
+  stack(x, "decoder", c.decoder);
 }
 
 }  // namespace pipeformer::import

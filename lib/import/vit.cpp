@@ -5,149 +5,152 @@
 namespace pipeformer::import {
 namespace {
 
-void keys_of(Import& in) {
-  const ConfigKeys& keys = in.keys;
-  Configuration& c = in.configuration;
+void keys_of(Exchange& x) {
+  ConfigKeys& keys = x.keys;
+  Configuration& c = x.configuration;
   c.kind = ModelKind::encoder_only;
-  c.width = keys.integer("hidden_size");
-  c.patch_size = keys.integer("patch_size", 16);
-  c.channels = keys.integer("num_channels", 3);
-  c.input_width = c.patch_size * c.patch_size * c.channels;
+  keys.field("hidden_size", c.width);
+  field_image(keys, c, 16);
   c.class_tokens = 1;
   c.head = Head::none;
   c.pooling = Pooling::first;
   c.begin_id = c.end_id = -1;
   StackSpec& s = c.encoder;
-  s.layers = keys.integer("num_hidden_layers");
-  s.heads = keys.integer("num_attention_heads");
-  s.activation = activation_of(keys, "hidden_act", "gelu");
+  keys.field("num_hidden_layers", s.layers);
+  keys.field("num_attention_heads", s.heads);
+  keys.field("hidden_act", s.activation, Activation::gelu);
   s.norm_position = NormPosition::pre;
-  s.norm_epsilon = keys.number("layer_norm_eps", 1e-12);
   s.final_norm = true;
-  s.attention_bias = keys.flag("qkv_bias", true);
+  keys.field("qkv_bias", s.attention_bias, true);
   s.positions = PositionKind::learned;
   s.embedding_scale = false;
 }
 
-void embeddings(Import& in, const std::string& base) {
-  in.rows.push_back({.ours = "encoder/input/weight",
-                     .theirs = {base + "patch_embeddings.projection.weight"},
-                     .patch = in.configuration.patch_size});
-  if (in.has(base + "patch_embeddings.projection.bias"))
-    in.row("encoder/input/bias", base + "patch_embeddings.projection.bias");
-  else
-    in.configuration.input_bias = false;
-  in.row("encoder/positions/weight", base + "position_embeddings");
-  in.configuration.encoder.max_positions = in.shape(base + "position_embeddings").at(1);
-  if (in.has(base + "mask_token")) in.leave_out(base + "mask_token");  // only for training without labels
+void embeddings(Exchange& x, const std::string& base) {
+  x.rows.push_back({.ours = "encoder/input/weight",
+                    .theirs = {base + "patch_embeddings.projection.weight"},
+                    .patch = x.configuration.patch_size});
+  Configuration& c = x.configuration;
+  c.input_bias = x.exists(base + "patch_embeddings.projection.bias", c.input_bias);
+  if (c.input_bias) x.row("encoder/input/bias", base + "patch_embeddings.projection.bias");
+  x.row("encoder/positions/weight", base + "position_embeddings", 3);
+  x.length(c.encoder.max_positions, base + "position_embeddings", 1);
+  x.leave_out(base + "mask_token");  // only for training without labels
 }
 
-void attention(Import& in, const std::string& ours, const std::string& theirs) {
-  for (const char* part : {"query", "key", "value"})
-    in.layer(ours + "/" + part, theirs + "attention.attention." + part);
-  in.layer(ours + "/output", theirs + "attention.output.dense");
+void attention(Exchange& x, const std::string& ours, const std::string& theirs) {
+  for (const char* part : {"query", "key", "value"}) x.layer(ours + "/" + part, theirs + "attention.attention." + part);
+  x.layer(ours + "/output", theirs + "attention.output.dense");
 }
 
 }  // namespace
 
-void vit(Import& in) {
-  keys_of(in);
-  const ConfigKeys& keys = in.keys;
-  Configuration& c = in.configuration;
-  c.encoder.inner = keys.integer("intermediate_size");
-  keys.harmless({"pooler_output_size", "pooler_act"});
-  for (const std::string prefix : {"vit.", "deit."}) {
-    if (in.prefix.empty()) in.find_prefix(prefix);
-  }
-  const std::string base = in.prefix;
-  embeddings(in, base + "embeddings.");
-  ImportRow tokens{.ours = "encoder/class_token", .theirs = {base + "embeddings.cls_token"}};
-  if (in.has(base + "embeddings.distillation_token")) {
+void vit(Exchange& x) {
+  ConfigKeys& keys = x.keys;
+  Configuration& c = x.configuration;
+  const bool two = x.is("WithTeacher", c.head == Head::classes && c.pooling == Pooling::class_tokens),
+             one = !two && x.is("ForImageClassification", c.head == Head::classes);
+  if (!one && !two) x.is("Model", true);
+  const bool distilled = x.type() == "deit" && c.class_tokens == 2;
+  keys_of(x);
+  keys.field("layer_norm_eps", c.encoder.norm_epsilon, 1e-12);
+  keys.field("intermediate_size", c.encoder.inner);
+  keys.harmless({"pooler_output_size"});
+  for (const std::string prefix : {"vit.", "deit."})
+    if (x.prefix.empty()) x.find_prefix(prefix, (one || two) && prefix == x.type() + ".");
+  const std::string base = x.prefix;
+  embeddings(x, base + "embeddings.");
+  TensorRow tokens{.ours = "encoder/class_token", .theirs = {base + "embeddings.cls_token"}, .axes = 3};
+  if (x.exists(base + "embeddings.distillation_token", distilled)) {
     tokens.theirs.push_back(base + "embeddings.distillation_token");
     c.class_tokens = 2;
   }
-  in.rows.push_back(tokens);
+  x.rows.push_back(tokens);
   for (std::int64_t i = 0; i < c.encoder.layers; ++i) {
     const std::string ours = cat("encoder/", i, "/"), theirs = cat(base, "encoder.layer.", i, ".");
-    attention(in, ours + "self_attn", theirs);
-    in.layer(ours + "norm1", theirs + "layernorm_before");
-    in.layer(ours + "norm2", theirs + "layernorm_after");
-    in.layer(ours + "ffn/linear1", theirs + "intermediate.dense");
-    in.layer(ours + "ffn/linear2", theirs + "output.dense");
+    attention(x, ours + "self_attn", theirs);
+    x.layer(ours + "norm1", theirs + "layernorm_before");
+    x.layer(ours + "norm2", theirs + "layernorm_after");
+    x.layer(ours + "ffn/linear1", theirs + "intermediate.dense");
+    x.layer(ours + "ffn/linear2", theirs + "output.dense");
   }
-  in.layer("encoder/norm", base + "layernorm");
-  if (in.has(base + "pooler.dense.weight")) {
-    c.pooler = true;
-    c.pooler_activation = activation_of(keys, "pooler_act", "tanh");
-    in.layer("pooler", base + "pooler.dense");
+  x.layer("encoder/norm", base + "layernorm");
+  c.pooler = x.exists(base + "pooler.dense.weight", c.pooler);
+  if (c.pooler) {
+    keys.field("pooler_act", c.pooler_activation, Activation::tanh);
+    x.layer("pooler", base + "pooler.dense");
   }
-  const std::string architecture = keys.architecture();
-  if (architecture.ends_with("ForImageClassification")) {
+  keys.harmless({"pooler_act"});
+  if (one) {
     c.head = Head::classes;
-    c.classes = in.shape("classifier.weight").at(0);
-    in.take_labels();
-    in.layer("classifier", "classifier");
-  } else if (architecture.ends_with("WithTeacher")) {
+    x.length(c.classes, "classifier.weight", 0);
+    x.field_labels();
+    x.layer("classifier", "classifier");
+  } else if (two) {
     // Two classifiers, of the two class tokens; the mean of their logits is one classifier of both tokens.
     c.head = Head::classes;
     c.pooling = Pooling::class_tokens;
-    c.classes = in.shape("cls_classifier.weight").at(0);
-    in.take_labels();
-    in.rows.push_back({.ours = "classifier/weight",
-                       .theirs = {"cls_classifier.weight", "distillation_classifier.weight"},
-                       .side_by_side = true,
-                       .times = 0.5f});
-    in.rows.push_back({.ours = "classifier/bias",
-                       .theirs = {"cls_classifier.bias", "distillation_classifier.bias"},
-                       .times = 0.5f,
-                       .add = true});
+    x.length(c.classes, "cls_classifier.weight", 0);
+    x.field_labels();
+    x.rows.push_back({.ours = "classifier/weight",
+                      .theirs = {"cls_classifier.weight", "distillation_classifier.weight"},
+                      .side_by_side = true,
+                      .times = 0.5f});
+    x.rows.push_back({.ours = "classifier/bias",
+                      .theirs = {"cls_classifier.bias", "distillation_classifier.bias"},
+                      .times = 0.5f,
+                      .add = true});
   }
 }
 
-void dinov2(Import& in) {
-  keys_of(in);
-  const ConfigKeys& keys = in.keys;
-  Configuration& c = in.configuration;
+void dinov2(Exchange& x) {
+  ConfigKeys& keys = x.keys;
+  Configuration& c = x.configuration;
   StackSpec& s = c.encoder;
+  const bool classes = x.is("ForImageClassification", c.head == Head::classes);
+  if (!classes) x.is("Model", true);
+  keys_of(x);
   s.layer_scale = true;
-  s.gated = keys.flag("use_swiglu_ffn", false);
-  s.norm_epsilon = keys.number("layer_norm_eps", 1e-6);
+  keys.field("use_swiglu_ffn", s.gated, false);
+  keys.field("layer_norm_eps", s.norm_epsilon, 1e-6);
   if (s.gated) s.activation = Activation::silu;
+  // The library computes the inner width of gated layers as 2/3 of this, to a multiple of 8.
+  keys.say("mlp_ratio", static_cast<double>(s.inner) * (s.gated ? 1.5 : 1) / static_cast<double>(c.width));
   keys.harmless({"layerscale_value", "drop_path_rate", "out_features", "out_indices", "stage_names",
-                 "reshape_hidden_states", "apply_layernorm", "use_mask_token", "mlp_ratio"});
-  in.find_prefix("dinov2.");
-  const std::string base = in.prefix;
-  embeddings(in, base + "embeddings.");
-  in.row("encoder/class_token", base + "embeddings.cls_token");
+                 "reshape_hidden_states", "apply_layernorm", "use_mask_token"});
+  x.find_prefix("dinov2.", classes);
+  const std::string base = x.prefix;
+  embeddings(x, base + "embeddings.");
+  x.row("encoder/class_token", base + "embeddings.cls_token", 3);
   const std::string first = base + "encoder.layer.0.mlp.";
-  s.inner = in.shape(first + (s.gated ? "weights_out.weight" : "fc2.weight")).at(1);
+  x.length(s.inner, first + (s.gated ? "weights_out.weight" : "fc2.weight"), 1);
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat("encoder/", i, "/"), theirs = cat(base, "encoder.layer.", i, ".");
-    attention(in, ours + "self_attn", theirs);
+    attention(x, ours + "self_attn", theirs);
     for (int n : {1, 2}) {
-      in.layer(cat(ours, "norm", n), cat(theirs, "norm", n));
-      in.row(cat(ours, "scale", n), cat(theirs, "layer_scale", n, ".lambda1"));
+      x.layer(cat(ours, "norm", n), cat(theirs, "norm", n));
+      x.row(cat(ours, "scale", n), cat(theirs, "layer_scale", n, ".lambda1"));
     }
     if (s.gated) {
       for (const char* what : {".weight", ".bias"}) {
         const std::string both = theirs + "mlp.weights_in" + what,
                           kind = what == std::string(".weight") ? "/weight" : "/bias";
-        in.rows.push_back({.ours = ours + "ffn/gate" + kind, .theirs = {both}, .rows = s.inner});
-        in.rows.push_back({.ours = ours + "ffn/linear1" + kind, .theirs = {both}, .first = s.inner, .rows = s.inner});
+        x.rows.push_back({.ours = ours + "ffn/gate" + kind, .theirs = {both}, .rows = s.inner});
+        x.rows.push_back({.ours = ours + "ffn/linear1" + kind, .theirs = {both}, .first = s.inner, .rows = s.inner});
       }
-      in.layer(ours + "ffn/linear2", theirs + "mlp.weights_out");
+      x.layer(ours + "ffn/linear2", theirs + "mlp.weights_out");
     } else {
-      in.layer(ours + "ffn/linear1", theirs + "mlp.fc1");
-      in.layer(ours + "ffn/linear2", theirs + "mlp.fc2");
+      x.layer(ours + "ffn/linear1", theirs + "mlp.fc1");
+      x.layer(ours + "ffn/linear2", theirs + "mlp.fc2");
     }
   }
-  in.layer("encoder/norm", base + "layernorm");
-  if (!keys.architecture().ends_with("ForImageClassification")) return;
+  x.layer("encoder/norm", base + "layernorm");
+  if (!classes) return;
   c.head = Head::classes;
   c.pooling = Pooling::first_and_mean;
-  c.classes = in.shape("classifier.weight").at(0);
-  in.take_labels();
-  in.layer("classifier", "classifier");
+  x.length(c.classes, "classifier.weight", 0);
+  x.field_labels();
+  x.layer("classifier", "classifier");
 }
 
 }  // namespace pipeformer::import

@@ -117,6 +117,10 @@ void unlink_temporaries() noexcept {
   for (Slot& slot : slots) {
     if (slot.live.load()) ::unlink(slot.path);
   }
+  // Directories, inner ones first; of anything else nothing comes.
+  for (int i = static_cast<int>(std::size(slots)); i-- > 0;) {
+    if (slots[i].live.load()) ::rmdir(slots[i].path);
+  }
 }
 
 TemporaryFile::TemporaryFile(const std::string& target, const std::string& name) : target_(target), name_(name) {
@@ -174,6 +178,44 @@ void TemporaryFile::rename() {
 
 bool TemporaryFile::rename_if_free() {
   return rename_by(RENAME_NOREPLACE);
+}
+
+TemporaryDirectory::TemporaryDirectory(const std::string& target) : target_(target) {
+  namespace fs = std::filesystem;
+  while (target_.size() > 1 && target_.ends_with('/')) target_.pop_back();
+  std::error_code problem;
+  const fs::file_status status = fs::symlink_status(target_, problem);
+  const bool there = fs::exists(status), empty = there && fs::is_directory(status) && fs::is_empty(target_, problem);
+  require(!problem || !there, target_, ": ", problem.message());
+  require(!there || empty, target_, ": is there already, and is no empty directory: nothing is replaced");
+  directory("");
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  for (std::size_t i = entries_.size(); i-- > 0;) {
+    if (::unlink(entries_[i].path.c_str()) != 0) ::rmdir(entries_[i].path.c_str());
+    unregister_temporary(entries_[i].slot);
+  }
+}
+
+std::string TemporaryDirectory::file(const std::string& name) {
+  const std::string path = entries_.front().path + "/" + name;
+  entries_.push_back({path, register_temporary(path)});
+  return path;
+}
+
+std::string TemporaryDirectory::directory(const std::string& name) {
+  const std::string path = entries_.empty() ? target_ + random_suffix() : entries_.front().path + "/" + name;
+  entries_.push_back({path, register_temporary(path)});
+  require(::mkdir(path.c_str(), 0777) == 0, target_, ": cannot create: ", std::strerror(errno));
+  return path;
+}
+
+void TemporaryDirectory::rename() {
+  require(::rename(entries_.front().path.c_str(), target_.c_str()) == 0, target_,
+          ": cannot write: ", std::strerror(errno));
+  for (const Entry& entry : entries_) unregister_temporary(entry.slot);
+  entries_.clear();
 }
 
 void remove_abandoned(const std::string& directory, const std::function<bool(const std::string& output)>& ours) {

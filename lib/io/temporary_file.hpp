@@ -7,6 +7,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace pipeformer {
 
@@ -32,6 +33,31 @@ class TemporaryFile {
   std::string target_, name_, path_;
   int fd_ = -1;
   int slot_ = -1;
+};
+
+/// A directory under a temporary name, for several files that appear together.
+class TemporaryDirectory {
+ public:
+  /// Creates it beside `target`, the path that it is to have. Throws Error beginning with `target` when something other
+  /// than an empty directory is there, or it cannot be created.
+  explicit TemporaryDirectory(const std::string& target);
+  ~TemporaryDirectory();  ///< Removes it, with the files that file() named, unless it was renamed.
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+  /// The path of a file to be made in it, or of a directory, which is made.
+  std::string file(const std::string& name);
+  std::string directory(const std::string& name);
+  /// Gives it the path `target`. Throws Error when that fails.
+  void rename();
+
+ private:
+  struct Entry {
+    std::string path;
+    int slot;
+  };
+  std::string target_;
+  std::vector<Entry> entries_;  ///< The directory itself first.
 };
 
 /// Removes what killed writers left in a directory of the outputs that `ours` accepts, by their names there. What may

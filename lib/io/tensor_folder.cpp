@@ -141,6 +141,12 @@ void TensorFolder::add_shards(const std::string& index_path, const std::string& 
             " is not in the index");
 }
 
+std::map<std::string, Shape> TensorFolder::shapes() const {
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, place] : places_) shapes.emplace(name, place.entry.shape);
+  return shapes;
+}
+
 StoredTensor TensorFolder::tensor(const std::string& name) const {
   const auto place = places_.find(name);
   require(place != places_.end(), path_, ": no tensor '", shortened(name), "'");

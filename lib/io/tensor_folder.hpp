@@ -38,6 +38,7 @@ class TensorFolder {
   const std::string& path() const { return path_; }
   const std::vector<std::string>& names() const { return names_; }  ///< Sorted by bytes.
   bool has(const std::string& name) const { return places_.contains(name); }
+  std::map<std::string, Shape> shapes() const;  ///< Of all tensors.
   /// Throws Error when there is none, or its type is none of TensorType. The view lives as long as the folder.
   StoredTensor tensor(const std::string& name) const;
 

@@ -16,7 +16,7 @@ void write_model_head(Hdf5File& file, const Configuration& configuration, const 
   if (!group.empty()) file.make_group(group);
   configuration.write(file, group);
   for (const auto& [name, text] : {std::pair("tokenizer", &texts.tokenizer), std::pair("labels", &texts.labels),
-                                   std::pair("preprocessor", &texts.preprocessor)})
+                                   std::pair("preprocessor", &texts.preprocessor), std::pair("family", &texts.family)})
     if (!text->empty())
       file.write(group.empty() ? name : cat(group, "/", name), DType::u1, {static_cast<std::int64_t>(text->size())},
                  text->data());
@@ -87,7 +87,8 @@ std::vector<std::string> ModelFile::labels() const {
 }
 
 ModelTexts ModelFile::texts() const {
-  return {text("tokenizer").value_or(""), text("labels").value_or(""), text("preprocessor").value_or("")};
+  return {text("tokenizer").value_or(""), text("labels").value_or(""), text("preprocessor").value_or(""),
+          text("family").value_or("")};
 }
 
 ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) {

@@ -18,9 +18,10 @@ namespace pipeformer {
 
 /// Texts that a model carries with it, as byte datasets; an empty one is left out.
 struct ModelTexts {
-  std::string tokenizer;     ///< Dataset `tokenizer`: the bytes of the tokenizer's file.
-  std::string labels;        ///< Dataset `labels`: the names of the classes, a line each.
-  std::string preprocessor;  ///< Dataset `preprocessor`: preprocessor_config.json of an imported model of images.
+  std::string tokenizer{};     ///< Dataset `tokenizer`: the bytes of the tokenizer's file.
+  std::string labels{};        ///< Dataset `labels`: the names of the classes, a line each.
+  std::string preprocessor{};  ///< Dataset `preprocessor`: preprocessor_config.json of an imported model of images.
+  std::string family{};        ///< Dataset `family`: model_type of the checkpoint that a model was imported from.
 };
 
 /// The `format` of a file that holds several models, each in a group of its own (the towers of CLIP).

@@ -2,16 +2,14 @@
 from 16-bit copies against the widened model, and the laws on imported models."""
 import json
 import os
-import shutil
-import struct
 import sys
 
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "common"))
+import safetensors
+from safetensors import checkpoints
 from tools import check, finish, identical, load, path, run, save
-
-checkpoints = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "testdata", "checkpoints")
 
 
 def expected(folder, name):
@@ -110,40 +108,10 @@ for folder in folders:
     kinds[facts["kind"]](folder, facts, model)
 
 
-def rounded_copy(folder, name, kind):
-    """A copy of a checkpoint with its tensors as F16 or BF16, and one with the rounded values as F32."""
-    source = open(os.path.join(checkpoints, folder, "model.safetensors"), "rb").read()
-    length = struct.unpack("<Q", source[:8])[0]
-    header, data = json.loads(source[8 : 8 + length]), source[8 + length :]
-    for suffix in kind, "F32":
-        tensors, offset, out = {}, 0, b""
-        for key, entry in header.items():
-            if key == "__metadata__":
-                continue
-            begin, end = entry["data_offsets"]
-            x = np.frombuffer(data[begin:end], "<f4")
-            if kind == "F16":
-                bits = x.astype("<f2")
-                wide = bits.astype("<f4")
-            else:
-                bits = ((x.view("<u4") + 0x7FFF + ((x.view("<u4") >> 16) & 1)) >> 16).astype("<u2")
-                wide = (bits.astype("<u4") << 16).view("<f4")
-            raw = bits.tobytes() if suffix == kind else wide.tobytes()
-            tensors[key] = {"dtype": suffix, "shape": entry["shape"], "data_offsets": [offset, offset + len(raw)]}
-            offset += len(raw)
-            out += raw
-        to = path(f"{name}-{suffix}")
-        shutil.copytree(os.path.join(checkpoints, folder), to)
-        text = json.dumps(tensors).encode()
-        text += b" " * (-len(text) % 8)
-        with open(os.path.join(to, "model.safetensors"), "wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text + out)
-    return path(f"{name}-{kind}"), path(f"{name}-F32")
-
-
 # 16-bit weights stay 16 bits in the file and compute as their widened values do.
 for folder, kind in ("gpt2", "F16"), ("llama_gqa", "BF16"), ("gemma", "BF16"), ("bert_mlm", "F16"), ("t5", "BF16"):
-    narrow, wide = rounded_copy(folder, f"{folder}-{kind}", kind)
+    narrow, wide = path(f"{folder}-{kind}"), path(f"{folder}-F32")
+    safetensors.rounded_copies(folder, kind, narrow, wide)
     run("model", "import", narrow, "-o", path("narrow.h5"))
     run("model", "import", wide, "-o", path("wide.h5"))
     run("model", "import", narrow, "--widen", "-o", path("widened.h5"))

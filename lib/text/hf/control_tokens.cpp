@@ -25,6 +25,16 @@ std::optional<std::string> content_of(const Json& file, const char* key) {
   return value->string();
 }
 
+using Contents = std::vector<std::pair<std::string, std::string>>;
+
+/// The key of a tokenizer.json of ours that names control ids, as everything here writes it.
+std::string section(const Contents& contents) {
+  std::string control;
+  for (const auto& [role, content] : contents)
+    control += cat(control.empty() ? "" : ", ", json_string(role), ": ", json_string(content));
+  return cat(R"("pipeformer": {"control": {)", control, "}},");
+}
+
 }  // namespace
 
 std::array<std::pair<const char*, std::optional<std::int32_t>*>, 7> roles(NamedIds& ids) {
@@ -62,12 +72,28 @@ std::string with_control_tokens(const std::string& tokenizer_json, const std::st
   read(special_tokens_map, "special_tokens_map.json");
   read(tokenizer_config, "tokenizer_config.json");
   if (found.empty()) return tokenizer_json;
-  std::string control;
-  for (const auto& [role, content] : found)
-    control += cat(control.empty() ? "" : ", ", json_string(role), ": ", json_string(content));
+  const std::string control = section({found.begin(), found.end()});
   const std::size_t brace = tokenizer_json.find('{');
   require(brace != std::string::npos, "tokenizer.json: is no JSON object");
-  return cat("{\"pipeformer\": {\"control\": {", control, "}},", tokenizer_json.substr(brace + 1));
+  return cat("{", control, tokenizer_json.substr(brace + 1));
+}
+
+TokenizerFiles without_control_tokens(const std::string& tokenizer_json) {
+  const JsonDocument document = JsonDocument::parse(tokenizer_json, "the tokenizer");
+  const auto ours = document.root().get("pipeformer");
+  if (!ours) return {tokenizer_json, ""};
+  const Json control = ours->at("control");
+  Contents contents;
+  std::string config = R"({"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false)";
+  for (std::size_t i = 0; i < control.size(); ++i) {
+    contents.emplace_back(control.key(i), control[i].string());
+    for (const auto& [role, theirs] : names)
+      if (control.key(i) == role) config += cat(", ", json_string(theirs), ": ", json_string(control[i].string()));
+  }
+  const std::string text = section(contents);
+  const std::size_t at = tokenizer_json.find(text);
+  require(at != std::string::npos, "the tokenizer: its section pipeformer cannot be taken out");
+  return {tokenizer_json.substr(0, at) + tokenizer_json.substr(at + text.size()), config + "}\n"};
 }
 
 }  // namespace pipeformer::hf

@@ -21,4 +21,11 @@ const std::vector<std::string>& usual_contents(const std::string& role);
 std::string with_control_tokens(const std::string& tokenizer_json, const std::string& tokenizer_config,
                                 const std::string& special_tokens_map);
 
+/// The two files that with_control_tokens() makes one of: tokenizer.json as other programs take it, and
+/// tokenizer_config.json; the latter is empty when the text names no control ids.
+struct TokenizerFiles {
+  std::string tokenizer, config;
+};
+TokenizerFiles without_control_tokens(const std::string& tokenizer_json);
+
 }  // namespace pipeformer::hf

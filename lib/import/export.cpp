@@ -1,0 +1,345 @@
+#include "import/export.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <deque>
+#include <iomanip>
+#include <memory>
+
+#include "core/error.hpp"
+#include "core/half.hpp"
+#include "import/reading.hpp"
+#include "import/sentence_vectors.hpp"
+#include "io/address.hpp"
+#include "io/output_file.hpp"
+#include "io/safetensors.hpp"
+#include "models/model_file.hpp"
+#include "text/hf/control_tokens.hpp"
+
+namespace pipeformer {
+namespace {
+
+/// A model to be written: a whole file, or one of several that it holds.
+struct Tower {
+  std::string name;
+  ModelFile file;
+  Shapes parameters;
+  std::string path(const std::string& parameter) const { return name.empty() ? parameter : name + "/" + parameter; }
+};
+
+/// The model that is a family's tower: of the same name, or the only one.
+const Tower& tower_of(const std::deque<Tower>& towers, const Family& family, const FamilyTower& form) {
+  require(towers.size() == family.towers.size(), towers.size(), towers.size() == 1 ? " model" : " models", " (not ",
+          family.towers.size(), ")");
+  for (const Tower& tower : towers)
+    if (towers.size() == 1 || tower.name == form.name) return tower;
+  throw Error(cat("no model ", form.name));
+}
+
+std::deque<Tower> towers_of(const std::string& address) {
+  const Address parts = split_address(address);
+  std::deque<Tower> towers;
+  const auto add = [&](const std::string& name, const std::string& where) {
+    ModelFile file(where);
+    require(file.group().empty(), where, ": expected a whole model, not a part of one");
+    Shapes parameters = parameters_of(file.configuration());
+    for (const auto& [parameter, shape] : parameters)
+      require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,
+              " is missing, or has another shape than ", shape_text(shape));
+    towers.push_back({name, std::move(file), std::move(parameters)});
+  };
+  const Hdf5File file = Hdf5File::open(parts.file);
+  const bool several = file.attribute("format") == Attribute(std::string(kSeveralModels));
+  if (several && parts.group.empty())
+    for (const std::string& name : file.groups()) add(name, parts.file + ":" + name);
+  else
+    add(several ? parts.group : "", address);
+  return towers;
+}
+
+TensorType type_of(const Tower& tower, const std::string& parameter) {
+  const Hdf5Dataset dataset = tower.file.file().dataset(tower.path(parameter));
+  return dataset.is_bfloat16() ? TensorType::BF16 : dataset.dtype() == DType::f2 ? TensorType::F16 : TensorType::F32;
+}
+
+/// False, and nothing changes, when an element would be rounded.
+bool narrow(Elements& e, TensorType type) {
+  const auto* wide = reinterpret_cast<const float*>(e.bytes.data());
+  Buffer<std::byte> bytes(static_cast<std::size_t>(e.rows * e.columns) * sizeof(std::uint16_t));
+  auto* bits = reinterpret_cast<std::uint16_t*>(bytes.data());
+  for (std::int64_t i = 0; i < e.rows * e.columns; ++i) {
+    const bool half = type == TensorType::F16;
+    bits[i] = half ? half_from_double(static_cast<double>(wide[i]))
+                   : static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(wide[i]) >> 16);
+    if ((half ? float_from_half(bits[i]) : float_from_bfloat16(bits[i])) != wide[i]) return false;
+  }
+  e.bytes = std::move(bytes);
+  e.type = type;
+  return true;
+}
+
+Elements read_parameter(const Tower& tower, const std::string& name) {
+  const Shape& shape = tower.parameters.at(name);
+  const std::string path = tower.path(name);
+  const TensorType type = type_of(tower, name);
+  Array array = tower.file.file().read(path);
+  if (type != TensorType::F16) array = array.as(DType::f4);
+  Elements e{type == TensorType::BF16 ? TensorType::F32 : type, shape.front(), 0, {}};
+  e.columns = e.rows > 0 ? element_count(shape) / e.rows : 0;
+  e.bytes.assign(array.bytes.begin(), array.bytes.end());
+  if (type == TensorType::BF16) narrow(e, type);
+  return e;
+}
+
+/// Whether anything depends on a hyper-parameter in a model of this configuration.
+bool matters(const std::string& name, const Configuration& c) {
+  for (const bool decoding : {false, true}) {
+    const std::string side = decoding ? "decoder_" : "encoder_";
+    if (!name.starts_with(side)) continue;
+    const StackSpec& s = c.stack(decoding);
+    const std::string field = name.substr(side.size());
+    if (field == "causal") return !decoding;
+    if (field == "max_positions") return s.positions == PositionKind::learned;
+    if (field == "position_offset") return s.positions <= PositionKind::sinusoidal_fairseq;
+    if (field.starts_with("relative_")) return s.positions == PositionKind::relative;
+    if (field.starts_with("rotary_") && s.positions != PositionKind::rotary) return false;
+    if (field == "rotary_factor") return s.rotary_scaling != RotaryScaling::none;
+    if (field.ends_with("_frequency") || field == "rotary_context") return s.rotary_scaling == RotaryScaling::llama3;
+    if (field == "embedding_scale" || field == "embedding_width" || field == "token_types")
+      return decoding || !c.reads_vectors();
+    return true;
+  }
+  if (name == "source_vocabulary") return c.has_encoder() && !c.reads_vectors();
+  if (name == "target_vocabulary") return c.has_decoder();
+  if (name == "tied" || name == "output_bias" || name == "output_scale" || name == "head_dense")
+    return c.head == Head::tokens || (name == "head_dense" && c.head != Head::none);
+  if (name == "mask_id") return c.head == Head::tokens && !c.has_decoder();
+  if (name == "head_activation" || name == "head_norm") return c.head_dense;
+  if (name == "classes") return c.head == Head::classes || c.head == Head::token_classes;
+  if (name == "pooler_activation") return c.pooler;
+  if (name == "input_bias" || name == "class_tokens" || name == "patch_size" || name == "channels")
+    return c.reads_vectors();
+  return true;
+}
+
+/// One matrix for embedding and output, whatever the name, in a model with one vocabulary.
+Configuration comparable(Configuration c) {
+  if (c.kind == ModelKind::encoder_decoder) return c;
+  if (c.tied == Tied::target) c.tied = Tied::all;
+  if (c.tied == Tied::embeddings) c.tied = Tied::none;
+  return c;
+}
+
+struct Difference {
+  std::string name;
+  Attribute ours, theirs;
+};
+
+std::vector<Difference> differences(const Configuration& ours, const Configuration& theirs) {
+  if (ours.kind != theirs.kind) return {{"kind", name_of(ours.kind), name_of(theirs.kind)}};
+  std::vector<Difference> all;
+  std::map<std::string, Attribute> values;
+  comparable(theirs).each([&](const std::string& name, const Attribute& value) { values.emplace(name, value); });
+  comparable(ours).each([&](const std::string& name, const Attribute& value) {
+    if (matters(name, ours) && values.at(name) != value) all.push_back({name, value, values.at(name)});
+  });
+  return all;
+}
+
+std::string text_of(const Attribute& value) {
+  return std::visit([](const auto& x) { return cat(std::boolalpha, std::setprecision(9), x); }, value);
+}
+
+/// What a family would write.
+struct Draft {
+  const Family* family = nullptr;
+  std::vector<std::string> problems{};  ///< Hyper-parameters without a place; empty: this is the same model.
+  bool far = false;                     ///< Another kind of model, or one that the family cannot say anything about.
+  std::string config{}, generation{};
+  std::deque<Exchange> exchanges{};
+  struct Tensor {
+    const Tower* tower;
+    TensorParts parts;
+  };
+  std::map<std::string, Tensor> tensors{};
+};
+
+const Shapes kNone{};
+
+/// Reads what was drafted as an import would; says in config.json the settings of use that come out otherwise, and
+/// lists everything else that does.
+void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
+  const JsonDocument config = JsonDocument::parse(written.config_json(), "config.json");
+  std::optional<JsonDocument> generation;
+  if (const std::string text = written.generation_json(); !text.empty())
+    generation.emplace(JsonDocument::parse(text, "generation_config.json"));
+  ConfigKeys keys(config.root(), generation ? std::optional(generation->root()) : std::nullopt);
+  Shapes theirs;
+  for (const auto& [name, tensor] : draft.tensors) theirs.emplace(name, tensor.parts.shape);
+  for (const FamilyTower& form : draft.family->towers) {
+    const Tower& tower = tower_of(towers, *draft.family, form);
+    const Configuration& ours = tower.file.configuration();
+    Exchange back{*draft.family, keys, theirs, kNone};
+    read_tower(back, form);
+    if (sentence_vectors(ours)) {
+      back.configuration.pooling = ours.pooling;
+      back.configuration.normalize = ours.normalize;
+    }
+    if (tokenizer) take_tokenizer(back.configuration, *tokenizer, "the model");
+    back.configuration = back.configuration.resolved();
+    draft.far = ours.kind != back.configuration.kind;
+    for (const Difference& d : differences(ours, back.configuration)) {
+      if (is_setting_of_use(d.name, ours) && form.name.empty())
+        written.inside("pipeformer").say(d.name, d.ours);
+      else
+        draft.problems.push_back(cat(d.name, " ", text_of(d.ours), " (not ", text_of(d.theirs), ")"));
+    }
+    if (draft.problems.empty()) match_parameters(back, tower.parameters, "the model");
+  }
+}
+
+Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
+  Draft draft{&family};
+  ConfigKeys keys;
+  keys.say("model_type", family.model_type);
+  const TensorType type = type_of(towers.front(), towers.front().parameters.begin()->first);
+  keys.say("torch_dtype", type == TensorType::F16    ? std::string("float16")
+                          : type == TensorType::BF16 ? std::string("bfloat16")
+                                                     : std::string("float32"));
+  try {
+    for (const FamilyTower& form : family.towers) {
+      const Tower& tower = tower_of(towers, family, form);
+      Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, tower.parameters});
+      x.configuration = tower.file.configuration();
+      x.labels = tower.file.labels();
+      x.padding = tokenizer ? tokenizer->named_ids().padding.value_or(-1) : -1;
+      form.build(x);
+      for (auto& [name, parts] : tensors_of(x.rows, tower.parameters))
+        draft.tensors.emplace(name, Draft::Tensor{&tower, std::move(parts)});
+    }
+    if (family.towers.size() > 1) keys.say_json("architectures", "[" + json_string(family.architectures[0]) + "]");
+    check_draft(draft, keys, towers, tokenizer);
+  } catch (const Error& error) {
+    draft.problems.push_back(error.what());
+    draft.far = true;
+  }
+  draft.config = keys.config_json();
+  draft.generation = keys.generation_json();
+  return draft;
+}
+
+/// Of the family that was asked for, the one of the import, or the first that has a place for everything.
+Draft choose(const std::deque<Tower>& towers, const Tokenizer* tokenizer, std::string name) {
+  if (name.empty()) name = towers.front().file.texts().family;
+  std::optional<Draft> best;
+  for (const Family& family : families()) {
+    if (!name.empty() && family.model_type != name) continue;
+    Draft draft = draft_of(family, towers, tokenizer);
+    const auto distance = [](const Draft& d) { return std::pair(d.far, d.problems.size()); };
+    if (!best || distance(draft) < distance(*best)) best = std::move(draft);
+    if (best->problems.empty()) return std::move(*best);
+  }
+  if (!best) (void)family_named(name);  // throws
+  throw Error(cat(towers.front().file.name(), ": ",
+                  name.empty() ? "is a model of no family that is known; of the nearest, " : "is no ",
+                  best->family->model_type,
+                  name.empty() ? ", these differ: " : "; what has no place there: ", list_of(best->problems)));
+}
+
+/// Types: that of the parameters; where a family computes, theirs if nothing is rounded by it.
+TensorType type_of(const Draft::Tensor& tensor, const std::optional<TensorType>& usual,
+                   const std::function<Elements(const std::string&)>& read) {
+  std::optional<TensorType> type;
+  bool computes = false;
+  for (const auto& [row, which] : tensor.parts.parts) {
+    const TensorType of_row = type_of(*tensor.tower, row->ours);
+    type = !type || *type == of_row ? of_row : TensorType::F32;
+    computes |= row->computes();
+  }
+  if (!computes) return *type;
+  if (!usual || *usual == TensorType::F32) return TensorType::F32;
+  Elements e = assemble(tensor.parts, read);
+  return narrow(e, *usual) ? *usual : TensorType::F32;
+}
+
+/// The type of all parameters that are not computed; nothing when they have several.
+std::optional<TensorType> usual_type(const Draft& draft) {
+  std::optional<TensorType> type;
+  for (const auto& [name, tensor] : draft.tensors)
+    for (const auto& [row, which] : tensor.parts.parts) {
+      if (row->computes()) continue;
+      const TensorType one = type_of(*tensor.tower, row->ours);
+      if (type && *type != one) return std::nullopt;
+      type = one;
+    }
+  return type;
+}
+
+void write_tensors(const Draft& draft, const std::string& path) {
+  const std::optional<TensorType> usual = usual_type(draft);
+  const auto reader = [](const Tower* tower) {
+    return [tower](const std::string& name) { return read_parameter(*tower, name); };
+  };
+  std::vector<NewTensor> announced;
+  for (const auto& [name, tensor] : draft.tensors)
+    announced.push_back({name, type_of(tensor, usual, reader(tensor.tower)), tensor.parts.shape});
+  const Hdf5File& file = draft.tensors.begin()->second.tower->file.file();
+  const bool scaled = draft.family->towers.size() > 1 && file.has_dataset("logit_scale");
+  Elements scale{TensorType::F32, 1, 1, {}};
+  if (scaled) {
+    const Array value = file.read("logit_scale");
+    scale.bytes.assign(value.bytes.begin(), value.bytes.end());
+    if (usual.value_or(TensorType::F32) != TensorType::F32) narrow(scale, *usual);
+    announced.push_back({"logit_scale", scale.type, {}});
+  }
+  SafetensorsWriter writer(path, std::move(announced));
+  for (const NewTensor& tensor : writer.tensors()) {
+    if (!draft.tensors.contains(tensor.name)) {
+      writer.write(scale.bytes);
+      continue;
+    }
+    const Draft::Tensor& from = draft.tensors.at(tensor.name);
+    Elements e = assemble(from.parts, reader(from.tower));
+    if (e.type != tensor.type) require(narrow(e, tensor.type), "tensor ", tensor.name, " does not fit its type");
+    writer.write(e.bytes);
+  }
+  writer.close();
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  if (text.empty()) return;
+  OutputFile out(path, Content::text);
+  out.write(text);
+  out.close();
+}
+
+}  // namespace
+
+void export_checkpoint(const std::string& model, const std::string& output, const ExportOptions& options) {
+  const std::deque<Tower> towers = towers_of(model);
+  const ModelTexts texts = towers.front().file.texts();
+  std::unique_ptr<Tokenizer> tokenizer;
+  hf::TokenizerFiles files;
+  if (!options.without_tokenizer && !texts.tokenizer.empty()) {
+    tokenizer = Tokenizer::parse(texts.tokenizer, towers.front().file.name());
+    files = hf::without_control_tokens(tokenizer_json(*tokenizer));
+  }
+  const Draft draft = choose(towers, tokenizer.get(), options.family);
+
+  TemporaryDirectory directory(output);
+  write_text(directory.file("config.json"), draft.config);
+  write_text(directory.file("generation_config.json"), draft.generation);
+  write_text(directory.file("tokenizer.json"), files.tokenizer);
+  write_text(directory.file("tokenizer_config.json"), files.config);
+  write_text(directory.file("preprocessor_config.json"), texts.preprocessor);
+  const Configuration& c = towers.front().file.configuration();
+  if (const auto vectors = sentence_vectors(c); vectors && towers.size() == 1) {
+    write_text(directory.file("modules.json"), vectors->modules);
+    directory.directory("1_Pooling");
+    write_text(directory.file("1_Pooling/config.json"), vectors->pooling);
+  }
+  write_tensors(draft, directory.file("model.safetensors"));
+  directory.rename();
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,153 @@
+#!/usr/bin/env bats
+# model export: families, what has no place in them, and that a directory is there whole or not at all.
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  PATH="$PIPEFORMER_BIN:$PATH"
+  CHECKPOINTS="$BATS_TEST_DIRNAME/../../testdata/checkpoints"
+  cd "$BATS_TEST_TMPDIR" || exit 1
+}
+
+# refused TEXT OPTION...: exit status 1, one line that holds TEXT, no directory.
+refused() {
+  local text=$1
+  shift
+  run --separate-stderr -1 model export "$@" -o out
+  [[ $stderr == model:*"$text"* ]] || { echo "$stderr"; false; }
+  [ "$(wc -l <<< "$stderr")" -eq 1 ]
+  [ -z "$(find . -name 'out*')" ]
+}
+
+# A language model of the shape of GPT-2, and one of Llama's.
+gpt2_shaped() {
+  # shellcheck disable=SC2086 # two words
+  model make --kind decoder-only --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --decoder-layers 2 \
+    --norm-position pre --positions ${positions:-learned --max-positions 20} --activation gelu-tanh --no-embedding-scale --seed 5 "$@" -o lm.h5
+}
+llama_shaped() {
+  model make --kind decoder-only --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 4 --kv-heads 2 --inner 24 --decoder-layers 2 \
+    --norm-position pre --norm-kind rms --positions rotary --activation silu --gated --no-attention-bias --no-attention-output-bias --no-ffn-bias \
+    --no-embedding-scale --tied none --seed 5 "$@" -o lm.h5
+}
+
+same_logits() { # A.h5 B.h5
+  /usr/bin/python3 -c "import numpy as np; np.save('first.npy', np.array([1], '<i4')); np.save('rest.npy', np.arange(3, 12, dtype='<i4'))"
+  cmp <(decode -m "$1" first.npy --target rest.npy --give logits | cat) <(decode -m "$2" first.npy --target rest.npy --give logits | cat)
+}
+
+@test "a language model goes to the first family that has a place for it" {
+  gpt2_shaped
+  model export lm.h5 -o gpt2
+  grep -q '"model_type": "gpt2"' gpt2/config.json
+  model import gpt2 -o again.h5
+  diff <(model describe lm.h5) <(model describe again.h5)
+  same_logits lm.h5 again.h5
+  llama_shaped
+  model export lm.h5 -o llama
+  grep -q '"architectures": \["LlamaForCausalLM"\]' llama/config.json
+  model import llama -o again.h5
+  diff <(model describe lm.h5) <(model describe again.h5)
+  same_logits lm.h5 again.h5
+}
+
+@test "settings of use that a family has no key for are kept" {
+  gpt2_shaped
+  model export lm.h5 -o gpt2
+  grep -A 2 '"pipeformer": {' gpt2/config.json | grep -q '"begin_id": 1'
+  model import gpt2 -o again.h5
+  model describe again.h5 | grep -q '^begin_id *1'
+  sed -i 's/"begin_id": 1/"width": 1/' gpt2/config.json
+  run --separate-stderr -1 model import gpt2 -o again.h5
+  [[ $stderr == *"pipeformer.width is 1, which is no setting of use"* ]]
+}
+
+@test "hyper-parameters that have no place in a family are listed" {
+  positions=alibi gpt2_shaped --output-bias
+  refused "is a model of no family that is known; of the nearest, gpt2, these differ: output_bias true (not false), decoder_positions alibi (not learned)" lm.h5
+  gpt2_shaped --window 4
+  refused "is no gpt2; what has no place there: decoder_window 4 (not 0)" lm.h5 --family gpt2
+  gpt2_shaped
+  refused "is no bert; what has no place there: kind decoder-only (not encoder-only)" lm.h5 --family bert
+  refused "is no clip; what has no place there: 1 model (not 2)" lm.h5 --family clip
+  refused "is no family that is known: gpt2, gpt_neox" lm.h5 --family mamba
+}
+
+@test "a translator as Marian, one with learned positions as BART" {
+  model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
+    --decoder-layers 2 --positions sinusoidal-halved --output-bias -o marian.h5
+  model export marian.h5 -o marian
+  grep -q '"model_type": "marian"' marian/config.json
+  grep -q '"decoder_start_token_id": 1' marian/generation_config.json
+  model import marian -o again.h5
+  diff <(model describe marian.h5) <(model describe again.h5)
+  model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
+    --decoder-layers 2 --positions learned --max-positions 30 --embedding-norm --activation gelu --no-embedding-scale -o bart.h5
+  model export bart.h5 -o bart
+  grep -q '"model_type": "bart"' bart/config.json
+  model import bart -o again.h5
+  diff <(model describe bart.h5 | grep -v '^pooling') <(model describe again.h5 | grep -v '^pooling')
+  h5diff bart.h5 again.h5 /embedding /embedding
+  h5diff bart.h5 again.h5 /decoder /decoder
+}
+
+@test "an existing directory is not touched, an empty one is taken, nothing is left of a failure" {
+  model import "$CHECKPOINTS/gpt2" -o gpt2.h5
+  mkdir full empty
+  echo mine > full/note
+  run --separate-stderr -1 model export gpt2.h5 -o full
+  [[ $stderr == "model: full: is there already, and is no empty directory: nothing is replaced" ]]
+  [ "$(ls full)" = note ]
+  run --separate-stderr -1 model export gpt2.h5 -o full/note
+  [[ $stderr == "model: full/note: is there already"* ]]
+  model export gpt2.h5 -o empty/
+  [ -e empty/config.json ]
+  run --separate-stderr -1 model export gpt2.h5 -o nowhere/out
+  [[ $stderr == "model: nowhere/out: cannot create: No such file or directory" ]]
+  run --separate-stderr -2 model export gpt2.h5
+  [[ $stderr == *"-o DIR names it"* ]]
+  run --separate-stderr -2 model export gpt2.h5 --width 3 -o out
+  [[ $stderr == *"--width needs 'model make'"* ]]
+  run --separate-stderr -2 model import "$CHECKPOINTS/gpt2" --family bert -o x.h5
+  [[ $stderr == *"--family needs 'model export'"* ]]
+  [ "$(find . -name '*.tmp.*' | wc -l)" -eq 0 ]
+}
+
+@test "a full disk or a damaged parameter leaves no directory" {
+  model import "$CHECKPOINTS/gpt2" -o gpt2.h5
+  /usr/bin/python3 -c "import h5py; f = h5py.File('gpt2.h5', 'a'); del f['decoder/1/norm2/bias']"
+  refused "parameter decoder/1/norm2/bias is missing" gpt2.h5
+  model import "$CHECKPOINTS/gpt2" -o gpt2.h5
+  run -1 bash -c "ulimit -f 50; model export gpt2.h5 -o out"
+  [ -z "$(find . -name 'out*')" ]
+}
+
+@test "a tokenizer goes along as tokenizer.json and comes back with the same ids" {
+  printf 'the cat sat on the mat\nthe dog sat on the log\n' > text
+  while read -r type size; do
+    rm -rf lm.h5 out again.h5
+    tokenize --train --type "$type" --vocab-size "$size" -o tokenizer text
+    model make --kind decoder-only --tokenizer tokenizer --width 16 --heads 2 --inner 24 --decoder-layers 1 --norm-position pre \
+      --positions learned --no-embedding-scale -o lm.h5
+    model export lm.h5 -o out
+    run ! grep -q pipeformer out/tokenizer.json
+    model import out -o again.h5
+    cmp <(tokenize -m lm.h5 text | cat) <(tokenize -m again.h5 text | cat)
+    model describe again.h5 | grep -q '^begin_id *1'
+  done <<< $'wordpiece 24\nbyte-bpe 268\nbpe 24'
+  tokenize --train --type char -o tokenizer text
+  model make --kind decoder-only --tokenizer tokenizer --width 16 --heads 2 --inner 24 --decoder-layers 1 --norm-position pre \
+    --positions learned --no-embedding-scale -o lm.h5
+  rm -rf out again.h5
+  refused "char and byte tokenizers cannot be written as tokenizer.json" lm.h5
+  model export lm.h5 --without-tokenizer -o out
+  [ ! -e out/tokenizer.json ]
+}
+
+@test "one tower of several is a checkpoint of its own" {
+  model import "$CHECKPOINTS/clip" -o clip.h5
+  model export clip.h5:text --family clip_text_model -o text
+  grep -q CLIPTextModelWithProjection text/config.json
+  model import text -o text.h5
+  /usr/bin/python3 -c "import numpy as np; np.save('ids.npy', np.array([5, 7, 98], '<i4'))"
+  cmp <(encode -m clip.h5:text ids.npy --pool model | cat) <(encode -m text.h5 ids.npy --pool model | cat)
+}
