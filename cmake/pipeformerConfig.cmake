@@ -1,0 +1,10 @@
+# The library is an archive: who links it needs what it uses.
+include(CMakeFindDependencyMacro)
+set(Boost_USE_STATIC_LIBS ON)
+find_dependency(Boost COMPONENTS program_options)
+find_dependency(ZLIB)
+find_dependency(Threads)
+find_dependency(PkgConfig)
+pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
+include(${CMAKE_CURRENT_LIST_DIR}/pipeformer-targets.cmake)
