@@ -10,6 +10,7 @@
 #include "core/half.hpp"
 #include "import/reading.hpp"
 #include "import/sentence_vectors.hpp"
+#include "import/sinusoids.hpp"
 #include "io/address.hpp"
 #include "io/output_file.hpp"
 #include "io/safetensors.hpp"
@@ -23,7 +24,9 @@ namespace {
 struct Tower {
   std::string name;
   ModelFile file;
+  Configuration configuration;
   Shapes parameters;
+  bool halved = false;  ///< Its sinusoids were put into another order (import/sinusoids.hpp).
   std::string path(const std::string& parameter) const { return name.empty() ? parameter : name + "/" + parameter; }
 };
 
@@ -46,7 +49,10 @@ std::deque<Tower> towers_of(const std::string& address) {
     for (const auto& [parameter, shape] : parameters)
       require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,
               " is missing, or has another shape than ", shape_text(shape));
-    towers.push_back({name, std::move(file), std::move(parameters)});
+    Configuration c = file.configuration();
+    const bool halved = can_halve_sinusoids(c);
+    if (halved) halve_sinusoids(c);
+    towers.push_back({name, std::move(file), std::move(c), std::move(parameters), halved});
   };
   const Hdf5File file = Hdf5File::open(parts.file);
   const bool several = file.attribute("format") == Attribute(std::string(kSeveralModels));
@@ -88,6 +94,7 @@ Elements read_parameter(const Tower& tower, const std::string& name) {
   e.columns = e.rows > 0 ? element_count(shape) / e.rows : 0;
   e.bytes.assign(array.bytes.begin(), array.bytes.end());
   if (type == TensorType::BF16) narrow(e, type);
+  if (tower.halved) halve_sinusoids(name, e);
   return e;
 }
 
@@ -178,7 +185,7 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
   for (const auto& [name, tensor] : draft.tensors) theirs.emplace(name, tensor.parts.shape);
   for (const FamilyTower& form : draft.family->towers) {
     const Tower& tower = tower_of(towers, *draft.family, form);
-    const Configuration& ours = tower.file.configuration();
+    const Configuration& ours = tower.configuration;
     Exchange back{*draft.family, keys, theirs, kNone};
     read_tower(back, form);
     if (sentence_vectors(ours)) {
@@ -210,7 +217,7 @@ Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Toke
     for (const FamilyTower& form : family.towers) {
       const Tower& tower = tower_of(towers, family, form);
       Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, tower.parameters});
-      x.configuration = tower.file.configuration();
+      x.configuration = tower.configuration;
       x.labels = tower.file.labels();
       x.padding = tokenizer ? tokenizer->named_ids().padding.value_or(-1) : -1;
       form.build(x);
@@ -332,7 +339,7 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
   write_text(directory.file("tokenizer.json"), files.tokenizer);
   write_text(directory.file("tokenizer_config.json"), files.config);
   write_text(directory.file("preprocessor_config.json"), texts.preprocessor);
-  const Configuration& c = towers.front().file.configuration();
+  const Configuration& c = towers.front().configuration;
   if (const auto vectors = sentence_vectors(c); vectors && towers.size() == 1) {
     write_text(directory.file("modules.json"), vectors->modules);
     directory.directory("1_Pooling");

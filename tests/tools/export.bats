@@ -90,6 +90,31 @@ same_logits() { # A.h5 B.h5
   h5diff bart.h5 again.h5 /decoder /decoder
 }
 
+@test "the paper's model as Marian: its sinusoids in the order of that family, its logits within rounding" {
+  model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 2 \
+    --decoder-layers 2 -o paper.h5
+  /usr/bin/python3 - << 'PY'
+import h5py
+import numpy as np
+def fill(name, x):
+    if isinstance(x, h5py.Dataset) and x.ndim == 1:  # biases and norms, which begin at 0 and 1
+        x[:] += np.random.default_rng(len(name)).normal(0, 0.3, x.shape).astype("<f4")
+with h5py.File("paper.h5", "a") as file:
+    file.visititems(fill)
+ids = np.random.default_rng(1).integers(3, 40, (2, 9)).astype("<i4")
+np.save("source.npy", ids[0]), np.save("target.npy", ids[1])
+PY
+  model export paper.h5 -o marian
+  model import marian -o again.h5
+  model describe again.h5 | grep -q '^decoder_positions *sinusoidal-halved'
+  for m in paper again; do decode -m $m.h5 source.npy --target target.npy --give logits -o $m.npy; done
+  run ! cmp -s paper.npy again.npy
+  /usr/bin/python3 -c "
+import numpy as np
+a, b = np.load('paper.npy'), np.load('again.npy')
+assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b)) < 1e-5, np.max(np.abs(a - b))"
+}
+
 @test "an existing directory is not touched, an empty one is taken, nothing is left of a failure" {
   model import "$CHECKPOINTS/gpt2" -o gpt2.h5
   mkdir full empty
