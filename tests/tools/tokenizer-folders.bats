@@ -91,3 +91,54 @@ END
   run -1 tokenize -m d <<< x
   [[ $output == *'d: this directory has no tokenizer: neither tokenizer.json nor vocab.txt'* ]]
 }
+
+# ids_of CLASS SETTINGS...: d/ as a tokenizer of this class gives the ids that fairseq's rule (on standard input: Python that makes `rows` of `pieces`,
+# the SentencePiece ids of each line) gives.
+ids_of() {
+  echo "{\"tokenizer_class\": \"$1\"$2}" > d/tokenizer_config.json
+  tokenize -m d text.txt > ours.npy
+  cat > rule.py
+  /usr/bin/python3 - << 'END'
+import io, json, numpy as np, sentencepiece
+model = sentencepiece.SentencePieceProcessor(model_file="d/sentencepiece.bpe.model")
+size = model.get_piece_size()
+pieces = [model.encode(line.rstrip("\n")) for line in open("text.txt")]
+exec(open("rule.py").read())
+data = open("ours.npy", "rb").read()
+source, ours = io.BytesIO(data), []
+while source.tell() < len(data): ours.append(np.load(source).tolist())
+assert ours == rows, (ours[0], rows[0])
+END
+}
+
+@test "mBART, mBART-50 and NLLB: languages after the pieces, that of the text around it" {
+  tokenize --quiet --train --type unigram --vocab-size 60 -o d/sentencepiece.bpe.model text.txt
+  echo 'the ж cat' >> text.txt
+  ids_of MBartTokenizer "" <<< 'rows = [[i + 1 if i else 3 for i in p] + [2, size + 1 + 3] for p in pieces]'  # en_XX is the fourth
+  ids_of MBartTokenizer ', "src_lang": "zh_CN"' <<< 'rows = [[i + 1 if i else 3 for i in p] + [2, size + 1 + 24] for p in pieces]'
+  [ "$(tokenize -m d --vocabulary | tail -1 | cut -f 2)" = '<mask>' ]
+  ids_of MBart50Tokenizer ', "src_lang": "sl_SI"' <<< 'rows = [[size + 1 + 51] + [i + 1 if i else 3 for i in p] + [2] for p in pieces]'
+  run -1 ids_of NllbTokenizer "" <<< ''
+  [[ $output == *"d: the tokenizer's files name no languages (additional_special_tokens)"* ]]
+  languages=', "additional_special_tokens": ["deu_Latn", {"content": "eng_Latn"}]'
+  ids_of NllbTokenizerFast "$languages" <<< 'rows = [[size + 2] + [i + 1 if i else 3 for i in p] + [2] for p in pieces]'
+  ids_of NllbTokenizer "$languages, \"legacy_behaviour\": true" <<< 'rows = [[i + 1 if i else 3 for i in p] + [2, size + 2] for p in pieces]'
+  run -1 ids_of MBartTokenizer ', "src_lang": "xx_YY"' <<< ''
+  [[ $output == *"d: has no piece 'xx_YY'"* ]]
+  run -1 ids_of BigBirdTokenizer "" <<< ''
+  [[ $output == *"the layout of BigBirdTokenizer is not understood without its tokenizer.json"* ]]
+}
+
+@test "M2M100: a SentencePiece model, ids in vocab.json, languages after them" {
+  tokenize --quiet --train --type unigram --vocab-size 60 -o d/sentencepiece.bpe.model text.txt
+  /usr/bin/python3 - << 'END'
+import json, sentencepiece
+model = sentencepiece.SentencePieceProcessor(model_file="d/sentencepiece.bpe.model")
+pieces = [model.id_to_piece(i) for i in range(3, model.get_piece_size())]
+json.dump({p: i for i, p in enumerate(["<s>", "<pad>", "</s>", "<unk>"] + pieces[::-1])}, open("d/vocab.json", "w"))
+END
+  rule='ids = json.load(open("d/vocab.json")); rows = [[len(ids) + N] + [ids.get(model.id_to_piece(i), 3) for i in p] + [2] for p in pieces]'
+  ids_of M2M100Tokenizer "" <<< "${rule/N/18}"  # en is the nineteenth of a hundred
+  ids_of M2M100Tokenizer ', "src_lang": "zu"' <<< "${rule/N/99}"
+  [ "$(tokenize -m d --decode ours.npy | head -1)" = "$(head -1 text.txt)" ]
+}

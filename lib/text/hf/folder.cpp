@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <unordered_map>
 #include <vector>
 
@@ -55,6 +56,19 @@ class Settings {
     for (const JsonDocument& file : files_)
       if (const auto value = file.root().get(key)) return value->integer();
     return fallback;
+  }
+  /// Texts, or objects with a "content".
+  std::vector<std::string> list(const char* key) const {
+    std::vector<std::string> texts;
+    for (const JsonDocument& file : files_) {
+      const auto values = file.root().get(key);
+      if (!texts.empty() || !values) continue;
+      for (std::size_t i = 0; i < values->size(); ++i) {
+        const Json value = (*values)[i];
+        texts.push_back(value.is_object() ? value.at("content").string() : value.string());
+      }
+    }
+    return texts;
   }
   bool is(const char* word) const { return text("tokenizer_class", "").find(word) != std::string::npos; }
 
@@ -230,34 +244,95 @@ std::string llama(const Folder& folder, const Settings& settings) {
   return sentencepiece_json(model, numbered, name);
 }
 
-/// sentencepiece.bpe.model: fairseq's control ids first, the model's pieces after its own three, a mask.
-std::string xlm_roberta(const Folder& folder, const Settings& settings) {
+/// A control piece at the end of the vocabulary.
+void append_control(RenumberedModel& numbered, const std::string& piece, bool lstrip = false) {
+  numbered.added.push_back({static_cast<std::int32_t>(numbered.pieces.size()), piece, true, lstrip});
+  numbered.pieces.push_back({piece, 0});
+}
+
+/// The layouts that fairseq's multilingual models have (Liu et al. 2020, Tang et al. 2020, Fan et al. 2021, NLLB Team
+/// 2022): the languages' codes are control ids after the pieces, and that of the text stands around it.
+struct Multilingual {
+  std::string tokenizer_class, usual_language;
+  bool language_first;  ///< [code] text </s>, not text </s> [code].
+  const char* codes;    ///< Where the files name none; null: they must.
+};
+const Multilingual multilingual[] = {
+    {"MBart50", "en_XX", true,
+     "ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP "
+     "nl_XX "
+     "ro_RO ru_RU si_LK tr_TR vi_VN zh_CN af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN "
+     "mr_IN "
+     "pl_PL ps_AF pt_XX sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI"},
+    {"MBart", "en_XX", false,
+     "ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP "
+     "nl_XX "
+     "ro_RO ru_RU si_LK tr_TR vi_VN zh_CN"},
+    {"Nllb", "eng_Latn", true, nullptr},
+    {"M2M100", "en", true,
+     "af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu hy "
+     "id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps pt ro ru "
+     "sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu"},
+};
+
+/// Appends the languages' codes and puts that of the text around it.
+void add_languages(const Folder& folder, const Settings& settings, const Multilingual& kind,
+                   RenumberedModel& numbered) {
+  const bool underlined = kind.tokenizer_class == "M2M100";
+  const auto token = [&](const std::string& code) {
+    return underlined && !code.starts_with("__") ? "__" + code + "__" : code;
+  };
+  std::vector<std::string> codes = settings.list("additional_special_tokens");
+  if (codes.empty()) {
+    require(kind.codes != nullptr, folder.path(),
+            ": the tokenizer's files name no languages (additional_special_tokens)");
+    std::istringstream words(kind.codes);
+    for (std::string word; words >> word;) codes.push_back(word);
+  }
+  for (const std::string& code : codes) append_control(numbered, token(code));
+  const std::string source = token(settings.text("src_lang", kind.usual_language));
+  const std::int32_t language = place_of(numbered, source, folder.path()),
+                     end = place_of(numbered, "</s>", folder.path());
+  const bool first =
+      kind.language_first && !(kind.tokenizer_class == "Nllb" && settings.flag("legacy_behaviour").value_or(false));
+  if (first) numbered.begin = {language};
+  numbered.end = first ? std::vector{end} : std::vector{end, language};
+}
+
+const Multilingual* multilingual_kind(const Settings& settings) {
+  for (const Multilingual& kind : multilingual)
+    if (settings.is(kind.tokenizer_class.c_str())) return &kind;
+  return nullptr;
+}
+
+/// sentencepiece.bpe.model: fairseq's control ids first, the model's pieces after its own three, languages, a mask.
+std::string fairseq(const Folder& folder, const Settings& settings) {
   const std::string name = folder.file("sentencepiece.bpe.model");
   const std::string kind = settings.text("tokenizer_class", "XLMRobertaTokenizer");
-  require(kind.find("XLMRoberta") != std::string::npos, name, ": the layout of ", kind,
-          " is not understood without its tokenizer.json, of sentencepiece.bpe.model only that of XLM-R");
+  const Multilingual* languages = multilingual_kind(settings);
+  require(languages != nullptr || settings.is("XLMRoberta") || kind == "XLMRobertaTokenizer", name, ": the layout of ",
+          kind,
+          " is not understood without its tokenizer.json, of sentencepiece.bpe.model only those of XLM-R, mBART, ",
+          "mBART-50, NLLB and (with vocab.json) M2M100");
   const SentencePieceModel model = read_model_file(folder, "sentencepiece.bpe.model");
   RenumberedModel numbered;
   numbered.unknown = 3;
-  for (const char* piece : {"<s>", "<pad>", "</s>", "<unk>"}) {
-    numbered.added.push_back({static_cast<std::int32_t>(numbered.pieces.size()), piece, true});
-    numbered.pieces.push_back({piece, 0});
-  }
+  for (const char* piece : {"<s>", "<pad>", "</s>", "<unk>"}) append_control(numbered, piece);
   for (std::size_t i = 3; i < model.pieces.size(); ++i)
     numbered.pieces.push_back({model.pieces[i].text, model.pieces[i].score});
-  numbered.added.push_back({static_cast<std::int32_t>(numbered.pieces.size()), "<mask>", true, true});
-  numbered.pieces.push_back({"<mask>", 0});
-  numbered.begin = {0};
-  numbered.between = {2, 2};
-  numbered.end = {2};
+  if (languages) {
+    add_languages(folder, settings, *languages, numbered);
+  } else {
+    numbered.begin = {0};
+    numbered.between = {2, 2};
+    numbered.end = {2};
+  }
+  append_control(numbered, "<mask>", true);
   return sentencepiece_json(model, numbered, name);
 }
 
-/// Marian: two models, and the ids of both sides' pieces in vocab.json.
-std::string marian(const Folder& folder, const Settings& settings, const std::string& side) {
-  const SentencePieceModel model = read_model_file(folder, side);
-  require(model.kind == SentencePieceModel::Kind::unigram, folder.file(side),
-          ": is no unigram model, which alone is understood beside a vocab.json");
+/// A SentencePiece model's pieces with the ids of vocab.json; those that only the latter has are not usable.
+RenumberedModel numbered_by_vocabulary(const Folder& folder, const SentencePieceModel& model) {
   const JsonDocument ids = JsonDocument::parse(folder.read("vocab.json"), folder.file("vocab.json"));
   std::unordered_map<std::string, double> scores;
   for (const auto& piece : model.pieces)
@@ -275,9 +350,30 @@ std::string marian(const Folder& folder, const Settings& settings, const std::st
     const auto score = scores.find(piece);
     numbered.pieces[static_cast<std::size_t>(id)] =
         score == scores.end() ? NumberedPiece{piece, 0, false} : NumberedPiece{piece, score->second, true};
-    if (piece.starts_with(">>") && piece.ends_with("<<"))
-      numbered.added.push_back({static_cast<std::int32_t>(id), piece, false});
   }
+  return numbered;
+}
+
+/// M2M100: a SentencePiece model, the ids of its pieces in vocab.json, and languages after them.
+std::string m2m100(const Folder& folder, const Settings& settings) {
+  const SentencePieceModel model = read_model_file(folder, "sentencepiece.bpe.model");
+  RenumberedModel numbered = numbered_by_vocabulary(folder, model);
+  for (const char* piece : {"<s>", "<pad>", "</s>", "<unk>"})
+    numbered.added.push_back({place_of(numbered, piece, folder.file("vocab.json")), piece, true});
+  numbered.unknown = place_of(numbered, "<unk>", folder.file("vocab.json"));
+  add_languages(folder, settings, multilingual[3], numbered);
+  return sentencepiece_json(model, numbered, folder.file("sentencepiece.bpe.model"));
+}
+
+/// Marian: two models, and the ids of both sides' pieces in vocab.json.
+std::string marian(const Folder& folder, const Settings& settings, const std::string& side) {
+  const SentencePieceModel model = read_model_file(folder, side);
+  require(model.kind == SentencePieceModel::Kind::unigram, folder.file(side),
+          ": is no unigram model, which alone is understood beside a vocab.json");
+  RenumberedModel numbered = numbered_by_vocabulary(folder, model);
+  for (std::size_t id = 0; id < numbered.pieces.size(); ++id)
+    if (const std::string& piece = numbered.pieces[id].text; piece.starts_with(">>") && piece.ends_with("<<"))
+      numbered.added.push_back({static_cast<std::int32_t>(id), piece, false});
   const std::string name = folder.file("vocab.json");
   for (const auto& [key, usual] : {std::pair{"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}})
     numbered.added.push_back({place_of(numbered, settings.text(key, usual), name), settings.text(key, usual), true});
@@ -291,8 +387,9 @@ std::string made_of_older_files(const Folder& folder) {
   if (folder.has("vocab.txt")) return bert(folder, settings);
   if (folder.has("source.spm") && folder.has("vocab.json")) return marian(folder, settings, "source.spm");
   if (folder.has("vocab.json") && folder.has("merges.txt")) return byte_level(folder, settings);
+  if (folder.has("vocab.json") && folder.has("sentencepiece.bpe.model")) return m2m100(folder, settings);
   if (folder.has("spiece.model")) return t5(folder, settings);
-  if (folder.has("sentencepiece.bpe.model")) return xlm_roberta(folder, settings);
+  if (folder.has("sentencepiece.bpe.model")) return fairseq(folder, settings);
   if (folder.has("tokenizer.model")) return llama(folder, settings);
   throw Error(cat(folder.path(),
                   ": this directory has no tokenizer: neither tokenizer.json nor vocab.txt, vocab.json "
