@@ -49,7 +49,8 @@ static void classify(const Args& args) {
   const std::vector<std::string> names = class_names(model);
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
-    const float* probabilities = classify_batch(turn.ctx, transformer, input, args.text("give") == "logits");
+    const float* probabilities =
+        model.explaining([&] { return classify_batch(turn.ctx, transformer, input, args.text("give") == "logits"); });
     std::string text;
     if (lines)
       text = class_lines(input.batch.sequences(), probabilities, names, args.has("top") ? args.integer("top") : 0);

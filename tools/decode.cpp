@@ -107,8 +107,10 @@ void force(Decoding& d) {
     const BatchStream &sources = turn[0], &targets = turn[1];
     d.check(sources, &targets, 1);
     if (dump.active()) turn.ctx.observer = &dump;
-    return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
-                         d.writer.get(), d.weights_writer());
+    return d.file.explaining([&] {
+      return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
+                           d.writer.get(), d.weights_writer());
+    });
   });
   dump.close();
 }
@@ -128,8 +130,10 @@ void generate(Decoding& d) {
   std::int64_t sentences = 0, tokens = 0;
   while (read_batches(streams, d.args.integer("window"))) {
     d.check(*d.input, prefix ? &*prefix : nullptr, 2);
-    const auto outputs = generate_window(*d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
-                                         [&](std::int64_t n) { progress.update(sentences += n); });
+    const auto outputs = d.file.explaining([&] {
+      return generate_window(*d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
+                             [&](std::int64_t n) { progress.update(sentences += n); });
+    });
     const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
     tokens += write_hypotheses(outputs, forced, *d.writer, scores.get());
     if (d.weights) force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.weights);

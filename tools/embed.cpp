@@ -33,7 +33,7 @@ static TokenEmbedding embedding_from(const Args& args, LayerParameters& layer) {
     return TokenEmbedding(*model, model->configuration(), embedding_side(*model));
   }
   const Linear table = make_linear(*layer.source, layer.name);
-  return TokenEmbedding(table.weight(), table.out(), table.in(), static_cast<float>(args.number("scale")));
+  return TokenEmbedding(table.weight(), static_cast<float>(args.number("scale")));
 }
 
 /// The vectors of a model that reads vectors.
@@ -48,6 +48,7 @@ static void embed_vectors(const Args& args, ModelFile& model) {
     VectorEmbedding::Saved saved;
     const float* y = embedding.project(turn.ctx, input.batch.ragged(), input.batch.rows.data(), saved);
     return [&, layout = with_lengths(input.batch, saved.ragged()), y] {
+      model.explain(y, layout.positions() * embedding.width());
       write_rows(*writer, layout, y, embedding.width());
     };
   });
@@ -66,7 +67,7 @@ static void embed(const Args& args) {
     const std::int64_t rows = ids.batch.positions();
     float* y = turn.ctx.workspace.get(rows * embedding.width());
     embedding.look_up(rows, ids.batch.tokens.data(), nullptr, y);
-    return rows_to(*writer, ids.batch, y, embedding.width());
+    return rows_to(*writer, ids.batch, y, embedding.width(), layer.source.get());
   });
   writer->close();
 }

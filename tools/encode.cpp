@@ -91,6 +91,7 @@ static void encode(const Args& args) {
         encode_batch(turn.ctx, transformer, input.batch, source_kind(c, input.batch, input.where_record(0)),
                      args.integer("batch-rows"), types ? &turn[1].batch : nullptr);
     const GivenRows given = give(turn.ctx, transformer, input.batch, encoded, output);
+    model.explain(given.rows, given.count(encoded));
     return [&, encoded, given] { write_given(*writer, input.batch, encoded, given); };
   };
   types ? for_batches(args, {&stream, &*types}, batches, body) : for_batches(args, {&stream}, batches, body);

@@ -49,7 +49,7 @@ static void ffn(const Args& args) {
     float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
     FeedForward::Saved saved;
     layer.forward(turn.ctx, x.batch.ragged(), x.batch.rows.data(), y, saved);
-    return rows_to(*writer, x.batch, y, x.batch.width);
+    return rows_to(*writer, x.batch, y, x.batch.width, parameters.source.get());
   });
   writer->close();
 }

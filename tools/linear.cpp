@@ -33,7 +33,7 @@ static void linear(const Args& args) {
     x.expect_width(layer.in(), "the layer's");
     float* y = turn.ctx.workspace.get(x.batch.positions() * layer.out());
     layer.forward(x.batch.positions(), x.batch.rows.data(), y);
-    return rows_to(*writer, x.batch, y, layer.out());
+    return rows_to(*writer, x.batch, y, layer.out(), parameters.source.get());
   });
   writer->close();
 }

@@ -94,7 +94,7 @@ static void mhattn(const Args& args) {
     in.masks = masks.next(x, memory, attention.shape().heads, true);
     if (!own_memory) in.masks.distance = relative.bias(ctx, in.queries.longest());
     attention.forward(ctx, in, y, saved);
-    return rows_to(*writer, x.batch, y, width);
+    return rows_to(*writer, x.batch, y, width, parameters.source.get());
   });
   masks.finish(queries);
   dump.close();

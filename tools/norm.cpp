@@ -50,7 +50,7 @@ static void norm_stream(const Args& args) {
     float* y = turn.ctx.workspace.get(x.batch.positions() * layer.width());
     Norm::Saved saved;
     layer.forward(turn.ctx, x.batch.positions(), x.batch.rows.data(), y, saved);
-    return rows_to(*writer, x.batch, y, layer.width());
+    return rows_to(*writer, x.batch, y, layer.width(), parameters.source.get());
   });
   writer->close();
 }

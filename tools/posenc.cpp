@@ -36,7 +36,8 @@ static void write_table(const Args& args, const Positions& positions, std::int64
   writer->close();
 }
 
-static void add_to_stream(const Args& args, const Positions& positions, std::optional<std::int64_t> width) {
+static void add_to_stream(const Args& args, const Positions& positions, const ModelFile* model,
+                          std::optional<std::int64_t> width) {
   for (const char* option : {"length", "width"}) {
     if (args.given(option)) throw UsageError(cat("--", option, " belongs to --table"));
   }
@@ -47,7 +48,7 @@ static void add_to_stream(const Args& args, const Positions& positions, std::opt
     if (width) x.expect_width(*width, "the model's");
     float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
     positions.add(x.batch.ragged(), x.batch.width, args.integer("first"), x.batch.rows.data(), y);
-    return rows_to(*writer, x.batch, y, x.batch.width);
+    return rows_to(*writer, x.batch, y, x.batch.width, model);
   });
   writer->close();
 }
@@ -61,7 +62,7 @@ static void posenc(const Args& args) {
   std::optional<std::int64_t> width;
   if (model) width = model->configuration().embedding_width(embedding_side(*model) == "decoder");
   if (args.flag("table")) return write_table(args, positions, width ? *width : args.integer("width"));
-  add_to_stream(args, positions, width);
+  add_to_stream(args, positions, model ? &*model : nullptr, width);
 }
 
 int main(int argc, char** argv) {

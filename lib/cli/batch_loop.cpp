@@ -141,7 +141,9 @@ void run_beside(BatchLoop& loop, const Streams& roles) {
 
 }  // namespace
 
-BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {
+BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width,
+                    const StoredParameters* from) {
+  if (from) from->explain(rows, layout.positions() * width);
   return [&writer, &layout, rows, width] { write_rows(writer, layout, rows, width); };
 }
 

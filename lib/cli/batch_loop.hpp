@@ -8,6 +8,7 @@
 #include "cli/tool.hpp"
 #include "io/batch_stream.hpp"
 #include "layers/context.hpp"
+#include "layers/parameter.hpp"
 
 namespace pipeformer {
 
@@ -29,8 +30,10 @@ enum class Batches {
 /// until then. Empty: there is nothing to write.
 using BatchOutput = std::function<void()>;
 
-/// One record for each record of `layout`, of `width` numbers a position (io/batch.hpp, write_rows).
-BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);
+/// One record for each record of `layout`, of `width` numbers a position (io/batch.hpp, write_rows). `from`: where the
+/// layer's parameters are, when it has some; throws Error when they make the rows NaN or infinite.
+BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width,
+                    const StoredParameters* from = nullptr);
 
 /// Reads batches of all streams in lock step, about --batch-rows positions each, and calls body for each; what it
 /// returns is called in the order of the stream, one at a time, while bodies of other batches run side by side. Then,

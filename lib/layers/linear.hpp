@@ -14,7 +14,7 @@ class Linear {
   /// Parameters `name`/weight (out, in) and, with bias, `name`/bias (out).
   Linear(ParameterSource&, const std::string& name, std::int64_t in, std::int64_t out, bool bias);
   /// A linear layer over a weight that another layer owns (tied embeddings).
-  Linear(Parameter weight, Parameter bias, std::int64_t in, std::int64_t out);
+  Linear(Weight weight, Parameter bias);
 
   /// y (rows, out).
   void forward(std::int64_t rows, const float* x, float* y) const;
@@ -22,18 +22,18 @@ class Linear {
   /// sums of dy.
   void backward(std::int64_t rows, const float* x, const float* dy, float* dx, bool accumulate) const;
 
-  std::int64_t in() const { return in_; }
-  std::int64_t out() const { return out_; }
-  const Parameter& weight() const { return weight_; }
+  std::int64_t in() const { return weight_.stored.columns; }
+  std::int64_t out() const { return weight_.stored.rows; }
+  const Weight& weight() const { return weight_; }
   const Parameter& bias() const { return bias_; }
   /// The weight as PackedWeight keeps it; may be null.
-  const float* packed_forward() const { return packed_->forward(weight_.value, out_, in_, version()); }
-  const float* packed_backward() const { return packed_->backward(weight_.value, out_, in_, version()); }
+  PackedView packed_forward() const { return packed_->forward(weight_.stored, version()); }
+  PackedView packed_backward() const { return packed_->backward(weight_.stored, version()); }
 
  private:
   std::uint64_t version() const { return weight_.version ? *weight_.version : 0; }
-  Parameter weight_, bias_;
-  std::int64_t in_ = 0, out_ = 0;
+  Weight weight_;
+  Parameter bias_;
   std::shared_ptr<PackedWeight> packed_;
 };
 

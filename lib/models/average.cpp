@@ -24,6 +24,7 @@ void average_models(const std::vector<std::string>& paths, const std::string& ou
     require(difference.empty(), path, ": is another kind of model than ", paths[0], ": ", difference);
     for (const auto& entry : arena.entries()) {
       const float* values = model.get(entry.name, entry.shape, entry.initial).value;
+      model.explain(values, entry.size);
       double* sum = sums.data() + entry.offset;
       parallel_for(entry.size, grain, [&](std::int64_t i, std::int64_t end) {
         for (; i < end; ++i) sum[i] += static_cast<double>(values[i]);

@@ -66,8 +66,8 @@ TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, 
       types_(c.stack(side == "decoder").token_types),
       scale_(c.stack(side == "decoder").embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
   const bool shared = c.has_cross_attention() && (c.tied == Tied::all || c.tied == Tied::embeddings);
-  table_ =
-      source.get(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_}, Initial::embedding);
+  table_ = source.get_weight(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_},
+                             Initial::embedding);
   if (types_ > 0) type_table_ = source.get(side + "/token_types/weight", {types_, width_}, Initial::embedding);
   positions_ = Positions(source, c, side);
 }
@@ -79,7 +79,7 @@ void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, const s
     if (types && (types[r] < 0 || types[r] >= types_))
       throw RowError(r, cat("type ", types[r], " is none of the model's ", types_, " types of tokens"));
   }
-  embedding(rows, width_, ids, table_.value, scale_, y);
+  embedding(rows, ids, table_.stored, scale_, y);
   for (std::int64_t r = 0; r < rows && types_ > 0; ++r)
     add(width_, y + r * width_, type_table_.value + (types ? types[r] : 0) * width_, y + r * width_);
 }

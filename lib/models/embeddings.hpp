@@ -60,8 +60,8 @@ class TokenEmbedding {
   /// side: "encoder" or "decoder".
   TokenEmbedding(ParameterSource&, const Configuration&, const std::string& side);
   /// A table (vocabulary, width) of its own, without positions.
-  TokenEmbedding(Parameter table, std::int64_t vocabulary, std::int64_t width, float scale)
-      : table_(table), vocabulary_(vocabulary), width_(width), scale_(scale) {}
+  TokenEmbedding(Weight table, float scale)
+      : table_(table), vocabulary_(table.stored.rows), width_(table.stored.columns), scale_(scale) {}
 
   /// y (rows, d) = table[ids] * scale + type_table[types]; types may be null: all are type 0. Throws RowError for an id
   /// or a type outside its table.
@@ -74,7 +74,7 @@ class TokenEmbedding {
   const float* forward(Context&, const Ragged&, const std::int32_t* ids, const std::int32_t* types, Saved&) const;
   void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
 
-  const Parameter& table() const { return table_; }
+  const Weight& table() const { return table_; }
   std::int64_t vocabulary() const { return vocabulary_; }
   std::int64_t width() const { return width_; }
   std::int64_t types() const { return types_; }  ///< How many types of tokens there are.
@@ -82,7 +82,8 @@ class TokenEmbedding {
 
  private:
   std::string side_;
-  Parameter table_, type_table_;
+  Weight table_;
+  Parameter type_table_;
   std::int64_t vocabulary_ = 0, width_ = 0, types_ = 0;
   float scale_ = 1.0f;
   Positions positions_;

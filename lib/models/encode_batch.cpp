@@ -103,6 +103,11 @@ void check_output(const Configuration& c, EncoderOutput output, const std::strin
             name_of(c.head), " has no logits of its encoder");
 }
 
+std::int64_t GivenRows::count(const EncodedBatch& encoded) const {
+  const Ragged ragged = encoded.ragged();
+  return (each_position ? ragged.rows() : ragged.sequences()) * std::max<std::int64_t>(width, 1);
+}
+
 GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const EncodedBatch& encoded,
                EncoderOutput output) {
   const Configuration& c = model.configuration();

@@ -41,6 +41,7 @@ struct GivenRows {
   const float* rows = nullptr;
   std::int64_t width = 0;      ///< 0: one number for each row (a model of one class at each position).
   bool each_position = false;  ///< Otherwise one row for each sequence.
+  std::int64_t count(const EncodedBatch&) const;  ///< Of all numbers.
 };
 GivenRows give(Context&, const Transformer&, const Batch&, const EncodedBatch&, EncoderOutput);
 

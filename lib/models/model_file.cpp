@@ -44,19 +44,39 @@ Shape ModelFile::shape(const std::string& name) const {
   return file_->dataset(stored(name)).shape();
 }
 
-Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
-  const Shape found = this->shape(name);
-  require(found == shape, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
-          shape_text(shape));
+WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name, const Shape& expected) {
+  const Shape found = dataset.shape();
+  require(found == expected, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
+          shape_text(expected));
+  const WeightType type = dataset.is_bfloat16()          ? WeightType::bfloat16
+                          : dataset.dtype() == DType::f2 ? WeightType::float16
+                                                         : WeightType::float32;
+  const std::int64_t rows = found.empty() ? 1 : found[0], count = element_count(found);
+  WeightView view(nullptr, type, rows, rows > 0 ? count / rows : 0);
+  if (!is_floating(dataset.dtype()) || dataset.dtype() == DType::f8) return view;
+  const auto offset = dataset.is_bfloat16() ? dataset.bfloat16_offset() : dataset.file_offset();
+  if (!offset || *offset % static_cast<std::uint64_t>(element_size(type)) != 0) return view;
+  if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
+  require(*offset + static_cast<std::uint64_t>(count * element_size(type)) <= mapping_->bytes().size(), file_->name(),
+          ": parameter ", name, " lies beyond the end of the file");
+  view.data = mapping_->bytes().data() + *offset;
+  return view;
+}
+
+Weight ModelFile::get_weight(const std::string& name, const Shape& expected, Initial initial) {
+  require(expected.size() == 2, "parameter ", name, " is not a weight");
+  shape(name);  // for the message when there is none
+  const WeightView view = mapped(file_->dataset(stored(name)), name, expected);
+  if (!view.data) return ParameterSource::get_weight(name, expected, initial);
+  bound_[name] = view;
+  return {view};
+}
+
+Parameter ModelFile::get(const std::string& name, const Shape& expected, Initial) {
+  shape(name);
   const Hdf5Dataset dataset = file_->dataset(stored(name));
-  Parameter parameter;
-  const auto offset = dataset.dtype() == DType::f4 ? dataset.file_offset() : std::nullopt;
-  if (offset && *offset % alignof(float) == 0) {
-    if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
-    require(*offset + static_cast<std::uint64_t>(element_count(shape)) * sizeof(float) <= mapping_->bytes().size(),
-            file_->name(), ": parameter ", name, " lies beyond the end of the file");
-    parameter.value = reinterpret_cast<const float*>(mapping_->bytes().data() + *offset);
-  } else {
+  WeightView view = mapped(dataset, name, expected);
+  if (!view.data || view.type != WeightType::float32) {
     auto kept = read_.find(name);  // tied weights are asked for twice
     if (kept == read_.end()) {
       const Array array = dataset.read();
@@ -64,11 +84,19 @@ Parameter ModelFile::get(const std::string& name, const Shape& shape, Initial) {
               ", expected f4");
       kept = read_.emplace(name, array.as(DType::f4)).first;
     }
-    parameter.value = kept->second.values<float>().data();
+    view = WeightView(kept->second.values<float>().data(), view.rows, view.columns);
   }
-  require(all_finite(parameter.value, element_count(shape)), file_->name(), ": parameter ", name,
-          " holds NaN or infinity");
-  return parameter;
+  bound_[name] = view;
+  return {view.values()};
+}
+
+void ModelFile::require_finite() const {
+  Buffer<float> row;
+  for (const auto& [name, view] : bound_)
+    for (std::int64_t r = 0; r < view.rows; ++r) {
+      widen(view.type, view.columns, view.row(r), at_least(row, view.columns));
+      require(all_finite(row.data(), view.columns), file_->name(), ": parameter ", name, " holds NaN or infinity");
+    }
 }
 
 std::optional<std::string> ModelFile::text(const std::string& dataset) const {
@@ -165,6 +193,7 @@ void ParameterArena::initialize(std::uint64_t seed) {
 
 void ParameterArena::load_entry(ModelFile& file, const Entry& entry) {
   const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
+  file.explain(parameter.value, entry.size);
   std::copy_n(parameter.value, entry.size, mutable_values() + entry.offset);
 }
 
@@ -179,7 +208,12 @@ void ParameterArena::load_shared(ModelFile& file) {
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {
   write_model_head(file, configuration, texts);
-  for (const Entry& entry : entries_) file.write(entry.name, DType::f4, entry.shape, values_.data() + entry.offset);
+  for (const Entry& entry : entries_) {
+    const float* values = values_.data() + entry.offset;
+    require(all_finite(values, entry.size), "parameter ", entry.name,
+            " holds NaN or infinity: the model is not written");
+    file.write(entry.name, DType::f4, entry.shape, values);
+  }
 }
 
 }  // namespace pipeformer

@@ -47,8 +47,10 @@ class ModelFile : public StoredParameters {
   bool has(const std::string& name) const override { return file_->has_dataset(stored(name)); }
   Shape shape(const std::string& name) const override;  ///< Throws Error when there is no such parameter.
   std::string where() const override { return name() + ": "; }
-  /// Binds a parameter by its full name. Throws Error when it is missing, has another shape, or holds NaN or infinity.
+  /// Binds a parameter by its full name. Throws Error when it is missing or has another shape.
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
+  Weight get_weight(const std::string& name, const Shape& shape, Initial initial) override;
+  void require_finite() const override;
   /// The bytes of the tokenizer stored with the model; nothing when there is none.
   std::optional<std::string> tokenizer() const { return text("tokenizer"); }
   /// The names of the classes, in the order of their numbers; none when the model has no names.
@@ -64,8 +66,11 @@ class ModelFile : public StoredParameters {
   std::string model_;  ///< The group that holds the model, in a file of several.
   std::string group_;
   Configuration configuration_;
+  /// A parameter of the shape that is expected: where its elements are in the mapped file, or null.
+  WeightView mapped(const Hdf5Dataset&, const std::string& name, const Shape& expected);
   std::unique_ptr<MappedFile> mapping_;
-  std::map<std::string, Array> read_;  ///< Parameters that could not be mapped.
+  std::map<std::string, Array> read_;  ///< As f4: parameters that could not be mapped, or not bound as they are.
+  std::map<std::string, WeightView> bound_;
 };
 
 /// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer

@@ -149,11 +149,11 @@ Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks
     const std::int64_t vocabulary = c.output_vocabulary();
     const bool own = c.tied == Tied::none || c.tied == Tied::embeddings;
     const std::int64_t width = own ? c.width : c.embedding_width(c.has_decoder());
-    const Parameter weight = own ? source.get(side + "/output/weight", {vocabulary, width}, Initial::xavier)
-                             : c.has_decoder() ? target_embedding_.table()
-                                               : source_embedding_.table();
+    const Weight weight = own ? source.get_weight(side + "/output/weight", {vocabulary, width}, Initial::xavier)
+                          : c.has_decoder() ? target_embedding_.table()
+                                            : source_embedding_.table();
     const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
-    projection = Linear(weight, bias, width, vocabulary);
+    projection = Linear(weight, bias);
   }
   head_ = OutputHead(source, c, side, c.width, std::move(projection));
 }
@@ -250,14 +250,9 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
   const Linear& output = head_.projection();
   float* d_hidden = nullptr;
   if (ctx.training) d_hidden = ctx.workspace.get(count * std::max({output.in(), width, configuration_.pooled_width()}));
-  const OutputProjection projection{output.out(),
-                                    output.in(),
-                                    output.weight().value,
-                                    output.bias().value,
-                                    output.packed_forward(),
-                                    ctx.training ? output.packed_backward() : nullptr,
-                                    output.weight().gradient,
-                                    output.bias().gradient};
+  const OutputProjection projection{output.weight().stored,   output.bias().value,
+                                    output.packed_forward(),  ctx.training ? output.packed_backward() : PackedView{},
+                                    output.weight().gradient, output.bias().gradient};
   const CrossEntropy result =
       cross_entropy(projection, count, prepared, examples.labels.data(), {smoothing, scale}, ctx.workspace, d_hidden);
   if (!ctx.training) return result;

@@ -20,24 +20,18 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
                            const std::int32_t* targets, const CrossEntropyForm& form, Workspace& workspace,
                            float* d_hidden) {
   const auto [smoothing, scale] = form;
-  const std::int64_t vocabulary = output.vocabulary, d = output.d;
+  const std::int64_t vocabulary = output.weight.rows, d = output.weight.columns;
   // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
   const WorkspaceScope scope(workspace);
   float* logits = workspace.get(std::min(chunk, rows) * vocabulary);
   // The weight is packed once for all chunks, in both directions.
-  const float* packed = output.packed;
-  const float* packed_back = output.packed_back;
-  if (!packed) {
-    float* to = workspace.get(packed_size(vocabulary, d));
-    pack_nt({output.weight, vocabulary, d}, to);
-    packed = to;
-  }
-  if (d_hidden && !packed_back) {
-    float* to = workspace.get(packed_size(d, vocabulary));
-    pack_nn({output.weight, vocabulary, d}, to);
-    packed_back = to;
-  }
+  PackedView packed = output.packed, packed_back = output.packed_back;
+  if (!packed)
+    packed = pack_nt(output.weight, workspace.get<std::byte>(packed_bytes(vocabulary, d, output.weight.type)));
+  if (d_hidden && !packed_back)
+    packed_back =
+        pack_nn({output.weight.values(), vocabulary, d}, workspace.get<std::byte>(packed_bytes(d, vocabulary)));
   struct Row {
     double loss, nll;
     bool counted, correct;

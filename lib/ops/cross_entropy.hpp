@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/workspace.hpp"
+#include "ops/weight.hpp"
 
 namespace pipeformer {
 
@@ -17,11 +18,10 @@ struct CrossEntropy {
 
 /// The layer that turns hidden states (rows, d) into logits.
 struct OutputProjection {
-  std::int64_t vocabulary, d;
-  const float* weight;            ///< (vocabulary, d)
-  const float* bias = nullptr;    ///< (vocabulary); may be null
-  const float* packed = nullptr;  ///< The weight packed by pack_nt, and by pack_nn, when somebody keeps them.
-  const float* packed_back = nullptr;
+  WeightView weight;            ///< (vocabulary, d)
+  const float* bias = nullptr;  ///< (vocabulary); may be null
+  PackedView packed;            ///< The weight packed by pack_nt, and by pack_nn, when somebody keeps them.
+  PackedView packed_back;
   float* d_weight = nullptr;  ///< Gradients, which are added to.
   float* d_bias = nullptr;
 };

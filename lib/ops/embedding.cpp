@@ -18,10 +18,11 @@
 
 namespace pipeformer {
 
-void embedding(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* table, float scale, float* y) {
+void embedding(std::int64_t n, const std::int32_t* ids, const WeightView& table, float scale, float* y) {
+  const std::int64_t d = table.columns;
   parallel_for(n, 64, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
-      std::memcpy(y + r * d, table + ids[r] * d, static_cast<std::size_t>(d) * sizeof(float));
+      widen(table.type, d, table.row(ids[r]), y + r * d);
       if (scale != 1.0f) kernels().scale(d, scale, y + r * d);
     }
   });

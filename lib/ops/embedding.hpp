@@ -6,11 +6,12 @@
 
 #include "core/array.hpp"
 #include "core/ragged.hpp"
+#include "ops/weight.hpp"
 
 namespace pipeformer {
 
 /// y (n, d) = table[ids] * scale, table (vocabulary, d). Ids must have been checked.
-void embedding(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* table, float scale, float* y);
+void embedding(std::int64_t n, const std::int32_t* ids, const WeightView& table, float scale, float* y);
 /// d_table[ids] += dy * scale, the rows of one id added in the order of the batch, whatever the threads.
 void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids, const float* dy, float scale,
                         std::int64_t vocabulary, float* d_table);

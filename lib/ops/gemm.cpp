@@ -16,7 +16,12 @@ std::int64_t panel_count(std::int64_t n) {
   return (n + kernels().panel - 1) / kernels().panel;
 }
 
-Buffer<float>& scratch() {
+Buffer<std::byte>& scratch() {
+  thread_local Buffer<std::byte> buffer;
+  return buffer;
+}
+
+Buffer<float>& wide_scratch() {
   thread_local Buffer<float> buffer;
   return buffer;
 }
@@ -27,26 +32,37 @@ Buffer<float>& tile_scratch() {
 }
 
 /// Packs panels [first, last) of B = w^T, w (n, k).
-auto pack_rows_of(const MatrixView& w) {
-  return [w, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
-    kernels().pack_transposed(std::min(w.rows, last * width) - first * width, w.columns,
-                              w.data + first * width * w.stride, w.stride, nullptr, out);
+auto pack_rows_of(const WeightView& w) {
+  return [w, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, void* out) {
+    const std::int64_t columns = std::min(w.rows, last * width) - first * width;
+    const void* from = w.row(first * width);
+    if (w.type == WeightType::float32)
+      kernels().pack_transposed(columns, w.columns, static_cast<const float*>(from), w.columns, nullptr,
+                                static_cast<float*>(out));
+    else
+      kernels().pack_transposed_16(columns, w.columns, static_cast<const std::uint16_t*>(from), w.columns,
+                                   static_cast<std::uint16_t*>(out));
   };
 }
 
 /// Packs panels [first, last) of B (k, n).
 auto pack_columns_of(const MatrixView& b) {
-  return [b, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, float* out) {
+  return [b, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, void* out) {
     kernels().pack(b.rows, std::min(b.columns, last * width) - first * width, b.data + first * width, b.stride, nullptr,
-                   out);
+                   static_cast<float*>(out));
   };
 }
 
-/// All rows of C through panels [first, last): the part of a product that one task computes. `panels` points at
-/// panel `first`.
+/// Bytes of a panel of depth k.
+std::int64_t panel_bytes(std::int64_t k, WeightType type) {
+  return k * kernels().panel * element_size(type);
+}
+
+/// All rows of C through panels [first, last): the part of a product that one task computes. `panels` begins with
+/// panel `first`. Panels of 16 bits are widened block by block, into the first-level cache.
 template <bool Transposed>
-void multiply_block(const MatrixView& a, const float* panels, std::int64_t first, std::int64_t last, const float* bias,
-                    const MutableMatrixView& c, bool accumulate) {
+void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t first, std::int64_t last,
+                    const float* bias, const MutableMatrixView& c, bool accumulate) {
   const Kernels& kernel = kernels();
   const std::int64_t m = c.rows, n = c.columns, k = Transposed ? a.rows : a.columns, lda = a.stride;
   float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 0);
@@ -63,12 +79,23 @@ void multiply_block(const MatrixView& a, const float* panels, std::int64_t first
     }
     for (std::int64_t p = first; p < last; ++p) {
       const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
-      const float* panel = panels + ((p - first) * k + k0) * kernel.panel;
-      const float* ahead = p + 1 < last     ? panel + k * kernel.panel
-                           : k0 + depth < k ? panels + (k0 + depth) * kernel.panel
-                                            : panels + (last - first) * k * kernel.panel;
+      const auto at = [&](std::int64_t number, std::int64_t from) {
+        return static_cast<const std::byte*>(panels.data) +
+               (number * k + from) * kernel.panel * element_size(panels.type);
+      };
+      const void* stored = at(p - first, k0);
+      const void* ahead = p + 1 < last     ? at(p + 1 - first, k0)
+                          : k0 + depth < k ? at(0, k0 + depth)
+                                           : at(last - first, 0);
+      const auto* panel = static_cast<const float*>(stored);
+      if (panels.type != WeightType::float32) {
+        float* wide = at_least(wide_scratch(), kDepthBlock * kernel.panel);
+        widen(panels.type, depth * kernel.panel, stored, wide);
+        panel = wide;
+      }
       (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(
-          m, depth, block, stride, panel, ahead, c.data + p * kernel.panel, c.stride, columns, accumulate || k0 > 0);
+          m, depth, block, stride, panel, static_cast<const float*>(ahead), c.data + p * kernel.panel, c.stride,
+          columns, accumulate || k0 > 0);
     }
   }
   if (bias) {
@@ -77,14 +104,15 @@ void multiply_block(const MatrixView& a, const float* panels, std::int64_t first
   }
 }
 
-/// The frame of all three products. pack(first, last, out) packs panels [first, last) of B. With many rows B is packed
-/// once, before; with few, each task packs the panels it uses into its own cache.
+/// The frame of all three products. B is packed already (packed.data is there), or pack(first, last, out) packs panels
+/// [first, last) of it, of packed.type: with many rows all of it once, before; with few, each task packs the panels it
+/// uses into its own cache.
 template <bool Transposed, class Pack>
-void multiply(const MatrixView& a, const float* packed, Pack pack, const float* bias, const MutableMatrixView& c,
+void multiply(const MatrixView& a, PackedView packed, Pack pack, const float* bias, const MutableMatrixView& c,
               bool accumulate) {
   const std::int64_t m = c.rows, n = c.columns, k = Transposed ? a.rows : a.columns;
   if (m == 0 || n == 0) return;
-  const std::int64_t panels = panel_count(n), panel_floats = k * kernels().panel;
+  const std::int64_t panels = panel_count(n), bytes = panel_bytes(k, packed.type);
   const std::int64_t row_blocks = (m + kRowBlock - 1) / kRowBlock;
   const std::int64_t rows = (m + row_blocks - 1) / row_blocks;
   // Enough pieces for the team, unless the whole is too small to be worth waking it.
@@ -93,11 +121,11 @@ void multiply(const MatrixView& a, const float* packed, Pack pack, const float* 
   const std::int64_t group = std::clamp<std::int64_t>((panels + wanted - 1) / wanted, 1, kPanelGroup);
   const std::int64_t groups = (panels + group - 1) / group;
   if (!packed && row_blocks > 1) {
-    thread_local Buffer<float> whole;  // of the calling thread: products are not nested
-    float* out = at_least(whole, panels * panel_floats);
-    parallel_for(panels, std::max<std::int64_t>(1, 16384 / (panel_floats + 1)),
-                 [&](std::int64_t begin, std::int64_t end) { pack(begin, end, out + begin * panel_floats); });
-    packed = out;
+    thread_local Buffer<std::byte> whole;  // of the calling thread: products are not nested
+    std::byte* out = at_least(whole, panels * bytes);
+    parallel_for(panels, std::max<std::int64_t>(1, 65536 / (bytes + 1)),
+                 [&](std::int64_t begin, std::int64_t end) { pack(begin, end, out + begin * bytes); });
+    packed.data = out;
   }
   const std::int64_t tasks = row_blocks * groups;
   parallel_for(tasks, small ? tasks : 1, [&](std::int64_t begin, std::int64_t end) {
@@ -105,11 +133,13 @@ void multiply(const MatrixView& a, const float* packed, Pack pack, const float* 
       const std::int64_t block = task / groups, first = task % groups * group, last = std::min(panels, first + group);
       const std::int64_t row = block * rows, height = std::min(rows, m - row);
       if (height <= 0) continue;
-      const float* from = packed ? packed + first * panel_floats : nullptr;
-      if (!packed) {
-        float* out = at_least(scratch(), group * panel_floats);
+      PackedView from = packed;
+      if (packed) {
+        from.data = static_cast<const std::byte*>(packed.data) + first * bytes;
+      } else {
+        std::byte* out = at_least(scratch(), group * bytes);
         pack(first, last, out);
-        from = out;
+        from.data = out;
       }
       const MatrixView part = Transposed ? MatrixView(a.data + row, k, height, a.stride)
                                          : MatrixView(a.data + row * a.stride, height, k, a.stride);
@@ -121,63 +151,82 @@ void multiply(const MatrixView& a, const float* packed, Pack pack, const float* 
 
 }  // namespace
 
-std::int64_t packed_size(std::int64_t n, std::int64_t k) {
-  return panel_count(n) * kernels().panel * k;
+void widen(WeightType type, std::int64_t n, const void* stored, float* y) {
+  switch (type) {
+    case WeightType::float32:
+      std::memcpy(y, stored, static_cast<std::size_t>(n) * sizeof(float));
+      break;
+    case WeightType::float16:
+      kernels().widen_float16(n, static_cast<const std::uint16_t*>(stored), y);
+      break;
+    case WeightType::bfloat16:
+      kernels().widen_bfloat16(n, static_cast<const std::uint16_t*>(stored), y);
+      break;
+  }
 }
 
-void pack_nt(const MatrixView& w, float* packed) {
+std::int64_t packed_bytes(std::int64_t n, std::int64_t k, WeightType type) {
+  return panel_count(n) * panel_bytes(k, type);
+}
+
+PackedView pack_nt(const WeightView& w, void* packed) {
   const auto pack = pack_rows_of(w);
+  const std::int64_t bytes = panel_bytes(w.columns, w.type);
   parallel_for(panel_count(w.rows), 4, [&](std::int64_t begin, std::int64_t end) {
-    pack(begin, end, packed + begin * kernels().panel * w.columns);
+    pack(begin, end, static_cast<std::byte*>(packed) + begin * bytes);
   });
+  return {packed, w.type};
 }
 
-void pack_nn(const MatrixView& b, float* packed) {
+PackedView pack_nn(const MatrixView& b, void* packed) {
   const auto pack = pack_columns_of(b);
+  const std::int64_t bytes = panel_bytes(b.rows, WeightType::float32);
   parallel_for(panel_count(b.columns), 1, [&](std::int64_t begin, std::int64_t end) {
-    pack(begin, end, packed + begin * kernels().panel * b.rows);
+    pack(begin, end, static_cast<std::byte*>(packed) + begin * bytes);
   });
+  return {packed, WeightType::float32};
 }
 
 template <class Pack>
-const float* PackedWeight::Copy::get(std::int64_t size, std::uint64_t wanted, Pack pack) {
+const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, Pack pack) {
   if (version.load(std::memory_order_acquire) == wanted) return panels.data();
   const std::lock_guard lock(filling);
   if (version.load(std::memory_order_relaxed) == wanted) return panels.data();
   const bool again = used == wanted;
   used = wanted;
   if (!again && panels.empty()) return nullptr;
-  panels.resize(static_cast<std::size_t>(size));
+  panels.resize(static_cast<std::size_t>(bytes));
   pack(panels.data());
   version.store(wanted, std::memory_order_release);
   return panels.data();
 }
 
-const float* PackedWeight::forward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
-  return forward_.get(packed_size(out, in), version, [&](float* to) { pack_nt({w, out, in}, to); });
+PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {
+  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, [&](void* to) { pack_nt(w, to); }), w.type};
 }
 
-const float* PackedWeight::backward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version) {
-  return backward_.get(packed_size(in, out), version, [&](float* to) { pack_nn({w, out, in}, to); });
+PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
+  const MatrixView b(w.values(), w.rows, w.columns);
+  return {backward_.get(packed_bytes(w.columns, w.rows), version, [&](void* to) { pack_nn(b, to); }), w.type};
 }
 
-void product_packed(const MatrixView& a, const float* packed, const float* bias, const MutableMatrixView& c,
+void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
                     bool accumulate) {
   multiply<false>(
-      a, packed, [](std::int64_t, std::int64_t, float*) {}, bias, c, accumulate);
+      a, packed, [](std::int64_t, std::int64_t, void*) {}, bias, c, accumulate);
 }
 
-void product_nt(const MatrixView& a, const MatrixView& w, const float* bias, const MutableMatrixView& c) {
-  multiply<false>(a, nullptr, pack_rows_of(w), bias, c, false);
+void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
+  multiply<false>(a, {nullptr, w.type}, pack_rows_of(w), bias, c, false);
 }
 
 void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate) {
-  multiply<false>(a, nullptr, pack_columns_of(b), nullptr, c, accumulate);
+  multiply<false>(a, {}, pack_columns_of(b), nullptr, c, accumulate);
 }
 
 void product_tn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c) {
   if (a.rows == 0) return;
-  multiply<true>(a, nullptr, pack_columns_of(b), nullptr, c, true);
+  multiply<true>(a, {}, pack_columns_of(b), nullptr, c, true);
 }
 
 void column_sums(const MatrixView& x, float* sums) {

@@ -10,6 +10,7 @@
 
 #include "core/array.hpp"
 #include "core/matrix.hpp"
+#include "ops/weight.hpp"
 
 namespace pipeformer {
 
@@ -20,10 +21,10 @@ constexpr std::int64_t kDepthBlock = 256;
 /// should not pay for a second copy of the model.
 class PackedWeight {
  public:
-  /// The panels for x w^T, or nullptr when it is better to go without.
-  const float* forward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version);
-  /// The panels for dy w.
-  const float* backward(const float* w, std::int64_t out, std::int64_t in, std::uint64_t version);
+  /// The panels for x w^T, or null when it is better to go without. They keep the type of the weight.
+  PackedView forward(const WeightView& w, std::uint64_t version);
+  /// The panels for dy w, w float32.
+  PackedView backward(const WeightView& w, std::uint64_t version);
 
  private:
   struct Copy {
@@ -31,24 +32,24 @@ class PackedWeight {
     std::atomic<std::uint64_t> version = kNone;
     std::mutex filling;
     std::uint64_t used = kNone;  ///< The version that was asked for.
-    Buffer<float> panels;
+    Buffer<std::byte> panels;
     template <class Pack>
-    const float* get(std::int64_t size, std::uint64_t wanted, Pack pack);
+    const void* get(std::int64_t bytes, std::uint64_t wanted, Pack pack);
   };
   Copy forward_, backward_;
 };
 
 /// B (k, n) as the kernels read it, for a product that is taken several times with the same B: packed once into
-/// packed_size(n, k) floats.
-std::int64_t packed_size(std::int64_t n, std::int64_t k);
-void pack_nt(const MatrixView& w, float* packed);  ///< B = w^T, w (n, k)
-void pack_nn(const MatrixView& b, float* packed);  ///< B = b, b (k, n)
+/// packed_bytes of memory.
+std::int64_t packed_bytes(std::int64_t n, std::int64_t k, WeightType type = WeightType::float32);
+PackedView pack_nt(const WeightView& w, void* packed);  ///< B = w^T, w (n, k)
+PackedView pack_nn(const MatrixView& b, void* packed);  ///< B = b, b (k, n)
 /// c (m, n) (+)= a (m, k) B + bias (n); bias may be null.
-void product_packed(const MatrixView& a, const float* packed, const float* bias, const MutableMatrixView& c,
+void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
                     bool accumulate = false);
 
 /// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null.
-void product_nt(const MatrixView& a, const MatrixView& w, const float* bias, const MutableMatrixView& c);
+void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c);
 
 /// c (m, n) (+)= a (m, k) b, b (k, n).
 void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate = false);

@@ -123,6 +123,9 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
   model.decode(ctx, {read.ragged(), read.tokens.data()}, {input.ragged(), memory}, decoded);
   const float* hidden = decoded.hidden;
   ctx.observer = observer;
+  for (std::int64_t s = 0; s < read.sequences(); ++s)
+    if (const Ragged rows = read.ragged(); !all_finite(hidden + rows.begin(s) * width, rows.length(s) * width))
+      throw RowError(input.ragged().begin(s), "the decoder's hidden states are not finite");
   if (!writer) return {};
 
   if (!encoder) {  // only the rows from the last id of the prompt on

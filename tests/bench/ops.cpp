@@ -66,9 +66,9 @@ double flops_limit() {
     const auto a = random_floats(m * n, 1), w = random_floats(n * n, 2);
     std::vector<float> c(static_cast<std::size_t>(m * n));
     PackedWeight packed;
-    packed.forward(w.data(), n, n, 0);  // the first use
+    packed.forward({w.data(), n, n}, 0);  // the first use
     const double ours = best_seconds([&] {
-      product_packed({a.data(), m, n}, packed.forward(w.data(), n, n, 0), nullptr, {c.data(), m, n});
+      product_packed({a.data(), m, n}, packed.forward({w.data(), n, n}, 0), nullptr, {c.data(), m, n});
     });
     return 2.0 * m * n * n / std::min(ours, best_seconds([&] { sgemm(m, n, n, a.data(), w.data(), c.data()); }));
   }();
@@ -105,8 +105,8 @@ void product(State& state) {
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
   std::vector<float> c(static_cast<std::size_t>(m * n));
   PackedWeight packed;  // as in inference, where weights are packed once
-  packed.forward(w.data(), n, k, 0);
-  for (auto _ : state) product_packed({a.data(), m, k}, packed.forward(w.data(), n, k, 0), nullptr, {c.data(), m, n});
+  packed.forward({w.data(), n, k}, 0);
+  for (auto _ : state) product_packed({a.data(), m, k}, packed.forward({w.data(), n, k}, 0), nullptr, {c.data(), m, n});
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
 
@@ -216,7 +216,7 @@ void embedding_lookup(State& state) {
   const auto table = random_floats(vocabulary * d, 1);
   const auto ids = zipf_ids(rows, vocabulary);
   std::vector<float> y(static_cast<std::size_t>(rows * d));
-  for (auto _ : state) embedding(rows, d, ids.data(), table.data(), 2.0f, y.data());
+  for (auto _ : state) embedding(rows, ids.data(), {table.data(), vocabulary, d}, 2.0f, y.data());
   count(state, "bytes", 2 * 4.0 * static_cast<double>(rows * d));
 }
 

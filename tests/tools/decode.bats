@@ -26,6 +26,7 @@ np.save("dense_trg.npy", rng.integers(3, 40, (4, 7)).astype(np.int32))
 np.save("narrow.npy", np.zeros((3, 31), np.float32))
 bad = np.zeros((3, 32), np.float32)
 bad[1, 2] = np.nan
+stream("vectors.npy", [rng.normal(size=(3, 32)).astype(np.float32)])
 stream("nan.npy", [np.zeros((3, 32), np.float32), bad])
 stream("empty.npy", [])
 PY
@@ -208,7 +209,7 @@ refuses() {
   local status=$1 text=$2
   shift 2
   run -"$status" "$@" -o refused.npy
-  [[ ${lines[0]} == "decode: "*"$text"* ]] || { echo "expected '$text' in: $output"; false; }
+  [[ ${lines[0]} == "$1: "*"$text"* ]] || { echo "expected '$text' in: $output"; false; }
   [ "$status" = 2 ] || [ "${#lines[@]}" = 1 ]
   [ ! -e refused.npy ]
 }
@@ -245,7 +246,17 @@ with open('fits.npy', 'wb') as f: [np.save(f, np.full(n, 5, np.int32)) for n in 
   python "
 import h5py
 with h5py.File('bad.h5', 'r+') as f: f['decoder/1/ffn/linear1/weight'][3, 4] = float('nan')"
-  refuses 1 "bad.h5: parameter decoder/1/ffn/linear1/weight holds NaN or infinity" decode -m bad.h5 "$DATA/src.npy"
+  local said="bad.h5: parameter decoder/1/ffn/linear1/weight holds NaN or infinity"
+  refuses 1 "$said" decode -m bad.h5 "$DATA/src.npy"
+  refuses 1 "$said" decode -m bad.h5 "$DATA/src.npy" --beam 3
+  refuses 1 "$said" decode -m bad.h5 "$DATA/src.npy" --target "$DATA/trg.npy"
+  refuses 1 "$said" decode -m bad.h5 "$DATA/src.npy" --target "$DATA/trg.npy" --give hidden
+  refuses 1 "$said" ffn -m bad.h5:decoder/1/ffn "$DATA/vectors.npy"
+  run -1 --separate-stderr model average "$DATA/m.h5" bad.h5 -o mean.h5
+  [[ $stderr == "model: $said" ]]
+  [ ! -e mean.h5 ]
+  # A parameter that a run does not use is not its business: a model is not read whole to be opened.
+  encode -m bad.h5 "$DATA/src.npy" | cmp - <(encode -m "$DATA/m.h5" "$DATA/src.npy")
   cp "$DATA/m.h5" bad.h5
   python "
 import h5py

@@ -1,10 +1,13 @@
 // Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference,
 // and law 4: the same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
+#include <array>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <vector>
 #include <xtensor-blas/xlinalg.hpp>
@@ -13,6 +16,7 @@
 #include <xtensor/xtensor.hpp>
 #include <xtensor/xview.hpp>
 
+#include "core/half.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
 #include "ops/attention.hpp"
@@ -114,9 +118,9 @@ TEST_CASE("products agree with float64", "[ops]") {
     PackedWeight cache;
     product_nt({a.data(), m, k}, {w.data(), n, k}, bias.data(), {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
-    CHECK(cache.forward(w.data(), n, k, 5) == nullptr);  // not at the first use
+    CHECK(!cache.forward({w.data(), n, k}, 5));  // not at the first use
     for (int use = 0; use < 2; ++use) {
-      product_packed({a.data(), m, k}, cache.forward(w.data(), n, k, 5), bias.data(), {c.data(), m, n});
+      product_packed({a.data(), m, k}, cache.forward({w.data(), n, k}, 5), bias.data(), {c.data(), m, n});
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
     expected = xt::linalg::dot(A, B);
@@ -124,16 +128,15 @@ TEST_CASE("products agree with float64", "[ops]") {
     CHECK(relative_error(c.data(), expected) < 1e-6);
     product_nn({a.data(), m, k}, {w.data(), k, n}, {c.data(), m, n}, true);
     CHECK(relative_error(c.data(), 2.0 * expected) < 1e-6);
-    Floats packed(static_cast<std::size_t>(packed_size(n, k)));
-    pack_nn({w.data(), k, n}, packed.data());
-    product_packed({a.data(), m, k}, packed.data(), nullptr, {c.data(), m, n});
+    std::vector<std::byte> packed(static_cast<std::size_t>(packed_bytes(n, k)));
+    product_packed({a.data(), m, k}, pack_nn({w.data(), k, n}, packed.data()), nullptr, {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
     const Floats zeros(w.size(), 0.0f);  // a packed copy is of one version of the weight
-    CHECK(cache.backward(zeros.data(), k, n, 1) == nullptr);
-    product_packed({a.data(), m, k}, cache.backward(zeros.data(), k, n, 1), nullptr, {c.data(), m, n});
+    CHECK(!cache.backward({zeros.data(), k, n}, 1));
+    product_packed({a.data(), m, k}, cache.backward({zeros.data(), k, n}, 1), nullptr, {c.data(), m, n});
     CHECK(std::all_of(c.begin(), c.end(), [](float x) { return x == 0.0f; }));
     for (const Floats* weight : {&w, &zeros}) {
-      product_packed({a.data(), m, k}, cache.backward(weight->data(), k, n, 2), nullptr, {c.data(), m, n});
+      product_packed({a.data(), m, k}, cache.backward({weight->data(), k, n}, 2), nullptr, {c.data(), m, n});
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
 
@@ -146,6 +149,55 @@ TEST_CASE("products agree with float64", "[ops]") {
     column_sums({w.data(), k, n}, sums.data());
     const Matrix ones = xt::ones<double>({std::size_t{1}, static_cast<std::size_t>(k)});
     CHECK(relative_error(sums.data(), xt::linalg::dot(ones, B)) < 1e-6);
+  }
+}
+
+TEST_CASE("16-bit elements are widened exactly", "[ops][half]") {
+  std::vector<std::uint16_t> all(65536);
+  std::iota(all.begin(), all.end(), std::uint16_t{0});
+  Floats wide(all.size());
+  for (const WeightType type : {WeightType::float16, WeightType::bfloat16}) {
+    widen(type, 65536, all.data(), wide.data());
+    std::int64_t wrong = 0;
+    for (const std::uint16_t bits : all) {
+      const float expected = type == WeightType::float16 ? float_from_half(bits) : float_from_bfloat16(bits);
+      if (std::isnan(expected))
+        wrong += !std::isnan(wide[bits]);
+      else
+        wrong += std::bit_cast<std::uint32_t>(wide[bits]) != std::bit_cast<std::uint32_t>(expected);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("products and embeddings of 16-bit weights are those of the widened weights, bit for bit", "[ops][half]") {
+  for (const auto& [m, n, k] : std::vector<std::array<std::int64_t, 3>>{
+           {1, 1, 1}, {1, 33, 257}, {4, 31, 64}, {7, 64, 256}, {97, 65, 513}, {200, 100, 70}, {3, 0, 5}, {0, 3, 5}}) {
+    INFO(m << " x " << n << " x " << k);
+    const Floats a = random_floats(m * k, 1), bias = random_floats(n, 3);
+    Random random(m + n + k);
+    std::vector<std::uint16_t> stored(static_cast<std::size_t>(n * k));
+    for (std::uint16_t& bits : stored)
+      bits = static_cast<std::uint16_t>(random.below(65536) & 0xbfff);  // no NaN, no infinity
+    Floats wide(stored.size()), expected(static_cast<std::size_t>(m * n)), c(expected.size());
+    for (const WeightType type : {WeightType::float16, WeightType::bfloat16}) {
+      widen(type, n * k, stored.data(), wide.data());
+      const WeightView weight(stored.data(), type, n, k);
+      product_nt({a.data(), m, k}, {wide.data(), n, k}, bias.data(), {expected.data(), m, n});
+      product_nt({a.data(), m, k}, weight, bias.data(), {c.data(), m, n});
+      CHECK(same_bits(c.data(), expected.data(), m * n));
+      PackedWeight cache;
+      CHECK(!cache.forward(weight, 1));
+      std::fill(c.begin(), c.end(), 0.0f);
+      product_packed({a.data(), m, k}, cache.forward(weight, 1), bias.data(), {c.data(), m, n});
+      CHECK(same_bits(c.data(), expected.data(), m * n));
+      std::vector<std::int32_t> ids;
+      for (std::int64_t r = n; r-- > 0;) ids.push_back(static_cast<std::int32_t>(r));
+      Floats rows(wide.size()), rows_wide(wide.size());
+      embedding(n, ids.data(), weight, 1.5f, rows.data());
+      embedding(n, ids.data(), {wide.data(), n, k}, 1.5f, rows_wide.data());
+      CHECK(same_bits(rows.data(), rows_wide.data(), n * k));
+    }
   }
 }
 
@@ -163,7 +215,7 @@ TEST_CASE("a row of a product has the same bits in every batch, at every place, 
     for (const std::int64_t m : {1, 2, 3, 7, 24, 25, 64, 300})
       for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{13}, rows - m}) {
         if (first + m > rows) continue;
-        if (const float* panels = cache.forward(w.data(), n, k, 0))
+        if (const PackedView panels = cache.forward({w.data(), n, k}, 0))
           product_packed({a.data() + first * k, m, k}, panels, bias.data(), {part.data(), m, n});
         else
           product_nt({a.data() + first * k, m, k}, {w.data(), n, k}, bias.data(), {part.data(), m, n});
@@ -713,7 +765,7 @@ TEST_CASE("embeddings and their gradient", "[ops]") {
   Random random(3);
   for (auto& id : ids) id = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocabulary)));
   Floats y(static_cast<std::size_t>(n * d)), gradient(table.size(), 1.0f), again(table.size(), 1.0f);
-  embedding(n, d, ids.data(), table.data(), 2.5f, y.data());
+  embedding(n, ids.data(), {table.data(), static_cast<std::int64_t>(table.size()) / d, d}, 2.5f, y.data());
   Matrix one_hot = xt::zeros<double>({static_cast<std::size_t>(n), static_cast<std::size_t>(vocabulary)});
   for (std::int64_t r = 0; r < n; ++r) one_hot(r, ids[static_cast<std::size_t>(r)]) = 2.5;
   CHECK(relative_error(y.data(), xt::linalg::dot(one_hot, matrix(table, vocabulary, d))) < 1e-7);
@@ -948,8 +1000,12 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         Workspace workspace;
         Floats d_hidden(hidden.size(), 7.0f), d_weight(weight.size(), 0.0f), d_bias(bias.size(), 0.0f);
         const auto run = [&](float* dh, float* dw, float* db) {
-          return cross_entropy({vocabulary, d, weight.data(), with_bias ? bias.data() : nullptr, nullptr, nullptr, dw,
-                                with_bias ? db : nullptr},
+          return cross_entropy({.weight = {weight.data(), vocabulary, d},
+                                .bias = with_bias ? bias.data() : nullptr,
+                                .packed = {},
+                                .packed_back = {},
+                                .d_weight = dw,
+                                .d_bias = with_bias ? db : nullptr},
                                rows, hidden.data(), targets.data(), {smoothing, scale}, workspace, dh);
         };
         const CrossEntropy result = run(d_hidden.data(), d_weight.data(), d_bias.data());

@@ -66,6 +66,39 @@ void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::in
       store(out + first / kPanel * kPanel * depth + first % kPanel + k * kPanel, Vec{});
 }
 
+/// As pack_transposed, in squares of 32 x 32 elements, so that both sides stay in the first-level cache.
+void pack_transposed_16(std::int64_t n, std::int64_t depth, const std::uint16_t* w, std::int64_t ld,
+                        std::uint16_t* out) {
+  constexpr std::int64_t kSquare = 32;
+  for (std::int64_t p = 0; p < n; p += kPanel, out += kPanel * depth) {
+    const std::int64_t columns = n - p < kPanel ? n - p : kPanel;
+    for (std::int64_t k0 = 0; k0 < depth; k0 += kSquare) {
+      const std::int64_t k1 = k0 + kSquare < depth ? k0 + kSquare : depth;
+      for (std::int64_t j = 0; j < columns; ++j) {
+        const std::uint16_t* row = w + (p + j) * ld;
+        for (std::int64_t k = k0; k < k1; ++k) out[k * kPanel + j] = row[k];
+      }
+      for (std::int64_t k = k0; columns < kPanel && k < k1; ++k)
+        for (std::int64_t j = columns; j < kPanel; ++j) out[k * kPanel + j] = 0;
+    }
+  }
+}
+
+// The exponent of a binary16 is 112 less than that of the binary32 with the same bits in place; the product is exact
+// for subnormal numbers too. Infinity and NaN are put right afterwards.
+void widen_float16(std::int64_t n, const std::uint16_t* x, float* y) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::uint32_t magnitude = x[i] & 0x7fffu;
+    const float scaled = __builtin_bit_cast(float, magnitude << 13) * 0x1p112f;
+    const std::uint32_t special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;
+    y[i] = __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, scaled) | special | (x[i] & 0x8000u) << 16);
+  }
+}
+
+void widen_bfloat16(std::int64_t n, const std::uint16_t* x, float* y) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = __builtin_bit_cast(float, std::uint32_t{x[i]} << 16);
+}
+
 template <int Rows>
 void dot_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* w, std::int64_t ld,
                   const std::int32_t* index, float* c, std::int64_t ldc) {
@@ -437,6 +470,9 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .few_rows = kFewRows,
     .pack_transposed = pack_transposed,
     .pack = pack,
+    .pack_transposed_16 = pack_transposed_16,
+    .widen_float16 = widen_float16,
+    .widen_bfloat16 = widen_bfloat16,
     .gemm_panel = gemm_panel<true>,
     .gemm_panel_transposed = gemm_panel<false>,
     .gemm_few = gemm_few,

@@ -23,6 +23,13 @@ struct Kernels {
   void (*pack)(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index,
                float* out);
 
+  /// pack_transposed for elements of 16 bits.
+  void (*pack_transposed_16)(std::int64_t n, std::int64_t depth, const std::uint16_t* w, std::int64_t ld,
+                             std::uint16_t* out);
+  /// y (n) = the float32 of IEEE binary16, of bfloat16; exact.
+  void (*widen_float16)(std::int64_t n, const std::uint16_t* x, float* y);
+  void (*widen_bfloat16)(std::int64_t n, const std::uint16_t* x, float* y);
+
   /// C (rows, columns) (+)= A (rows, depth) * panel: A's rows contiguous in k. `ahead` is the panel that comes next: it
   /// is fetched into the cache meanwhile (any address will do, nothing is read).
   void (*gemm_panel)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel,
