@@ -163,6 +163,7 @@ struct Draft {
   std::vector<std::string> problems{};  ///< Hyper-parameters without a place; empty: this is the same model.
   bool far = false;                     ///< Another kind of model, or one that the family cannot say anything about.
   std::string config{}, generation{};
+  std::optional<SentenceModules> modules{};
   std::deque<Exchange> exchanges{};
   struct Tensor {
     const Tower* tower;
@@ -188,10 +189,7 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
     const Configuration& ours = tower.configuration;
     Exchange back{*draft.family, keys, theirs, kNone};
     read_tower(back, form);
-    if (sentence_vectors(ours)) {
-      back.configuration.pooling = ours.pooling;
-      back.configuration.normalize = ours.normalize;
-    }
+    if (draft.modules) add_modules(*draft.modules, back);
     if (tokenizer) take_tokenizer(back.configuration, *tokenizer, "the model");
     back.configuration = back.configuration.resolved();
     draft.far = ours.kind != back.configuration.kind;
@@ -207,6 +205,7 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
 
 Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
   Draft draft{&family};
+  if (towers.size() == 1) draft.modules = sentence_modules(towers.front().configuration);
   ConfigKeys keys;
   keys.say("model_type", family.model_type);
   const TensorType type = type_of(towers.front(), towers.front().parameters.begin()->first);
@@ -218,9 +217,11 @@ Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Toke
       const Tower& tower = tower_of(towers, family, form);
       Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, tower.parameters});
       x.configuration = tower.configuration;
+      if (draft.modules) x.configuration.pooler = false;  // it is one of theirs
       x.labels = tower.file.labels();
       x.padding = tokenizer ? tokenizer->named_ids().padding.value_or(-1) : -1;
       form.build(x);
+      if (draft.modules) add_modules(*draft.modules, x);
       for (auto& [name, parts] : tensors_of(x.rows, tower.parameters))
         draft.tensors.emplace(name, Draft::Tensor{&tower, std::move(parts)});
     }
@@ -282,14 +283,17 @@ std::optional<TensorType> usual_type(const Draft& draft) {
   return type;
 }
 
-void write_tensors(const Draft& draft, const std::string& path) {
+/// Those whose names begin with `prefix`, which is left out; of others, all that stand in no folder of their own.
+void write_tensors(const Draft& draft, const std::string& prefix, const std::string& path) {
   const std::optional<TensorType> usual = usual_type(draft);
   const auto reader = [](const Tower* tower) {
     return [tower](const std::string& name) { return read_parameter(*tower, name); };
   };
   std::vector<NewTensor> announced;
   for (const auto& [name, tensor] : draft.tensors)
-    announced.push_back({name, type_of(tensor, usual, reader(tensor.tower)), tensor.parts.shape});
+    if (name.substr(0, name.find('/') + 1) == prefix)
+      announced.push_back(
+          {name.substr(prefix.size()), type_of(tensor, usual, reader(tensor.tower)), tensor.parts.shape});
   const Hdf5File& file = draft.tensors.begin()->second.tower->file.file();
   const bool scaled = draft.family->towers.size() > 1 && file.has_dataset("logit_scale");
   Elements scale{TensorType::F32, 1, 1, {}};
@@ -301,11 +305,11 @@ void write_tensors(const Draft& draft, const std::string& path) {
   }
   SafetensorsWriter writer(path, std::move(announced));
   for (const NewTensor& tensor : writer.tensors()) {
-    if (!draft.tensors.contains(tensor.name)) {
+    if (!draft.tensors.contains(prefix + tensor.name)) {
       writer.write(scale.bytes);
       continue;
     }
-    const Draft::Tensor& from = draft.tensors.at(tensor.name);
+    const Draft::Tensor& from = draft.tensors.at(prefix + tensor.name);
     Elements e = assemble(from.parts, reader(from.tower));
     if (e.type != tensor.type) require(narrow(e, tensor.type), "tensor ", tensor.name, " does not fit its type");
     writer.write(e.bytes);
@@ -339,13 +343,17 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
   write_text(directory.file("tokenizer.json"), files.tokenizer);
   write_text(directory.file("tokenizer_config.json"), files.config);
   write_text(directory.file("preprocessor_config.json"), texts.preprocessor);
-  const Configuration& c = towers.front().configuration;
-  if (const auto vectors = sentence_vectors(c); vectors && towers.size() == 1) {
-    write_text(directory.file("modules.json"), vectors->modules);
+  if (draft.modules) {
     directory.directory("1_Pooling");
-    write_text(directory.file("1_Pooling/config.json"), vectors->pooling);
+    if (draft.modules->dense) {
+      const std::string& folder = draft.modules->dense->folder;
+      directory.directory(folder);
+      write_tensors(draft, folder + "/", directory.file(folder + "/model.safetensors"));
+    }
+    for (const auto& [path, text] : files_of(*draft.modules, towers.front().configuration.width))
+      write_text(directory.file(path), text);
   }
-  write_tensors(draft, directory.file("model.safetensors"));
+  write_tensors(draft, "", directory.file("model.safetensors"));
   directory.rename();
 }
 

@@ -122,8 +122,9 @@ void write_parameters(Hdf5File& file, const Tower& tower, const TensorFolder& te
 }  // namespace
 
 void import_checkpoint(const std::string& directory, const std::string& output, const ImportOptions& options) {
-  const fs::path folder(directory);
-  require(fs::is_directory(folder), directory, ": is no directory with a checkpoint");
+  require(fs::is_directory(directory), directory, ": is no directory with a checkpoint");
+  const SentenceModules modules = read_sentence_modules(directory);
+  const fs::path folder = modules.transformer.empty() ? fs::path(directory) : fs::path(directory) / modules.transformer;
   const JsonDocument config = read_json((folder / "config.json").string());
   std::optional<JsonDocument> generation;
   if (fs::exists(folder / "generation_config.json"))
@@ -138,14 +139,15 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
   keys.harmless({"model_type"});
   if (const auto quantized = keys.get("quantization_config")) quantized->fail("quantised weights are not supported");
 
-  const TensorFolder tensors(directory);
+  TensorFolder tensors(folder.string());
+  if (modules.dense) tensors.add((fs::path(directory) / modules.dense->folder).string(), modules.dense->folder + "/");
   const Shapes theirs = tensors.shapes(), none;
   std::deque<Tower> towers;
   for (const FamilyTower& tower : family.towers) {
     towers.push_back({tower.name, Exchange{family, keys, theirs, none}});
     read_tower(towers.back().exchange, tower);
   }
-  if (towers.size() == 1) read_sentence_vectors(directory, towers.front().exchange);
+  if (towers.size() == 1) add_modules(modules, towers.front().exchange);
   const std::vector<std::string> unknown = keys.not_understood();
   require(unknown.empty(), config.name(), ": keys that are not understood: ", list_of(unknown));
   if (towers.size() > 1) towers.front().exchange.leave_out("logit_scale");  // written below
@@ -158,7 +160,7 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
   }
   match_tensors(tensors, towers, options.drop);
   ModelTexts texts;
-  texts.tokenizer = tokenizer_of(directory, towers);
+  texts.tokenizer = tokenizer_of(folder.string(), towers);
   texts.preprocessor = file_text(folder / "preprocessor_config.json");
   texts.family = family.model_type;
 

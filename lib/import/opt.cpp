@@ -14,9 +14,6 @@ void opt(Exchange& x) {
   keys.field("hidden_size", c.width);
   std::int64_t narrow = c.width;
   keys.field("word_embed_proj_dim", narrow, c.width);
-  if (narrow != c.width)
-    throw Error(cat("config.json: word_embed_proj_dim is ", narrow, ", hidden_size ", c.width,
-                    ": embeddings that are projected before positions are added are not supported"));
   x.field_tied(true);
   keys.field("num_hidden_layers", s.layers);
   keys.field("num_attention_heads", s.heads);
@@ -37,11 +34,25 @@ void opt(Exchange& x) {
 
   x.find_prefix("model.");
   const std::string base = x.prefix + "decoder.";
-  x.row("decoder/embedding/weight", base + "embed_tokens.weight");
+  // Embeddings of another width, which one matrix takes to the model's and another one back from it before the output
+  // (OPT-350m): ours are the products, so that no projection is left and embedding and output are two matrices.
+  const bool tied = c.tied == Tied::all, projected = narrow != c.width;
+  const std::string table = base + "embed_tokens.weight", output = tied ? table : "lm_head.weight";
+  if (projected) c.tied = Tied::none;
+  x.rows.push_back({.ours = "decoder/embedding/weight", .theirs = {table}});
+  if (projected) {
+    x.rows.back().theirs.push_back(base + "project_in.weight");
+    x.rows.back().product = TensorRow::Product::into;
+  }
   x.rows.push_back(  // the library adds 2 to every position
       {.ours = "decoder/positions/weight", .theirs = {base + "embed_positions.weight"}, .first = 2});
   if (s.final_norm) x.layer("decoder/norm", base + "final_layer_norm");
-  x.output("lm_head.weight", base + "embed_tokens.weight");
+  x.output("lm_head.weight", table);
+  if (projected) {
+    if (tied) x.copy("lm_head.weight", table);
+    x.rows.back().theirs = {output, base + "project_out.weight"};
+    x.rows.back().product = TensorRow::Product::out_of;
+  }
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
     x.layer(ours + "norm1", theirs + "self_attn_layer_norm");

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "layers/linear.hpp"
 
 namespace pipeformer {
 namespace {
@@ -56,6 +57,22 @@ void choose_rows(Elements& e, const TensorRow& row, const std::string& where) {
   e.rows = count;
 }
 
+/// The product of an embedding and its projection.
+Elements project(const TensorFolder& tensors, const TensorRow& row) {
+  const StoredTensor second = tensors.tensor(row.theirs.at(1));
+  const Elements table = read_tensor(tensors.tensor(row.theirs.at(0)), true);
+  Elements weight = read_tensor(second, true);
+  if (row.product == TensorRow::Product::out_of) transpose(weight);
+  require(weight.columns == table.columns, second.where, ": has shape ", shape_text(second.shape),
+          ", which does not fit to ", row.theirs.at(0), " with ", table.columns, " columns");
+  Elements product{TensorType::F32, table.rows, weight.rows, {}};
+  product.bytes.resize(static_cast<std::size_t>(product.rows * product.columns) * sizeof(float));
+  const Linear linear({reinterpret_cast<const float*>(weight.bytes.data())}, {}, weight.columns, weight.rows);
+  linear.forward(table.rows, reinterpret_cast<const float*>(table.bytes.data()),
+                 reinterpret_cast<float*>(product.bytes.data()));
+  return product;
+}
+
 /// Ours as a matrix that one of theirs becomes a part of: its share of what was put together.
 Elements share_of(Elements e, const TensorRow& row, std::size_t which) {
   const auto count = static_cast<std::int64_t>(row.theirs.size());
@@ -105,6 +122,7 @@ Elements read_tensor(const StoredTensor& tensor, bool widen) {
 }
 
 Elements fetch(const TensorFolder& tensors, const TensorRow& row, bool widen) {
+  if (row.product != TensorRow::Product::none) return project(tensors, row);
   Elements whole;
   for (std::size_t i = 0; i < row.theirs.size(); ++i) {
     const StoredTensor tensor = tensors.tensor(row.theirs[i]);

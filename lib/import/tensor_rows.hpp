@@ -25,9 +25,12 @@ struct TensorRow {
   bool side_by_side = false;  ///< Several of `theirs` stand beside each other: columns, not rows.
   float plus = 0, times = 1;  ///< Then x * times + plus, in float32.
   bool add = false;           ///< Several of `theirs` are added up (before times and plus); back, each is a share.
-  std::size_t axes = 0;       ///< Of theirs: it has leading axes of 1, or lacks ours; 0: as many as ours.
+  /// Two of theirs, an embedding (V, N) and what projects it: their product in float32. `into`: the projection is (D,
+  /// N), else (N, D). There is no way back.
+  enum class Product { none, into, out_of } product = Product::none;
+  std::size_t axes = 0;  ///< Of theirs: it has leading axes of 1, or lacks ours; 0: as many as ours.
 
-  bool computes() const { return plus != 0 || times != 1 || add; }
+  bool computes() const { return plus != 0 || times != 1 || add || product != Product::none; }
 };
 
 /// A matrix of elements of type F32, F16 or BF16.

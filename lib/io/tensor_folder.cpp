@@ -1,5 +1,6 @@
 #include "io/tensor_folder.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -85,6 +86,10 @@ void StoredTensor::read_floats(float* to) const {
 }
 
 TensorFolder::TensorFolder(const std::string& path) : path_(path) {
+  add(path, "");
+}
+
+void TensorFolder::add(const std::string& path, const std::string& prefix) {
   std::string file = path, directory = fs::path(path).parent_path().string();
   if (fs::is_directory(path)) {
     directory = path;
@@ -96,18 +101,19 @@ TensorFolder::TensorFolder(const std::string& path) : path_(path) {
       throw Error(cat(path, ": neither model.safetensors nor pytorch_model.bin is there, and no index of shards"));
   }
   if (file.ends_with(".json")) {
-    add_shards(file, directory);
+    add_shards(file, directory, prefix);
   } else {
-    add_file(file);
+    add_file(file, prefix);
   }
+  names_.clear();
   for (const auto& [name, place] : places_) names_.push_back(name);
 }
 
-const TensorFolder::File* TensorFolder::add_file(const std::string& path) {
+const TensorFolder::File* TensorFolder::add_file(const std::string& path, const std::string& prefix) {
   const File* file = files_.emplace_back(new File{path, MappedFile(path)}).get();
   try {
     for (TensorEntry& entry : read_table(file->map.bytes(), path)) {
-      const std::string name = entry.name;
+      const std::string name = prefix + entry.name;
       const auto [place, is_new] = places_.try_emplace(name, Place{file, std::move(entry)});
       require(is_new, "tensor '", shortened(name), "' is in ", place->second.file->path, " too");
     }
@@ -117,7 +123,7 @@ const TensorFolder::File* TensorFolder::add_file(const std::string& path) {
   return file;
 }
 
-void TensorFolder::add_shards(const std::string& index_path, const std::string& directory) {
+void TensorFolder::add_shards(const std::string& index_path, const std::string& directory, const std::string& prefix) {
   const JsonDocument index = read_json(index_path);
   const Json map = index.root().at("weight_map");
   if (!map.is_object()) map.fail("not an object");
@@ -129,16 +135,18 @@ void TensorFolder::add_shards(const std::string& index_path, const std::string& 
         shard.ends_with(".json"))
       map[i].fail("no file name of a shard");
     const auto [known, is_new] = shards.try_emplace(shard, nullptr);
-    if (is_new) known->second = add_file((fs::path(directory) / shard).string());
+    if (is_new) known->second = add_file((fs::path(directory) / shard).string(), prefix);
   }
   for (std::size_t i = 0; i < map.size(); ++i) {
-    const auto place = places_.find(map.key(i));
+    const auto place = places_.find(prefix + map.key(i));
     require(place != places_.end() && place->second.file == shards.at(map[i].string()), index_path, ": tensor '",
             shortened(map.key(i)), "' is not in ", shortened(map[i].string()));
   }
-  for (const auto& [name, place] : places_)
-    require(map.find(name).has_value(), index_path, ": tensor '", shortened(name), "' of ", place.file->path,
-            " is not in the index");
+  for (const auto& [name, place] : places_) {
+    const bool here = std::any_of(shards.begin(), shards.end(), [&](const auto& s) { return s.second == place.file; });
+    require(!here || map.find(name.substr(prefix.size())).has_value(), index_path, ": tensor '", shortened(name),
+            "' of ", place.file->path, " is not in the index");
+  }
 }
 
 std::map<std::string, Shape> TensorFolder::shapes() const {

@@ -34,6 +34,8 @@ class TensorFolder {
   /// Throws Error: no such file, a shard missing, a tensor that stands in two shards or in another one than the index
   /// says, and whatever is wrong with a header. Other files are looked at only where the index names them.
   explicit TensorFolder(const std::string& path);
+  /// Adds those of another directory, with `prefix` before their names.
+  void add(const std::string& path, const std::string& prefix);
 
   const std::string& path() const { return path_; }
   const std::vector<std::string>& names() const { return names_; }  ///< Sorted by bytes.
@@ -51,8 +53,8 @@ class TensorFolder {
     const File* file;
     TensorEntry entry;
   };
-  const File* add_file(const std::string& path);
-  void add_shards(const std::string& index_path, const std::string& directory);
+  const File* add_file(const std::string& path, const std::string& prefix);
+  void add_shards(const std::string& index_path, const std::string& directory, const std::string& prefix);
 
   std::string path_;
   std::vector<std::unique_ptr<File>> files_;

@@ -52,7 +52,7 @@ for folder in sorted(os.listdir(checkpoints)):
     for kind in "F16", "BF16":
         narrow, wide = path(f"{folder}-{kind}"), path(f"{folder}-{kind}-wide")
         safetensors.rounded_copies(folder, kind, narrow, wide)
-        tensors = round_trip(f"{folder} in {kind}", narrow)
+        tensors = round_trip(f"{folder}-{kind}", narrow)
         kinds = {t[0] for name, t in tensors.items() if folder != "deit" or "classifier.bias" not in name}
         check(f"{folder}: {kind} stays so {kinds}", kinds == {kind})
 
@@ -126,4 +126,9 @@ for folder, forward, train, give in (
     check(f"{folder}: fine-tuning changed the logits", max(np.max(np.abs(a - b)) for a, b in zip(old, ours)) > 0.01)
     check(f"{folder}, fine-tuned: the same logits after export and import", identical(ours, theirs))
     compare(f"{folder}, fine-tuned", out, forward, ours, texts)
+    for kind in "F16", "BF16":  # and from 16 bits, which PyTorch widens by itself
+        narrow = path(f"{folder}-{kind}-out")
+        model = path("narrow.h5")
+        run("model", "import", narrow, "-o", model)
+        compare(f"{folder} in {kind}", narrow, forward, run(*give, "-m", model, *source, "--give", "logits"), texts)
 finish()

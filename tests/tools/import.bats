@@ -109,6 +109,29 @@ PY
   refused "model-00001-of-00002.safetensors" gpt2
 }
 
+@test "sentence-transformers: a module, or an order of modules, that is not understood" {
+  mkdir bert/1_Pooling bert/2_Dense
+  edit bert/config.json "c['architectures'] = ['BertModel']"
+  module() { printf '{"idx": 0, "name": "0", "path": "%s", "type": "sentence_transformers.models.%s"}' "$1" "$2"; }
+  echo '{"pooling_mode_mean_tokens": true}' > bert/1_Pooling/config.json
+  echo "[$(module '' Transformer), $(module 1_Pooling Pooling), $(module 2_LSTM LSTM)]" > bert/modules.json
+  refused 'modules.json: [2].type is "sentence_transformers.models.LSTM", a module that is not supported' bert
+  echo "[$(module '' Transformer), $(module '' Normalize), $(module 1_Pooling Pooling)]" > bert/modules.json
+  refused 'in another order than Transformer, Pooling, Dense, Normalize' bert
+  echo "[$(module '' Transformer), $(module ../1_Pooling Pooling)]" > bert/modules.json
+  refused 'no name of a folder' bert
+  echo "[$(module '' Transformer), $(module 1_Pooling Pooling), $(module 2_Dense Dense)]" > bert/modules.json
+  echo '{"in_features": 32, "out_features": 16, "bias": true, "activation_function": "torch.nn.modules.activation.Tanh"}' > bert/2_Dense/config.json
+  refused 'out_features is 16, which is supported with in_features 16, or without bias and activation' bert
+  echo '{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true}' > bert/1_Pooling/config.json
+  refused 'a second way of pooling' bert
+  echo '{"pooling_mode_weightedmean_tokens": true}' > bert/1_Pooling/config.json
+  refused 'a way of pooling that is not supported' bert
+  echo '{"pooling_mode_mean_tokens": true}' > bert/1_Pooling/config.json
+  echo '{"max_seq_length": 256, "do_lower_case": true}' > bert/sentence_bert_config.json
+  refused 'sentence_bert_config.json: do_lower_case is true' bert
+}
+
 @test "several models in one file: each by its name" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   run --separate-stderr -1 encode -m clip.h5 /dev/null
