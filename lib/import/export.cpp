@@ -124,8 +124,8 @@ bool matters(const std::string& name, const Configuration& c) {
   if (name == "head_activation" || name == "head_norm") return c.head_dense;
   if (name == "classes") return c.head == Head::classes || c.head == Head::token_classes;
   if (name == "pooler_activation") return c.pooler;
-  if (name == "input_bias" || name == "class_tokens" || name == "patch_size" || name == "channels")
-    return c.reads_vectors();
+  if (name == "patch_size" || name == "channels") return c.reads_vectors() && c.patch_size > 0;
+  if (name == "input_bias" || name == "class_tokens") return c.reads_vectors();
   return true;
 }
 

@@ -6,6 +6,14 @@
 #include "core/error.hpp"
 
 namespace pipeformer {
+namespace {
+
+/// Rounded; 0 of what is negative.
+std::int64_t square_root(std::int64_t n) {
+  return std::llround(std::sqrt(static_cast<double>(std::max<std::int64_t>(n, 0))));
+}
+
+}  // namespace
 
 const Family& family_named(const std::string& model_type) {
   std::string known;
@@ -140,12 +148,22 @@ void field_sizes(ConfigKeys& keys, Configuration& c, StackSpec& s) {
 }
 
 void field_image(ConfigKeys& keys, Configuration& c, std::int64_t usual_patch) {
+  if (keys.writing() &&
+      c.patch_size == 0) {  // a model trained here knows the vectors only: patches of colours, or grey
+    for (const std::int64_t channels : {3, 1}) {
+      const std::int64_t side = square_root(c.input_width / channels);
+      if (c.patch_size > 0 || side * side * channels != c.input_width) continue;
+      c.patch_size = side;
+      c.channels = channels;
+    }
+    require(c.patch_size > 0, "input_width: ", c.input_width, " is no square patch of 1 or 3 colours");
+  }
   keys.field("patch_size", c.patch_size, usual_patch);
   keys.field("num_channels", c.channels, 3);
   c.input_width = c.patch_size * c.patch_size * c.channels;
   if (!keys.writing()) return;
   const std::int64_t patches = c.encoder.max_positions - std::max<std::int64_t>(c.class_tokens, 1);
-  const std::int64_t side = std::llround(std::sqrt(static_cast<double>(std::max<std::int64_t>(patches, 0))));
+  const std::int64_t side = square_root(patches);
   require(side * side == patches, "max_positions: ", patches, " patches are not those of a square image");
   keys.say("image_size", side * c.patch_size);
 }

@@ -67,7 +67,8 @@ Elements project(const TensorFolder& tensors, const TensorRow& row) {
           ", which does not fit to ", row.theirs.at(0), " with ", table.columns, " columns");
   Elements product{TensorType::F32, table.rows, weight.rows, {}};
   product.bytes.resize(static_cast<std::size_t>(product.rows * product.columns) * sizeof(float));
-  const Linear linear({reinterpret_cast<const float*>(weight.bytes.data())}, {}, weight.columns, weight.rows);
+  const Linear linear(
+      Weight{{reinterpret_cast<const float*>(weight.bytes.data()), weight.rows, weight.columns}, nullptr, nullptr}, {});
   linear.forward(table.rows, reinterpret_cast<const float*>(table.bytes.data()),
                  reinterpret_cast<float*>(product.bytes.data()));
   return product;

@@ -90,6 +90,27 @@ same_logits() { # A.h5 B.h5
   h5diff bart.h5 again.h5 /decoder /decoder
 }
 
+@test "classifiers: one of texts as BERT, one of images as ViT, with the names of their classes" {
+  shape="--kind encoder-only --head classes --classes 3 --width 16 --heads 2 --inner 24 --encoder-layers 2 --positions learned --activation gelu
+    --norm-epsilon 1e-12 --no-embedding-scale --pooling first"
+  # shellcheck disable=SC2086
+  model make $shape --source-vocabulary 40 --max-positions 20 --embedding-norm --token-types 2 --pooler -o bert.h5
+  /usr/bin/python3 -c "import h5py, numpy as np; h5py.File('bert.h5', 'a')['labels'] = np.frombuffer(b'yes\nno\nperhaps\n', 'u1')"
+  model export bert.h5 -o bert
+  grep -q '"architectures": \["BertForSequenceClassification"\]' bert/config.json
+  model import bert -o again.h5
+  /usr/bin/python3 -c "import numpy as np; np.save('ids.npy', np.arange(3, 12, dtype='<i4')); np.save('patches.npy', np.random.default_rng(2).normal(size=(9, 12)).astype('<f4'))"
+  classify -m again.h5 ids.npy --top 3 | grep -q perhaps
+  cmp <(classify -m bert.h5 ids.npy --give logits | cat) <(classify -m again.h5 ids.npy --give logits | cat)
+  # shellcheck disable=SC2086
+  model make $shape --norm-position pre --input-width 12 --class-token --max-positions 10 -o vit.h5
+  model export vit.h5 -o vit
+  grep -q '"architectures": \["ViTForImageClassification"\]' vit/config.json
+  grep -q '"image_size": 6' vit/config.json
+  model import vit -o again.h5
+  cmp <(classify -m vit.h5 patches.npy --give logits | cat) <(classify -m again.h5 patches.npy --give logits | cat)
+}
+
 @test "the paper's model as Marian: its sinusoids in the order of that family, its logits within rounding" {
   model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 2 \
     --decoder-layers 2 -o paper.h5
