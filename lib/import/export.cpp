@@ -89,10 +89,10 @@ Elements read_parameter(const Tower& tower, const std::string& name) {
   const std::string path = tower.path(name);
   const TensorType type = type_of(tower, name);
   Array array = tower.file.file().read(path);
-  if (type != TensorType::F16) array = array.as(DType::f4);
+  if (type != TensorType::F16 && array.dtype != DType::f4) array = array.as(DType::f4);
   Elements e{type == TensorType::BF16 ? TensorType::F32 : type, shape.front(), 0, {}};
   e.columns = e.rows > 0 ? element_count(shape) / e.rows : 0;
-  e.bytes.assign(array.bytes.begin(), array.bytes.end());
+  e.bytes = std::move(array.bytes);
   if (type == TensorType::BF16) narrow(e, type);
   if (tower.halved) halve_sinusoids(name, e);
   return e;
@@ -332,8 +332,13 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
   std::unique_ptr<Tokenizer> tokenizer;
   hf::TokenizerFiles files;
   if (!options.without_tokenizer && !texts.tokenizer.empty()) {
-    tokenizer = Tokenizer::parse(texts.tokenizer, towers.front().file.name());
-    files = hf::without_control_tokens(tokenizer_json(*tokenizer));
+    const std::string& name = towers.front().file.name();
+    tokenizer = Tokenizer::parse(texts.tokenizer, name);
+    try {
+      files = hf::without_control_tokens(tokenizer_json(*tokenizer));
+    } catch (const Error& error) {
+      throw Error(cat(name, ": ", error.what(), " (--without-tokenizer leaves it out)"));
+    }
   }
   const Draft draft = choose(towers, tokenizer.get(), options.family);
 

@@ -39,8 +39,7 @@ void embeddings(Exchange& x, const std::string& base) {
 }
 
 void attention(Exchange& x, const std::string& ours, const std::string& theirs) {
-  for (const char* part : {"query", "key", "value"}) x.layer(ours + "/" + part, theirs + "attention.attention." + part);
-  x.layer(ours + "/output", theirs + "attention.output.dense");
+  x.attention(ours, theirs + "attention.", {"attention.query", "attention.key", "attention.value", "output.dense"});
 }
 
 }  // namespace

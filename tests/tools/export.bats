@@ -167,6 +167,23 @@ assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b))
   [ -z "$(find . -name 'out*')" ]
 }
 
+@test "a signal leaves nothing" {
+  model make --kind decoder-only --target-vocabulary 60000 --begin-id 1 --end-id 2 --width 512 --heads 8 --inner 512 --decoder-layers 1 \
+    --norm-position pre --positions learned --no-embedding-scale -o large.h5
+  for signal in TERM INT; do
+    bash -c 'trap - INT; exec model export large.h5 -o out' &
+    for _ in {1..2000}; do
+      compgen -G 'out.tmp.*/model.safetensors*' > /dev/null && break
+      sleep 0.002
+    done
+    kill -"$signal" $!
+    wait $! && [ -e out/model.safetensors ]  # it may have been quicker
+    [ -z "$(find . -name 'out.tmp*')" ]
+    [ ! -e out ] || [ -e out/model.safetensors ]
+    rm -rf out
+  done
+}
+
 @test "a tokenizer goes along as tokenizer.json and comes back with the same ids" {
   printf 'the cat sat on the mat\nthe dog sat on the log\n' > text
   while read -r type size; do
@@ -184,7 +201,7 @@ assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b))
   model make --kind decoder-only --tokenizer tokenizer --width 16 --heads 2 --inner 24 --decoder-layers 1 --norm-position pre \
     --positions learned --no-embedding-scale -o lm.h5
   rm -rf out again.h5
-  refused "char and byte tokenizers cannot be written as tokenizer.json" lm.h5
+  refused "lm.h5: char and byte tokenizers cannot be written as tokenizer.json (--without-tokenizer leaves it out)" lm.h5
   model export lm.h5 --without-tokenizer -o out
   [ ! -e out/tokenizer.json ]
 }
