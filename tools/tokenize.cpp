@@ -2,10 +2,9 @@
 #include <optional>
 #include <utility>
 
-#include "cli/tool.hpp"
+#include "cli/tokenizing_options.hpp"
 #include "io/output_file.hpp"
 #include "text/line_batches.hpp"
-#include "text/tokenizer.hpp"
 
 using namespace pipeformer;
 
@@ -32,32 +31,7 @@ const ToolSpec spec{
         "A line's draw depends on --seed, its text and its number only.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
-    .options =
-        {
-            flag("decode", "turn records of ids into lines of text"),
-            flag("pieces", "write lines of pieces, separated by spaces, instead of ids or text"),
-            flag("special", "put the control ids that the tokenizer has around a text, as [CLS] and [SEP]", true),
-            flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
-            text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
-            text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
-            integer("max-tokens", "N", "the most ids a record may have, control ids counted", "", 1),
-            choice("overflow", "error|truncate|split", "--max-tokens: what to do with a line of more", "error"),
-            flag("vocabulary", "list the vocabulary: id, piece and score, separated by tabs"),
-            flag("begin", "put the begin id before each record"),
-            flag("end", "put the end id after each record"),
-            flag("document",
-                 "the whole input is one record, newlines too: as ids of their own, or as the end id (bpe, unigram)"),
-            number("sample", "ALPHA", "draw a segmentation of each line (bpe: 0 to 1; unigram)", "", 0, 1e6),
-            integer("nbest", "N", "--sample: draw among the N best segmentations, not all (unigram)", "", 1, 512),
-            choice("invalid-utf8", "error|replace", "what to do with text that is not UTF-8: stop, or put in U+FFFD",
-                   "error"),
-            flag("train", "train a tokenizer on the lines of all files and write it to --output"),
-            choice("type", "bpe|unigram|byte-bpe|wordpiece|char|byte", "the tokenizer to train", "bpe"),
-            integer("vocab-size", "N", "number of ids to train (not char and byte)", "8000", 4),
-            number("character-coverage", "P", "share of the text's characters that get an id (bpe, unigram)", "1", 0,
-                   1),
-            flag("byte-fallback", "train so that unknown characters are spelled as bytes (bpe, unigram)"),
-        },
+    .options = tokenizing_options(),
     .examples =
         {
             {"train a tokenizer of 300 ids and write a text as ids",
@@ -75,11 +49,7 @@ const ToolSpec spec{
 
 void train(const Args& args) {
   Progress progress(args, "tokenizer", 0, "lines");
-  TokenizerTraining settings;
-  settings.type = args.text("type");
-  settings.vocabulary_size = static_cast<std::int32_t>(args.integer("vocab-size"));
-  settings.character_coverage = args.number("character-coverage");
-  settings.byte_fallback = args.flag("byte-fallback");
+  TokenizerTraining settings = tokenizer_training(args);
   settings.progress = [&](const std::string& stage, std::int64_t lines) { progress.update(lines, stage); };
   const auto corpus = args.inputs().empty() ? std::vector<std::string>{args.input()} : args.inputs();
   const std::string model = train_tokenizer(corpus, settings);
@@ -136,31 +106,9 @@ class Texts {
   std::vector<std::string> document_;
 };
 
-std::optional<SubwordSampling> sampling_from(const Args& args, const Tokenizer& tokenizer) {
-  args.allow_only(args.has("sample"), "--sample", {"nbest"});
-  if (!args.has("sample")) return std::nullopt;
-  const auto sampler = tokenizer.sampler();
-  if (sampler == Tokenizer::Sampler::none) throw UsageError("--sample needs a bpe or unigram tokenizer");
-  args.allow_only(sampler == Tokenizer::Sampler::segmentations, "a unigram tokenizer", {"nbest"});
-  if (sampler == Tokenizer::Sampler::merges && args.number("sample") > 1)
-    throw UsageError("--sample is a probability for a bpe tokenizer, at most 1");
-  return SubwordSampling{args.number("sample"), args.has("nbest") ? args.integer("nbest") : -1, args.seed()};
-}
-
-LineEncoding encoding_from(const Args& args, const Tokenizer& tokenizer) {
-  args.allow_only(args.has("max-tokens"), "--max-tokens", {"overflow"});
-  LineEncoding how{args.flag("begin"), args.flag("end"), args.flag("special")};
-  if (args.has("max-tokens")) how.most_tokens = args.integer("max-tokens");
-  if (args.text("overflow") == "truncate") how.overflow = Overflow::truncate;
-  if (args.text("overflow") == "split") how.overflow = Overflow::split;
-  how.sampling = sampling_from(args, tokenizer);
-  return how;
-}
-
 void encode(const Args& args, const Tokenizer& tokenizer) {
-  InvalidUtf8 policy = tokenizer.takes_any_bytes() ? InvalidUtf8::keep : InvalidUtf8::error;
-  if (args.text("invalid-utf8") == "replace") policy = InvalidUtf8::replace;
-  const LineEncoding how = encoding_from(args, tokenizer);
+  const InvalidUtf8 policy = invalid_utf8(args, tokenizer);
+  const LineEncoding how = line_encoding(args, tokenizer);
   Texts texts(args, policy);
   std::optional<TextLines> pair;
   if (args.has("pair")) pair.emplace(args.text("pair"));
@@ -194,23 +142,8 @@ void list_vocabulary(const Args& args, const Tokenizer& tokenizer) {
   output.close();
 }
 
-/// Options that make no sense together.
-void check_options(const Args& args) {
-  const bool train = args.flag("train"), decode = args.flag("decode");
-  args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
-  args.allow_only(!train, "a trained tokenizer: no --train",
-                  {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8",
-                   "special", "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary"});
-  args.allow_only(!decode, "text to encode: no --decode",
-                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow"});
-  args.allow_only(decode, "--decode", {"keep-special"});
-  args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "overflow"});
-  if (!train && args.inputs().size() > 1)
-    throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));
-}
-
 void body(const Args& args) {
-  check_options(args);
+  check_tokenizing_options(args);
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
   if (args.flag("vocabulary")) return list_vocabulary(args, *tokenizer);

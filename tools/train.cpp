@@ -5,7 +5,8 @@
 #include "cli/model_options.hpp"
 #include "cli/ranks.hpp"
 #include "cli/training_options.hpp"
-#include "cli/training_tasks.hpp"
+#include "cli/training_start.hpp"
+#include "cli/validation_bleu.hpp"
 #include "io/output_file.hpp"
 #include "train/report.hpp"
 
@@ -67,15 +68,15 @@ void train(const Args& args, Communicator& ranks) {
       throw UsageError(cat("--", output, " needs a file, not standard output"));
   std::optional<ModelFile> from;
   if (args.has("from")) from.emplace(args.text("from"));
-  const TrainingTask task = training_task(args, from ? &*from : nullptr);
+  const TrainingStart start = training_start(args, from ? &*from : nullptr);
   const TrainingFiles files{
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
-      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", task.texts,
+      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", start.texts,
       // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
       args.flag("overwrite") || args.flag("resume")};
 
-  Trainer trainer(task.configuration, settings, files, *task.train, task.valid.get(), ranks);
-  trainer.measure_bleu = bleu_of_validation(args, task);
+  Trainer trainer(start.configuration, settings, files, *start.train, start.valid.get(), ranks);
+  trainer.measure_bleu = bleu_of_validation(args, start);
   if (args.flag("resume") && std::filesystem::exists(files.checkpoint))
     trainer.resume();
   else if (from)
@@ -87,8 +88,9 @@ void train(const Args& args, Communicator& ranks) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP})
     if (std::signal(signal, [](int s) { caught_signal = s; }) == SIG_IGN) std::signal(signal, SIG_IGN);  // nohup
   Progress progress(args, "", training_steps(settings, trainer.steps_per_epoch()), "steps");
-  if (ranks.first() && task.train->skipped() > 0) progress.line(skipped_note(*task.train, "training"));
-  if (ranks.first() && task.valid && task.valid->skipped() > 0) progress.line(skipped_note(*task.valid, "validation"));
+  if (ranks.first() && start.train->skipped() > 0) progress.line(skipped_note(*start.train, "training"));
+  if (ranks.first() && start.valid && start.valid->skipped() > 0)
+    progress.line(skipped_note(*start.valid, "validation"));
   if (ranks.first() && trainer.state().step > 0) progress.line(resumed_note(trainer, files.checkpoint));
   const bool done = trainer.run({
       [&](const TrainingState& state) { progress.update(state.step, step_note(state, settings.label_smoothing > 0)); },

@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "cli/tool.hpp"
-#include "models/model_file.hpp"
-#include "text/tokenizer.hpp"
+#include "models/configuration.hpp"
+#include "train/examples.hpp"
 #include "train/labels.hpp"
-#include "train/trainer.hpp"
 
 namespace pipeformer {
 
@@ -37,16 +36,8 @@ std::string training_tasks_help();
 /// --task, the data, and where a model begins.
 std::vector<Option> task_options();
 
-/// A task's model and data.
-struct TrainingTask {
-  Configuration configuration;
-  std::unique_ptr<Examples> train, valid;  ///< valid: null without validation data.
-  ModelTexts texts;                        ///< Tokenizer and names of classes.
-};
-/// from: the model that --from names, or null. Throws UsageError for options of another task, Error for bad data.
-TrainingTask training_task(const Args&, ModelFile* from);
-
-/// For --metric bleu: the BLEU of translations of the validation sources. Null for other metrics.
-std::function<double(const Transformer&)> bleu_of_validation(const Args&, const TrainingTask&);
+/// Throws UsageError for options of another task.
+void check_task_options(const Args&, const TaskSpec&);
+bool validates(const Args&, const TaskSpec&);  ///< Whether validation data are given.
 
 }  // namespace pipeformer

@@ -266,7 +266,7 @@ void widen_as(Buffer<std::byte>& bytes) {
     From value;
     std::memcpy(&value, bytes.data() + i * sizeof(From), sizeof(From));
     require(std::in_range<To>(value), "element ", i, ": ", value, " does not fit i8");
-    const auto result = static_cast<To>(value);
+    const auto result = static_cast<To>(value);  // NOLINT(bugprone-signed-char-misuse): a number, no character
     std::memcpy(wide.data() + i * sizeof(To), &result, sizeof(To));
   }
   bytes = std::move(wide);

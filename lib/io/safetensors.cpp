@@ -58,6 +58,7 @@ void check_entry(const TensorEntry& entry, std::uint64_t data_size) {
 /// Tensors lie one after another: no byte belongs to two, none to nobody.
 void check_cover(const std::vector<TensorEntry>& table, std::uint64_t data_begin, std::uint64_t file_size) {
   std::vector<const TensorEntry*> order;
+  order.reserve(table.size());
   for (const TensorEntry& entry : table) order.push_back(&entry);
   std::ranges::sort(order, {}, [](const TensorEntry* e) { return std::pair(e->offset, e->size); });
   std::uint64_t at = data_begin;

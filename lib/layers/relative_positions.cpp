@@ -1,6 +1,7 @@
 #include "layers/relative_positions.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace pipeformer {
@@ -26,20 +27,27 @@ std::int64_t relative_bucket(const RelativeShape& shape, std::int64_t distance) 
 
 namespace {
 
-float alibi_slope(std::int64_t head, std::int64_t heads) {
-  // Of a number of heads that is no power of two, the first ones have the slopes of the next lower power, the others
-  // every second one of the next higher power (the authors' code).
-  const auto power = static_cast<std::int64_t>(std::pow(2.0, std::floor(std::log2(static_cast<double>(heads)))));
-  const double exponent = head < power ? 8.0 * static_cast<double>(head + 1) / static_cast<double>(power)
-                                       : 4.0 * static_cast<double>(2 * (head - power) + 1) / static_cast<double>(power);
-  return static_cast<float>(std::pow(2.0, -exponent));
+/// Of a number of heads that is no power of two, the first ones have the slopes of the next lower power, the others
+/// every second one of the next higher power (the authors' code).
+std::vector<float> alibi_slopes(std::int64_t heads) {
+  std::vector<float> slopes(static_cast<std::size_t>(heads));
+  const auto power = static_cast<double>(std::bit_floor(slopes.size()));
+  for (std::size_t h = 0; h < slopes.size(); ++h) {
+    const auto head = static_cast<double>(h);
+    const double exponent = head < power ? 8 * (head + 1) / power : 4 * (2 * (head - power) + 1) / power;
+    slopes[h] = static_cast<float>(std::pow(2.0, -exponent));
+  }
+  return slopes;
 }
 
 }  // namespace
 
 RelativePositions::RelativePositions(ParameterSource& source, const std::string& name, const RelativeShape& shape)
     : shape_(shape) {
-  if (!shape.alibi) weight_ = source.get(name + "/weight", {shape.buckets, shape.heads}, Initial::embedding);
+  if (shape.alibi)
+    slopes_ = alibi_slopes(shape.heads);
+  else
+    weight_ = source.get(name + "/weight", {shape.buckets, shape.heads}, Initial::embedding);
 }
 
 DistanceBias RelativePositions::bias(Context& ctx, std::int64_t longest) const {
@@ -50,7 +58,8 @@ DistanceBias RelativePositions::bias(Context& ctx, std::int64_t longest) const {
     const std::int64_t distance = i - zero;
     const float* row = shape_.alibi ? nullptr : weight_.value + relative_bucket(shape_, distance) * shape_.heads;
     for (std::int64_t h = 0; h < shape_.heads; ++h)
-      values[h * stride + i] = row ? row[h] : -alibi_slope(h, shape_.heads) * static_cast<float>(std::abs(distance));
+      values[h * stride + i] =
+          row ? row[h] : -slopes_[static_cast<std::size_t>(h)] * static_cast<float>(std::abs(distance));
   }
   return {values, stride, zero};
 }

@@ -2,6 +2,7 @@
 /// query's biases are a slice of one array and no T x T is stored.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "layers/context.hpp"
 #include "layers/parameter.hpp"
@@ -35,6 +36,7 @@ class RelativePositions {
  private:
   RelativeShape shape_;
   Parameter weight_;
+  std::vector<float> slopes_;  ///< alibi: of each head.
 };
 
 /// The bucket of a distance (key position minus query position).

@@ -45,7 +45,7 @@ Shape defining_shape(const StoredParameters& source, const std::string& name, co
   const std::string full = name + "/" + parameter;
   require(source.has(full), source.where(), name.empty() ? "the whole model" : name, " is no ", layer, " (it has no ",
           parameter, ")");
-  const Shape shape = source.shape(full);
+  Shape shape = source.shape(full);
   require(shape.size() == rank, source.where(), "parameter ", full, " has shape ", shape_text(shape), ", expected ",
           rank, rank == 1 ? " axis" : " axes");
   return shape;
@@ -102,7 +102,7 @@ MultiheadAttention make_attention(StoredParameters& source, const std::string& n
 
 std::string embedding_side(const ModelFile& model) {
   const Configuration& c = model.configuration();
-  const std::string side = !model.group().empty() ? model.group() : c.has_encoder() ? "encoder" : "decoder";
+  std::string side = !model.group().empty() ? model.group() : c.has_encoder() ? "encoder" : "decoder";
   require(side == "encoder" ? c.has_encoder() : side == "decoder" && c.has_decoder(), model.name(), ": '", side,
           "' is no part with embeddings of this ", name_of(c.kind), " model");
   return side;

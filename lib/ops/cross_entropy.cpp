@@ -19,7 +19,7 @@ void CrossEntropy::add(const CrossEntropy& other) {
 CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, const float* hidden,
                            const std::int32_t* targets, const CrossEntropyForm& form, Workspace& workspace,
                            float* d_hidden) {
-  const auto [smoothing, scale] = form;
+  const float smoothing = form.smoothing, scale = form.scale;  // clang before 16 captures no bindings
   const std::int64_t vocabulary = output.weight.rows, d = output.weight.columns;
   // About 8 MB of logits at a time: they stay in the last-level cache between the four passes over them.
   const std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);

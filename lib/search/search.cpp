@@ -160,6 +160,7 @@ class Search {
     if (static_cast<std::int64_t>(list.size()) >= settings_.beam) return true;
     if (list.size() < wanted) return false;
     std::vector<double> scores;
+    scores.reserve(list.size());
     for (const Finished& f : list) scores.push_back(f.score);
     std::nth_element(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(wanted) - 1, scores.end(),
                      std::greater<>());

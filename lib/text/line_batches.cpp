@@ -100,7 +100,7 @@ void require_end(TextLines& reader, TextLines& first) {
 
 std::string read_document(const std::string& path, InvalidUtf8 policy) {
   const std::vector<std::byte> bytes = ByteSource(path).read_all();
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (policy == InvalidUtf8::keep) return text;
   if (policy == InvalidUtf8::replace) return replace_invalid_utf8(text);
   const std::size_t invalid = find_invalid_utf8(text);

@@ -102,7 +102,8 @@ void check_state(const TrainingState& s, const TrainingSettings& settings, const
   expect(s.position >= 0 && s.position < batches && s.position % settings.accumulate == 0, "position", s.position,
          cat("not the beginning of an update in an epoch of ", batches, " batches"));
   // An epoch has one update at least, and no more than it has examples.
-  const auto past = static_cast<double>(s.step - s.position / settings.accumulate);
+  const std::int64_t updates = s.position / settings.accumulate;
+  const auto past = static_cast<double>(s.step - updates);
   const auto epochs = static_cast<double>(s.epoch), examples_count = static_cast<double>(examples.all().size());
   expect(past >= epochs && past <= epochs * examples_count, "step", s.step,
          cat("which batch ", s.position, " of epoch ", s.epoch + 1, " cannot be"));

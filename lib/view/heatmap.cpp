@@ -352,8 +352,9 @@ std::string draw_heatmap(const Array& record, const HeatmapOptions& options) {
   std::string out = svg_open(total_width, total_height, options.title);
   if (!options.title.empty()) out += text_at(24, 30, 16, " font-weight=\"bold\"", options.title);
   for (std::int64_t p = 0; p < panels; ++p) {
-    const double x = left + static_cast<double>(p % across) * step_x;
-    const double y = top + static_cast<double>(p / across) * step_y + (captions ? kCaption : 0) + above;
+    const std::int64_t column = p % across, row = p / across;
+    const double x = left + static_cast<double>(column) * step_x;
+    const double y = top + static_cast<double>(row) * step_y + (captions ? kCaption : 0) + above;
     out += cat("<g transform=\"translate(", coordinate(x), ' ', coordinate(y), ")\">\n");
     const Matrix& m = all[static_cast<std::size_t>(p)];
     if (captions) out += text_at(0, -above - 4, 12, " font-weight=\"bold\"", m.caption);

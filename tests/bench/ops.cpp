@@ -180,14 +180,20 @@ void cross_entropy_training(State& state) {
   count(state, "flops", 6.0 * static_cast<double>(rows * d * vocabulary));
 }
 
+struct Operands {
+  std::int64_t rows, n;
+  const float *x, *gamma;  ///< (rows, n), (n)
+  float *y, *kept;         ///< (rows, n), two numbers a row
+  float *d_gamma, *d_beta;
+};
+
 /// An op on (rows, n) that reads and writes `traffic` floats an element; its limit is copy.
-template <class Op>
-void elementwise(State& state, double traffic, Op op) {
+void elementwise(State& state, double traffic, void (*op)(const Operands&)) {
   const std::int64_t rows = state.range(0), n = state.range(1);
   const auto x = random_floats(rows * n, 1), gamma = random_floats(n, 2);
   std::vector<float> y(x.size()), kept(static_cast<std::size_t>(2 * rows)), d_gamma(gamma.size()), d_beta(gamma.size());
   for (auto _ : state) {
-    op(rows, n, x.data(), gamma.data(), y.data(), kept.data(), d_gamma.data(), d_beta.data());
+    op({rows, n, x.data(), gamma.data(), y.data(), kept.data(), d_gamma.data(), d_beta.data()});
     benchmark::ClobberMemory();
   }
   count(state, "bytes", traffic * 4.0 * static_cast<double>(rows * n));
@@ -283,34 +289,43 @@ BENCHMARK(attention_gradient)
     ->Args({256, 16, 4, 32, 0})
     ->UseRealTime();
 BENCHMARK(cross_entropy_training)->Args({4096, 128, 10000})->Args({4096, 512, 32000})->UseRealTime();
-BENCHMARK_CAPTURE(elementwise, copy, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
-  std::memcpy(y, x, static_cast<std::size_t>(rows * n) * sizeof(float));
-}) -> Args({4096, 512}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, add, 3, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
-  add(rows * n, x, y, y);
-}) -> Args({4096, 512}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, relu, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
-  activation(Activation::relu, rows, n, x, y);
-}) -> Args({4096, 2048}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, gelu, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
-  activation(Activation::gelu, rows, n, x, y);
-}) -> Args({4096, 2048}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, dropout, 2, [](auto rows, auto n, const float* x, auto, float* y, auto...) {
-  dropout(0.1f, 7, 0, rows, n, x, y);
-}) -> Args({4096, 512}) -> UseRealTime();
+BENCHMARK_CAPTURE(elementwise, copy, 2,
+                  [](const Operands& o) {
+                    std::memcpy(o.y, o.x, static_cast<std::size_t>(o.rows * o.n) * sizeof(float));
+                  })
+    ->Args({4096, 512})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(elementwise, add, 3, [](const Operands& o) { add(o.rows * o.n, o.x, o.y, o.y); })
+    ->Args({4096, 512})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(elementwise, relu, 2, [](const Operands& o) { activation(Activation::relu, o.rows, o.n, o.x, o.y); })
+    ->Args({4096, 2048})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(elementwise, gelu, 2, [](const Operands& o) { activation(Activation::gelu, o.rows, o.n, o.x, o.y); })
+    ->Args({4096, 2048})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(elementwise, dropout, 2, [](const Operands& o) { dropout(0.1f, 7, 0, o.rows, o.n, o.x, o.y); })
+    ->Args({4096, 512})
+    ->UseRealTime();
 BENCHMARK_CAPTURE(elementwise, norm, 2,
-                  [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, auto...) {
-                    norm({}, {x, rows, n}, gamma, gamma, y, {kept, kept + rows});
-                  }) -> Args({4096, 512}) -> UseRealTime();
-BENCHMARK_CAPTURE(elementwise, norm_gradient, 3,
-                  [](auto rows, auto n, const float* x, const float* gamma, float* y, float* kept, float* d_gamma,
-                     float* d_beta) {
-                    norm_backward({}, {x, rows, n}, gamma, {kept, kept + rows}, x, y, {d_gamma, d_beta});
-                  }) -> Args({4096, 512}) -> UseRealTime();
+                  [](const Operands& o) {
+                    norm({}, {o.x, o.rows, o.n}, o.gamma, o.gamma, o.y, {o.kept, o.kept + o.rows});
+                  })
+    ->Args({4096, 512})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(
+    elementwise, norm_gradient, 3,
+    [](const Operands& o) {
+      norm_backward({}, {o.x, o.rows, o.n}, o.gamma, {o.kept, o.kept + o.rows}, o.x, o.y, {o.d_gamma, o.d_beta});
+    })
+    ->Args({4096, 512})
+    ->UseRealTime();
 BENCHMARK_CAPTURE(elementwise, column_sums, 1,
-                  [](auto rows, auto n, const float* x, auto, auto, auto, float* sums, auto) {
-                    column_sums({x, rows, n}, sums);
-                  }) -> Args({4096, 512}) -> UseRealTime();
+                  [](const Operands& o) {
+                    column_sums({o.x, o.rows, o.n}, o.d_gamma);
+                  })
+    ->Args({4096, 512})
+    ->UseRealTime();
 BENCHMARK(embedding_lookup)->Args({4096, 512, 32000})->UseRealTime();
 BENCHMARK(embedding_gradient)->Args({4096, 512, 32000})->UseRealTime();
 BENCHMARK(positions)->Args({4096, 512})->UseRealTime();

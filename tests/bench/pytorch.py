@@ -15,8 +15,6 @@ import h5py
 import numpy as np
 import torch
 
-torch.set_num_threads(int(sys.argv[1]))
-
 
 @functools.lru_cache(None)
 def stream(path):
@@ -43,7 +41,7 @@ class Model(torch.nn.Module):
             values = {}
             file.visititems(lambda name, data: values.update({name: torch.from_numpy(data[()])}) if isinstance(data, h5py.Dataset) and data.dtype == np.float32 else None)
         self.width = int(attributes["width"])
-        options = dict(d_model=self.width, nhead=int(attributes["heads"]), dim_feedforward=int(attributes["inner"]), dropout=dropout, batch_first=True)
+        options = dict(d_model=self.width, nhead=int(attributes["encoder_heads"]), dim_feedforward=int(attributes["encoder_inner"]), dropout=dropout, batch_first=True)
         self.embedding = torch.nn.Embedding.from_pretrained(next(v for n, v in values.items() if "embedding" in n), freeze=False)
         self.encoder = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(**options), int(attributes["encoder_layers"]))
         self.decoder = torch.nn.TransformerDecoder(torch.nn.TransformerDecoderLayer(**options), int(attributes["decoder_layers"]))
@@ -134,8 +132,10 @@ def attend(request):
     return time.perf_counter() - started
 
 
-for line in sys.stdin:
-    request = json.loads(line)
-    started = time.perf_counter()
-    seconds = globals()[request["work"]](request)
-    print(time.perf_counter() - started if seconds is None else seconds, flush=True)
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[1]))
+    for line in sys.stdin:
+        request = json.loads(line)
+        started = time.perf_counter()
+        seconds = globals()[request["work"]](request)
+        print(time.perf_counter() - started if seconds is None else seconds, flush=True)

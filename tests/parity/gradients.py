@@ -150,16 +150,17 @@ agree("normalized rows, gradient of a row of zeros", [dx.numpy()[7]], [there.gra
 
 scale = normal(width)
 there, scale_there, y, dx, d_scale = x.double().requires_grad_(), scale.double().requires_grad_(), torch.empty_like(x), torch.empty_like(x), torch.zeros(width)
-ops.scaled_columns(I(rows), I(width), *(P(memory(t)) for t in (x, scale, y, dy, dx, d_scale)))
+ops.scaled_columns(I(rows), I(width), *(P(memory(t)) for t in (x, scale, y)))
+ops.scaled_columns_backward(I(rows), I(width), *(P(memory(t)) for t in (x, scale, dy, dx, d_scale)))
 theirs = there * scale_there
 theirs.backward(dy.double())
 agree("scaled columns", [y.numpy()], [theirs], 1e-6)
 agree("scaled columns, gradient", [dx.numpy(), d_scale.numpy()], [there.grad, scale_there.grad], 1e-6)
 
-for largest, name, f in [(1, "max", lambda t: t.max(0)[0]), (0, "mean", lambda t: t.mean(0))]:
+for pool, name, f in [(ops.pool_max, "max", lambda t: t.max(0)[0]), (ops.pool_mean, "mean", lambda t: t.mean(0))]:
     dy = normal(len(lengths), width)
     there, y, dx = x.double().requires_grad_(), torch.empty(len(lengths), width), torch.zeros_like(x)
-    ops.pool(I(largest), I(len(lengths)), P(memory(offsets)), I(width), *(P(memory(t)) for t in (x, y, dy, dx)))
+    pool(I(len(lengths)), P(memory(offsets)), I(width), *(P(memory(t)) for t in (x, y, dy, dx)))
     theirs = torch.stack([f(there[a:b]) if b > a else torch.zeros(width).double() for a, b in zip(offsets, offsets[1:])])
     theirs.backward(dy.double())
     agree(f"{name} of a sequence's rows", [y.numpy()], [theirs], 1e-6)

@@ -1,5 +1,6 @@
 #include "io/hdf5.hpp"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
 
@@ -167,9 +168,10 @@ TEST_CASE("bfloat16 lies in a file as it is, and is read as f4 exactly", "[hdf5]
   CHECK(weight.shape() == Shape{count / 4, 4});
   CHECK(same(weight.read()));
   CHECK(same(image.read("layer/weight")));
-  float row[4];
-  weight.read_rows(4080, 4081, reinterpret_cast<std::byte*>(row));
-  CHECK(std::memcmp(row, &expected[4080 * 4], sizeof row) == 0);
+  std::array<std::uint32_t, 4> row, expected_row;  // bits
+  weight.read_rows(4080, 4081, reinterpret_cast<std::byte*>(row.data()));
+  std::memcpy(expected_row.data(), &expected[4080 * 4], sizeof expected_row);
+  CHECK(row == expected_row);
   CHECK(back.read("scalar").values<float>()[0] == 1.5f);
   CHECK(back.read("none").shape == Shape{0, 3});
 

@@ -240,8 +240,8 @@ struct Attention {
   Floats distance;           ///< (heads, 2 longest - 1) biases by distance
   std::vector<Floats> kept;  ///< For dropout: what each weight is multiplied by.
 
-  Attention(std::vector<std::int64_t> q, std::vector<std::int64_t> k, std::int64_t heads, std::int64_t kv_heads,
-            std::int64_t dk, std::int64_t dv)
+  Attention(const std::vector<std::int64_t>& q, const std::vector<std::int64_t>& k, std::int64_t heads,
+            std::int64_t kv_heads, std::int64_t dk, std::int64_t dv)
       : query_offsets{0}, key_offsets{0} {
     shape.heads = heads;
     shape.kv_heads = kv_heads;

@@ -293,6 +293,7 @@ TEST_CASE("pickles that break off or go round are refused", "[state_dict]") {
   refused(dict("K\1" + tensor(bytes12, 0, {1}, {1})), "a key of the state dict is no text");
   refused(dict(text("w") + tensor(bytes12, 0, {1}, {1}) + text("w") + tensor(bytes12, 0, {1}, {1})),
           "tensor 'w' stands twice");
+  // NOLINTNEXTLINE(bugprone-string-constructor): it is meant to be long
   refused(proto + std::string(16'000'001, '(') + ".", "more than 16000000 steps");
 }
 

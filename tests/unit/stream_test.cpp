@@ -288,7 +288,7 @@ TEST_CASE("batches of ids", "[stream]") {
 
 TEST_CASE("batches refuse records of another kind", "[stream]") {
   test::TemporaryDirectory directory;
-  const auto message = [&](std::vector<Array> records, Accept accept) {
+  const auto message = [&](const std::vector<Array>& records, Accept accept) {
     write_all(directory / "x.npy", records);
     const auto reader = RecordReader::open(directory / "x.npy");
     try {

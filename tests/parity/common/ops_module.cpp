@@ -72,23 +72,25 @@ void normalize(std::int64_t rows, std::int64_t d, float* x, const float* dy, flo
   normalize_rows_backward(rows, d, x, lengths.data(), dy, dx);
 }
 
-void scaled_columns(std::int64_t rows, std::int64_t d, const float* x, const float* scale, float* y, const float* dy,
-                    float* dx, float* d_scale) {
+void scaled_columns(std::int64_t rows, std::int64_t d, const float* x, const float* scale, float* y) {
   scale_columns(rows, d, x, scale, y);
+}
+void scaled_columns_backward(std::int64_t rows, std::int64_t d, const float* x, const float* scale, const float* dy,
+                             float* dx, float* d_scale) {
   scale_columns_backward(rows, d, x, scale, dy, dx, d_scale);
 }
 
-void pool(std::int64_t max, std::int64_t sequences, const std::int64_t* offsets, std::int64_t d, const float* x,
-          float* y, const float* dy, float* dx) {
+void pool_max(std::int64_t sequences, const std::int64_t* offsets, std::int64_t d, const float* x, float* y,
+              const float* dy, float* dx) {
+  std::vector<std::int32_t> rows(static_cast<std::size_t>(sequences * d));
+  max_rows({{offsets, static_cast<std::size_t>(sequences + 1)}}, d, x, y, rows.data());
+  max_rows_backward(sequences, d, rows.data(), dy, dx);
+}
+void pool_mean(std::int64_t sequences, const std::int64_t* offsets, std::int64_t d, const float* x, float* y,
+               const float* dy, float* dx) {
   const Ragged ragged{{offsets, static_cast<std::size_t>(sequences + 1)}};
-  if (max) {
-    std::vector<std::int32_t> rows(static_cast<std::size_t>(sequences * d));
-    max_rows(ragged, d, x, y, rows.data());
-    max_rows_backward(sequences, d, rows.data(), dy, dx);
-  } else {
-    mean_rows(ragged, d, x, y);
-    mean_rows_backward(ragged, d, dy, dx);
-  }
+  mean_rows(ragged, d, x, y);
+  mean_rows_backward(ragged, d, dy, dx);
 }
 
 }  // extern "C"
