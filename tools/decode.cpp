@@ -50,6 +50,7 @@ const ToolSpec spec{
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
     .uses_model = true,
+    .elsewhere = {{"prompt-template", "tokenize"}},
 };
 
 /// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.

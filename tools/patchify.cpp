@@ -1,6 +1,9 @@
 // patchify: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
+#include <optional>
+
 #include "cli/tool.hpp"
 #include "io/pnm.hpp"
+#include "models/image_preparation.hpp"
 #include "ops/patches.hpp"
 
 using namespace pipeformer;
@@ -17,6 +20,10 @@ static const ToolSpec spec = {
         "and are kept. A dense array of N images becomes N records, as train reads them, by `convert --unstack`.\n\n"
         "Images may also come in Netpbm's formats, one or several back to back: PGM (H, W) and PPM (H, W, 3), with "
         "values from 0 to 255 whatever their depth; these know their channels themselves.\n\n"
+        "With -m, an imported model says all of it: channels, scale, normalisation and the size of patches. Images "
+        "have "
+        "pixels of 0 to 255, u1 (..., H, W, C), and the size that the model wants: a wrong one is an error that names "
+        "both, and a command that resizes.\n\n"
         "Shapes: images (..., H, W), or with --channels (..., H, W, C), of any dtype -> vectors (..., T, P * P * C) "
         "f4, "
         "T = (H / P) * (W / P).\n\n"
@@ -29,18 +36,33 @@ static const ToolSpec spec = {
                   "patchify --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
                  {"photographs with values from 0 to 1", "patchify --size 8 --scale 0.003921569 images.ppm | peek"},
                  {"the first patches of one large image", "patchify --size 4 table.npy | peek"}},
-    .see_also = {"convert", "embed", "train"},
+    .see_also = {"convert", "embed", "train", "classify"},
+    .uses_model = true,
 };
 
+/// One record's patches. An image of a PNM file says itself whether it has channels.
+static Array cut(const Args& args, const std::optional<ImagePreparation>& preparation, const Array& images, bool pnm) {
+  if (!preparation) {
+    const bool channels = pnm ? images.rank() == 3 : args.flag("channels");
+    return patches(images, channels, args.integer("size"), static_cast<float>(args.number("scale")));
+  }
+  require(pnm || images.dtype == DType::u1, "expected pixels of 0 to 255 as u1, not ", dtype_name(images.dtype));
+  return preparation->patches(images);
+}
+
 static void patchify(const Args& args) {
-  const std::int64_t size = args.integer("size");
-  const auto scale = static_cast<float>(args.number("scale"));
+  args.allow_only(!args.given("model"), "no model", {"size", "channels", "scale"});
+  std::optional<ImagePreparation> preparation;
+  if (args.given("model"))
+    preparation.emplace(ModelFile(args.model()));
+  else
+    args.integer("size");  // asked for before anything is read
   const auto [reader, pnm] = open_images(args.input());
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for (Array images; reader->next(images);) {
     Array vectors;
     try {
-      vectors = patches(images, pnm ? images.rank() == 3 : args.flag("channels"), size, scale);
+      vectors = cut(args, preparation, images, pnm);
     } catch (const Error& error) {
       throw Error(cat(reader->where(), ": ", error.what()));
     }

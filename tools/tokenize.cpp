@@ -5,6 +5,7 @@
 #include "cli/tokenizing_options.hpp"
 #include "io/output_file.hpp"
 #include "text/line_batches.hpp"
+#include "text/prompt_template.hpp"
 
 using namespace pipeformer;
 
@@ -29,6 +30,10 @@ const ToolSpec spec{
         "power "
         "of ALPHA, smoother for a smaller ALPHA, among all or the --nbest best (Kudo 2018). "
         "A line's draw depends on --seed, its text and its number only.\n\n"
+        "--prompt-template FILE is for models that were trained on prompts in a frame, such as\n\n"
+        "  <|user|>\n  {prompt}<|end|>\n  <|assistant|>\n\n"
+        "Each line takes the place of {prompt}; the newline at the end of FILE is no part of the frame. Control tokens "
+        "that the tokenizer has (`tokenize --vocabulary`) become their ids, those in FILE as those in the lines.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
     .options = tokenizing_options(),
@@ -110,6 +115,8 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
   const InvalidUtf8 policy = invalid_utf8(args, tokenizer);
   const LineEncoding how = line_encoding(args, tokenizer);
   Texts texts(args, policy);
+  std::optional<PromptTemplate> prompt;
+  if (args.has("prompt-template")) prompt = PromptTemplate::read(args.text("prompt-template"));
   std::optional<TextLines> pair;
   if (args.has("pair")) pair.emplace(args.text("pair"));
   std::unique_ptr<RecordWriter> ids, types;
@@ -119,6 +126,8 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
   if (args.has("types")) types = RecordWriter::open(args.text("types"), args.output_options());
   std::int64_t count = 0;
   for (std::vector<std::string> lines, seconds; texts.next(lines);) {
+    for (std::string& line : lines)
+      if (prompt) line = prompt->apply(line);
     if (pair) read_same_lines(*pair, policy, lines.size(), seconds, texts.reader());
     const std::string name = input_name(args.input());
     const EncodedLines encoded = args.flag("document") ? encode_document(tokenizer, lines.front(), how, name)

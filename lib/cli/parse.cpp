@@ -259,6 +259,10 @@ Args Args::parse(const ToolSpec& spec, const std::vector<std::string>& words) {
     if (!o.fallback.empty()) data->values[o.name] = {o.fallback};
   }
 
+  for (const auto& [option, tool] : spec.elsewhere)
+    for (const std::string& word : words)
+      if (word.substr(0, word.find('=')) == "--" + option)
+        throw UsageError(cat("option '--", option, "' is not of ", spec.name, " but of ", tool));
   const auto settings = read_words(options, words, data->inputs);
   for (const Setting& s : settings) {
     if (s.name == "config") lay_over(*data, read_config(options, s.value));

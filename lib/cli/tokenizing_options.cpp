@@ -9,6 +9,8 @@ std::vector<Option> tokenizing_options() {
       flag("decode", "turn records of ids into lines of text"),
       flag("pieces", "write lines of pieces, separated by spaces, instead of ids or text"),
       flag("special", "put the control ids that the tokenizer has around a text, as [CLS] and [SEP]", true),
+      text("prompt-template", "FILE",
+           "put each text into the text of FILE, where it says {prompt}; control ids are those of FILE: no --special"),
       flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
       text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
       text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
@@ -34,11 +36,13 @@ std::vector<Option> tokenizing_options() {
 void check_tokenizing_options(const Args& args) {
   const bool train = args.flag("train"), decode = args.flag("decode");
   args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
-  args.allow_only(!train, "a trained tokenizer: no --train",
-                  {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8",
-                   "special", "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary"});
+  args.allow_only(
+      !train, "a trained tokenizer: no --train",
+      {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8", "special",
+       "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary", "prompt-template"});
   args.allow_only(!decode, "text to encode: no --decode",
-                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow"});
+                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow",
+                   "prompt-template"});
   args.allow_only(decode, "--decode", {"keep-special"});
   args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "overflow"});
   if (!train && args.inputs().size() > 1)
@@ -63,6 +67,7 @@ std::optional<SubwordSampling> sampling_from(const Args& args, const Tokenizer& 
 LineEncoding line_encoding(const Args& args, const Tokenizer& tokenizer) {
   args.allow_only(args.has("max-tokens"), "--max-tokens", {"overflow"});
   LineEncoding how{args.flag("begin"), args.flag("end"), args.flag("special")};
+  if (args.has("prompt-template") && !args.given("special")) how.control_ids = false;
   if (args.has("max-tokens")) how.most_tokens = args.integer("max-tokens");
   if (args.text("overflow") == "truncate") how.overflow = Overflow::truncate;
   if (args.text("overflow") == "split") how.overflow = Overflow::split;

@@ -61,6 +61,8 @@ struct ToolSpec {
   bool writes_records = true;               ///< Takes --format and --dtype.
   std::vector<std::string> commands{};      ///< What the first ordinary argument may be, when it is a word of ours.
   std::vector<std::string> text_options{};  ///< Of a tool that writes records: with one of these it writes text.
+  /// Options that are looked for here but are another tool's: (option, tool).
+  std::vector<std::pair<std::string, std::string>> elsewhere{};
 };
 
 /// The parsed command line. Numbers are already in their range. Asking for the value of an option that was not given

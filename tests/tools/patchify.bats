@@ -83,3 +83,69 @@ PYTHON
   refused 1 "bitmap.pbm: record 0: a P4 image (a bitmap or PAM); PGM and PPM are read" --size 1 bitmap.pbm
   refused 1 "colour.ppm: record 0: an image of height 4 and width 6 cannot be cut into patches of 4 by 4" --size 4 colour.ppm
 }
+
+# vit SETTINGS: vit.h5, whose images are 16 by 16 pixels in three channels, with this preprocessor_config.json.
+vit() {
+  rm -rf vit vit.h5
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/vit" vit
+  echo "$1" > vit/preprocessor_config.json
+  model import vit -o vit.h5
+}
+
+@test "-m: channels, scale and normalisation as the model says" {
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+pixels = np.random.RandomState(4).randint(0, 256, (3, 16, 16, 3)).astype("u1")
+np.save("pixels.npy", pixels)
+with open("pixels.ppm", "wb") as ppm:
+    for image in pixels:
+        ppm.write(b"P6\n16 16\n255\n" + image.tobytes())
+f = np.float32
+mean, std = np.array([0.485, 0.456, 0.406], f), np.array([0.229, 0.224, 0.225], f)
+def save(path, values):
+    np.save(path, np.ascontiguousarray(values.astype(f).transpose(0, 3, 1, 2)))
+scaled = (pixels * (1 / 255)).astype(f)
+save("normal.npy", (scaled - mean) / std)
+save("flipped.npy", (scaled[..., ::-1] - f(0.5)) / f(0.5))
+save("plain.npy", pixels)
+PYTHON
+  # The reference's pixel_values, given to classify itself, are the same images.
+  vit '{"size": {"height": 16, "width": 16}, "do_rescale": true, "rescale_factor": 0.00392156862745098,
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "image_processor_type": "ViTImageProcessor"}'
+  classify -m vit.h5 --give logits normal.npy > expected.npy
+  patchify -m vit.h5 pixels.npy | classify -m vit.h5 --give logits | cmp - expected.npy
+  [ "$(patchify -m vit.h5 pixels.ppm | classify -m vit.h5 --top 2)" = "$(classify -m vit.h5 --top 2 normal.npy)" ]
+  vit '{"size": 16, "do_flip_channel_order": true, "do_normalize": true, "image_mean": 0.5, "image_std": [0.5]}'
+  patchify -m vit.h5 pixels.npy | classify -m vit.h5 --give logits | cmp - <(classify -m vit.h5 --give logits flipped.npy)
+  vit '{"do_resize": false, "do_rescale": false, "do_normalize": false, "image_mean": [9, 9, 9], "image_std": [9, 9, 9]}'
+  patchify -m vit.h5 pixels.npy | classify -m vit.h5 --give logits | cmp - <(classify -m vit.h5 --give logits plain.npy)
+}
+
+@test "-m: another size, other channels, and what a model does not say" {
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+np.save("wide.npy", np.zeros((16, 20, 3), "u1")), np.save("grey.npy", np.zeros((16, 16), "u1"))
+np.save("large.npy", np.zeros((20, 20, 3), "u1")), np.save("floats.npy", np.zeros((16, 16, 3), "f4"))
+PYTHON
+  vit '{"size": {"height": 16, "width": 16}}'
+  refused 1 "wide.npy: record 0: an image of height 16 and width 20, but vit.h5 takes height 16 and width 16: ImageMagick's convert IN -resize 16x16! ppm:-" \
+    -m vit.h5 wide.npy
+  refused 1 "floats.npy: record 0: expected pixels of 0 to 255 as u1, not f4" -m vit.h5 floats.npy
+  refused 1 "grey.npy: record 0: pixels of shape (16, 16), but vit.h5 takes (..., H, W, C) with 3 channels (ImageMagick's convert IN -type TrueColor ppm:- makes them)" \
+    -m vit.h5 grey.npy
+  refused 2 "--size needs no model" -m vit.h5 --size 4 grey.npy
+  vit '{"size": {"shortest_edge": 18}, "crop_size": {"height": 16, "width": 16}, "do_center_crop": true}'
+  refused 1 "large.npy: record 0: an image of height 20 and width 20, but vit.h5 takes height 16 and width 16: ImageMagick's convert IN -resize 18x18^ -gravity center -extent 16x16 ppm:-" \
+    -m vit.h5 large.npy
+  vit '{"size": {"shortest_edge": 20}}'
+  refused 1 "large.npy: record 0: an image of height 20 and width 20 has 25 patches of 4 by 4, but vit.h5 has positions for 16" -m vit.h5 large.npy
+  vit '{"do_thumbnail": true}'
+  refused 1 "vit.h5: preprocessor: do_thumbnail is true, a step that is not understood" -m vit.h5 large.npy
+  vit '{"do_center_crop": true}'
+  refused 1 "vit.h5: preprocessor: do_center_crop is true, but there is no crop_size" -m vit.h5 large.npy
+  vit '{"image_mean": [1, 2], "image_std": [1, 2]}'
+  refused 1 "vit.h5: preprocessor: image_mean is an array, of 2 values for 3 channels" -m vit.h5 large.npy
+  rm vit/preprocessor_config.json && model import vit -o bare.h5
+  refused 1 "bare.h5: does not say how images are prepared (no preprocessor): --size and --scale do" -m bare.h5 large.npy
+  refused 2 "option '--size' is required" large.npy
+}

@@ -140,3 +140,28 @@ with open('two.npy', 'wb') as f: np.save(f, np.array([8], np.int32)); np.save(f,
   run --separate-stderr -1 tokenize -m cut.json <<< x
   [ "${#stderr_lines[@]}" -eq 1 ]
 }
+
+@test "--prompt-template: the text around each line, whose control tokens become ids; no others are added" {
+  /usr/bin/python3 - <<'EOF'
+import json
+pieces = ["<unk>", "<|user|>", "<|end|>", "<s>", "hello", "there", "\u0120"]
+template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [3], "tokens": ["<s>"]}}}
+json.dump({"version": "1.0", "added_tokens": [{"id": i, "content": pieces[i], "single_word": False, "lstrip": False, "rstrip": False,
+           "normalized": False, "special": True} for i in range(1, 4)], "normalizer": None, "pre_tokenizer": {"type": "WhitespaceSplit"},
+           "post_processor": template, "decoder": None,
+           "model": {"type": "WordLevel", "vocab": {p: i for i, p in enumerate(pieces)}, "unk_token": "<unk>"}}, open("chat.json", "w"))
+EOF
+  printf '<|user|>{prompt}<|end|>\n<s>\n' > frame
+  printf 'hello there\n\nhello\n' > lines
+  [ "$(tokenize -m chat.json --pieces --prompt-template frame lines)" = $'<|user|> hello there <|end|> <s>\n<|user|> <|end|> <s>\n<|user|> hello <|end|> <s>' ]
+  [ "$(tokenize -m chat.json --pieces --special --prompt-template frame lines | head -1)" = '<s> <|user|> hello there <|end|> <s>' ]
+  [ "$(tokenize -m chat.json --pieces lines | head -1)" = '<s> hello there' ]
+  echo 'hello' > none
+  run -1 --separate-stderr tokenize -m chat.json --prompt-template none lines -o failed.npy
+  [ "$stderr" = 'tokenize: none: has no {prompt}, which stands for the prompt' ]
+  [ ! -e failed.npy ]
+  run -2 --separate-stderr decode -m chat.json --prompt-template=frame lines -o failed.npy
+  [ "${stderr_lines[0]}" = "decode: option '--prompt-template' is not of decode but of tokenize" ]
+}
