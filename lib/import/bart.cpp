@@ -57,11 +57,12 @@ void bart(Exchange& x) {
   }
   keys.field("tie_word_embeddings", tied_output, true);
   c.tied = one_table ? (tied_output ? Tied::all : Tied::embeddings) : tied_output ? Tied::target : Tied::none;
-  // M2M100 counts positions from one after the padding id.
-  std::int64_t padding = type == "m2m_100" ? c.encoder.position_offset - 1
-                         : x.padding >= 0  ? x.padding
-                                           : c.suppressed_id;
-  if (!x.writing() || padding >= 0) keys.id("pad_token_id", padding);
+  // M2M100 counts positions from one after the padding id. The others need one that is in the vocabulary.
+  std::int64_t padding = type == "m2m_100"      ? c.encoder.position_offset - 1
+                         : x.padding >= 0       ? x.padding
+                         : c.suppressed_id >= 0 ? c.suppressed_id
+                                                : c.begin_id;
+  keys.id("pad_token_id", padding);
   const bool before = type == "mbart" || type == "m2m_100";
   c.stacks([&](StackSpec& s) {
     const std::string side = &s == &c.encoder ? "encoder" : "decoder";
@@ -108,7 +109,7 @@ void bart(Exchange& x) {
     x.row("decoder/embedding/weight", target);
     x.output("lm_head.weight", target);
   }
-  c.output_bias = x.exists("final_logits_bias", c.output_bias);
+  c.output_bias = x.exists("final_logits_bias", c.output_bias && type != "m2m_100");  // which the library gives no bias
   if (c.output_bias) x.row("decoder/output/bias", "final_logits_bias", 2);
   stack(x, "encoder", c.encoder);
   stack(x, "decoder", c.decoder);

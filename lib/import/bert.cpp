@@ -107,9 +107,9 @@ void pooler(Exchange& x, const std::string& theirs, Activation activation) {
   x.layer("pooler", theirs);
 }
 
-/// BERT's pooler, which most heads do without.
-void base_pooler(Exchange& x, bool ours) {
-  const bool there = x.exists(x.prefix + "pooler.dense.weight", ours && x.configuration.pooler);
+/// BERT's pooler, which most heads do without, or with.
+void base_pooler(Exchange& x, bool needed, bool possible) {
+  const bool there = needed || x.exists(x.prefix + "pooler.dense.weight", possible && x.configuration.pooler);
   x.configuration.pooler = there;
   if (there) pooler(x, x.prefix + "pooler.dense", Activation::tanh);
 }
@@ -127,7 +127,7 @@ void bert(Exchange& x) {
   const Predicts what = bert_keys(x, 0);
   x.find_prefix("bert.", what != Predicts::nothing);
   bert_layers(x, x.prefix, 0);
-  base_pooler(x, true);
+  base_pooler(x, what == Predicts::classes, true);
   if (position_head(x, what)) return;
   if (what == Predicts::classes) return classifier(x, Head::classes, "classifier");
   if (what != Predicts::masked) return;
@@ -148,7 +148,7 @@ void roberta(Exchange& x) {
   for (const std::string prefix : {"roberta.", "camembert."})
     if (x.prefix.empty()) x.find_prefix(prefix, what != Predicts::nothing);
   bert_layers(x, x.prefix, first);
-  base_pooler(x, what != Predicts::classes);
+  base_pooler(x, false, what != Predicts::classes);
   if (position_head(x, what)) return;
   if (what == Predicts::classes) {
     pooler(x, "classifier.dense", Activation::tanh);

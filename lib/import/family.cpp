@@ -215,6 +215,7 @@ void field_rotary(Exchange& x, StackSpec& s, const std::string& base_key, const 
     const std::vector<std::string> unknown = rope.not_understood();
     require(unknown.empty(), "config.json: ", key, ": ", unknown.empty() ? "" : unknown.front(), " is not understood");
   }
+  require(share > 0 && share <= 1, "config.json: ", share, " is no share of a head that rotary positions turn");
   if (!x.writing()) s.rotary_width = static_cast<std::int64_t>(static_cast<double>(s.head_width) * share);
 }
 

@@ -78,6 +78,7 @@ same_logits() { # A.h5 B.h5
   model export marian.h5 -o marian
   grep -q '"model_type": "marian"' marian/config.json
   grep -q '"decoder_start_token_id": 1' marian/generation_config.json
+  grep -q '"pad_token_id": 1' marian/config.json  # the library's default is beyond this vocabulary
   model import marian -o again.h5
   diff <(model describe marian.h5) <(model describe again.h5)
   model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
@@ -92,9 +93,9 @@ same_logits() { # A.h5 B.h5
 
 @test "classifiers: one of texts as BERT, one of images as ViT, with the names of their classes" {
   shape="--kind encoder-only --head classes --classes 3 --width 16 --heads 2 --inner 24 --encoder-layers 2 --positions learned --activation gelu
-    --norm-epsilon 1e-12 --no-embedding-scale --pooling first"
+    --norm-epsilon 1e-12 --no-embedding-scale"
   # shellcheck disable=SC2086
-  model make $shape --source-vocabulary 40 --max-positions 20 --embedding-norm --token-types 2 --pooler -o bert.h5
+  model make $shape --source-vocabulary 40 --max-positions 20 --embedding-norm --token-types 2 --pooler --pooling first -o bert.h5
   /usr/bin/python3 -c "import h5py, numpy as np; h5py.File('bert.h5', 'a')['labels'] = np.frombuffer(b'yes\nno\nperhaps\n', 'u1')"
   model export bert.h5 -o bert
   grep -q '"architectures": \["BertForSequenceClassification"\]' bert/config.json
@@ -103,7 +104,10 @@ same_logits() { # A.h5 B.h5
   classify -m again.h5 ids.npy --top 3 | grep -q perhaps
   cmp <(classify -m bert.h5 ids.npy --give logits | cat) <(classify -m again.h5 ids.npy --give logits | cat)
   # shellcheck disable=SC2086
-  model make $shape --norm-position pre --input-width 12 --class-token --max-positions 10 -o vit.h5
+  model make $shape --source-vocabulary 40 --max-positions 20 --embedding-norm --pooling mean -o mean.h5
+  refused "mean.h5: is no bert; what has no place there: pooling mean (not first), pooler false (not true), encoder_token_types 0 (not 1)" mean.h5 --family bert
+  # shellcheck disable=SC2086
+  model make $shape --norm-position pre --input-width 12 --class-token --pooling first --max-positions 10 -o vit.h5
   model export vit.h5 -o vit
   grep -q '"architectures": \["ViTForImageClassification"\]' vit/config.json
   grep -q '"image_size": 6' vit/config.json

@@ -121,6 +121,11 @@ PY
   edit qwen2/config.json "c['layer_types'] = ['sliding_attention'] * 2"
   model import qwen2 -o all.h5
   model describe all.h5 | grep -q '^decoder_window *8'
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/gpt_neox" .
+  for share in 1.5 -0.25 1e300; do
+    edit gpt_neox/config.json "c['rotary_pct'] = $share"
+    refused "is no share of a head that rotary positions turn" gpt_neox
+  done
   for type in yarn dynamic longrope; do
     edit llama31/config.json "c['rope_scaling'] = {'rope_type': '$type', 'factor': 4.0}"
     refused "config.json: rope_scaling: rope_type $type is none of default, linear, llama3" llama31
