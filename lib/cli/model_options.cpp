@@ -165,7 +165,7 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
     if (c.begin_id != c.end_id) c.suppressed_id = c.begin_id;
   }
   if (!c.has_decoder() && c.head == Head::tokens)
-    c.mask_id = number("mask-id", tokenizer ? tokenizer->unknown_id() : 0);
+    c.mask_id = number("mask-id", tokenizer ? tokenizer->named_ids().mask.value_or(tokenizer->unknown_id()) : 0);
   try {
     c.check("options");
   } catch (const Error& error) {

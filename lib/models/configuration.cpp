@@ -181,7 +181,7 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
       number("projection", 3, &C::projection, 0, 1 << 20, "width that what is pooled is projected to; 0: it is not"),
       field("normalize", 3, &C::normalize, "divide what is pooled by its Euclidean length"),
       number("mask_id", 2, &C::mask_id, 0, kLargest,
-             "id that stands for a masked one (default: the tokenizer's unknown id)"),
+             "id that stands for a masked one (default: the tokenizer's mask, or else its unknown id)"),
       number("input_width", 2, &C::input_width, 0, 1 << 20),
       field("input_bias", 3, &C::input_bias, "a bias where vectors enter"),
       number("class_tokens", 3, &C::class_tokens, 0, 16),

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/random.hpp"
 #include "text/hf/decoders.hpp"
 #include "text/hf/normalizers.hpp"
 #include "text/hf/pre_tokenizers.hpp"
@@ -303,4 +304,30 @@ TEST_CASE("regular expressions keep Oniguruma's meaning", "[text][tokenizer_json
   for (const std::string pattern :
        {"[a&&b]", "[a[^b]]", "(*FAIL)", "(?C1)", "\\y", "\\p{Klingonese}", "[a", "a)", "(a"})
     CHECK_THROWS_WITH(hf::Regex(pattern, "where"), Contains("where") && Contains(pattern));
+}
+
+TEST_CASE("tokenizer.json: a line that is cut at marks, to look its words up, keeps its ids",
+          "[text][tokenizer_json]") {
+  // sample() with nothing left out is the plain algorithm on the whole line. In the second model a merge reaches over
+  // the place of a cut, in the third a mark is unknown.
+  const std::string pieces = R"("vocab": {"?": 0, "a": 1, "b": 2, "ab": 3, "M": 4, "MM": 5, "Ma": 6, "MMab": 7, "aM": 8,
+      "MMMM": 9, "<0x63>": 10, "Mab": 11})";
+  const std::vector<std::string> models = {
+      R"({"type": "BPE", "unk_token": "?", "fuse_unk": true, )" + pieces +
+          R"(, "merges": ["M M", "a b", "MM ab", "M a", "MM MM", "M ab"]})",
+      R"({"type": "BPE", "unk_token": "?", )" + pieces + R"(, "merges": ["a M", "M M", "a b", "MM ab", "M a"]})",
+      R"({"type": "BPE", "unk_token": "?", "fuse_unk": true, "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3}, "merges": ["a b"]})"};
+  for (std::string model : models) {
+    for (std::size_t at; (at = model.find('M')) != std::string::npos;) model.replace(at, 1, "\u2581");
+    const auto tokenizer = with(model);
+    const SubwordSampling nothing_left_out{0, -1, 1};
+    Random random(7);
+    for (int i = 0; i < 3000; ++i) {
+      std::string line;
+      const int length = static_cast<int>(random.uniform() * 40);
+      for (int k = 0; k < length; ++k)
+        line += Texts{"\u2581", "a", "b", "c", "\u00e9"}[static_cast<std::size_t>(random.uniform() * 5)];
+      REQUIRE(tokenizer->encode(line) == tokenizer->sample(line, nothing_left_out, i));
+    }
+  }
 }

@@ -40,6 +40,8 @@ class Bpe final : public Model {
     for (unsigned byte = 0; byte < 256; ++byte)
       bytes_[byte] = vocabulary_.find(byte_piece(static_cast<unsigned char>(byte)));
     read_merges(object);
+    // No piece reaches over such a cut, and nothing of a word depends on where it stands.
+    cuts_at_marks_ &= prefix_.empty() && suffix_.empty() && !whole_words_first_ && vocabulary_.find(word_mark) >= 0;
   }
 
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const override {
@@ -55,6 +57,8 @@ class Bpe final : public Model {
       merge_by_queue(symbols);
     ids.insert(ids.end(), symbols.begin(), symbols.end());
   }
+
+  bool cuts_at_marks() const override { return cuts_at_marks_; }
 
   bool can_sample() const override { return true; }
   void sample(std::string_view word, double dropout, Random& random, std::vector<std::int32_t>& ids) const override {
@@ -73,6 +77,7 @@ class Bpe final : public Model {
       byte_ids_[byte] = id;
     }
     on_bytes_ = true;
+    cuts_at_marks_ = false;
     if (whole_words_first_) {
       words_.reserve(static_cast<std::size_t>(vocabulary_.count()));
       for (std::int32_t id = 0; id < vocabulary_.size(); ++id) {
@@ -112,6 +117,7 @@ class Bpe final : public Model {
       };
       const std::int32_t left_id = id_of(left), right_id = id_of(right);
       merges_[pair_key(left_id, right_id)] = {rank, id_of(left + right.substr(prefix_.size()))};
+      cuts_at_marks_ &= !right.starts_with(word_mark) || left.ends_with(word_mark);
     }
   }
 
@@ -236,6 +242,7 @@ class Bpe final : public Model {
   std::string prefix_, suffix_;
   bool fuse_unknown_, byte_fallback_, whole_words_first_;
   std::int32_t unknown_ = -1;
+  bool cuts_at_marks_ = true;
   FlatMap<Merge> merges_;
   std::array<std::int32_t, 256> bytes_{};  // "<0x00>" and so on.
   bool on_bytes_ = false;

@@ -12,6 +12,9 @@
 
 namespace pipeformer::hf {
 
+/// U+2581, which stands for a space at the beginning of words.
+constexpr std::string_view word_mark = "\u2581";
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -20,6 +23,9 @@ class Model {
   virtual void encode(std::string_view word, std::vector<std::int32_t>& ids) const = 0;
   /// Whether words of its kind may be looked up instead of being encoded again; false when that would not be faster.
   virtual bool caches() const { return true; }
+  /// Whether a word's ids are those of its parts when it is cut before each word_mark that another character stands
+  /// before: then the words of a line that is not cut otherwise can be looked up too.
+  virtual bool cuts_at_marks() const { return false; }
   /// As encode, leaving out each merge with probability `dropout`; only when `can_sample`.
   virtual bool can_sample() const { return false; }
   virtual void sample(std::string_view word, double dropout, Random& random, std::vector<std::int32_t>& ids) const;

@@ -20,6 +20,18 @@ namespace {
 
 constexpr std::uint64_t sampling_stream = hash_name("sample");
 
+/// Calls `take(part)` for the parts of a word that is cut before each mark with another character before it.
+template <class Take>
+void take_parts(std::string_view word, Take take) {
+  std::size_t begin = 0;
+  for (std::size_t at = word.find(word_mark, 1); at < word.size(); at = word.find(word_mark, at + 1)) {
+    if (word.substr(0, at).ends_with(word_mark)) continue;
+    take(word.substr(begin, at - begin));
+    begin = at;
+  }
+  take(word.substr(begin));
+}
+
 class JsonTokenizer final : public Tokenizer {
  public:
   JsonTokenizer(std::string text, const std::string& name) : text_(std::move(text)) {
@@ -47,12 +59,14 @@ class JsonTokenizer final : public Tokenizer {
   std::vector<std::int32_t> encode(std::string_view line) const override {
     std::vector<std::int32_t> ids;
     WordCache* cache = model_->caches() ? &WordCache::of(owner_) : nullptr;
-    encode_line(line, ids, [&](std::string_view word) {
+    const auto take = [&](std::string_view word) {
       if (cache)
         cache->append(word, ids, [this](std::string_view text, auto& out) { model_->encode(text, out); });
       else
         model_->encode(word, ids);
-    });
+    };
+    encode_line(line, ids,
+                [&](std::string_view word) { model_->cuts_at_marks() ? take_parts(word, take) : take(word); });
     return ids;
   }
 
