@@ -21,7 +21,11 @@ setup_file() {
   head -n 20 valid.ref | tee val.de > test.de
   cp train.en train.txt && cp val.en dev.txt && cp val.en valid.txt
   for set in train dev; do awk '{ print length($0) % 3 ? "long" : "short" }' $set.txt > $set.labels; done
-  cp -r "$ROOT/testdata/checkpoints/gpt2" .
+  cp -r "$ROOT/testdata/checkpoints/"{gpt2,vit} . && cp -r "$ROOT/testdata/checkpoints/bert_mlm" bert
+  { printf '%s\n' '[UNK]' '[CLS]' '[SEP]' '[MASK]' '[PAD]' a table costs ten .; seq 89; } > bert/vocab.txt
+  echo '{"tokenizer_class": "BertTokenizer", "mask_token": "[MASK]"}' > bert/tokenizer_config.json
+  echo '{"size": {"height": 16, "width": 16}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}' > vit/preprocessor_config.json
+  { printf 'P6 16 16 255\n' && head -c 768 /dev/zero; } > cat.ppm
   /usr/bin/python3 -c "
 import numpy as np
 np.save('prompts.npy', np.array([5, 6, 7], 'i4'))
