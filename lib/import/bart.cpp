@@ -63,6 +63,7 @@ void bart(Exchange& x) {
                          : c.suppressed_id >= 0 ? c.suppressed_id
                                                 : c.begin_id;
   keys.id("pad_token_id", padding);
+  if (padding < 0) padding = 1;  // as the library
   const bool before = type == "mbart" || type == "m2m_100";
   c.stacks([&](StackSpec& s) {
     const std::string side = &s == &c.encoder ? "encoder" : "decoder";

@@ -24,9 +24,7 @@ namespace {
 struct Tower {
   std::string name;
   ModelFile file;
-  Configuration configuration;
   Shapes parameters;
-  bool halved = false;  ///< Its sinusoids were put into another order (import/sinusoids.hpp).
   std::string path(const std::string& parameter) const { return name.empty() ? parameter : name + "/" + parameter; }
 };
 
@@ -49,10 +47,7 @@ std::deque<Tower> towers_of(const std::string& address) {
     for (const auto& [parameter, shape] : parameters)
       require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,
               " is missing, or has another shape than ", shape_text(shape));
-    Configuration c = file.configuration();
-    const bool halved = can_halve_sinusoids(c);
-    if (halved) halve_sinusoids(c);
-    towers.push_back({name, std::move(file), std::move(c), std::move(parameters), halved});
+    towers.push_back({name, std::move(file), std::move(parameters)});
   };
   const Hdf5File file = Hdf5File::open(parts.file);
   const bool several = file.attribute("format") == Attribute(std::string(kSeveralModels));
@@ -94,7 +89,6 @@ Elements read_parameter(const Tower& tower, const std::string& name) {
   e.columns = e.rows > 0 ? element_count(shape) / e.rows : 0;
   e.bytes = std::move(array.bytes);
   if (type == TensorType::BF16) narrow(e, type);
-  if (tower.halved) halve_sinusoids(name, e);
   return e;
 }
 
@@ -161,6 +155,7 @@ std::string text_of(const Attribute& value) {
 struct Draft {
   const Family* family = nullptr;
   std::vector<std::string> problems{};  ///< Hyper-parameters without a place; empty: this is the same model.
+  bool halved = false;                  ///< Sinusoids are put into another order (import/sinusoids.hpp).
   bool far = false;                     ///< Another kind of model, or one that the family cannot say anything about.
   std::string config{}, generation{};
   std::optional<SentenceModules> modules{};
@@ -170,6 +165,17 @@ struct Draft {
     TensorParts parts;
   };
   std::map<std::string, Tensor> tensors{};
+
+  Configuration configuration(const Tower& tower) const {
+    Configuration c = tower.file.configuration();
+    if (halved) halve_sinusoids(c);
+    return c;
+  }
+  Elements read(const Tower& tower, const std::string& parameter) const {
+    Elements e = read_parameter(tower, parameter);
+    if (halved) halve_sinusoids(parameter, e);
+    return e;
+  }
 };
 
 const Shapes kNone{};
@@ -186,7 +192,7 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
   for (const auto& [name, tensor] : draft.tensors) theirs.emplace(name, tensor.parts.shape);
   for (const FamilyTower& form : draft.family->towers) {
     const Tower& tower = tower_of(towers, *draft.family, form);
-    const Configuration& ours = tower.configuration;
+    const Configuration ours = draft.configuration(tower);
     Exchange back{*draft.family, keys, theirs, kNone};
     read_tower(back, form);
     if (draft.modules) add_modules(*draft.modules, back);
@@ -205,7 +211,8 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
 
 Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
   Draft draft{&family};
-  if (towers.size() == 1) draft.modules = sentence_modules(towers.front().configuration);
+  draft.halved = family.model_type == "marian" && can_halve_sinusoids(towers.front().file.configuration());
+  if (towers.size() == 1) draft.modules = sentence_modules(towers.front().file.configuration());
   ConfigKeys keys;
   keys.say("model_type", family.model_type);
   const TensorType type = type_of(towers.front(), towers.front().parameters.begin()->first);
@@ -216,7 +223,7 @@ Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Toke
     for (const FamilyTower& form : family.towers) {
       const Tower& tower = tower_of(towers, family, form);
       Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, tower.parameters});
-      x.configuration = tower.configuration;
+      x.configuration = draft.configuration(tower);
       if (draft.modules) x.configuration.pooler = false;  // it is one of theirs
       x.labels = tower.file.labels();
       x.padding = tokenizer ? tokenizer->named_ids().padding.value_or(-1) : -1;
@@ -286,8 +293,8 @@ std::optional<TensorType> usual_type(const Draft& draft) {
 /// Those whose names begin with `prefix`, which is left out; of others, all that stand in no folder of their own.
 void write_tensors(const Draft& draft, const std::string& prefix, const std::string& path) {
   const std::optional<TensorType> usual = usual_type(draft);
-  const auto reader = [](const Tower* tower) {
-    return [tower](const std::string& name) { return read_parameter(*tower, name); };
+  const auto reader = [&](const Tower* tower) {
+    return [tower, &draft](const std::string& name) { return draft.read(*tower, name); };
   };
   std::vector<NewTensor> announced;
   for (const auto& [name, tensor] : draft.tensors)
@@ -355,7 +362,7 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
       directory.directory(folder);
       write_tensors(draft, folder + "/", directory.file(folder + "/model.safetensors"));
     }
-    for (const auto& [path, text] : files_of(*draft.modules, towers.front().configuration.width))
+    for (const auto& [path, text] : files_of(*draft.modules, towers.front().file.configuration().width))
       write_text(directory.file(path), text);
   }
   write_tensors(draft, "", directory.file("model.safetensors"));

@@ -140,6 +140,13 @@ a, b = np.load('paper.npy'), np.load('again.npy')
 assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b)) < 1e-5, np.max(np.abs(a - b))"
 }
 
+@test "what makes a translator no Marian is named as the model has it" {
+  model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
+    --decoder-layers 1 --norm-position pre -o pre.h5
+  refused "of the nearest, mbart, these differ: encoder_embedding_norm false (not true), decoder_embedding_norm false (not true), encoder_positions sinusoidal (not learned)" pre.h5
+  refused "is no marian; what has no place there: encoder_norm_position pre (not post), decoder_norm_position pre (not post), encoder_final_norm true (not false)" pre.h5 --family marian
+}
+
 @test "an existing directory is not touched, an empty one is taken, nothing is left of a failure" {
   model import "$CHECKPOINTS/gpt2" -o gpt2.h5
   mkdir full empty
