@@ -4,22 +4,11 @@
 #include <array>
 
 #include "core/error.hpp"
+#include "models/model_file.hpp"
 #include "models/transformer.hpp"
 
 namespace pipeformer {
 namespace {
-
-class ParameterList : public ParameterSource {
- public:
-  explicit ParameterList(Shapes& shapes) : shapes_(shapes) {}
-  Parameter get(const std::string& name, const Shape& shape, Initial) override {
-    shapes_.emplace(name, shape);
-    return {};
-  }
-
- private:
-  Shapes& shapes_;
-};
 
 /// A value of the type that a field has.
 Attribute value_of(const Json& json, const Attribute& like) {
@@ -45,8 +34,9 @@ void read_settings_of_use(Exchange& x) {
 
 Shapes parameters_of(const Configuration& configuration) {
   Shapes shapes;
-  ParameterList list(shapes);
-  Transformer(list, configuration);
+  for (const ParameterEntry& entry :
+       list_parameters([&](ParameterSource& source) { Transformer(source, configuration); }))
+    shapes.emplace(entry.name, entry.shape);
   return shapes;
 }
 

@@ -18,14 +18,15 @@ std::string describe(const ModelFile& model) {
     out << '\n';
   });
   const Configuration& configuration = model.configuration();
-  const ParameterArena arena([&](ParameterSource& source) { Transformer(source, configuration); });
   out << '\n';
-  for (const auto& entry : arena.entries()) {
+  std::int64_t parameters = 0;
+  for (const auto& entry : list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })) {
     require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ",
             shape_text(model.shape(entry.name)), ", expected ", shape_text(entry.shape));
     out << std::left << std::setw(48) << entry.name << shape_text(entry.shape) << '\n';
+    parameters += entry.size;
   }
-  out << '\n' << std::left << std::setw(32) << "parameters" << arena.parameters() << '\n';
+  out << '\n' << std::left << std::setw(32) << "parameters" << parameters << '\n';
   out << std::setw(32) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none")
       << '\n';
   return out.str();

@@ -119,20 +119,23 @@ ModelTexts ModelFile::texts() const {
           text("family").value_or("")};
 }
 
-ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) {
+std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build) {
   struct Lister : ParameterSource {
-    ParameterArena& arena;
-    explicit Lister(ParameterArena& a) : arena(a) {}
+    std::vector<ParameterEntry> entries;
     Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
-      for (const Entry& entry : arena.entries_)
+      for (const ParameterEntry& entry : entries)
         if (entry.name == name) return {};  // shared by two layers (tied embeddings)
-      const std::int64_t size = element_count(shape);
-      arena.entries_.push_back({name, shape, initial, arena.size_, size});
-      arena.size_ += (size + 15) / 16 * 16;  // parameters begin on cache lines
+      const std::int64_t end = entries.empty() ? 0 : entries.back().offset + entries.back().size;
+      entries.push_back({name, shape, initial, (end + 15) / 16 * 16, element_count(shape)});
       return {};
     }
-  } lister(*this);
+  } lister;
   build(lister);
+  return std::move(lister.entries);
+}
+
+ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) : entries_(list_parameters(build)) {
+  if (!entries_.empty()) size_ = (entries_.back().offset + entries_.back().size + 15) / 16 * 16;
   values_.resize(static_cast<std::size_t>(size_));
   gradients_.resize(static_cast<std::size_t>(size_));
   std::fill(values_.begin(), values_.end(), 0.0f);

@@ -73,16 +73,22 @@ class ModelFile : public StoredParameters {
   std::map<std::string, WeightView> bound_;
 };
 
+/// One parameter of a list of them; offset: where it begins when all are put one after another, each on a cache line.
+struct ParameterEntry {
+  std::string name;
+  Shape shape;
+  Initial initial;
+  std::int64_t offset, size;
+};
+
+/// The parameters that `build` asks for as it constructs layers, in that order, each once.
+std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build);
+
 /// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer
 /// step, an all-reduce and a checkpoint are one pass each.
 class ParameterArena : public ParameterSource {
  public:
-  struct Entry {
-    std::string name;
-    Shape shape;
-    Initial initial;
-    std::int64_t offset, size;
-  };
+  using Entry = ParameterEntry;
   /// `build` constructs the layers from a source; it is called twice: to list the parameters, and by the user, to bind
   /// them.
   explicit ParameterArena(const std::function<void(ParameterSource&)>& build);
