@@ -58,10 +58,9 @@ static const ToolSpec spec = {
     .writes_records = false,
 };
 
-/// Calls body(reader, record) for each record of an address, or for the one that --record picks.
+/// Calls body(reader, record) for each record of a stream, or for the one that --record picks.
 template <class Body>
-static void for_records(const Args& args, const std::string& address, Body body) {
-  const auto reader = RecordReader::open(address);
+static void for_records(const Args& args, const std::unique_ptr<RecordReader>& reader, Body body) {
   Array record;
   while (reader->next(record)) {
     if (!args.has("record")) {
@@ -78,21 +77,21 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
   const TextSink sink = [&](const std::string& text) { out.write(text); };
   const bool terminal = args.output() == "-" && isatty(STDOUT_FILENO);
   StatisticsTable table(sink, terminal, args.has("digits") ? static_cast<int>(args.integer("digits")) : 6);
-  const auto summarize = [&](const std::string& address) {
-    std::string name = address;
-    for_records(args, address,
-                [&](const RecordReader& reader, const Array& record) { name = reader.name(), table.add(record); });
-    table.finish(name);
+  const auto summarize = [&](const std::unique_ptr<RecordReader>& reader) {
+    for_records(args, reader,
+                [&](const RecordReader& in, const Array& record) { table.add(record, stored_dtype(in, record)); });
+    table.finish(reader->name());
   };
   for (const std::string& input : inputs) {
-    if (!args.has("record") && lists_hdf5(input)) {
-      sink(hdf5_attribute_lines(input));
-      for (const std::string& address : hdf5_addresses(input)) summarize(address);
+    const auto listing = args.has("record") ? std::nullopt : list_hdf5(input);
+    if (listing) {
+      sink(listing->head());
+      for (const std::string& path : listing->paths()) summarize(listing->open(path));
     } else if (args.flag("summary")) {
-      summarize(input);
+      summarize(RecordReader::open(input));
     } else {
-      for_records(args, input, [&](const RecordReader& reader, const Array& record) {
-        table.record(reader.name(), reader.count() - 1, record);
+      for_records(args, RecordReader::open(input), [&](const RecordReader& in, const Array& record) {
+        table.record(in.name(), in.count() - 1, record, stored_dtype(in, record));
       });
     }
   }
@@ -106,7 +105,8 @@ static void write_values(const Args& args, const std::vector<std::string>& input
   ValuePrinter printer([&](const std::string& text) { out.write(text); },
                        args.has("digits") ? static_cast<int>(args.integer("digits")) : 0);
   for (const std::string& input : inputs) {
-    for_records(args, input, [&](const RecordReader&, const Array& record) { printer.print(record); });
+    for_records(args, RecordReader::open(input),
+                [&](const RecordReader&, const Array& record) { printer.print(record); });
   }
   out.close();
 }

@@ -7,14 +7,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/half.hpp"
 #include "io/byte_source.hpp"
-#include "io/hdf5_strings.hpp"
+#include "io/hdf5_chunks.hpp"
+#include "io/hdf5_reading.hpp"
 #include "io/output_file.hpp"
 
 namespace pipeformer {
@@ -22,7 +22,6 @@ namespace {
 
 constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::size_t appender_buffer = 4 << 20;
-constexpr std::size_t chunk_cache = 64 << 20;  // other people's chunks may be large, and are read in several pieces
 constexpr hsize_t alignment = 64;
 constexpr std::size_t largest_sparse = 16 << 20;  // bytes that a dataset may claim however little of it is stored
 constexpr double most_deflated = 1032;            // deflate makes at most so many bytes of one
@@ -93,16 +92,15 @@ hid_t bool_type() {
 }
 
 /// IEEE 754 binary16: sign 1, exponent 5 (bias 15), fraction 10.
-hid_t half_type(bool big_endian = false) {
-  static const auto make = [](hid_t base) {
-    const hid_t t = H5Tcopy(base);
+hid_t half_type() {
+  static const hid_t type = [] {
+    const hid_t t = H5Tcopy(H5T_IEEE_F32LE);
     H5Tset_fields(t, 15, 10, 5, 0, 10);
     H5Tset_size(t, 2);
     H5Tset_ebias(t, 15);
     return t;
-  };
-  static const hid_t little = make(H5T_IEEE_F32LE), big = make(H5T_IEEE_F32BE);
-  return big_endian ? big : little;
+  }();
+  return type;
 }
 
 /// bfloat16, the upper half of a binary32: sign 1, exponent 8 (bias 127), fraction 7.
@@ -114,16 +112,6 @@ hid_t bfloat16_type() {
     return t;
   }();
   return type;
-}
-
-/// Widens `count` bfloat16 elements that fill the upper half of the memory of as many floats.
-void widen_bfloat16(std::byte* memory, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::uint16_t bits;
-    std::memcpy(&bits, memory + 2 * (count + i), sizeof bits);
-    const float value = float_from_bfloat16(bits);
-    std::memcpy(memory + 4 * i, &value, sizeof value);
-  }
 }
 
 /// The type of an element both in memory and in the files we write.
@@ -147,76 +135,8 @@ hid_t hdf5_type(DType type) {
   throw Error("unknown dtype");
 }
 
-/// The dtype that a file's type is read as, or nothing.
-std::optional<DType> dtype_of(hid_t type) {
-  const std::size_t size = H5Tget_size(type);
-  switch (H5Tget_class(type)) {
-    case H5T_FLOAT:
-      if (H5Tequal(type, half_type()) > 0 || H5Tequal(type, half_type(true)) > 0) return DType::f2;
-      if (size <= 4) return DType::f4;
-      return size == 8 ? std::optional(DType::f8) : std::nullopt;
-    case H5T_INTEGER: {
-      const bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
-      if (size == 1 && !is_signed) return DType::u1;
-      if (size < 4 || (size == 4 && is_signed)) return DType::i4;
-      return size <= 8 ? std::optional(DType::i8) : std::nullopt;
-    }
-    case H5T_ENUM: {
-      long long values[2] = {-1, -1};
-      const Handle base(H5Tget_super(type), H5Tclose);
-      if (H5Tget_nmembers(type) != 2 || size > 8) return std::nullopt;
-      for (unsigned i = 0; i < 2; ++i) {
-        char* name = H5Tget_member_name(type, i);
-        const std::string text = name == nullptr ? "" : name;
-        H5free_memory(name);
-        unsigned char value[8] = {};
-        if (H5Tget_member_value(type, i, value) < 0 ||
-            H5Tconvert(base, H5T_NATIVE_LLONG, 1, value, nullptr, H5P_DEFAULT) < 0)
-          return std::nullopt;
-        if (text == "FALSE") std::memcpy(&values[0], value, 8);
-        if (text == "TRUE") std::memcpy(&values[1], value, 8);
-      }
-      return values[0] == 0 && values[1] == 1 ? std::optional(DType::b1) : std::nullopt;
-    }
-    default:
-      return std::nullopt;
-  }
-}
-
-const char* class_name(hid_t type) {
-  switch (H5Tget_class(type)) {
-    case H5T_INTEGER:
-      return "integers of this size";
-    case H5T_FLOAT:
-      return "floats of this size";
-    case H5T_STRING:
-      return "strings";
-    case H5T_COMPOUND:
-      return "compounds (or complex numbers)";
-    case H5T_ENUM:
-      return "an enumeration that is not boolean";
-    case H5T_VLEN:
-      return "variable-length sequences";
-    case H5T_REFERENCE:
-      return "references";
-    default:
-      return "elements of an unknown class";
-  }
-}
-
 std::vector<hsize_t> dims_of(const Shape& shape) {
   return {shape.begin(), shape.end()};
-}
-
-/// "group/name" without slashes at the ends; the root is "".
-std::string clean_path(const std::string& path) {
-  const std::size_t begin = path.find_first_not_of('/');
-  if (begin == std::string::npos) return "";
-  return path.substr(begin, path.find_last_not_of('/') + 1 - begin);
-}
-
-std::string absolute(const std::string& path) {
-  return "/" + clean_path(path);
 }
 
 #ifndef H5_HAVE_THREADSAFE
@@ -240,10 +160,33 @@ Handle output_access() {
   return access;
 }
 
+std::vector<std::string> names_of(const std::vector<Hdf5Entry>& entries, Hdf5Entry::Kind kind) {
+  std::vector<std::string> names;
+  for (const Hdf5Entry& entry : entries)
+    if (entry.kind == kind) names.push_back(entry.name);
+  return names;
+}
+
+/// The value of an attribute that has one, of a kind that is read.
+std::optional<Attribute> scalar(const std::string& file, const AttributeValues& found) {
+  if (found.values.size() != 1) return std::nullopt;
+  if (const auto* large = std::get_if<std::uint64_t>(&found.values.front()))
+    throw Error(cat(file, ": attribute '", found.name, "': ", *large, " does not fit i8"));
+  return std::visit(
+      [](const auto& value) -> std::optional<Attribute> {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::uint64_t>)
+          return std::nullopt;
+        else
+          return Attribute(value);
+      },
+      found.values.front());
+}
+
 }  // namespace
 
 struct Hdf5File::State {
   std::string name;
+  std::unique_ptr<const Hdf5Reading> reading;  ///< A file opened for reading; all others are of one that is written.
   Handle file;
   bool image = false;
   std::unique_ptr<PendingFile> pending;  ///< Output to a regular file.
@@ -252,81 +195,6 @@ struct Hdf5File::State {
 
   void check(bool good, const std::string& what) const {
     if (!good) fail(name, what);
-  }
-  /// Throws Error when a link on the way leads out of the file.
-  void refuse_foreign_links(const std::string& full) const {
-    for (std::size_t end = full.find('/', 1); full.size() > 1; end = full.find('/', end + 1)) {
-      const std::string part = full.substr(0, end);
-      H5L_info_t link;
-      if (H5Lget_info(file, part.c_str(), &link, H5P_DEFAULT) < 0) return;
-      require(link.type == H5L_TYPE_HARD || link.type == H5L_TYPE_SOFT, name, ": '", part.substr(1),
-              "' is a link to another file or of an unknown kind, which is not followed");
-      if (end == std::string::npos) return;
-    }
-  }
-  /// Bytes of the file itself, below the library. Throws Error for a range that does not lie in it.
-  std::vector<std::uint8_t> bytes(std::uint64_t offset, std::uint64_t size) const {
-    const Handle creation(H5Fget_create_plist(file), H5Pclose);
-    hsize_t base = 0, total = 0;
-    void* handle = nullptr;
-    check(H5Pget_userblock(creation, &base) >= 0 && H5Fget_filesize(file, &total) >= 0 &&
-              H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) >= 0,
-          "cannot read");
-    require(base <= total && offset <= total - base && size <= total - base - offset, "it lies beyond the end");
-    std::vector<std::uint8_t> result(size);
-    if (image) {
-      std::memcpy(result.data(), *static_cast<const std::byte**>(handle) + base + offset, size);
-    } else {
-      require(::pread(*static_cast<int*>(handle), result.data(), size, static_cast<off_t>(base + offset)) ==
-                  static_cast<ssize_t>(size),
-              "it cannot be read");
-    }
-    return result;
-  }
-  std::string variable_length(hid_t object, const std::string& attribute) const {
-    try {
-      const Handle creation(H5Fget_create_plist(file), H5Pclose);
-      std::size_t address_size = 0, length_size = 0;
-      H5Pget_sizes(creation, &address_size, &length_size);
-      require(address_size == 8 && length_size == 8, "its addresses are not 8 bytes long");
-      H5O_info_t info;
-      check(H5Oget_info2(object, &info, H5O_INFO_BASIC) >= 0, "no address");
-      return variable_length_attribute([&](std::uint64_t at, std::uint64_t size) { return bytes(at, size); }, info.addr,
-                                       attribute);
-    } catch (const Error& error) {
-      throw Error(cat(name, ": attribute '", attribute, "' cannot be read: ", error.what()));
-    }
-  }
-  Handle open_object(const std::string& path) const {
-    const std::string full = absolute(path);
-    refuse_foreign_links(full);
-    return {H5Oopen(file, full.c_str(), H5P_DEFAULT), H5Oclose};
-  }
-  bool is(const std::string& path, H5I_type_t type) const {
-    const Handle object = open_object(path);
-    return object && H5Iget_type(object) == type;
-  }
-  std::vector<std::string> children(const std::string& path, H5I_type_t type) const {
-    const std::string full = absolute(path);
-    const Handle group(H5Gopen2(file, full.c_str(), H5P_DEFAULT), H5Gclose);
-    check(static_cast<bool>(group), cat("no group '", full, "'"));
-    std::vector<std::string> names;
-    const herr_t done = H5Literate(
-        group, H5_INDEX_NAME, H5_ITER_INC, nullptr,
-        [](hid_t, const char* child, const H5L_info_t*, void* out) -> herr_t {
-          static_cast<std::vector<std::string>*>(out)->emplace_back(child);
-          return 0;
-        },
-        &names);
-    check(done >= 0, cat("cannot list '", full, "'"));
-    std::erase_if(names, [&](const std::string& child) {
-      H5L_info_t link;
-      const bool inside = H5Lget_info(group, child.c_str(), &link, H5P_DEFAULT) >= 0 &&
-                          (link.type == H5L_TYPE_HARD || link.type == H5L_TYPE_SOFT);
-      return !inside || !is(full + "/" + child, type);
-    });
-    std::sort(names.begin(), names.end());
-    return names;
   }
   void make_group(const std::string& path) const {
     const std::string full = absolute(path);
@@ -341,25 +209,15 @@ struct Hdf5File::State {
       if (end == std::string::npos) break;
     }
   }
-  /// Throws Error unless the groups above `path` are groups of the file itself, or are not there yet: a link could lead
-  /// to another file.
-  void check_room(const std::string& path) const {
-    for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
-      const std::string above = path.substr(0, end);
-      if (H5Lexists(file, above.c_str(), H5P_DEFAULT) <= 0) return;
-      H5L_info_t link{};
-      const bool known = H5Lget_info(file, above.c_str(), &link, H5P_DEFAULT) >= 0;
-      require(known && link.type == H5L_TYPE_HARD && is(above, H5I_GROUP), name, ": cannot add '", path.substr(1),
-              "': '", above.substr(1), "' is no group");
-    }
-  }
   /// Copies the part from the temporary file into another, in place of what is there.
   void add_part(const std::string& to) const {
+    const Hdf5Reading before(name, to);
+    before.check_room(part);
+    before.check_all();  // the library does not look so closely
     State whole;
     whole.name = name;
     whole.file = Handle(H5Fopen(to.c_str(), H5F_ACC_RDWR, output_access()), H5Fclose);
     check(static_cast<bool>(whole.file), "cannot be added to");
-    whole.check_room(part);
     const Handle source(H5Fopen(pending->temporary().c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
     if (H5Lexists(whole.file, part.c_str(), H5P_DEFAULT) > 0)
       check(H5Ldelete(whole.file, part.c_str(), H5P_DEFAULT) >= 0, cat("cannot replace '", part.substr(1), "'"));
@@ -404,16 +262,13 @@ struct Hdf5File::State {
 struct Hdf5Dataset::State {
   std::shared_ptr<const Hdf5File::State> file;
   std::string path;
-  Handle set;
+  std::unique_ptr<const hdf5::Elements> elements;
   DType dtype = DType::f4;
-  bool unsigned_long = false;  ///< Read as i8 after a look at the range.
-  bool bfloat16 = false;       ///< Read as f4.
   Shape shape;
 
-  /// Of elements that the file holds as this type, one after another; nothing otherwise.
-  std::optional<std::uint64_t> offset_of(hid_t as) const;
-  /// Throws Error for elements that lie in another file, and for filters that few builds have.
-  void check_storage() const;
+  const hdf5::Datatype& type() const { return elements->messages().type; }
+  /// Where the elements lie in the file one after another; nothing otherwise.
+  std::optional<std::uint64_t> offset() const;
   /// Throws Error when the shape claims more than the file holds of it: it must not become an allocation.
   void check_size() const;
 };
@@ -468,61 +323,34 @@ std::int64_t Hdf5Dataset::rows() const {
   return state_->shape.empty() ? 1 : state_->shape[0];
 }
 
-std::optional<std::uint64_t> Hdf5Dataset::State::offset_of(hid_t as) const {
-  const Handle type(H5Dget_type(set), H5Tclose);
-  const Handle plist(H5Dget_create_plist(set), H5Pclose);
-  if (file->image || H5Pget_layout(plist) != H5D_CONTIGUOUS || H5Pget_external_count(plist) != 0) return std::nullopt;
-  if (H5Tequal(type, as) <= 0) return std::nullopt;
-  const haddr_t offset = H5Dget_offset(set);
-  if (offset == HADDR_UNDEF) return std::nullopt;
-  return offset;
-}
-
-void Hdf5Dataset::State::check_storage() const {
-  const Handle plist(H5Dget_create_plist(set), H5Pclose);
-  require(H5Pget_layout(plist) != H5D_VIRTUAL && H5Pget_external_count(plist) == 0, file->name, ": dataset '", path,
-          "' lies in another file (external or virtual storage), which is not read");
-  for (int i = 0; i < H5Pget_nfilters(plist); ++i) {
-    unsigned flags = 0;
-    std::size_t values = 0;
-    const H5Z_filter_t filter =
-        H5Pget_filter2(plist, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, nullptr);
-    require(filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32 ||
-                filter == H5Z_FILTER_SZIP,
-            file->name, ": dataset '", path, "' has filter ", static_cast<int>(filter),
-            ": only deflate, shuffle, fletcher32 and szip are read");
-  }
+std::optional<std::uint64_t> Hdf5Dataset::State::offset() const {
+  const hdf5::Bytes plain = elements->plain();
+  if (!file->reading->mapped() || elements->messages().layout.kind != hdf5::Layout::Kind::contiguous || plain.empty())
+    return std::nullopt;
+  return static_cast<std::uint64_t>(plain.data() - file->reading->bytes().data());
 }
 
 void Hdf5Dataset::State::check_size() const {
   double size = static_cast<double>(dtype_size(dtype));
   for (const std::int64_t axis : shape) size *= static_cast<double>(axis);
-  hsize_t file_size = 0;
-  H5Fget_filesize(file->file, &file_size);
-  const Handle plist(H5Dget_create_plist(set), H5Pclose);
   // What is said to be stored may be a lie as well.
-  const auto stored = static_cast<double>(std::min<hsize_t>(H5Dget_storage_size(set), file_size));
+  const auto stored = static_cast<double>(std::min<std::uint64_t>(elements->stored(), file->reading->bytes().size()));
   // Narrow elements are widened on reading: to i4 and i8, bfloat16 to f4.
-  const double widening =
-      static_cast<double>(dtype_size(dtype)) / static_cast<double>(H5Tget_size(Handle(H5Dget_type(set), H5Tclose)));
-  const double most = stored * (H5Pget_nfilters(plist) > 0 ? most_deflated : 1.0) * widening;
-  require(size <= most + static_cast<double>(largest_sparse), file->name, ": dataset '", path, "': shape ",
-          shape_text(shape), " (", size, " bytes) is more than the file holds of it (", stored, " bytes stored)");
-  try {
-    element_count(shape);
-  } catch (const Error& error) {
-    throw Error(cat(file->name, ": dataset '", path, "': ", error.what()));
-  }
+  const double widening = static_cast<double>(dtype_size(dtype)) / static_cast<double>(type().size);
+  const double most = stored * (elements->messages().filters.empty() ? 1.0 : most_deflated) * widening;
+  require(size <= most + static_cast<double>(largest_sparse), "shape ", shape_text(shape), " (", size,
+          " bytes) is more than the file holds of it (", stored, " bytes stored)");
+  element_count(shape);
 }
 
 std::optional<std::uint64_t> Hdf5Dataset::file_offset() const {
-  return state_->offset_of(hdf5_type(state_->dtype));
+  return state_->type().as_in_memory() ? state_->offset() : std::nullopt;
 }
 std::optional<std::uint64_t> Hdf5Dataset::bfloat16_offset() const {
-  return state_->offset_of(bfloat16_type());
+  return is_bfloat16() ? state_->offset() : std::nullopt;
 }
 bool Hdf5Dataset::is_bfloat16() const {
-  return state_->bfloat16;
+  return state_->type().is_bfloat16();
 }
 
 Array Hdf5Dataset::read() const {
@@ -537,7 +365,6 @@ Array Hdf5Dataset::read() const {
 }
 
 void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const {
-  prepare_library();
   const State& s = *state_;
   require(0 <= begin && begin <= end && end <= rows(), s.file->name, ": '", s.path, "': rows ", begin, " to ", end,
           " of ", rows());
@@ -545,35 +372,21 @@ void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to)
   if (!part.empty()) part[0] = end - begin;
   const std::int64_t count = begin == end ? 0 : element_count(part);
   if (count == 0) return;
-  const Handle space(H5Dget_space(s.set), H5Sclose);
-  Handle memory;
-  if (!part.empty()) {
-    const std::vector<hsize_t> dims = dims_of(part);
-    std::vector<hsize_t> start(part.size(), 0);
-    start[0] = static_cast<hsize_t>(begin);
-    memory = Handle(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), H5Sclose);
-    s.file->check(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, dims.data(), nullptr) >= 0,
-                  cat("cannot select rows of '", s.path, "'"));
-  }
-  const hid_t type = s.unsigned_long ? H5T_STD_U64LE : s.bfloat16 ? bfloat16_type() : hdf5_type(s.dtype);
-  // HDF5 converts bfloat16 itself, but slowly: 16 bits go to the upper half and are widened from there.
-  std::byte* const landing = s.bfloat16 ? to + 2 * count : to;
-  const bool good = H5Dread(s.set, type, part.empty() ? H5S_ALL : static_cast<hid_t>(memory),
-                            part.empty() ? H5S_ALL : static_cast<hid_t>(space), H5P_DEFAULT, landing) >= 0;
-  s.file->check(good, cat("cannot read '", s.path, "'"));
-  if (s.bfloat16) widen_bfloat16(to, count);
-  if (s.unsigned_long) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::uint64_t value;
-      std::memcpy(&value, to + i * 8, 8);
-      require(std::in_range<std::int64_t>(value), s.file->name, ": '", s.path, "': ", value, " does not fit i8");
+  const auto first = static_cast<std::uint64_t>(begin), last = static_cast<std::uint64_t>(end);
+  const hdf5::Datatype& type = s.type();
+  try {
+    if (const hdf5::Bytes plain = s.elements->plain(); !plain.empty()) {
+      const std::size_t row = static_cast<std::size_t>(count / (end - begin)) * type.size;
+      hdf5::convert_elements(type, plain.data() + first * row, count, to);
+    } else if (type.as_in_memory() && s.dtype != DType::b1) {
+      s.elements->read(first, last, to);
+    } else {
+      Buffer<std::byte> raw(static_cast<std::size_t>(count) * type.size);
+      s.elements->read(first, last, raw.data());
+      hdf5::convert_elements(type, raw.data(), count, to);
     }
-  }
-  if (s.dtype == DType::b1) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      require(to[i] <= std::byte{1}, s.file->name, ": '", s.path, "': ", static_cast<int>(to[i]),
-              " is not a boolean (0 or 1)");
-    }
+  } catch (const Error& error) {
+    throw Error(cat(s.file->name, ": '", s.path, "': ", error.what()));
   }
 }
 
@@ -612,31 +425,18 @@ void Hdf5Appender::finish() {
 
 Hdf5File Hdf5File::open(const std::string& path) {
   if (path == "-" || is_special_file(path)) return open_image(ByteSource(path).read_all(), input_name(path));
-  prepare_library();
-  struct stat status {};
-  require(::stat(path.c_str(), &status) == 0, path, ": cannot open: ", std::strerror(errno));
   Hdf5File file;
   file.state_ = std::make_shared<State>();
-  State& s = *file.state_;
-  s.name = path;
-  const Handle access = property_list(H5P_FILE_ACCESS);
-  s.file = Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
-  s.check(static_cast<bool>(s.file), "cannot open as HDF5");
+  file.state_->name = path;
+  file.state_->reading = std::make_unique<const Hdf5Reading>(path, path);
   return file;
 }
 
 Hdf5File Hdf5File::open_image(std::span<const std::byte> bytes, const std::string& name) {
-  prepare_library();
   Hdf5File file;
   file.state_ = std::make_shared<State>();
-  State& s = *file.state_;
-  s.name = name;
-  s.image = true;
-  const Handle access = property_list(H5P_FILE_ACCESS);
-  H5Pset_fapl_core(access, 1 << 20, false);
-  H5Pset_file_image(access, const_cast<std::byte*>(bytes.data()), bytes.size());
-  s.file = Handle(H5Fopen("image", H5F_ACC_RDONLY, access), H5Fclose);
-  s.check(static_cast<bool>(s.file), "cannot open as HDF5");
+  file.state_->name = name;
+  file.state_->reading = std::make_unique<const Hdf5Reading>(name, bytes);
   return file;
 }
 
@@ -657,7 +457,7 @@ Hdf5File Hdf5File::create(const std::string& path, const std::string& group) {
     if (!clean_path(group).empty()) s.part = absolute(group);
     // What cannot work is said before the work; it is looked at again when the part is added.
     if (struct stat old{}; !s.part.empty() && ::stat(path.c_str(), &old) == 0 && old.st_size > 0)
-      open(path).state_->check_room(s.part);
+      Hdf5Reading(path, path).check_room(s.part);
     s.pending = std::make_unique<PendingFile>(path, group);
     target = s.pending->temporary();
   }
@@ -695,53 +495,45 @@ void Hdf5File::close() {
 }
 
 bool Hdf5File::has_group(const std::string& path) const {
-  return state_->is(path, H5I_GROUP);
+  return state_->reading->is(path, hdf5::ObjectKind::group);
 }
 bool Hdf5File::has_dataset(const std::string& path) const {
-  return state_->is(path, H5I_DATASET);
+  return state_->reading->is(path, hdf5::ObjectKind::dataset);
+}
+std::vector<Hdf5Entry> Hdf5File::entries(const std::string& path) const {
+  return state_->reading->entries(path);
 }
 std::vector<std::string> Hdf5File::groups(const std::string& path) const {
-  return state_->children(path, H5I_GROUP);
+  return names_of(entries(path), Hdf5Entry::Kind::group);
 }
 std::vector<std::string> Hdf5File::datasets(const std::string& path) const {
-  return state_->children(path, H5I_DATASET);
+  return names_of(entries(path), Hdf5Entry::Kind::dataset);
 }
 
 std::uint64_t Hdf5File::object_address(const std::string& path) const {
-  const Handle object = state_->open_object(path);
-  H5O_info_t info;
-  state_->check(object && H5Oget_info2(object, &info, H5O_INFO_BASIC) >= 0, cat("no object '", path, "'"));
-  return info.addr;
+  return state_->reading->object(path);
 }
 
 Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
   auto s = std::make_shared<Hdf5Dataset::State>();
   s->file = state_;
   s->path = clean_path(path);
-  const std::string full = absolute(path);
-  state_->refuse_foreign_links(full);
-  const Handle access = property_list(H5P_DATASET_ACCESS);
-  H5Pset_chunk_cache(access, 521, chunk_cache, 1.0);
-  s->set = Handle(H5Dopen2(state_->file, full.c_str(), access), H5Dclose);
-  require(static_cast<bool>(s->set), state_->name, ": no dataset '", s->path, "'");
-  s->check_storage();
-  const Handle type(H5Dget_type(s->set), H5Tclose), space(H5Dget_space(s->set), H5Sclose);
-  const auto dtype = dtype_of(type);
-  require(dtype.has_value(), state_->name, ": dataset '", s->path, "' holds ", class_name(type),
-          ", which are not supported");
-  s->dtype = *dtype;
-  s->bfloat16 = H5Tequal(type, bfloat16_type()) > 0;
-  s->unsigned_long = H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 8 && H5Tget_sign(type) == H5T_SGN_NONE;
-  const int rank = H5Sget_simple_extent_ndims(space);
-  require(rank >= 0 && H5Sget_simple_extent_type(space) != H5S_NULL, state_->name, ": dataset '", s->path,
-          "' has no shape");
-  std::vector<hsize_t> dims(static_cast<std::size_t>(rank));
-  H5Sget_simple_extent_dims(space, dims.data(), nullptr);
-  for (const hsize_t axis : dims) {
-    require(std::in_range<std::int64_t>(axis), state_->name, ": dataset '", s->path, "': an axis is too large");
-    s->shape.push_back(static_cast<std::int64_t>(axis));
+  require(has_dataset(path), state_->name, ": no dataset '", s->path, "'");
+  try {
+    hdf5::DatasetMessages messages = state_->reading->objects().dataset(object_address(path));
+    const auto dtype = messages.type.dtype();
+    require(dtype.has_value(), "it holds ", messages.type.name(), ", which are not supported");
+    require(!messages.space.null, "it has no shape");
+    s->dtype = *dtype;
+    for (const std::uint64_t axis : messages.space.dims) {
+      require(std::in_range<std::int64_t>(axis), "it has an axis of ", axis);
+      s->shape.push_back(static_cast<std::int64_t>(axis));
+    }
+    s->elements = std::make_unique<const hdf5::Elements>(state_->reading->objects().extent(), std::move(messages));
+    s->check_size();
+  } catch (const Error& error) {
+    throw Error(cat(state_->name, ": dataset '", s->path, "': ", error.what()));
   }
-  s->check_size();
   Hdf5Dataset set;
   set.state_ = std::move(s);
   return set;
@@ -775,7 +567,8 @@ Hdf5Appender Hdf5File::append_to(const std::string& path, DType type, const Shap
 // Attributes
 
 void Hdf5File::set_attribute(const std::string& name, const Attribute& value, const std::string& path) {
-  const Handle object = state_->open_object(path), space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle object(H5Oopen(state_->file, absolute(path).c_str(), H5P_DEFAULT), H5Oclose);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   state_->check(static_cast<bool>(object), cat("no object '", path, "'"));
   if (H5Aexists(object, name.c_str()) > 0) H5Adelete(object, name.c_str());
   const auto put = [&](hid_t type, const void* data) {
@@ -801,74 +594,25 @@ void Hdf5File::set_attribute(const std::string& name, const Attribute& value, co
 }
 
 std::optional<Attribute> Hdf5File::attribute(const std::string& name, const std::string& path) const {
-  const Handle object = state_->open_object(path);
-  state_->check(static_cast<bool>(object), cat("no object '", path, "'"));
-  if (H5Aexists(object, name.c_str()) <= 0) return std::nullopt;
-  const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
-  const Handle type(H5Aget_type(attribute), H5Tclose), space(H5Aget_space(attribute), H5Sclose);
-  if (!attribute || H5Sget_simple_extent_npoints(space) != 1) return std::nullopt;
-  const auto get = [&](hid_t as, void* to) {
-    state_->check(H5Aread(attribute, as, to) >= 0, cat("cannot read attribute '", name, "'"));
-  };
-  switch (H5Tget_class(type)) {
-    case H5T_ENUM: {
-      if (dtype_of(type) != DType::b1) return std::nullopt;
-      std::int8_t value = 0;
-      get(bool_type(), &value);
-      return value != 0;
-    }
-    case H5T_INTEGER: {
-      if (H5Tget_sign(type) == H5T_SGN_NONE) {
-        std::uint64_t value = 0;
-        get(H5T_NATIVE_UINT64, &value);
-        require(std::in_range<std::int64_t>(value), state_->name, ": attribute '", name, "': ", value,
-                " does not fit i8");
-        return static_cast<std::int64_t>(value);
-      }
-      std::int64_t value = 0;
-      get(H5T_NATIVE_INT64, &value);
-      return value;
-    }
-    case H5T_FLOAT: {
-      double value = 0;
-      get(H5T_NATIVE_DOUBLE, &value);
-      return value;
-    }
-    case H5T_STRING: {
-      if (H5Tis_variable_str(type) > 0) return state_->variable_length(object, name);
-      std::string value(H5Tget_size(type), '\0');
-      get(type, value.data());
-      const bool spaces = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
-      const std::size_t last = value.find_last_not_of(spaces ? ' ' : '\0');
-      value.resize(last == std::string::npos ? 0 : last + 1);
-      return value.substr(0, value.find('\0'));
-    }
-    default:
-      return std::nullopt;
+  for (const AttributeValues& found : attribute_values(path)) {
+    if (found.name != name) continue;
+    require(found.problem.empty(), state_->name, ": attribute '", name, "' cannot be read: ", found.problem);
+    return scalar(state_->name, found);
   }
-}
-
-std::vector<std::string> Hdf5File::attribute_names(const std::string& path) const {
-  const Handle object = state_->open_object(path);
-  state_->check(static_cast<bool>(object), cat("no object '", path, "'"));
-  std::vector<std::string> names;
-  H5Aiterate2(
-      object, H5_INDEX_NAME, H5_ITER_INC, nullptr,
-      [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
-        static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-        return 0;
-      },
-      &names);
-  std::sort(names.begin(), names.end());
-  return names;
+  return std::nullopt;
 }
 
 std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) const {
   std::map<std::string, Attribute> result;
-  for (const std::string& name : attribute_names(path)) {
-    if (auto value = attribute(name, path)) result.emplace(name, *std::move(value));
+  for (const AttributeValues& found : attribute_values(path)) {
+    require(found.problem.empty(), state_->name, ": attribute '", found.name, "' cannot be read: ", found.problem);
+    if (auto value = scalar(state_->name, found)) result.emplace(found.name, *std::move(value));
   }
   return result;
+}
+
+std::vector<AttributeValues> Hdf5File::attribute_values(const std::string& path) const {
+  return state_->reading->attributes(path);
 }
 
 }  // namespace pipeformer

@@ -1,4 +1,5 @@
-/// HDF5 files. Only lib/io/*.cpp sees the HDF5 library; everyone else sees arrays, attributes and offsets.
+/// HDF5 files. They are written with the HDF5 library, which only hdf5.cpp sees, and read without it (hdf5_bytes.hpp
+/// says why); everyone else sees arrays, attributes and offsets.
 ///
 /// Files are written with the default (oldest) format bounds, without object times (the same run writes the same
 /// bytes), with contiguous little-endian datasets aligned to 64 bytes, so that a model can be mapped into memory. Paths
@@ -62,6 +63,22 @@ class Hdf5Appender {
   std::shared_ptr<State> state_;
 };
 
+/// What stands below a group.
+struct Hdf5Entry {
+  enum class Kind { group, dataset, other };
+  std::string name;
+  Kind kind = Kind::other;
+  std::string remark;  ///< Why something else is neither: a link to another file, a damaged object.
+};
+
+/// All elements of an attribute, of those that are read.
+struct AttributeValues {
+  std::string name;
+  std::string problem;  ///< Why it cannot be read; empty when it can.
+  std::vector<std::variant<bool, std::int64_t, std::uint64_t, double, std::string>> values;  ///< uint64: above i8.
+};
+
+/// A file is either read or written: what reads is for files that were opened, what writes for those that were created.
 class Hdf5File {
  public:
   /// Opens a file for reading; "-" and special files (pipes, FIFOs) are read whole and opened as an image.
@@ -82,6 +99,7 @@ class Hdf5File {
 
   bool has_group(const std::string& path) const;
   bool has_dataset(const std::string& path) const;
+  std::vector<Hdf5Entry> entries(const std::string& path = "") const;     ///< All that is directly below, by name.
   std::vector<std::string> groups(const std::string& path = "") const;    ///< Names directly below, sorted by bytes.
   std::vector<std::string> datasets(const std::string& path = "") const;  ///< The same for datasets.
 
@@ -105,7 +123,7 @@ class Hdf5File {
   void set_attribute(const std::string& name, const Attribute&, const std::string& path = "");
   std::optional<Attribute> attribute(const std::string& name, const std::string& path = "") const;
   std::map<std::string, Attribute> attributes(const std::string& path = "") const;
-  std::vector<std::string> attribute_names(const std::string& path = "") const;  ///< Of all, also of those not read.
+  std::vector<AttributeValues> attribute_values(const std::string& path = "") const;  ///< Of all, sorted by name.
 
  private:
   friend class Hdf5Dataset;

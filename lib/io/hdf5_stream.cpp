@@ -24,6 +24,7 @@ bool is_root(const std::string& group) {
 class SingleReader : public RecordReader {
  public:
   SingleReader(std::string name, Hdf5Dataset data) : RecordReader(std::move(name)), data_(std::move(data)) {}
+  bool bfloat16() const override { return data_.is_bfloat16(); }
 
  private:
   bool read(Array& record) override {
@@ -61,6 +62,7 @@ class RaggedReader : public RecordReader {
     row_bytes_ = static_cast<std::size_t>(element_count(row)) * dtype_size(data_.dtype());
     if (shapes) read_shapes(*shapes);
   }
+  bool bfloat16() const override { return data_.is_bfloat16(); }
 
  private:
   void read_shapes(const Hdf5Dataset& shapes) {
@@ -225,7 +227,11 @@ void Hdf5Stream::finish() {
 std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address& address, ByteSource& source) {
   const Hdf5File file = source.regular() && address.file != "-" ? Hdf5File::open(address.file)
                                                                 : Hdf5File::open_image(source.read_all(), name);
-  const std::string& group = address.group;
+  return open_hdf5_reader(name, file, address.group);
+}
+
+std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Hdf5File& file,
+                                               const std::string& group) {
   if (file.has_dataset(group)) return std::make_unique<SingleReader>(name, file.dataset(group));
   require(file.has_group(group), name, ": no dataset or group '", group, "'");
   const std::string data = below(group, "data"), offsets = below(group, "offsets"), shapes = below(group, "shapes");

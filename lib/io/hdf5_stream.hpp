@@ -13,6 +13,8 @@ namespace pipeformer {
 
 /// `source` stands at the beginning of the file that the address names; it is read whole when it is no regular file.
 std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Address&, ByteSource& source);
+/// The same for a group or dataset of a file that is open.
+std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Hdf5File&, const std::string& group);
 std::unique_ptr<RecordWriter> open_hdf5_writer(const std::string& name, const Address&, const OutputOptions&);
 
 /// A stream that is being written below a group of an HDF5 file: `data` and `offsets`. Records agree in dtype and in

@@ -51,6 +51,8 @@ class RecordReader {
   const std::string& name() const { return name_; }
   /// Number of records read so far; the index (from 0) of the current record is count() - 1.
   std::int64_t count() const { return count_; }
+  /// The file holds bfloat16, which is read as f4.
+  virtual bool bfloat16() const { return false; }
   /// "in.npy: record 16": the prefix of every message about the current record.
   std::string where() const;
 

@@ -1,12 +1,12 @@
 #include "view/report.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <variant>
 
 #include "core/error.hpp"
 #include "io/address.hpp"
 #include "io/byte_source.hpp"
-#include "io/hdf5.hpp"
+#include "io/hdf5_stream.hpp"
 #include "io/output_file.hpp"
 #include "view/svg.hpp"
 
@@ -27,6 +27,7 @@ std::size_t width_of(const std::string& column) {
 }
 
 constexpr int deepest_group = 100;
+constexpr std::size_t longest_list = 8;  // elements of an attribute that are shown
 
 /// Why a dataset cannot be shown; empty when it can.
 std::string reason_against(const Hdf5File& file, const std::string& path) {
@@ -38,37 +39,23 @@ std::string reason_against(const Hdf5File& file, const std::string& path) {
   }
 }
 
-/// What can be read below one group: paths, and remarks about the rest. A stream is one entry; groups follow the
-/// datasets beside them. A group may contain itself, or be shared by many: each is visited once.
-struct Listing {
-  std::vector<std::string> paths, remarks;
-  std::set<std::uint64_t> visited;
-};
-
-void collect(const Hdf5File& file, const std::string& group, int depth, Listing& list) {
-  if (!list.visited.insert(file.object_address(group)).second) return;
-  if (depth > deepest_group) {
-    list.remarks.push_back(cat(file.name(), ": groups more than ", deepest_group, " deep are not listed"));
-    return;
-  }
-  const auto below = [&](const std::string& name) { return group.empty() ? name : group + "/" + name; };
-  const auto datasets = file.datasets(group);
-  const auto has = [&](const char* name) {
-    return std::find(datasets.begin(), datasets.end(), name) != datasets.end();
+/// The value of an attribute; of several a list, which is cut when it is long.
+std::string text_of(const AttributeValues& attribute) {
+  struct Text {
+    std::string operator()(bool value) const { return value ? "true" : "false"; }
+    std::string operator()(std::int64_t value) const { return std::to_string(value); }
+    std::string operator()(std::uint64_t value) const { return std::to_string(value); }
+    std::string operator()(double value) const { return number_text(value); }
+    std::string operator()(const std::string& value) const { return value; }
   };
-  const bool stream = has("data") && has("offsets") && reason_against(file, below("data")).empty() &&
-                      reason_against(file, below("offsets")).empty();
-  if (stream) list.paths.push_back(group.empty() ? "/" : group);
-  for (const std::string& name : datasets) {
-    if (stream && (name == "data" || name == "offsets" || name == "shapes")) continue;
-    std::string reason = reason_against(file, below(name));
-    if (reason.empty()) {
-      list.paths.push_back(below(name));
-    } else {
-      list.remarks.push_back(std::move(reason));
-    }
+  if (attribute.values.size() == 1) return std::visit(Text{}, attribute.values.front());
+  std::string text = "[";
+  for (std::size_t i = 0; i < attribute.values.size(); ++i) {
+    if (i > 0) text += ", ";
+    if (i == longest_list) return text + cat("... ", attribute.values.size(), " values]");
+    text += std::visit(Text{}, attribute.values[i]);
   }
-  for (const std::string& name : file.groups(group)) collect(file, below(name), depth + 1, list);
+  return text + "]";
 }
 
 template <class T, class F>
@@ -116,19 +103,24 @@ void Table::row(const std::vector<std::string>& cells) const {
   sink_(line + "\n");
 }
 
-void StatisticsTable::record(const std::string& name, std::int64_t index, const Array& array) {
+std::string stored_dtype(const RecordReader& reader, const Array& record) {
+  return reader.bfloat16() ? "bf16" : dtype_name(record.dtype);
+}
+
+void StatisticsTable::record(const std::string& name, std::int64_t index, const Array& array,
+                             const std::string& dtype) {
   table_.columns({"name", "record", "dtype", "shape", "min", "max", "mean", "std", "zeros", "nan", "inf"});
   const Statistics s = statistics(array);
-  std::vector<std::string> cells{name, std::to_string(index), dtype_name(array.dtype), shape_text(array.shape)};
+  std::vector<std::string> cells{name, std::to_string(index), dtype, shape_text(array.shape)};
   append_statistics(cells, s, digits_);
   table_.row(cells);
   total_.merge(s);
 }
 
-void StatisticsTable::add(const Array& array) {
+void StatisticsTable::add(const Array& array, const std::string& dtype) {
   statistics_.merge(statistics(array));
   ++records_;
-  dtypes_.insert(dtype_name(array.dtype));
+  dtypes_.insert(dtype);
   const bool matrix = array.rank() >= 2;
   std::int64_t rows = matrix ? 1 : array.size();
   for (std::int64_t axis = 0; matrix && axis + 1 < array.rank(); ++axis)
@@ -195,49 +187,71 @@ void ValuePrinter::print(const Array& array) {
   }
 }
 
-bool lists_hdf5(const std::string& address) {
-  const Address parts = split_address(address);
-  if (parts.file == "-" || !parts.group.empty() || is_special_file(parts.file)) return false;
-  if (!looks_like_hdf5(ByteSource(parts.file).peek(8))) return false;
-  Listing list;
-  collect(Hdf5File::open(parts.file), "", 0, list);
-  return list.paths != std::vector<std::string>{"/"} || !list.remarks.empty();
+Hdf5Listing::Hdf5Listing(const std::string& file) : file_(Hdf5File::open(file)) {
+  collect("", 0);
 }
 
-std::vector<std::string> hdf5_addresses(const std::string& file) {
-  Listing list;
-  collect(Hdf5File::open(file), "", 0, list);
-  for (std::string& path : list.paths) path = cat(file, ':', path);
-  return list.paths;
-}
-
-std::string hdf5_attribute_lines(const std::string& file) {
-  std::string text;
-  const Hdf5File opened = Hdf5File::open(file);
-  for (const std::string& name : opened.attribute_names()) {
-    std::optional<Attribute> found;
-    std::string reason = "not a number, boolean or string alone";
-    try {
-      found = opened.attribute(name);
-    } catch (const Error& error) {
-      reason = error.what();
-    }
-    if (!found) {
-      text += cat("# ", name, " (", reason, ")\n");
-      continue;
-    }
-    const Attribute& value = *found;
-    text += "# " + name + " = ";
-    if (const auto* b = std::get_if<bool>(&value)) text += *b ? "true" : "false";
-    if (const auto* i = std::get_if<std::int64_t>(&value)) text += std::to_string(*i);
-    if (const auto* d = std::get_if<double>(&value)) text += number_text(*d);
-    if (const auto* s = std::get_if<std::string>(&value)) text += *s;
-    text += '\n';
+void Hdf5Listing::collect(const std::string& group, int depth) {
+  if (!visited_.insert(file_.object_address(group)).second) return;
+  if (depth > deepest_group) {
+    remarks_.push_back(cat(file_.name(), ": groups more than ", deepest_group, " deep are not listed"));
+    return;
   }
-  Listing list;
-  collect(opened, "", 0, list);
-  for (const std::string& remark : list.remarks) text += cat("# ", remark, '\n');
+  const auto below = [&](const std::string& name) { return group.empty() ? name : group + "/" + name; };
+  std::vector<Hdf5Entry> entries;
+  try {
+    entries = file_.entries(group);
+  } catch (const Error& error) {
+    remarks_.emplace_back(error.what());
+    return;
+  }
+  const auto readable = [&](const char* name) {
+    const auto found = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.name == name; });
+    return found != entries.end() && found->kind == Hdf5Entry::Kind::dataset &&
+           reason_against(file_, below(name)).empty();
+  };
+  const bool stream = readable("data") && readable("offsets");
+  if (stream) paths_.push_back(group.empty() ? "/" : group);
+  for (const Hdf5Entry& entry : entries) {
+    const std::string& name = entry.name;
+    if (!entry.remark.empty()) remarks_.push_back(entry.remark);
+    if (entry.kind != Hdf5Entry::Kind::dataset) continue;
+    if (stream && (name == "data" || name == "offsets" || name == "shapes")) continue;
+    std::string reason = reason_against(file_, below(name));
+    if (reason.empty()) {
+      paths_.push_back(below(name));
+    } else {
+      remarks_.push_back(std::move(reason));
+    }
+  }
+  for (const Hdf5Entry& entry : entries)
+    if (entry.kind == Hdf5Entry::Kind::group) collect(below(entry.name), depth + 1);
+}
+
+std::string Hdf5Listing::head() const {
+  std::string text;
+  try {
+    for (const AttributeValues& attribute : file_.attribute_values())
+      text += attribute.problem.empty() ? cat("# ", attribute.name, " = ", text_of(attribute), '\n')
+                                        : cat("# ", attribute.name, " (", attribute.problem, ")\n");
+  } catch (const Error& error) {
+    text += cat("# ", error.what(), '\n');
+  }
+  for (const std::string& remark : remarks_) text += cat("# ", remark, '\n');
   return text;
+}
+
+std::unique_ptr<RecordReader> Hdf5Listing::open(const std::string& path) const {
+  return open_hdf5_reader(cat(file_.name(), ':', path), file_, path == "/" ? "" : path);
+}
+
+std::optional<Hdf5Listing> list_hdf5(const std::string& address) {
+  const Address parts = split_address(address);
+  if (parts.file == "-" || !parts.group.empty() || is_special_file(parts.file)) return std::nullopt;
+  if (!looks_like_hdf5(ByteSource(parts.file).peek(8))) return std::nullopt;
+  Hdf5Listing list(parts.file);
+  const bool stream = list.paths() == std::vector<std::string>{"/"} && list.head().empty();
+  return stream ? std::nullopt : std::optional(std::move(list));
 }
 
 }  // namespace pipeformer

@@ -2,12 +2,16 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/array.hpp"
+#include "io/hdf5.hpp"
+#include "io/stream.hpp"
 #include "view/statistics.hpp"
 
 namespace pipeformer {
@@ -30,18 +34,21 @@ class Table {
   std::vector<std::string> names_;
 };
 
+/// What the elements of a reader's records are stored as, for a table: "f4", "bf16".
+std::string stored_dtype(const RecordReader&, const Array& record);
+
 /// Statistics of records, or of whole streams, as rows of a table. `digits` are significant digits, 0: as many as read
-/// back.
+/// back; `dtype` is what the row says.
 class StatisticsTable {
  public:
   StatisticsTable(TextSink sink, bool aligned, int digits) : table_(std::move(sink), aligned), digits_(digits) {}
 
   /// One row: name, record, dtype, shape, min, max, mean, std, zeros, nan, inf.
-  void record(const std::string& name, std::int64_t index, const Array&);
+  void record(const std::string& name, std::int64_t index, const Array&, const std::string& dtype);
 
   /// Collects records; finish() writes one row: name, records, dtype, shape (an axis that varies as "3..61"), positions
   /// (the rows of matrices, the elements of ids and vectors), elements, then as above.
-  void add(const Array&);
+  void add(const Array&, const std::string& dtype);
   void finish(const std::string& name);
 
   /// All elements of all rows written so far.
@@ -74,13 +81,29 @@ class ValuePrinter {
   bool between_ = false;  // a matrix has been printed
 };
 
-/// True for the address of a whole HDF5 file (no group, not a pipe) that holds anything but one stream at its root.
-bool lists_hdf5(const std::string& address);
-/// The addresses below such a file of all streams (groups with `data` and `offsets`) and other datasets: datasets
-/// before groups, sorted by name.
-std::vector<std::string> hdf5_addresses(const std::string& file);
-/// The attributes of its root as lines "# name = value", sorted by name; what cannot be shown (attributes, datasets of
-/// strings or compounds) as lines that say why.
-std::string hdf5_attribute_lines(const std::string& file);
+/// What an HDF5 file holds. The file is opened and looked through once.
+class Hdf5Listing {
+ public:
+  explicit Hdf5Listing(const std::string& file);
+  /// All streams (groups with `data` and `offsets`) and other datasets: datasets before groups, sorted by name; the
+  /// root is "/".
+  const std::vector<std::string>& paths() const { return paths_; }
+  /// The attributes of the root as lines "# name = value", sorted by name; what cannot be shown (attributes, links to
+  /// other files, datasets of strings or compounds) as lines that say why.
+  std::string head() const;
+  /// Opens one of paths().
+  std::unique_ptr<RecordReader> open(const std::string& path) const;
+
+ private:
+  void collect(const std::string& group, int depth);
+
+  Hdf5File file_;
+  std::vector<std::string> paths_, remarks_;
+  std::set<std::uint64_t> visited_;  ///< A group may contain itself, or be shared by many: each is visited once.
+};
+
+/// The listing of a whole HDF5 file (the address names no group, and no pipe) that holds anything but one stream at its
+/// root; nothing for any other address.
+std::optional<Hdf5Listing> list_hdf5(const std::string& address);
 
 }  // namespace pipeformer

@@ -8,16 +8,16 @@ using namespace pipeformer;
 void fuzz(std::span<const std::byte> bytes) {
   const test::MemoryFile file(bytes);
   Array record;
-  const auto read = [&](const std::string& address) {
+  const auto read = [&](const auto& open) {
     try {
-      const auto reader = RecordReader::open(address);
+      const auto reader = open();
       while (reader->next(record)) {
       }
     } catch (const Error&) {
     }
   };
-  read(file.path());
-  if (!lists_hdf5(file.path())) return;
-  hdf5_attribute_lines(file.path());
-  for (const std::string& address : hdf5_addresses(file.path())) read(address);
+  read([&] { return RecordReader::open(file.path()); });
+  const Hdf5Listing listing(file.path());
+  listing.head();
+  for (const std::string& path : listing.paths()) read([&] { return listing.open(path); });
 }

@@ -212,10 +212,10 @@ PYTHON
   run peek foreign.h5
   [ "$status" -eq 0 ]
   [[ "$output" == *"# text = variable"* ]]
-  [[ "$output" == *"attribute 'big': 9223372036854775813 does not fit i8"* ]]
-  [[ "$output" == *"# list (not a number, boolean or string alone)"* ]]
-  [[ "$output" == *"dataset 'names' holds strings"* ]]
-  [[ "$output" == *"dataset 'pairs' holds compounds"* ]]
+  [[ "$output" == *"# big = 9223372036854775813"* ]]
+  [[ "$output" == *"# list = [0, 1, 2]"* ]]
+  [[ "$output" == *"dataset 'names': it holds strings"* ]]
+  [[ "$output" == *"dataset 'pairs': it holds compounds"* ]]
   [[ "$output" == *"foreign.h5:x"*"f4"* ]]
 }
 
@@ -223,7 +223,7 @@ PYTHON
   hostile elsewhere
   run peek elsewhere.h5:t
   [ "$status" -eq 1 ]
-  [[ "$output" == *"dataset 't' lies in another file"* ]]
+  [[ "$output" == *"dataset 't': it lies in another file"* ]]
   run peek elsewhere.h5:link
   [ "$status" -eq 1 ]
   [[ "$output" == *"'link' is a link to another file"* ]]
@@ -232,7 +232,7 @@ PYTHON
   hostile filtered
   run peek filtered.h5:t
   [ "$status" -eq 1 ]
-  [[ "$output" == *"has filter 32000: only deflate, shuffle, fletcher32 and szip are read"* ]]
+  [[ "$output" == *"has filter 32000: only deflate, shuffle and fletcher32 are read"* ]]
 }
 
 @test "a shape of 1 GB of which nothing is stored is refused" {

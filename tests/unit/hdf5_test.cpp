@@ -187,3 +187,56 @@ TEST_CASE("bfloat16 lies in a file as it is, and is read as f4 exactly", "[hdf5]
   CHECK(half.file_offset());
   CHECK_FALSE(back.dataset("float").bfloat16_offset());
 }
+
+namespace {
+
+/// Reads all that there is in a file; what is damaged may be an Error, and nothing else.
+void read_everything(const Hdf5File& file, const std::string& group = "", int depth = 0) {
+  if (depth > 5) return;
+  const auto attempt = [](const auto& step) {
+    try {
+      step();
+    } catch (const Error&) {
+    }
+  };
+  attempt([&] { file.attribute_values(group); });
+  attempt([&] {
+    for (const Hdf5Entry& entry : file.entries(group)) {
+      const std::string path = group.empty() ? entry.name : group + "/" + entry.name;
+      if (entry.kind == Hdf5Entry::Kind::group) read_everything(file, path, depth + 1);
+      if (entry.kind == Hdf5Entry::Kind::dataset) attempt([&] { file.read(path); });
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a changed byte is an error or another value, wherever it is", "[hdf5]") {
+  test::TemporaryDirectory directory;
+  write_model(directory / "m.h5");
+  const std::string good = slurp(directory / "m.h5");
+  const auto open = [](const std::string& bytes) {
+    try {
+      read_everything(Hdf5File::open_image(std::as_bytes(std::span(bytes)), "image"));
+    } catch (const Error&) {
+    }
+  };
+  for (std::size_t at = 0; at < good.size(); at += 3) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(~bad[at]);
+    open(bad);
+    bad = good;
+    bad.replace(at, 8, 8, '\xff');
+    open(bad);
+    open(good.substr(0, at));
+  }
+}
+
+TEST_CASE("a file may begin after a block of the user's", "[hdf5]") {
+  test::TemporaryDirectory directory;
+  write_model(directory / "m.h5");
+  const std::string moved = std::string(1024, 'u') + slurp(directory / "m.h5");
+  const Hdf5File image = Hdf5File::open_image(std::as_bytes(std::span(moved)), "image");
+  CHECK(std::get<std::int64_t>(*image.attribute("layers")) == 6);
+  CHECK(image.read("scalar").values<double>()[0] == 2.5);
+}

@@ -215,9 +215,9 @@ TEST_CASE("values as text") {
 TEST_CASE("a summary shows ranges of shapes") {
   std::string out;
   StatisticsTable table([&](const std::string& text) { out += text; }, false, 6);
-  table.add(array<float>({1, 2}, {1, 2}));
-  table.add(Array(DType::f4, {0, 2}));
-  table.add(array<float>({2, 2}, {3, 4, 5, 0}));
+  table.add(array<float>({1, 2}, {1, 2}), "f4");
+  table.add(Array(DType::f4, {0, 2}), "f4");
+  table.add(array<float>({2, 2}, {3, 4, 5, 0}), "f4");
   table.finish("s.npy");
   CHECK(out.substr(out.find('\n') + 1) == "s.npy\t3\tf4\t(0..2, 2)\t3\t6\t0\t5\t2.5\t1.70783\t1\t0\t0\n");
 }
