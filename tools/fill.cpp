@@ -1,6 +1,7 @@
 // fill: what a masked language model would put in place of the masks of a text.
 #include "search/fill.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 

@@ -43,9 +43,9 @@ struct NearestRows::Selection {
 
   /// Scores of rows `first` and following, which are later ones than all before: of equals the earlier stay.
   void take(const float* scores, std::int64_t count, std::int64_t first) {
-    constexpr float any = -std::numeric_limits<float>::infinity();
-    const auto threshold = [&] { return std::ssize(hits) < most ? any : hits.front().score; };
-    for (std::int64_t i = 0; (i = find_above(i, count, threshold(), scores)) < count; ++i) {
+    float threshold = -std::numeric_limits<float>::infinity();
+    if (std::ssize(hits) == most) threshold = hits.front().score;
+    for (std::int64_t i = 0; (i = find_above(i, count, threshold, scores)) < count; ++i) {
       if (first + i == left_out) continue;
       if (std::ssize(hits) == most) {
         std::pop_heap(hits.begin(), hits.end(), higher);
@@ -53,6 +53,7 @@ struct NearestRows::Selection {
       }
       hits.push_back({static_cast<std::int32_t>(first + i), scores[i]});
       std::push_heap(hits.begin(), hits.end(), higher);
+      if (std::ssize(hits) == most) threshold = hits.front().score;
     }
   }
 };

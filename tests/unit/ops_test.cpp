@@ -1,5 +1,6 @@
 // Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference,
 // and law 4: the same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <catch2/catch.hpp>
@@ -9,6 +10,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <utility>
 #include <vector>
 #include <xtensor-blas/xlinalg.hpp>
 #include <xtensor/xadapt.hpp>
@@ -24,6 +26,7 @@
 #include "ops/elementwise.hpp"
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
+#include "ops/nearest.hpp"
 #include "ops/pooling.hpp"
 
 using namespace pipeformer;
@@ -1028,4 +1031,33 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         CHECK(same_bits(w2.data(), d_weight.data(), vocabulary * d));
         CHECK(same_bits(b2.data(), d_bias.data(), vocabulary));
       }
+}
+
+TEST_CASE("the nearest rows are exact where products cannot tell distances apart", "[ops]") {
+  // Far from zero |x|^2 - 2 x . y + |y|^2 cancels: in float32 these distances would be nothing but rounding.
+  const std::int64_t rows = 2500, width = 3, k = 7;
+  Random random(5);
+  Buffer<float> base(static_cast<std::size_t>(rows * width));
+  for (float& x : base) x = 1000 + static_cast<float>(std::floor(random.uniform() * 50)) / 64;
+  const Buffer<float> copy = base;
+  const NearestRows nearest(std::move(base), width, Metric::euclidean);
+  const std::int64_t first = 0;
+  const auto hits = nearest.search({copy.data(), 40, width}, k, &first);
+  for (std::int64_t q = 0; q < 40; ++q) {
+    std::vector<std::pair<float, std::int32_t>> all;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < width; ++i) {
+        const double d = static_cast<double>(copy[static_cast<std::size_t>(q * width + i)]) -
+                         static_cast<double>(copy[static_cast<std::size_t>(row * width + i)]);
+        sum += d * d;
+      }
+      if (row != q) all.emplace_back(static_cast<float>(std::sqrt(sum)), static_cast<std::int32_t>(row));
+    }
+    std::sort(all.begin(), all.end());
+    for (std::int64_t i = 0; i < k; ++i) {
+      const Hit& hit = hits[static_cast<std::size_t>(q * k + i)];
+      REQUIRE(std::pair(hit.score, hit.id) == all[static_cast<std::size_t>(i)]);
+    }
+  }
 }
