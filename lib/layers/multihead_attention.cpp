@@ -17,13 +17,13 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
                                        const MultiheadAttentionShape& shape)
     : name_(name),
       shape_(shape),
-      query_(source, name + "/query", shape.width, shape.query_width(), shape.bias),
-      key_(source, name + "/key", shape.width, shape.kv_width(), shape.bias),
+      query_{Linear(source, name + "/query", shape.width, shape.query_width(), shape.bias), {}},
+      key_{Linear(source, name + "/key", shape.width, shape.kv_width(), shape.bias), {}},
       value_(source, name + "/value", shape.width, shape.kv_width(), shape.bias),
       output_(source, name + "/output", shape.query_width(), shape.width, shape.output_bias) {
   if (!shape.query_key_norm) return;
-  query_norm_.emplace(source, name + "/query_norm", shape.head_width, *shape.query_key_norm);
-  key_norm_.emplace(source, name + "/key_norm", shape.head_width, *shape.query_key_norm);
+  query_.norm.emplace(source, name + "/query_norm", shape.head_width, *shape.query_key_norm);
+  key_.norm.emplace(source, name + "/key_norm", shape.head_width, *shape.query_key_norm);
 }
 
 AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Saved& saved) const {
@@ -83,31 +83,31 @@ void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const std::
   rotate(*shape_.rotary, {rows, heads, shape_.head_width, heads * shape_.head_width}, positions, back, x);
 }
 
-void MultiheadAttention::project(Context& ctx, const Linear& linear, const std::optional<Norm>& norm, std::int64_t rows,
-                                 const float* x, const std::int32_t* positions, float* y, Projected& saved) const {
-  const std::int64_t heads = linear.out() / shape_.head_width;
-  if (norm) {
-    saved.raw = ctx.workspace.get(rows * linear.out());
-    linear.forward(rows, x, saved.raw);
-    norm->forward(ctx, rows * heads, saved.raw, y, saved.norm);
+void MultiheadAttention::project(Context& ctx, const Projection& to, std::int64_t rows, const float* x,
+                                 const std::int32_t* positions, float* y, Projected& saved) const {
+  const std::int64_t heads = to.heads(shape_.head_width);
+  if (to.norm) {
+    saved.raw = ctx.workspace.get(rows * to.linear.out());
+    to.linear.forward(rows, x, saved.raw);
+    to.norm->forward(ctx, rows * heads, saved.raw, y, saved.norm);
   } else {
-    linear.forward(rows, x, y);
+    to.linear.forward(rows, x, y);
   }
   if (shape_.rotary) turn(rows, heads, positions, false, y);
 }
 
-void MultiheadAttention::project_backward(Context&, const std::optional<Norm>& norm, std::int64_t rows,
-                                          const std::int32_t* positions, const Projected& saved, std::int64_t heads,
-                                          float* dy) const {
+void MultiheadAttention::project_backward(const Projection& to, std::int64_t rows, const std::int32_t* positions,
+                                          const Projected& saved, float* dy) const {
+  const std::int64_t heads = to.heads(shape_.head_width);
   if (shape_.rotary) turn(rows, heads, positions, true, dy);
-  if (norm) norm->backward(rows * heads, saved.norm, dy, dy);
+  if (to.norm) to.norm->backward(rows * heads, saved.norm, dy, dy);
 }
 
 void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const float* memory,
                                       const std::int32_t* positions, const KeyValues& kv) const {
   const WorkspaceScope scope(ctx.workspace);
   Projected saved;
-  project(ctx, key_, key_norm_, rows, memory, positions, kv.key, saved);
+  project(ctx, key_, rows, memory, positions, kv.key, saved);
   value_.forward(rows, memory, kv.value);
 }
 
@@ -120,7 +120,7 @@ void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.kv = ready.kv;
   saved.masks.distance = ready.distance;
-  project(ctx, query_, query_norm_, rows, x, positions, saved.query, saved.query_norm);
+  project(ctx, query_, rows, x, positions, saved.query, saved.query_norm);
   AttentionShape shape = attention_shape(ctx, saved);
   shape.causal = shape.window > 0;  // the query is the last: it sees all that there is
   attend(ctx, queries, ready.keys, ready.index, saved, shape);
@@ -142,8 +142,8 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     fill_positions(in.queries, 0, query_positions = ctx.workspace.get<std::int32_t>(rows));
     fill_positions(in.keys, 0, key_positions = ctx.workspace.get<std::int32_t>(key_rows));
   }
-  project(ctx, query_, query_norm_, rows, in.x, query_positions, saved.query, saved.query_norm);
-  project(ctx, key_, key_norm_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
+  project(ctx, query_, rows, in.x, query_positions, saved.query, saved.query_norm);
+  project(ctx, key_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
   value_.forward(key_rows, from, saved.kv.value);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, in.queries, in.keys, nullptr, saved, attention_shape(ctx, saved));
@@ -165,13 +165,13 @@ void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Rag
                      saved.log_sum, d_context, d);
   std::int32_t* positions = nullptr;
   if (shape_.rotary) fill_positions(queries, 0, positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows)));
-  project_backward(ctx, query_norm_, rows, positions, saved.query_norm, shape_.heads, d.query);
+  project_backward(query_, rows, positions, saved.query_norm, d.query);
   if (shape_.rotary) fill_positions(keys, 0, positions);
-  project_backward(ctx, key_norm_, key_rows, positions, saved.key_norm, shape_.kv_heads, d.key);
-  query_.backward(rows, saved.input, d.query, dx, false);
+  project_backward(key_, key_rows, positions, saved.key_norm, d.key);
+  query_.linear.backward(rows, saved.input, d.query, dx, false);
   const float* from = saved.memory ? saved.memory : saved.input;
   float* d_from = saved.memory ? gradients.memory : dx;
-  key_.backward(key_rows, from, d.key, d_from, true);
+  key_.linear.backward(key_rows, from, d.key, d_from, true);
   value_.backward(key_rows, from, d.value, d_from, true);
 }
 

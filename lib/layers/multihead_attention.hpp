@@ -95,18 +95,24 @@ class MultiheadAttention {
   AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;
+  /// To queries or keys.
+  struct Projection {
+    Linear linear;
+    std::optional<Norm> norm;  ///< Of each head.
+    std::int64_t heads(std::int64_t width) const { return linear.out() / width; }
+  };
   /// A projection of rows, normalised and turned where the layer does so.
-  void project(Context&, const Linear&, const std::optional<Norm>&, std::int64_t rows, const float* x,
-               const std::int32_t* positions, float* y, Projected&) const;
-  /// dy, the gradient of what project() gave, becomes that of what the projection gave.
-  void project_backward(Context&, const std::optional<Norm>&, std::int64_t rows, const std::int32_t* positions,
-                        const Projected&, std::int64_t heads, float* dy) const;
+  void project(Context&, const Projection&, std::int64_t rows, const float* x, const std::int32_t* positions, float* y,
+               Projected&) const;
+  /// dy, the gradient of what project() gave, becomes that of what the linear layer gave.
+  void project_backward(const Projection&, std::int64_t rows, const std::int32_t* positions, const Projected&,
+                        float* dy) const;
   void turn(std::int64_t rows, std::int64_t heads, const std::int32_t* positions, bool back, float* x) const;
 
   std::string name_;
   MultiheadAttentionShape shape_;
-  Linear query_, key_, value_, output_;
-  std::optional<Norm> query_norm_, key_norm_;
+  Projection query_, key_;
+  Linear value_, output_;
 };
 
 /// The position of each row inside its sequence (for rotary models), counted from `first`.

@@ -35,16 +35,17 @@ struct Head {
   const float* query(std::int64_t i) const {
     return in.query + (in.queries.begin(sequence) + i) * in.query_stride + head * shape.key_width;
   }
-  /// Base pointers and index for packing keys from position j on.
-  const std::int32_t* index(std::int64_t j) const {
-    return in.key_index ? in.key_index + in.keys.begin(sequence) + j : nullptr;
+  /// Keys and values from position j on.
+  TableRows keys_from(std::int64_t j) const {
+    return rows_from(j, in.key + kv_head() * shape.key_width, in.key_stride);
   }
-  const float* key(std::int64_t j) const {
-    return in.key + kv_head() * shape.key_width + (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.key_stride);
+  TableRows values_from(std::int64_t j) const {
+    return rows_from(j, in.value + kv_head() * shape.value_width, in.value_stride);
   }
-  const float* value(std::int64_t j) const {
-    return in.value + kv_head() * shape.value_width +
-           (in.key_index ? 0 : (in.keys.begin(sequence) + j) * in.value_stride);
+  TableRows rows_from(std::int64_t j, const float* table, std::int64_t stride) const {
+    const std::int64_t row = in.keys.begin(sequence) + j;
+    if (in.key_index) return {table, stride, in.key_index + row};
+    return {table + row * stride, stride};
   }
   /// Keys [0, visible(i)) may be attended to by query i, before the mask.
   std::int64_t visible(std::int64_t i) const {
@@ -102,21 +103,24 @@ struct Scratch {
   }
 };
 
+/// The columns of panel p.
+MutableMatrixView columns_of(const MutableMatrixView& c, std::int64_t p) {
+  const std::int64_t width = kernels().panel;
+  return {c.data + p * width, c.rows, std::min(width, c.columns - p * width), c.stride};
+}
+
 /// c (rows, n) (+)= a (rows, depth) * packed panels.
 void product(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
   const std::int64_t width = kernels().panel, depth = a.columns;
   for (std::int64_t p = 0; p * width < c.columns; ++p)
-    kernels().gemm_panel(c.rows, depth, a.data, a.stride, panels + p * depth * width, panels + (p + 1) * depth * width,
-                         c.data + p * width, c.stride, static_cast<int>(std::min(width, c.columns - p * width)),
-                         accumulate);
+    kernels().gemm_panel(a, panels + p * depth * width, panels + (p + 1) * depth * width, columns_of(c, p), accumulate);
 }
 /// c (rows, n) (+)= a^T * packed panels, a (depth, rows).
 void product_transposed(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
   const std::int64_t width = kernels().panel, depth = a.rows;
   for (std::int64_t p = 0; p * width < c.columns; ++p)
-    kernels().gemm_panel_transposed(c.rows, depth, a.data, a.stride, panels + p * depth * width,
-                                    panels + (p + 1) * depth * width, c.data + p * width, c.stride,
-                                    static_cast<int>(std::min(width, c.columns - p * width)), accumulate);
+    kernels().gemm_panel_transposed(a, panels + p * depth * width, panels + (p + 1) * depth * width, columns_of(c, p),
+                                    accumulate);
 }
 
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum,
@@ -149,8 +153,8 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
     if (!few) {
-      kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
-      kernel.pack(block, dv, head.value(j0), head.in.value_stride, head.index(j0), packed_values);
+      kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
+      kernel.pack(block, dv, head.values_from(j0), packed_values);
     }
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
@@ -158,8 +162,8 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       if (j0 > begin && (seen <= 0 || j0 + block <= head.first_visible(i0))) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
       if (few)
-        kernel.dot_few(count, columns, dk, head.query(i0), head.in.query_stride, head.key(j0), head.in.key_stride,
-                       head.index(j0), scores, kKeyBlock);
+        kernel.dot_few({head.query(i0), count, dk, head.in.query_stride}, head.keys_from(j0),
+                       {scores, count, columns, kKeyBlock});
       else
         product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
                 false);
@@ -169,22 +173,22 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
         seen_by[i - i0] = std::clamp<std::int64_t>(head.visible(i) - j0, 0, columns);
         if (head.shifts_scores()) head.finish_scores(i, j0, columns, padded, scores + (i - i0) * kKeyBlock);
       }
-      kernel.softmax_rows(i1 - i0, padded, head.shifts_scores() ? 1.0f : shape.scale, seen_by, scores, kKeyBlock,
+      kernel.softmax_rows({scores, i1 - i0, padded, kKeyBlock}, head.shifts_scores() ? 1.0f : shape.scale, seen_by,
                           maximum + i0 - first_query, sum + i0 - first_query, correction);
       for (std::int64_t i = i0; i < i1; ++i) {
         if (j0 > begin && correction[i - i0] != 1.0f) kernel.scale(dv, correction[i - i0], out + i * out_stride);
         head.drop(i, j0, padded, scores + (i - i0) * kKeyBlock);
       }
+      const MatrixView block_weights(scores, i1 - i0, columns, kKeyBlock);
+      const MutableMatrixView to(out + i0 * out_stride, i1 - i0, dv, out_stride);
       if (few) {
-        kernel.gemm_few(count, dv, columns, scores, kKeyBlock, head.value(j0), head.in.value_stride, head.index(j0),
-                        out + i0 * out_stride, out_stride, j0 > begin);
+        kernel.gemm_few(block_weights, head.values_from(j0), to, j0 > begin);
         continue;
       }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
-        kernel.gemm_panel(i1 - i0, columns, scores, kKeyBlock, packed_values + p * block * width,
-                          packed_values + (p + 1) * block * width, out + i0 * out_stride + p * width, out_stride,
-                          static_cast<int>(std::min(width, dv - p * width)), j0 > begin);
+        kernel.gemm_panel(block_weights, packed_values + p * block * width, packed_values + (p + 1) * block * width,
+                          columns_of(to, p), j0 > begin);
     }
   }
   for (std::int64_t i = first_query; i < last_query; ++i) {
@@ -199,7 +203,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0), padded = round_up(block, width);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
-    kernel.pack_transposed(block, dk, head.key(j0), head.in.key_stride, head.index(j0), packed_keys);
+    kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
     for (std::int64_t i = first_query; i < last_query; ++i) {
       product({head.query(i), 1, dk, head.in.query_stride}, packed_keys, {scores, 1, padded, kKeyBlock}, false);
       head.finish_scores(i, j0, block, padded, scores);
@@ -256,9 +260,9 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
       float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
       float* packed_values = at_least(scratch.value_columns, round_up(kKeyBlock, width) * dv);
       float* key_rows = at_least(scratch.key_rows, kKeyBlock * round_up(dk, width));
-      kernel.pack_transposed(block, dk, head.key(j0), in.key_stride, head.index(j0), packed_keys);
-      kernel.pack_transposed(block, dv, head.value(j0), in.value_stride, head.index(j0), packed_values);
-      kernel.pack(block, dk, head.key(j0), in.key_stride, head.index(j0), key_rows);
+      kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
+      kernel.pack_transposed(block, dv, head.values_from(j0), packed_values);
+      kernel.pack(block, dk, head.keys_from(j0), key_rows);
       bool first = member == 0;  // dK and dV of this block are stored at first, then added to
       for (std::int64_t i0 = 0; i0 < queries; i0 += kQueryBlock) {
         const std::int64_t i1 = std::min(queries, i0 + kQueryBlock), rows = i1 - i0;
@@ -289,8 +293,8 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         }
         float* packed_do = at_least(scratch.d_out, kQueryBlock * round_up(dv, width));
         float* packed_q = at_least(scratch.queries, kQueryBlock * round_up(dk, width));
-        kernel.pack(rows, dv, d_o + i0 * out_stride, out_stride, nullptr, packed_do);
-        kernel.pack(rows, dk, head.query(i0), in.query_stride, nullptr, packed_q);
+        kernel.pack(rows, dv, {d_o + i0 * out_stride, out_stride}, packed_do);
+        kernel.pack(rows, dk, {head.query(i0), in.query_stride}, packed_q);
         product_transposed({dropped, rows, block, kKeyBlock}, packed_do,
                            {dv_rows + j0 * in.value_stride, block, dv, in.value_stride}, !first);
         product_transposed({ds, rows, block, kKeyBlock}, packed_q,

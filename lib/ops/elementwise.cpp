@@ -74,12 +74,10 @@ void norm(const NormShape& shape, const MatrixView& in, const float* gamma, cons
   float *mean = statistics.mean, *rstd = statistics.rstd;
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
-      if (shape.rms) {
-        kernels().rms_norm(n, x + r * n, gamma, shape.epsilon, y + r * n, &rstd[r]);
-        mean[r] = 0.0f;
-      } else {
-        kernels().layer_norm(n, x + r * n, gamma, beta, shape.epsilon, y + r * n, &mean[r], &rstd[r]);
-      }
+      const RowStatistics row = shape.rms ? kernels().rms_norm(n, x + r * n, gamma, shape.epsilon, y + r * n)
+                                          : kernels().layer_norm(n, x + r * n, gamma, beta, shape.epsilon, y + r * n);
+      mean[r] = row.mean;
+      rstd[r] = row.rstd;
     }
   });
 }
@@ -93,12 +91,12 @@ void norm_backward(const NormShape& shape, const MatrixView& in, const float* ga
   constexpr std::int64_t kColumns = 64;  // as in column_sums: a task owns columns, rows are added in order
   parallel_for((n + kColumns - 1) / kColumns, rows * n < 65536 ? n : 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin * kColumns, last = std::min(n, end * kColumns);
-    kernels().norm_parameters_backward(rows, last - first, x + first, dy + first, n, mean, rstd, dgamma + first,
+    kernels().norm_parameters_backward({x + first, rows, last - first, n}, dy + first, mean, rstd, dgamma + first,
                                        dbeta ? dbeta + first : nullptr);
   });
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r)
-      kernels().norm_backward(n, x + r * n, gamma, mean[r], rstd[r], !shape.rms, dy + r * n, dx + r * n);
+      kernels().norm_backward(n, x + r * n, gamma, {mean[r], rstd[r]}, !shape.rms, dy + r * n, dx + r * n);
   });
 }
 

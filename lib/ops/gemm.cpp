@@ -37,7 +37,7 @@ auto pack_rows_of(const WeightView& w) {
     const std::int64_t columns = std::min(w.rows, last * width) - first * width;
     const void* from = w.row(first * width);
     if (w.type == WeightType::float32)
-      kernels().pack_transposed(columns, w.columns, static_cast<const float*>(from), w.columns, nullptr,
+      kernels().pack_transposed(columns, w.columns, {static_cast<const float*>(from), w.columns},
                                 static_cast<float*>(out));
     else
       kernels().pack_transposed_16(columns, w.columns, static_cast<const std::uint16_t*>(from), w.columns,
@@ -48,7 +48,7 @@ auto pack_rows_of(const WeightView& w) {
 /// Packs panels [first, last) of B (k, n).
 auto pack_columns_of(const MatrixView& b) {
   return [b, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, void* out) {
-    kernels().pack(b.rows, std::min(b.columns, last * width) - first * width, b.data + first * width, b.stride, nullptr,
+    kernels().pack(b.rows, std::min(b.columns, last * width) - first * width, {b.data + first * width, b.stride},
                    static_cast<float*>(out));
   };
 }
@@ -77,8 +77,9 @@ void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t 
         std::memcpy(tile + r * stride, block + r * lda, static_cast<std::size_t>(m) * sizeof(float));
       block = tile;
     }
+    const MatrixView part = Transposed ? MatrixView(block, depth, m, stride) : MatrixView(block, m, depth, stride);
     for (std::int64_t p = first; p < last; ++p) {
-      const int columns = static_cast<int>(std::min<std::int64_t>(kernel.panel, n - p * kernel.panel));
+      const std::int64_t columns = std::min<std::int64_t>(kernel.panel, n - p * kernel.panel);
       const auto at = [&](std::int64_t number, std::int64_t from) {
         return static_cast<const std::byte*>(panels.data) +
                (number * k + from) * kernel.panel * element_size(panels.type);
@@ -93,9 +94,9 @@ void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t 
         widen(panels.type, depth * kernel.panel, stored, wide);
         panel = wide;
       }
-      (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(
-          m, depth, block, stride, panel, static_cast<const float*>(ahead), c.data + p * kernel.panel, c.stride,
-          columns, accumulate || k0 > 0);
+      (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(part, panel, static_cast<const float*>(ahead),
+                                                                      {c.data + p * kernel.panel, m, columns, c.stride},
+                                                                      accumulate || k0 > 0);
     }
   }
   if (bias) {

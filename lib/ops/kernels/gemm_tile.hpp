@@ -3,6 +3,7 @@
 /// Each element of C is one chain of multiply-adds over k in ascending order, whatever the tile's height or the
 /// element's place in it: this is what makes a row's result independent of the rest of the batch (law 4).
 #pragma once
+#include "ops/kernels/kernels.hpp"
 #include "ops/kernels/simd.hpp"
 
 namespace pipeformer {
@@ -19,12 +20,16 @@ constexpr int kTileRows = 6;
 constexpr int kTileRows = 4;
 #endif
 
-/// C[i, j] (+)= sum over k of a[i * row_stride + k * k_stride] * panel[k * kPanel + j], rows i < Rows, columns j <
-/// columns. KContiguous says k_stride is 1 (A as stored); otherwise row_stride is 1 (A transposed). Of what comes next,
-/// `ahead`, a line is fetched with each k: spread over the whole tile, so that no product waits for memory.
+/// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j], rows i < Rows, columns j < those of C. KContiguous says
+/// that A is stored as it is, otherwise it is stored transposed. Of what comes next, `ahead`, a line is fetched with
+/// each k: spread over the whole tile, so that no product waits for memory.
 template <int Rows, bool KContiguous>
-void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const float* panel, const float* ahead,
-               float* c, std::int64_t ldc, int columns, bool accumulate) {
+void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, const MutableMatrixView& to,
+               bool accumulate) {
+  const std::int64_t depth = KContiguous ? from.columns : from.rows, stride = from.stride, ldc = to.stride;
+  const float* a = from.data;
+  float* c = to.data;
+  const int columns = static_cast<int>(to.columns);
   Vec acc[Rows][kPanelVectors] = {};
   constexpr int kGroup = 3;  // rows addressed from one pointer: p, p + s, p + 2s are x86 addressing modes
   constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
@@ -63,8 +68,7 @@ void gemm_tile(std::int64_t depth, const float* a, std::int64_t stride, const fl
   }
 }
 
-using GemmTile = void (*)(std::int64_t, const float*, std::int64_t, const float*, const float*, float*, std::int64_t,
-                          int, bool);
+using GemmTile = decltype(&gemm_tile<1, true>);
 
 template <bool KContiguous, int... Rows>
 constexpr GemmTile pick_tile(int rows) {
@@ -85,39 +89,44 @@ GemmTile tile_for(int rows) {
 
 /// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each.
 template <bool KContiguous>
-void gemm_panel(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t stride, const float* panel,
-                const float* ahead, float* c, std::int64_t ldc, int columns, bool accumulate) {
+void gemm_panel(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
+                bool accumulate) {
+  const std::int64_t depth = KContiguous ? a.columns : a.rows;
+  const std::int64_t tiles = (c.rows + kTileRows - 1) / kTileRows;
+  MatrixView from = a;
+  MutableMatrixView to = c;
   std::int64_t i = 0;
-  const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (std::int64_t t = 0; t < tiles; ++t) {
-    const int height = static_cast<int>((rows - i + (tiles - t) - 1) / (tiles - t));  // even heights, no thin last tile
-    tile_for<KContiguous>(height)(depth, KContiguous ? a + i * stride : a + i, stride, panel,
-                                  ahead + (t & 1) * depth * kLine, c + i * ldc, ldc, columns, accumulate);
+    // Even heights, no thin last tile.
+    const int height = static_cast<int>((c.rows - i + (tiles - t) - 1) / (tiles - t));
+    tile_for<KContiguous>(height)(from, panel, ahead + (t & 1) * depth * kLine, to, accumulate);
     i += height;
+    from.data += KContiguous ? height * a.stride : height;
+    to.data += height * c.stride;
   }
 }
 
 constexpr int kFewRows = 4;
 
 template <int Rows>
-void gemm_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* b,
-                   std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc, bool accumulate) {
+void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
+  const std::int64_t n = c.columns, depth = a.columns;
   for (std::int64_t j = 0; j < n; j += kPanel) {
     Vec acc[Rows][kPanelVectors] = {};
     const std::int64_t columns = n - j < kPanel ? n - j : kPanel;
     for (std::int64_t k = 0; k < depth; ++k) {
-      const float* row = b + (index ? index[k] : k) * ldb + j;
+      const float* row = b.data + (b.index ? b.index[k] : k) * b.stride + j;
       for (int v = 0; v < kPanelVectors; ++v) {
         const std::int64_t rest = columns - v * kLanes;
         if (rest <= 0) break;
         const Vec x = rest >= kLanes ? load(row + v * kLanes) : load_part(row + v * kLanes, rest);
 #pragma GCC unroll 4
-        for (int r = 0; r < Rows; ++r) acc[r][v] += splat(a[r * lda + k]) * x;
+        for (int r = 0; r < Rows; ++r) acc[r][v] += splat(a.data[r * a.stride + k]) * x;
       }
     }
     for (int r = 0; r < Rows; ++r)
       for (int v = 0; v < kPanelVectors; ++v) {
-        float* to = c + r * ldc + j + v * kLanes;
+        float* to = c.data + r * c.stride + j + v * kLanes;
         const std::int64_t rest = columns - v * kLanes;
         if (rest >= kLanes)
           store(to, accumulate ? load(to) + acc[r][v] : acc[r][v]);
@@ -127,11 +136,10 @@ void gemm_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int6
   }
 }
 
-void gemm_few(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* b,
-              std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc, bool accumulate) {
+void gemm_few(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
   constexpr decltype(&gemm_few_rows<1>) few[kFewRows] = {&gemm_few_rows<1>, &gemm_few_rows<2>, &gemm_few_rows<3>,
                                                          &gemm_few_rows<4>};
-  few[rows - 1](n, depth, a, lda, b, ldb, index, c, ldc, accumulate);
+  few[c.rows - 1](a, b, c, accumulate);
 }
 
 }  // namespace

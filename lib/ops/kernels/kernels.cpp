@@ -46,17 +46,16 @@ inline void for_columns(const float* const (&row)[kLanes], std::int64_t k, std::
 }
 
 /// Rows first .. first + kLanes of w; null beyond n.
-inline void rows_from(std::int64_t first, std::int64_t n, const float* w, std::int64_t ld, const std::int32_t* index,
-                      const float* (&row)[kLanes]) {
-  for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? w + (index ? index[first + j] : first + j) * ld : nullptr;
+inline void rows_from(std::int64_t first, std::int64_t n, const TableRows& w, const float* (&row)[kLanes]) {
+  for (int j = 0; j < kLanes; ++j)
+    row[j] = first + j < n ? w.data + (w.index ? w.index[first + j] : first + j) * w.stride : nullptr;
 }
 
-void pack_transposed(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld, const std::int32_t* index,
-                     float* out) {
+void pack_transposed(std::int64_t n, std::int64_t depth, const TableRows& w, float* out) {
   for (std::int64_t first = 0; first < n; first += kLanes) {  // kLanes columns of a panel at a time
     float* to = out + first / kPanel * kPanel * depth + first % kPanel;
     const float* row[kLanes];
-    rows_from(first, n, w, ld, index, row);
+    rows_from(first, n, w, row);
     for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel)
       for_columns(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
   }
@@ -100,31 +99,30 @@ void widen_bfloat16(std::int64_t n, const std::uint16_t* x, float* y) {
 }
 
 template <int Rows>
-void dot_few_rows(std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* w, std::int64_t ld,
-                  const std::int32_t* index, float* c, std::int64_t ldc) {
+void dot_few_rows(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
+  const std::int64_t n = c.columns, depth = a.columns;
   for (std::int64_t first = 0; first < n; first += kLanes) {
     const float* row[kLanes];
-    rows_from(first, n, w, ld, index, row);
+    rows_from(first, n, w, row);
     Vec acc[Rows] = {};
     for (std::int64_t k = 0; k < depth; k += kLanes)
       for_columns(row, k, depth, [&](std::int64_t i, Vec v) {
-        for (int r = 0; r < Rows; ++r) acc[r] += splat(a[r * lda + k + i]) * v;
+        for (int r = 0; r < Rows; ++r) acc[r] += splat(a.data[r * a.stride + k + i]) * v;
       });
-    for (int r = 0; r < Rows; ++r) store(c + r * ldc + first, acc[r]);
+    for (int r = 0; r < Rows; ++r) store(c.data + r * c.stride + first, acc[r]);
   }
 }
-void dot_few(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda, const float* w,
-             std::int64_t ld, const std::int32_t* index, float* c, std::int64_t ldc) {
+void dot_few(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
   constexpr decltype(&dot_few_rows<1>) few[kFewRows] = {&dot_few_rows<1>, &dot_few_rows<2>, &dot_few_rows<3>,
                                                         &dot_few_rows<4>};
-  few[rows - 1](n, depth, a, lda, w, ld, index, c, ldc);
+  few[c.rows - 1](a, w, c);
 }
 
-void pack(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index, float* out) {
+void pack(std::int64_t depth, std::int64_t n, const TableRows& b, float* out) {
   for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
     const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
     for (std::int64_t k = 0; k < depth; ++k) {
-      const float* row = b + (index ? index[k] : k) * ld + first;
+      const float* row = b.data + (b.index ? b.index[k] : k) * b.stride + first;
       float* to = out + k * kPanel;
       if (columns == kPanel) {
         for (int v = 0; v < kPanelVectors; ++v) store(to + v * kLanes, load(row + v * kLanes));
@@ -175,8 +173,10 @@ const float kMinusInfinity = -__builtin_inff();
 
 /// Rows are independent chains of dependent steps; several are computed side by side to fill the processor.
 template <int Rows>
-void softmax_group(std::int64_t n, float factor, const std::int64_t* seen, float* scores, std::int64_t ld,
-                   float* maximum, float* sum, float* correction) {
+void softmax_group(const MutableMatrixView& block, float factor, const std::int64_t* seen, float* maximum, float* sum,
+                   float* correction) {
+  float* scores = block.data;
+  const std::int64_t n = block.columns, ld = block.stride;
   Vec top[Rows], total[Rows] = {};
   for (int r = 0; r < Rows; ++r) {
     float* row = scores + r * ld;
@@ -212,14 +212,15 @@ void softmax_group(std::int64_t n, float factor, const std::int64_t* seen, float
     sum[r] = sum[r] * correction[r] + sum_lanes(total[r]);
   }
 }
-void softmax_rows(std::int64_t rows, std::int64_t n, float factor, const std::int64_t* seen, float* scores,
-                  std::int64_t ld, float* maximum, float* sum, float* correction) {
+void softmax_rows(const MutableMatrixView& scores, float factor, const std::int64_t* seen, float* maximum, float* sum,
+                  float* correction) {
   constexpr int kGroup = 4;
+  MutableMatrixView rest = scores;
   std::int64_t r = 0;
-  for (; r + kGroup <= rows; r += kGroup)
-    softmax_group<kGroup>(n, factor, seen + r, scores + r * ld, ld, maximum + r, sum + r, correction + r);
-  for (; r < rows; ++r)
-    softmax_group<1>(n, factor, seen + r, scores + r * ld, ld, maximum + r, sum + r, correction + r);
+  for (; r + kGroup <= scores.rows; r += kGroup, rest.data += kGroup * rest.stride)
+    softmax_group<kGroup>(rest, factor, seen + r, maximum + r, sum + r, correction + r);
+  for (; r < scores.rows; ++r, rest.data += rest.stride)
+    softmax_group<1>(rest, factor, seen + r, maximum + r, sum + r, correction + r);
 }
 void exp_shifted(std::int64_t n, float shift, float* scores) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(scores, exp(get(scores) - shift)); });
@@ -254,8 +255,8 @@ void dropout(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float f
 
 // --- norms ---
 
-void layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y,
-                float* mean, float* rstd) {
+RowStatistics layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
+                         float* y) {
   Vec sum{};
   for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(x); });
   const float mu = sum_lanes(sum) / static_cast<float>(n);
@@ -269,10 +270,9 @@ void layer_norm(std::int64_t n, const float* x, const float* gamma, const float*
     const Vec normal = (get(x) - mu) * r;
     put(y, beta ? normal * get(gamma) + get(beta) : normal * get(gamma));
   });
-  *mean = mu;
-  *rstd = r;
+  return {mu, r};
 }
-void rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y, float* rstd) {
+RowStatistics rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y) {
   Vec squares{};
   for_vectors(n, [&](auto get, auto, std::int64_t) {
     const Vec d = get(x);
@@ -280,10 +280,11 @@ void rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon,
   });
   const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x) * r * get(gamma)); });
-  *rstd = r;
+  return {0.0f, r};
 }
-void norm_backward(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred,
-                   const float* dy, float* dx) {
+void norm_backward(std::int64_t n, const float* x, const float* gamma, RowStatistics row, bool centred, const float* dy,
+                   float* dx) {
+  const float mean = row.mean, rstd = row.rstd;
   // With g = dy * gamma and xhat = (x - mean) * rstd:  dx = rstd * (g - mean(g) - xhat * mean(g * xhat)); RMS has no
   // mean(g).
   Vec sum_g{}, sum_gx{};
@@ -299,9 +300,11 @@ void norm_backward(std::int64_t n, const float* x, const float* gamma, float mea
     put(dx, rstd * (g - mean_g - (get(x) - mean) * rstd * mean_gx));
   });
 }
-void norm_parameters_backward(std::int64_t rows, std::int64_t n, const float* x, const float* dy, std::int64_t ld,
-                              const float* mean, const float* rstd, float* dgamma, float* dbeta) {
-  for (std::int64_t r = 0; r < rows; ++r, x += ld, dy += ld) {
+void norm_parameters_backward(const MatrixView& in, const float* dy, const float* mean, const float* rstd,
+                              float* dgamma, float* dbeta) {
+  const std::int64_t n = in.columns;
+  const float* x = in.data;
+  for (std::int64_t r = 0; r < in.rows; ++r, x += in.stride, dy += in.stride) {
     const float mu = mean ? mean[r] : 0.0f, s = rstd[r];
     for_vectors(n, [&](auto get, auto put, std::int64_t) {
       const Vec g = get(dy);

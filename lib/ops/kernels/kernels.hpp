@@ -6,22 +6,33 @@
 #pragma once
 #include <cstdint>
 
+#include "core/matrix.hpp"
 #include "ops/kernel_types.hpp"
 
 namespace pipeformer {
+
+/// Rows that lie anywhere in a table: row r at data + row(r) * stride, row(r) = index ? index[r] : r.
+struct TableRows {
+  const float* data;
+  std::int64_t stride;
+  const std::int32_t* index = nullptr;
+};
+
+/// What a norm found in a row: its mean (0 of RMS), and one over the deviation or the root of the mean square.
+struct RowStatistics {
+  float mean, rstd;
+};
 
 struct Kernels {
   const char* name;
   int panel;     ///< Columns of a packed panel of B.
   int few_rows;  ///< With so many rows or less, packing B takes longer than the product.
 
-  /// Packs rows r < n of w (each depth long, at w + row(r) * ld, row(r) = index ? index[r] : r) as columns of panels:
-  /// out[p][k][j] = w[row(p * panel + j)][k], missing columns zero. n may be any number.
-  void (*pack_transposed)(std::int64_t n, std::int64_t depth, const float* w, std::int64_t ld,
-                          const std::int32_t* index, float* out);
-  /// Packs b (depth rows of n, at b + row(k) * ld) as it is: out[p][k][j] = b[row(k)][p * panel + j].
-  void (*pack)(std::int64_t depth, std::int64_t n, const float* b, std::int64_t ld, const std::int32_t* index,
-               float* out);
+  /// Packs rows r < n of w, each depth long, as columns of panels: out[p][k][j] = w[row(p * panel + j)][k], missing
+  /// columns zero. n may be any number.
+  void (*pack_transposed)(std::int64_t n, std::int64_t depth, const TableRows& w, float* out);
+  /// Packs b (depth rows of n) as it is: out[p][k][j] = b[row(k)][p * panel + j].
+  void (*pack)(std::int64_t depth, std::int64_t n, const TableRows& b, float* out);
 
   /// pack_transposed for elements of 16 bits.
   void (*pack_transposed_16)(std::int64_t n, std::int64_t depth, const std::uint16_t* w, std::int64_t ld,
@@ -30,25 +41,21 @@ struct Kernels {
   void (*widen_float16)(std::int64_t n, const std::uint16_t* x, float* y);
   void (*widen_bfloat16)(std::int64_t n, const std::uint16_t* x, float* y);
 
-  /// C (rows, columns) (+)= A (rows, depth) * panel: A's rows contiguous in k. `ahead` is the panel that comes next: it
-  /// is fetched into the cache meanwhile (any address will do, nothing is read).
-  void (*gemm_panel)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda, const float* panel,
-                     const float* ahead, float* c, std::int64_t ldc, int columns, bool accumulate);
-  /// The same for A stored transposed: A(i, k) = a[k * lda + i].
-  void (*gemm_panel_transposed)(std::int64_t rows, std::int64_t depth, const float* a, std::int64_t lda,
-                                const float* panel, const float* ahead, float* c, std::int64_t ldc, int columns,
+  /// C (rows, columns) (+)= A (rows, depth) * panel, columns at most those of a panel. `ahead` is the panel that comes
+  /// next: it is fetched into the cache meanwhile (any address will do, nothing is read).
+  void (*gemm_panel)(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
+                     bool accumulate);
+  /// The same for A stored transposed: a (depth, rows).
+  void (*gemm_panel_transposed)(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
                                 bool accumulate);
 
-  /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B, row k of B at b + row(k) * ldb.
+  /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B (depth, n).
   /// Few: at most few_rows. The bits are those of gemm_panel.
-  void (*gemm_few)(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
-                   const float* b, std::int64_t ldb, const std::int32_t* index, float* c, std::int64_t ldc,
-                   bool accumulate);
+  void (*gemm_few)(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate);
 
-  /// C (rows, n) = A (rows, depth) W^T, few rows, row j of W at w + row(j) * ld; the bits are those of gemm_panel. C is
-  /// written in whole vectors: up to the next multiple of the panel.
-  void (*dot_few)(std::int64_t rows, std::int64_t n, std::int64_t depth, const float* a, std::int64_t lda,
-                  const float* w, std::int64_t ld, const std::int32_t* index, float* c, std::int64_t ldc);
+  /// C (rows, n) = A (rows, depth) W^T, few rows, W (n, depth); the bits are those of gemm_panel. C is written in whole
+  /// vectors: up to the next multiple of the panel.
+  void (*dot_few)(const MatrixView& a, const TableRows& w, const MutableMatrixView& c);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
   void (*add)(std::int64_t n, const float* a, const float* b, float* y);
@@ -57,11 +64,11 @@ struct Kernels {
   double (*sum_squares)(std::int64_t n, const float* x);
 
   /// One block of attention scores turned into weights (Milakov, Gimelshein 2018, the running softmax), row by row:
-  /// row r is (n) at scores + r * ld, n a multiple of the panel, of which the first seen[r] count. They become
+  /// a row has a multiple of the panel's columns, of which the first seen[r] count. They become
   /// exp(scale * scores - m'), m' = max(m, scale * scores), the others 0; correction[r] = exp(m - m'); the maxima m and
   /// sums l are updated.
-  void (*softmax_rows)(std::int64_t rows, std::int64_t n, float scale, const std::int64_t* seen, float* scores,
-                       std::int64_t ld, float* maximum, float* sum, float* correction);
+  void (*softmax_rows)(const MutableMatrixView& scores, float scale, const std::int64_t* seen, float* maximum,
+                       float* sum, float* correction);
   /// scores (n) become exp(scores - shift).
   void (*exp_shifted)(std::int64_t n, float shift, float* scores);
   /// p (n): returns the sum of p * q.
@@ -74,15 +81,15 @@ struct Kernels {
 
   /// y = (x - mean) / sqrt(var + epsilon) * gamma + beta; beta may be null. RMS: y = x / sqrt(mean(x^2) + epsilon) *
   /// gamma.
-  void (*layer_norm)(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y,
-                     float* mean, float* rstd);
-  void (*rms_norm)(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y, float* rstd);
-  /// dx (+)= gradient through the norm of one row; mean is 0 and `centred` false for RMS.
-  void (*norm_backward)(std::int64_t n, const float* x, const float* gamma, float mean, float rstd, bool centred,
+  RowStatistics (*layer_norm)(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
+                              float* y);
+  RowStatistics (*rms_norm)(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y);
+  /// dx = gradient through the norm of one row; `centred` is false for RMS.
+  void (*norm_backward)(std::int64_t n, const float* x, const float* gamma, RowStatistics, bool centred,
                         const float* dy, float* dx);
-  /// dgamma += sum over rows of dy * (x - mean) * rstd, dbeta += sum of dy, for columns of width n; dbeta may be null.
-  void (*norm_parameters_backward)(std::int64_t rows, std::int64_t n, const float* x, const float* dy, std::int64_t ld,
-                                   const float* mean, const float* rstd, float* dgamma, float* dbeta);
+  /// dgamma += sum over rows of dy * (x - mean) * rstd, dbeta += sum of dy; dy is laid out as x; dbeta may be null.
+  void (*norm_parameters_backward)(const MatrixView& x, const float* dy, const float* mean, const float* rstd,
+                                   float* dgamma, float* dbeta);
   void (*column_sums)(std::int64_t rows, std::int64_t n, const float* x, std::int64_t ld,
                       float* sums);  ///< sums += columns
 
