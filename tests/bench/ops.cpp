@@ -175,7 +175,7 @@ void cross_entropy_training(State& state) {
   for (std::int64_t r = 0; r < rows; ++r) targets.push_back(static_cast<std::int32_t>(r * 97 % vocabulary));
   Workspace workspace;
   for (auto _ : state)
-    cross_entropy({vocabulary, d, weight.data(), nullptr, nullptr, nullptr, d_weight.data()}, rows, hidden.data(),
+    cross_entropy({{weight.data(), vocabulary, d}, nullptr, {}, {}, d_weight.data()}, rows, hidden.data(),
                   targets.data(), {0.1f, 1.0f}, workspace, d_hidden.data());
   count(state, "flops", 6.0 * static_cast<double>(rows * d * vocabulary));
 }
