@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,7 +29,7 @@ std::string format(const char* pattern, Values... values) {
 
 /// "0:09", "12:34", "1:02:03".
 std::string duration_text(double seconds) {
-  const long s = seconds < 3.6e8 ? static_cast<long>(seconds + 0.5) : 360000000L;
+  const long s = seconds < 3.6e8 ? std::lround(seconds) : 360000000L;
   return s < 3600 ? format("%ld:%02ld", s / 60, s % 60) : format("%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 

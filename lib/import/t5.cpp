@@ -66,7 +66,7 @@ void t5(Exchange& x) {
   keys.field("tie_word_embeddings", tied, true);
   c.tied = tied ? Tied::all : Tied::embeddings;
   c.output_scale = tied ? 1 / std::sqrt(static_cast<double>(c.width)) : 1;
-  const auto [activation, gated] = field_feed_forward(x);
+  const auto feed_forward = field_feed_forward(x);  // clang before 16 captures no bindings
   keys.field("num_layers", c.encoder.layers);
   keys.field("num_decoder_layers", c.decoder.layers, c.encoder.layers);
   c.stacks([&](StackSpec& s) {
@@ -75,8 +75,8 @@ void t5(Exchange& x) {
     s.attention_scale = 1;
     s.attention_bias = s.attention_output_bias = s.ffn_bias = false;
     keys.field("d_ff", s.inner);
-    s.activation = activation;
-    s.gated = gated;
+    s.activation = feed_forward.first;
+    s.gated = feed_forward.second;
     s.norm_position = NormPosition::pre;
     s.norm = NormKind::rms;
     keys.field("layer_norm_epsilon", s.norm_epsilon, 1e-6);

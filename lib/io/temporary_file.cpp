@@ -199,13 +199,13 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 std::string TemporaryDirectory::file(const std::string& name) {
-  const std::string path = entries_.front().path + "/" + name;
+  std::string path = entries_.front().path + "/" + name;
   entries_.push_back({path, register_temporary(path)});
   return path;
 }
 
 std::string TemporaryDirectory::directory(const std::string& name) {
-  const std::string path = entries_.empty() ? target_ + random_suffix() : entries_.front().path + "/" + name;
+  std::string path = entries_.empty() ? target_ + random_suffix() : entries_.front().path + "/" + name;
   entries_.push_back({path, register_temporary(path)});
   require(::mkdir(path.c_str(), 0777) == 0, target_, ": cannot create: ", std::strerror(errno));
   return path;

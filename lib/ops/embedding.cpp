@@ -42,7 +42,7 @@ void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids,
 Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form) {
   Buffer<float> table(static_cast<std::size_t>(positions * d));
   const auto rows = static_cast<std::size_t>(positions), half = static_cast<std::size_t>(d / 2);
-  const double step = form == Sinusoid::fairseq ? -1.0 / static_cast<double>(d / 2 - 1) : -2.0 / static_cast<double>(d);
+  const double step = form == Sinusoid::fairseq ? -1.0 / static_cast<double>(half - 1) : -2.0 / static_cast<double>(d);
   const xt::xtensor<double, 1> position = xt::arange<double>(static_cast<double>(positions));
   const xt::xtensor<double, 1> frequency =
       xt::exp(xt::arange<double>(static_cast<double>(half)) * (step * std::log(10000.0)));
