@@ -143,9 +143,10 @@ void TensorFolder::add_shards(const std::string& index_path, const std::string& 
             shortened(map.key(i)), "' is not in ", shortened(map[i].string()));
   }
   for (const auto& [name, place] : places_) {
-    const bool here = std::any_of(shards.begin(), shards.end(), [&](const auto& s) { return s.second == place.file; });
+    const File* file = place.file;  // clang before 16 captures no bindings
+    const bool here = std::any_of(shards.begin(), shards.end(), [file](const auto& s) { return s.second == file; });
     require(!here || map.find(name.substr(prefix.size())).has_value(), index_path, ": tensor '", shortened(name),
-            "' of ", place.file->path, " is not in the index");
+            "' of ", file->path, " is not in the index");
   }
 }
 
