@@ -59,6 +59,7 @@ std::vector<std::string> KeptModels::others() const {
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> paths;
+  paths.reserve(found.size());
   for (const std::int64_t step : found) paths.push_back(path(step));
   return paths;
 }

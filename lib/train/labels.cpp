@@ -43,6 +43,7 @@ LabelFile read(const std::string& address) {
 
 Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes) {
   std::vector<LabelFile> files;
+  files.reserve(addresses.size());
   for (const std::string& address : addresses) files.push_back(read(address));
   if (names.empty()) {
     for (const LabelFile& file : files) names.insert(names.end(), file.lines.begin(), file.lines.end());
