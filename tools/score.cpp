@@ -47,7 +47,7 @@ std::string formatted(const char* format, Values... values) {
 }
 
 std::vector<std::string> metrics(const Args& args) {
-  const std::vector<std::string> known{"bleu", "chrf", "accuracy"};
+  std::vector<std::string> known{"bleu", "chrf", "accuracy"};
   std::vector<std::string> names = args.given("metric") ? args.list("metric") : std::vector<std::string>{"bleu"};
   for (const std::string& name : names) {
     if (name == "all") return known;

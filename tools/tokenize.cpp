@@ -83,7 +83,7 @@ void decode(const Args& args, const Tokenizer& tokenizer) {
       if (!document) output.write("\n");
     }
     more = look_ahead ? more_follow : next(batch);
-    if (look_ahead) batch = std::move(following);
+    if (look_ahead) std::swap(batch, following);
   }
   output.close();
 }

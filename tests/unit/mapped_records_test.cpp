@@ -33,7 +33,7 @@ std::string write_all(const std::string& address, const std::vector<Array>& reco
 /// A FIFO that a process writes the file into.
 std::string piped(const test::TemporaryDirectory& directory, const std::string& file) {
   static int count = 0;
-  const std::string fifo = directory / ("fifo" + std::to_string(count++));
+  std::string fifo = directory / ("fifo" + std::to_string(count++));
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   REQUIRE(std::system(("cat '" + file + "' > '" + fifo + "' 2> /dev/null &").c_str()) == 0);
   return fifo;
@@ -245,7 +245,7 @@ TEST_CASE("records of several kinds are refused, mapped or not", "[stream]") {
   test::TemporaryDirectory directory;
   const auto both = [&](const std::vector<Array>& records) {
     write_all(directory / "x.npy", records);
-    const std::string file = message(directory / "x.npy"), fifo = piped(directory, directory / "x.npy");
+    std::string file = message(directory / "x.npy"), fifo = piped(directory, directory / "x.npy");
     CHECK(message(fifo).substr(fifo.size()) == file.substr((directory / "x.npy").size()));
     return file;
   };
