@@ -13,40 +13,26 @@ static const ToolSpec spec = {
         "softmax(Q K^T / sqrt(d_k)) V for each record of queries, keys and values. Keys are the queries unless --key "
         "names a stream, values are the keys unless --value does. The streams pair by position.\n\n"
         "--heads N splits the last axis into N heads side by side, the form that torch.nn.MultiheadAttention has after "
-        "its projections; the outputs of the heads stand side by side again.\n\n" +
+        "its projections; the outputs of the heads stand side by side again. -m FILE:GROUP takes heads, scale, "
+        "positions, window and causal order from a part of a model, for example model.h5:decoder/0/self_attn; "
+        "queries, keys and values are then what its projections give (and its norms, where it has them).\n\n" +
         mask_description() +
         "\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
     .options =
         join({{text("query", "FILE", "queries (default: the input)"),
-               text("key", "FILE", "keys (default: the queries)"), text("value", "FILE", "values (default: the keys)"),
-               integer("heads", "N", "split the last axis into N heads", "", 1),
-               integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
-               number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
-               flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)"),
-               number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
+               text("key", "FILE", "keys (default: the queries)"), text("value", "FILE", "values (default: the keys)")},
+              attention_options(),
+              {number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
               mask_options(),
               {text("weights", "FILE", "write the attention weights to FILE")},
               batch_options()}),
     .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
                  {"four causal heads of a memory", "attend --heads 4 --causal --key memory.npy x.npy | peek"}},
     .see_also = {"mhattn", "linear", "peek"},
+    .uses_model = true,
 };
-
-static AttendOptions attend_options(const Args& args) {
-  AttendOptions options;
-  options.heads_axis = args.has("heads");
-  if (options.heads_axis) options.heads = options.kv_heads = args.integer("heads");
-  if (args.has("kv-heads")) options.kv_heads = args.integer("kv-heads");
-  if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
-  if (args.has("scale")) options.scale = args.number("scale");
-  options.causal = args.flag("causal");
-  options.rotary = args.flag("rotary");
-  options.dropout = static_cast<float>(args.number("dropout"));
-  options.seed = args.seed();
-  return options;
-}
 
 static void attend(const Args& args) {
   if (args.has("query") && !args.inputs().empty()) throw UsageError("--query and FILE are the same input: give one");
@@ -59,7 +45,11 @@ static void attend(const Args& args) {
   BatchStream& key = own_key ? *own_key : query;
   BatchStream& value = own_value ? *own_value : key;
 
-  const Attend attention(attend_options(args));
+  std::unique_ptr<StoredParameters> file;
+  AttendOptions options = attend_options(args, file);
+  options.dropout = static_cast<float>(args.number("dropout"));
+  options.seed = args.seed();
+  const Attend attention(options);
   MaskStreams masks = mask_streams(args);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   const auto weights = args.has("weights") ? open_weights(args.text("weights")) : nullptr;
@@ -67,6 +57,7 @@ static void attend(const Args& args) {
   for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
     Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, weights != nullptr);
+    if (file) file->explain(y.context, q.batch.positions() * y.width);
     return [&, y = std::move(y)] {
       write_rows(*writer, q.batch, y.context, y.width);
       if (weights) attention.write_weights(*weights, q, k, y);

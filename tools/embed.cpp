@@ -1,5 +1,6 @@
 // embed: ids to vectors, by looking them up in a table (Vaswani et al. 2017, section 3.4).
 #include "cli/layer_options.hpp"
+#include "models/image_input.hpp"
 #include "models/single_layers.hpp"
 
 using namespace pipeformer;
@@ -10,16 +11,18 @@ static const ToolSpec spec = {
     .description =
         "Reads ids and writes for each the row of the embedding table, multiplied by the square root of the width when "
         "the model was made so. Positions are not added: that is what posenc does.\n\n"
-        "A model of vectors (patches of images) has a linear layer instead of a table, and perhaps a class token, "
-        "which "
-        "becomes the first row of each sequence.\n\n"
+        "A model of vectors (patches of images) has a linear layer instead of a table, and perhaps class tokens, which "
+        "become the first rows of each sequence; when imported, it takes normalised images (..., C, H, W) as well.\n\n"
+        "A model with types of tokens adds the vector of each token's type: --types names a stream of them beside ids "
+        "(default: all 0).\n\n"
         "-m FILE takes the table of a model's encoder (of the decoder, when the model has nothing else), "
         "-m FILE:decoder that of its decoder. --table takes an array (V, D).\n\n"
-        "Shapes: ids (..., T) integers -> vectors (..., T, D); of a model of vectors (..., T, P) -> (..., T, D), or "
-        "(..., "
-        "T + 1, D) with a class token.",
+        "Shapes: ids (..., T) integers -> vectors (..., T, D); of a model of vectors (..., T, P) -> (..., T, D), with "
+        "N "
+        "class tokens (..., N + T, D).",
     .options = join({{text("table", "FILE", "look up in this array (V, D)"),
-                      number("scale", "S", "multiply the rows of --table by S", "1", -1e300, 1e300)},
+                      number("scale", "S", "multiply the rows of --table by S", "1", -1e300, 1e300),
+                      text("types", "FILE", "types of the ids, a stream beside the input")},
                      batch_options()}),
     .examples = {{"the source embeddings of a model", "embed -m model.h5 ids.npy -o vectors.npy"},
                  {"a table of one's own", "embed --table table.npy ids.npy | peek"}},
@@ -39,8 +42,9 @@ static TokenEmbedding embedding_from(const Args& args, LayerParameters& layer) {
 /// The vectors of a model that reads vectors.
 static void embed_vectors(const Args& args, ModelFile& model) {
   if (args.given("scale")) throw UsageError("--scale belongs to --table");
+  if (args.has("types")) throw UsageError("--types needs a model that reads ids");
   const VectorEmbedding embedding(model, model.configuration());
-  BatchStream stream(args.input(), Accept::vectors);
+  BatchStream stream(images_to_patches(RecordReader::open(args.input()), model.configuration()), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
@@ -60,15 +64,21 @@ static void embed(const Args& args) {
   if (auto* model = dynamic_cast<ModelFile*>(layer.source.get()); model && model->configuration().reads_vectors())
     return embed_vectors(args, *model);
   const TokenEmbedding embedding = embedding_from(args, layer);
+  expect_one_stdin(args, args.input(), {"types"});
   BatchStream stream(args.input(), Accept::ids);
+  std::optional<BatchStream> types;
+  if (const auto path = optional_text(args, "types")) types.emplace(*path, Accept::ids);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
+  const auto body = [&](BatchTurn& turn) {
     const BatchStream& ids = turn[0];
+    if (types) turn[1].expect_shapes_of(ids);
     const std::int64_t rows = ids.batch.positions();
     float* y = turn.ctx.workspace.get(rows * embedding.width());
-    embedding.look_up(rows, ids.batch.tokens.data(), nullptr, y);
+    embedding.look_up(rows, ids.batch.tokens.data(), types ? turn[1].batch.tokens.data() : nullptr, y);
     return rows_to(*writer, ids.batch, y, embedding.width(), layer.source.get());
-  });
+  };
+  types ? for_batches(args, {&stream, &*types}, Batches::side_by_side, body)
+        : for_batches(args, {&stream}, Batches::side_by_side, body);
   writer->close();
 }
 

@@ -1,6 +1,9 @@
 // linear: y = x W^T + b, as torch.nn.Linear.
+#include <functional>
+
 #include "cli/layer_options.hpp"
 #include "models/single_layers.hpp"
+#include "ops/elementwise.hpp"
 
 using namespace pipeformer;
 
@@ -11,32 +14,73 @@ static const ToolSpec spec = {
         "Multiplies each vector by a weight (D_out, D_in), as torch.nn.Linear keeps it, and adds a bias (D_out,) when "
         "there is one.\n\n"
         "-m FILE:GROUP takes weight and bias from a part of a model, for example "
-        "model.h5:encoder/0/self_attn/query; --weight and --bias take arrays.\n\n"
+        "model.h5:encoder/0/self_attn/query; --weight and --bias take arrays. A weight (D,) stands for a diagonal: it "
+        "multiplies column by column, as a model's layer scale does (Touvron et al. 2021).\n\n"
+        "--logits is the layer that makes the logits of -m FILE: its weight is the embeddings' in a model that ties "
+        "them, "
+        "and its input is scaled where the model scales its logits.\n\n"
         "Shapes: vectors (..., T, D_in) -> vectors (..., T, D_out).",
-    .options = join(
-        {{text("weight", "FILE", "weight, an array (D_out, D_in)"), text("bias", "FILE", "bias, an array (D_out,)")},
-         batch_options()}),
-    .examples = {{"the queries of a model's first layer",
-                  "linear -m model.h5:encoder/0/self_attn/query x.npy -o queries.npy"},
-                 {"a weight of one's own", "linear --weight table.npy x.npy | peek"}},
+    .options = join({{text("weight", "FILE", "weight, an array (D_out, D_in) or (D,)"),
+                      text("bias", "FILE", "bias, an array (D_out,)"),
+                      flag("logits", "with -m FILE: the layer that makes the model's logits")},
+                     batch_options()}),
+    .examples =
+        {{"the queries of a model's first layer", "linear -m model.h5:encoder/0/self_attn/query x.npy -o queries.npy"},
+         {"a weight of one's own", "linear --weight table.npy x.npy | peek"},
+         {"the logits of a decoder's hidden states",
+          "decode -m model.h5 memory.npy --target ids.npy --give hidden | linear -m model.h5 --logits -o logits.npy"}},
     .see_also = {"attend", "ffn", "mhattn"},
     .uses_model = true,
 };
 
-static void linear(const Args& args) {
-  LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
-  const Linear layer = make_linear(*parameters.source, parameters.name);
+namespace {
+
+/// y (rows, out) = layer(x (rows, in)).
+struct Layer {
+  std::int64_t in, out;
+  std::function<void(Context&, std::int64_t rows, const float* x, float* y)> forward;
+};
+
+Layer logits_of(ModelFile* model) {
+  if (!model) throw UsageError("--logits needs --model");
+  if (!model->group().empty()) throw UsageError(cat("--logits takes the whole model, not its part ", model->group()));
+  const OutputHead output = make_logits(*model);
+  return {output.width(), output.projection().out(),
+          [output](Context& ctx, std::int64_t rows, const float* x, float* y) { output.logits(ctx, rows, x, y); }};
+}
+
+Layer layer_from(const Args& args, const LayerParameters& parameters) {
+  StoredParameters& source = *parameters.source;
+  if (args.flag("logits")) return logits_of(dynamic_cast<ModelFile*>(&source));
+  const std::string weight = parameters.name + "/weight";
+  if (const Shape shape = args.has("weight") ? source.shape(weight) : Shape{}; shape.size() == 1) {
+    if (args.has("bias")) throw UsageError("a weight (D,) takes no --bias");
+    const Parameter scale = source.get(weight, shape, Initial::one);
+    return {shape[0], shape[0], [scale, shape](Context&, std::int64_t rows, const float* x, float* y) {
+              scale_columns(rows, shape[0], x, scale.value, y);
+            }};
+  }
+  const Linear linear = make_linear(source, parameters.name);
+  return {linear.in(), linear.out(),
+          [linear](Context&, std::int64_t rows, const float* x, float* y) { linear.forward(rows, x, y); }};
+}
+
+void linear(const Args& args) {
+  const LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
+  const Layer layer = layer_from(args, parameters);
   BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
-    x.expect_width(layer.in(), "the layer's");
-    float* y = turn.ctx.workspace.get(x.batch.positions() * layer.out());
-    layer.forward(x.batch.positions(), x.batch.rows.data(), y);
-    return rows_to(*writer, x.batch, y, layer.out(), parameters.source.get());
+    x.expect_width(layer.in, "the layer's");
+    float* y = turn.ctx.workspace.get(x.batch.positions() * layer.out);
+    layer.forward(turn.ctx, x.batch.positions(), x.batch.rows.data(), y);
+    return rows_to(*writer, x.batch, y, layer.out, parameters.source.get());
   });
   writer->close();
 }
+
+}  // namespace
 
 int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, linear);

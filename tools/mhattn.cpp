@@ -12,9 +12,9 @@ static const ToolSpec spec = {
     .description =
         "output(attend(query(x), key(m), value(m))): four linear layers around scaled dot-product attention in heads. "
         "The memory m is x itself unless --memory names a stream, which pairs with the input by position.\n\n"
-        "-m FILE:GROUP takes parameters, heads and rotary positions from a part of a model, for example "
-        "model.h5:decoder/0/cross_attn; a decoder's self_attn needs --causal to do what it does in its model. The "
-        "array options take the parameters of a torch.nn.MultiheadAttention.\n\n" +
+        "-m FILE:GROUP takes parameters, heads, positions, window and causal order from a part of a model, for example "
+        "model.h5:decoder/0/cross_attn; --no-causal lets a decoder's queries see later keys. The array options take "
+        "the parameters of a torch.nn.MultiheadAttention.\n\n" +
         mask_description() +
         "\n\n"
         "Shapes: X (..., Tq, D), memory (..., Tk, D) -> (..., Tq, D); weights (..., H, Tq, Tk).",
@@ -42,15 +42,10 @@ static const ToolSpec spec = {
 static MultiheadAttention attention_from(const Args& args, LayerParameters& parameters) {
   const auto& model = parameters.configuration;
   if (model && args.has("heads")) throw UsageError("the model gives --heads");
-  const bool causal = args.flag("causal");
-  return model ? make_attention(*parameters.source, parameters.name, *model, causal)
-               : make_attention(*parameters.source, parameters.name, args.integer("heads"), causal);
-}
-
-/// The biases that all layers of the stack share, in a model that has them.
-static RelativePositions relative_positions(LayerParameters& parameters) {
-  if (!parameters.configuration || !parameters.name.ends_with("self_attn")) return {};
-  return make_relative_positions(*parameters.source, *parameters.configuration, is_in_decoder(parameters.name));
+  MultiheadAttentionShape shape = model ? attention_shape(*parameters.source, parameters.name, *model)
+                                        : attention_shape(*parameters.source, parameters.name, args.integer("heads"));
+  if (!model || args.given("causal")) shape.causal = args.flag("causal");
+  return MultiheadAttention(*parameters.source, parameters.name, shape);
 }
 
 static void mhattn(const Args& args) {
@@ -60,7 +55,9 @@ static void mhattn(const Args& args) {
                               {"out-proj-weight", {"output/weight"}, true},
                               {"out-proj-bias", {"output/bias"}}});
   const MultiheadAttention attention = attention_from(args, parameters);
-  const RelativePositions relative = relative_positions(parameters);
+  RelativePositions relative;
+  if (const auto& model = parameters.configuration)
+    relative = relative_positions(*parameters.source, parameters.name, *model);
   const std::int64_t width = attention.shape().width;
   const std::string input = args.input();
   expect_one_stdin(args, input, {"memory", "mask", "bias", "lengths"});

@@ -13,9 +13,12 @@ static const ToolSpec spec = {
         "    rms:   y = x / sqrt(mean of squares + epsilon) * weight\n\n"
         "-m FILE:GROUP takes weight, bias, kind and epsilon from a part of a model, for example "
         "model.h5:encoder/0/norm1; --weight and --bias take arrays (D,). Layer normalisation needs both.\n\n"
-        "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
+        "--heads N normalises each of N heads side by side by itself, as the query_norm and key_norm of a model's "
+        "attention do with theirs.\n\n"
+        "Shapes: vectors (..., T, D) -> vectors (..., T, D); of N heads vectors (..., T, N D).",
     .options = join({{text("weight", "FILE", "weight, an array (D,)"), text("bias", "FILE", "bias, an array (D,)"),
                       choice("kind", "layer|rms", "without a model: which normalisation", "layer"),
+                      integer("heads", "N", "without a model: heads, each normalised by itself", "1", 1),
                       number("epsilon", "E", "added to the variance (default: the model's, else 1e-5)", "", 0, 1)},
                      batch_options()}),
     .examples = {{"what a layer of a model does", "norm -m model.h5:encoder/0/norm1 x.npy -o y.npy"},
@@ -25,12 +28,22 @@ static const ToolSpec spec = {
     .uses_model = true,
 };
 
+/// How many heads stand side by side, each with a norm of its own.
+static std::int64_t heads_from(const Args& args, const LayerParameters& parameters) {
+  if (!parameters.configuration) return args.integer("heads");
+  const StackSpec& stack = parameters.configuration->stack(is_in_decoder(parameters.name));
+  return parameters.name.ends_with("/query_norm") ? stack.heads
+         : parameters.name.ends_with("/key_norm") ? stack.key_value_heads()
+                                                  : 1;
+}
+
 static NormShape shape_from(const Args& args, const LayerParameters& parameters) {
   NormShape shape;
   if (parameters.configuration) {
-    if (args.given("kind")) throw UsageError("the model gives --kind");
+    for (const char* option : {"kind", "heads"})
+      if (args.given(option)) throw UsageError(cat("the model gives --", option));
     shape = parameters.configuration->norm_shape(is_in_decoder(parameters.name));
-    if (parameters.name.ends_with("query_norm") || parameters.name.ends_with("key_norm")) shape.rms = true;
+    if (parameters.name.ends_with("/query_norm") || parameters.name.ends_with("/key_norm")) shape.rms = true;
   } else {
     shape.rms = args.text("kind") == "rms";
     if (shape.rms == args.has("bias")) throw UsageError(shape.rms ? "rms takes no --bias" : "--bias FILE is needed");
@@ -42,15 +55,16 @@ static NormShape shape_from(const Args& args, const LayerParameters& parameters)
 static void norm_stream(const Args& args) {
   LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
   const Norm layer = make_norm(*parameters.source, parameters.name, shape_from(args, parameters));
+  const std::int64_t heads = heads_from(args, parameters), width = heads * layer.width();
   BatchStream input(args.input(), Accept::vectors);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
-    x.expect_width(layer.width(), "the layer's");
-    float* y = turn.ctx.workspace.get(x.batch.positions() * layer.width());
+    x.expect_width(width, "the layer's");
+    float* y = turn.ctx.workspace.get(x.batch.positions() * width);
     Norm::Saved saved;
-    layer.forward(turn.ctx, x.batch.positions(), x.batch.rows.data(), y, saved);
-    return rows_to(*writer, x.batch, y, layer.width(), parameters.source.get());
+    layer.forward(turn.ctx, x.batch.positions() * heads, x.batch.rows.data(), y, saved);
+    return rows_to(*writer, x.batch, y, width, parameters.source.get());
   });
   writer->close();
 }

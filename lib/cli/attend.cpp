@@ -1,12 +1,12 @@
 #include "cli/attend.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "core/error.hpp"
 #include "layers/multihead_attention.hpp"
-#include "ops/embedding.hpp"
 
 namespace pipeformer {
 
@@ -29,10 +29,17 @@ AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, c
     require(value.batch.length(r) == key.batch.length(r), value.where_record(r), ": ", value.batch.length(r),
             " values do not match ", key.batch.length(r), " keys of ", key.reader->name());
   }
-  require(!options_.rotary || shape.key_width % 2 == 0, query.where_record(0),
-          ": rotary positions need an even head width, not ", shape.key_width);
-  shape.scale = static_cast<float>(options_.scale.value_or(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
+  require(options_.head_width == 0 || shape.key_width == options_.head_width, query.where_record(0), ": width ",
+          query.batch.width, " does not match the model's ", heads, " heads of ", options_.head_width);
+  if (options_.rotary) {
+    const std::int64_t turned = rotary_width(shape.key_width);
+    require(turned % 2 == 0, query.where_record(0), ": rotary positions need an even head width, not ", turned);
+    require(turned <= shape.key_width, query.where_record(0), ": a head has ", shape.key_width, " columns, not ",
+            turned, " to turn");
+  }
+  shape.scale = options_.scale.value_or(static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
   shape.causal = options_.causal;
+  shape.window = options_.window;
   shape.dropout = options_.dropout;
   shape.dropout_seed = options_.seed;
   return shape;
@@ -46,7 +53,9 @@ const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_
   std::memcpy(rows, batch.rows.data(), batch.rows.size() * sizeof(float));
   std::int32_t* positions = ctx.workspace.get<std::int32_t>(batch.positions());
   fill_positions(batch.ragged(), 0, positions);
-  rotate(RotarySpec{.width = head_width}, {batch.positions(), heads, head_width, batch.width}, positions, false, rows);
+  RotarySpec spec = *options_.rotary;
+  spec.width = rotary_width(head_width);
+  rotate(spec, {batch.positions(), heads, head_width, batch.width}, positions, false, rows);
   return rows;
 }
 
@@ -54,7 +63,8 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
                                MaskStreams& masks, std::int64_t first_sequence, bool weights) const {
   AttentionShape attention = shape(query, key, value);
   attention.first_sequence = first_sequence;
-  const AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
+  AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
+  masked.distance = options_.relative.bias(ctx, std::max(query.batch.ragged().longest(), key.batch.ragged().longest()));
   AttentionInput in;
   in.query = turned(ctx, query, attention.heads, attention.key_width);
   in.key = turned(ctx, key, attention.kv_heads, attention.key_width);

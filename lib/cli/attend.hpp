@@ -1,5 +1,5 @@
-/// Scaled dot-product attention over record streams: checks, heads, scale, masks, and the weights when they are asked
-/// for.
+/// Scaled dot-product attention over record streams: checks, heads, positions, scale, masks, and the weights when they
+/// are asked for.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -8,7 +8,9 @@
 #include "cli/mask_streams.hpp"
 #include "io/batch_stream.hpp"
 #include "layers/context.hpp"
+#include "layers/relative_positions.hpp"
 #include "ops/attention.hpp"
+#include "ops/embedding.hpp"
 
 namespace pipeformer {
 
@@ -16,10 +18,13 @@ struct AttendOptions {
   /// The last axis of queries is this many heads side by side (torch.nn.MultiheadAttention's form), that of keys and
   /// values kv_heads.
   std::int64_t heads = 1, kv_heads = 1;
-  bool heads_axis = false;      ///< Weights, masks and biases have an axis of heads.
-  std::optional<double> scale;  ///< Nothing: 1 / sqrt(d_k).
-  bool causal = false;          ///< The last query sees all keys.
-  bool rotary = false;          ///< Queries and keys are turned by their positions first.
+  bool heads_axis = false;           ///< Weights, masks and biases have an axis of heads.
+  std::int64_t head_width = 0;       ///< d_k, where it is known before the streams are; 0: what they have.
+  std::optional<float> scale;        ///< Nothing: 1 / sqrt(d_k).
+  bool causal = false;               ///< The last query sees all keys.
+  std::int64_t window = 0;           ///< With causal: the newest keys that a query sees; 0: all.
+  std::optional<RotarySpec> rotary;  ///< Queries and keys are turned by their positions first. Width 0: whole heads.
+  RelativePositions relative{};      ///< Biases by distance.
   float dropout = 0;
   std::uint64_t seed = 0;
 };
@@ -44,6 +49,9 @@ class Attend {
 
  private:
   AttentionShape shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const;
+  std::int64_t rotary_width(std::int64_t head_width) const {
+    return options_.rotary->width > 0 ? options_.rotary->width : head_width;
+  }
   const float* turned(Context&, const BatchStream&, std::int64_t heads, std::int64_t head_width) const;
 
   AttendOptions options_;

@@ -1,8 +1,98 @@
 #include "cli/attention_options.hpp"
 
 #include "cli/layer_options.hpp"
+#include "cli/model_options.hpp"
+#include "models/single_layers.hpp"
 
 namespace pipeformer {
+namespace {
+
+const std::vector<std::string> kRotaryFields{"rotary_base",           "rotary_width",  "rotary_interleaved",
+                                             "rotary_scaling",        "rotary_factor", "rotary_low_frequency",
+                                             "rotary_high_frequency", "rotary_context"};
+
+std::vector<std::string> names_of(const std::vector<Option>& options) {
+  std::vector<std::string> names;
+  for (const Option& o : options) names.push_back(o.name);
+  return names;
+}
+
+AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameters>& file) {
+  auto model = std::make_unique<ModelFile>(args.model());
+  const std::string name = model->group();
+  const MultiheadAttentionShape layer = attention_shape(*model, name, model->configuration());
+  AttendOptions options;
+  options.heads_axis = true;
+  options.heads = layer.heads;
+  options.kv_heads = layer.kv_heads;
+  options.head_width = layer.head_width;
+  options.scale = layer.scale;
+  options.causal = args.given("causal") ? args.flag("causal") : layer.causal;
+  options.window = layer.window;
+  options.rotary = layer.rotary;
+  options.relative = relative_positions(*model, name, model->configuration());
+  file = std::move(model);
+  return options;
+}
+
+RelativePositions relative_from(const Args& args, std::int64_t heads, std::unique_ptr<StoredParameters>& file) {
+  RelativeShape shape;
+  shape.heads = heads;
+  shape.alibi = args.flag("alibi");
+  shape.bidirectional = !args.flag("causal");
+  shape.max_distance = args.integer("relative-distance");
+  auto arrays = std::make_unique<ArrayParameters>();
+  if (args.has("relative")) {
+    arrays->add({"relative/weight"}, args.text("relative"));
+    shape.buckets = arrays->shape("relative/weight")[0];
+  }
+  const RelativePositions relative(*arrays, "relative", shape);
+  file = std::move(arrays);
+  return relative;
+}
+
+}  // namespace
+
+std::vector<Option> attention_options() {
+  return join({{integer("heads", "N", "split the last axis into N heads", "", 1),
+                integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
+                number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
+                integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
+                flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)")},
+               stack_options(kRotaryFields),
+               {flag("alibi", "subtract from the scores the distance times a slope of the head (Press et al. 2022)"),
+                text("relative", "FILE",
+                     "add to the scores a row of this array (buckets, heads) for each bucket of distances (Raffel et "
+                     "al. 2020)"),
+                integer("relative-distance", "N", "--relative: from here on all distances share a bucket", "128", 1)}});
+}
+
+AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>& file) {
+  if (args.has("model")) {
+    for (const std::string& name : names_of(attention_options()))
+      if (args.given(name)) throw UsageError(cat("the model gives --", name));
+    return options_of_model(args, file);
+  }
+  args.allow_only(args.flag("causal"), "--causal", {"window"});
+  args.allow_only(args.flag("rotary"), "--rotary", names_of(stack_options(kRotaryFields)));
+  args.allow_only(args.has("relative"), "--relative", {"relative-distance"});
+  if (args.flag("alibi") && args.has("relative")) throw UsageError("--alibi and --relative exclude each other");
+  AttendOptions options;
+  options.heads_axis = args.has("heads");
+  if (options.heads_axis) options.heads = options.kv_heads = args.integer("heads");
+  if (args.has("kv-heads")) options.kv_heads = args.integer("kv-heads");
+  if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
+  if (args.has("scale")) options.scale = static_cast<float>(args.number("scale"));
+  options.causal = args.flag("causal");
+  options.window = args.integer("window");
+  if (args.flag("rotary")) {
+    StackSpec stack;
+    set_fields(args, kRotaryFields, stack);
+    options.rotary = stack.rotary(0);
+  }
+  if (args.flag("alibi") || args.has("relative")) options.relative = relative_from(args, options.heads, file);
+  return options;
+}
 
 std::string mask_description() {
   return "--causal aligns the last query with the last key: query i of Tq sees key j of Tk when j <= i + Tk - Tq. "

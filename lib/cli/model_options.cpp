@@ -102,6 +102,32 @@ Configuration kind_from(const Args& args) {
   return c;
 }
 
+namespace {
+
+const ConfigurationField<StackSpec>& stack_field(const std::string& name) {
+  for (const auto& field : stack_fields())
+    if (field.name == name) return field;
+  throw Error(cat("there is no hyper-parameter ", name, " of a stack"));
+}
+
+}  // namespace
+
+std::vector<Option> stack_options(const std::vector<std::string>& fields) {
+  std::vector<Option> options;
+  for (const std::string& name : fields) {
+    const auto& field = stack_field(name);
+    options.push_back(option_of(field, option_name(field), field.help, true));
+  }
+  return options;
+}
+
+void set_fields(const Args& args, const std::vector<std::string>& fields, StackSpec& stack) {
+  for (const std::string& name : fields) {
+    const auto& field = stack_field(name);
+    field.set(stack, value_of(args, field.get(stack), option_name(field)));
+  }
+}
+
 std::vector<Option> configuration_options() {
   std::vector<Option> options;
   for (const auto& field : configuration_fields())

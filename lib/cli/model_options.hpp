@@ -1,5 +1,6 @@
 /// The hyper-parameters of a model as options, shared by the tools that make one (model, train).
 #pragma once
+#include <string>
 #include <vector>
 
 #include "cli/tool.hpp"
@@ -10,6 +11,10 @@ namespace pipeformer {
 
 /// The hyper-parameters that every task has.
 std::vector<Option> configuration_options();
+/// Those of some hyper-parameters of a stack, by the names of the table, for a tool that does a part of a layer.
+std::vector<Option> stack_options(const std::vector<std::string>& fields);
+/// Sets these fields of a stack to what the options say.
+void set_fields(const Args&, const std::vector<std::string>& fields, StackSpec&);
 /// What a model reads and predicts; in training the task says this.
 std::vector<Option> kind_options();
 Configuration kind_from(const Args&);

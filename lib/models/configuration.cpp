@@ -367,6 +367,17 @@ std::string Configuration::difference(const Configuration& other) const {
   return first;
 }
 
+RotarySpec StackSpec::rotary(std::int64_t whole_head) const {
+  return {.base = rotary_base,
+          .width = rotary_width > 0 ? rotary_width : whole_head,
+          .interleaved = rotary_interleaved,
+          .scaling = rotary_scaling,
+          .factor = rotary_factor,
+          .low_frequency = rotary_low_frequency,
+          .high_frequency = rotary_high_frequency,
+          .original_context = rotary_context};
+}
+
 NormShape Configuration::norm_shape(bool decoding) const {
   return {stack(decoding).norm == NormKind::rms, static_cast<float>(stack(decoding).norm_epsilon)};
 }
@@ -388,15 +399,7 @@ LayerShape Configuration::layer_shape(bool decoding) const {
   attention.causal = decoding || s.causal;
   attention.window = s.window;
   if (s.query_key_norm) attention.query_key_norm = NormShape{true, static_cast<float>(s.norm_epsilon)};
-  if (s.positions == PositionKind::rotary)
-    attention.rotary = RotarySpec{.base = s.rotary_base,
-                                  .width = s.rotary_width > 0 ? s.rotary_width : head_width(decoding),
-                                  .interleaved = s.rotary_interleaved,
-                                  .scaling = s.rotary_scaling,
-                                  .factor = s.rotary_factor,
-                                  .low_frequency = s.rotary_low_frequency,
-                                  .high_frequency = s.rotary_high_frequency,
-                                  .original_context = s.rotary_context};
+  if (s.positions == PositionKind::rotary) attention.rotary = s.rotary(attention.head_width);
   shape.feed_forward = {width, s.inner, s.activation, s.gated, s.ffn_bias};
   shape.norm = norm_shape(decoding);
   shape.pre_norm = s.norm_position == NormPosition::pre;

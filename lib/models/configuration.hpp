@@ -92,6 +92,7 @@ struct StackSpec {
   std::int64_t token_types = 0;          ///< Kinds of tokens that have a vector each (Devlin et al. 2019's segments).
 
   std::int64_t key_value_heads() const { return kv_heads > 0 ? kv_heads : heads; }
+  RotarySpec rotary(std::int64_t whole_head) const;  ///< What turns heads of this width.
   bool operator==(const StackSpec&) const = default;
 };
 

@@ -59,15 +59,20 @@ void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first
   add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width).get(), x, y);
 }
 
+Weight embedding_table(ParameterSource& source, const Configuration& c, const std::string& side) {
+  const bool shared = c.has_cross_attention() && (c.tied == Tied::all || c.tied == Tied::embeddings);
+  const std::int64_t vocabulary = side == "encoder" ? c.source_vocabulary : c.target_vocabulary;
+  return source.get_weight(shared ? "embedding/weight" : side + "/embedding/weight",
+                           {vocabulary, c.embedding_width(side == "decoder")}, Initial::embedding);
+}
+
 TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
     : side_(side),
       vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
       width_(c.embedding_width(side == "decoder")),
       types_(c.stack(side == "decoder").token_types),
       scale_(c.stack(side == "decoder").embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
-  const bool shared = c.has_cross_attention() && (c.tied == Tied::all || c.tied == Tied::embeddings);
-  table_ = source.get_weight(shared ? "embedding/weight" : side + "/embedding/weight", {vocabulary_, width_},
-                             Initial::embedding);
+  table_ = embedding_table(source, c, side);
   if (types_ > 0) type_table_ = source.get(side + "/token_types/weight", {types_, width_}, Initial::embedding);
   positions_ = Positions(source, c, side);
 }

@@ -49,6 +49,9 @@ class Positions {
   std::shared_ptr<Sinusoids> sinusoids_ = std::make_shared<Sinusoids>();
 };
 
+/// The table of a side's ids, (vocabulary, embedding_width); perhaps that of both sides.
+Weight embedding_table(ParameterSource&, const Configuration&, const std::string& side);
+
 /// Ids to vectors: rows of a table times sqrt(d), those of the tokens' types, and positions. The two halves are what
 /// the tools embed and posenc do.
 class TokenEmbedding {

@@ -58,6 +58,14 @@ Linear make_linear(StoredParameters& source, const std::string& name) {
   return Linear(source, name, weight[1], weight[0], source.has(name + "/bias"));
 }
 
+OutputHead make_logits(ModelFile& model) {
+  Configuration c = model.configuration();
+  auto projection = output_projection(model, c);
+  require(projection.has_value(), model.where(), "the model makes no logits");
+  c.head_dense = c.head_norm = false;
+  return OutputHead(model, c, "", projection->in(), std::move(*projection));
+}
+
 Norm make_norm(StoredParameters& source, const std::string& name, const NormShape& shape) {
   return Norm(source, name, defining_shape(source, name, "weight", 1, "norm")[0], shape);
 }
@@ -73,7 +81,7 @@ FeedForward make_feed_forward(StoredParameters& source, const std::string& name,
   return FeedForward(source, name, shape);
 }
 
-MultiheadAttention make_attention(StoredParameters& source, const std::string& name, std::int64_t heads, bool causal) {
+MultiheadAttentionShape attention_shape(const StoredParameters& source, const std::string& name, std::int64_t heads) {
   MultiheadAttentionShape shape;
   const Shape weight = defining_shape(source, name, "query/weight", 2, "multi-head attention");
   shape.width = weight[1];
@@ -83,21 +91,23 @@ MultiheadAttention make_attention(StoredParameters& source, const std::string& n
   shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_width)));
   shape.bias = source.has(name + "/query/bias");
   shape.output_bias = source.has(name + "/output/bias");
-  shape.causal = causal;
-  return MultiheadAttention(source, name, shape);
+  return shape;
 }
 
 bool is_in_decoder(const std::string& name) {
   return name == "decoder" || name.starts_with("decoder/");
 }
 
-MultiheadAttention make_attention(StoredParameters& source, const std::string& name, const Configuration& c,
-                                  bool causal) {
+MultiheadAttentionShape attention_shape(const StoredParameters& source, const std::string& name,
+                                        const Configuration& c) {
   defining_shape(source, name, "query/weight", 2, "multi-head attention");
   const LayerShape layer = c.layer_shape(is_in_decoder(name));
-  MultiheadAttentionShape shape = name.ends_with("cross_attn") ? layer.cross_attention : layer.self_attention;
-  shape.causal = causal;
-  return MultiheadAttention(source, name, shape);
+  return name.ends_with("cross_attn") ? layer.cross_attention : layer.self_attention;
+}
+
+RelativePositions relative_positions(StoredParameters& source, const std::string& name, const Configuration& c) {
+  if (!name.ends_with("self_attn")) return {};
+  return make_relative_positions(source, c, is_in_decoder(name));
 }
 
 std::string embedding_side(const ModelFile& model) {

@@ -32,13 +32,20 @@ class ArrayParameters : public StoredParameters {
   std::map<std::string, Entry> arrays_;
 };
 
-/// Each builds the layer called `name` and throws Error when the parameters are not those of such a layer.
+/// Each builds the layer called `name`, and throws Error when the parameters are not those of such a layer.
 Linear make_linear(StoredParameters&, const std::string& name);
+/// What makes a whole model's logits: its inputs scaled, where the model does so, and the linear layer. The head's
+/// other layers have names of their own.
+OutputHead make_logits(ModelFile&);
 Norm make_norm(StoredParameters&, const std::string& name, const NormShape&);
 FeedForward make_feed_forward(StoredParameters&, const std::string& name, Activation);
-MultiheadAttention make_attention(StoredParameters&, const std::string& name, std::int64_t heads, bool causal);
-/// As the layer of this name is in its model, but for the causal order.
-MultiheadAttention make_attention(StoredParameters&, const std::string& name, const Configuration&, bool causal);
+
+/// The shape of the attention called `name`, of which the parameters tell all but the heads.
+MultiheadAttentionShape attention_shape(const StoredParameters&, const std::string& name, std::int64_t heads);
+/// As the layer of this name is in its model. Throws Error when it is no attention.
+MultiheadAttentionShape attention_shape(const StoredParameters&, const std::string& name, const Configuration&);
+/// The biases by distance that the self-attention called `name` shares with its stack; none in other models.
+RelativePositions relative_positions(StoredParameters&, const std::string& name, const Configuration&);
 
 /// Whether a part of a model belongs to its decoder.
 bool is_in_decoder(const std::string& name);

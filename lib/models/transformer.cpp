@@ -122,6 +122,28 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
   return dy;
 }
 
+std::optional<Linear> output_projection(ParameterSource& source, const Configuration& c) {
+  const std::int64_t pooled = c.pooler ? c.width : c.pooled_width(), vocabulary = c.output_vocabulary();
+  switch (c.head) {
+    case Head::none:
+      if (c.projection == 0) return std::nullopt;
+      return Linear(source, "projection", pooled, c.projection, false);
+    case Head::classes:
+      return Linear(source, "classifier", pooled, c.classes, true);
+    case Head::token_classes:
+      return Linear(source, "classifier", c.width, c.classes, true);
+    case Head::tokens:
+      break;
+  }
+  const std::string side = c.has_decoder() ? "decoder" : "encoder";
+  const bool own = c.tied == Tied::none || c.tied == Tied::embeddings;
+  const std::int64_t width = own ? c.width : c.embedding_width(c.has_decoder());
+  const Weight weight = own ? source.get_weight(side + "/output/weight", {vocabulary, width}, Initial::xavier)
+                            : embedding_table(source, c, side);
+  const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
+  return Linear(weight, bias);
+}
+
 Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks stacks) : configuration_(c) {
   if (c.has_encoder() && stacks != Stacks::decoder) {
     if (c.reads_vectors())
@@ -136,26 +158,8 @@ Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks
   }
   if (!c.has_decoder() || stacks == Stacks::encoder) pooler_ = Pooler(source, c);
   if (c.has_decoder() && stacks == Stacks::encoder) return;
-  const std::string side = c.has_decoder() ? "decoder" : "encoder";
-  Linear projection;
-  if (c.head == Head::none) {
-    if (c.projection == 0) return;
-    projection = Linear(source, "projection", pooler_.width(), c.projection, false);
-  } else if (c.head == Head::classes) {
-    projection = Linear(source, "classifier", pooler_.width(), c.classes, true);
-  } else if (c.head == Head::token_classes) {
-    projection = Linear(source, "classifier", c.width, c.classes, true);
-  } else {
-    const std::int64_t vocabulary = c.output_vocabulary();
-    const bool own = c.tied == Tied::none || c.tied == Tied::embeddings;
-    const std::int64_t width = own ? c.width : c.embedding_width(c.has_decoder());
-    const Weight weight = own ? source.get_weight(side + "/output/weight", {vocabulary, width}, Initial::xavier)
-                          : c.has_decoder() ? target_embedding_.table()
-                                            : source_embedding_.table();
-    const Parameter bias = c.output_bias ? source.get(side + "/output/bias", {vocabulary}, Initial::zero) : Parameter{};
-    projection = Linear(weight, bias);
-  }
-  head_ = OutputHead(source, c, side, c.width, std::move(projection));
+  if (auto projection = output_projection(source, c))
+    head_ = OutputHead(source, c, c.has_decoder() ? "decoder" : "encoder", c.width, std::move(*projection));
 }
 
 /// Sets where the encoder's rows are in the whole batch.

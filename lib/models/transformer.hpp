@@ -20,6 +20,10 @@ namespace pipeformer {
 /// The relative positions that a stack's layers share; none in other models.
 RelativePositions make_relative_positions(ParameterSource&, const Configuration&, bool decoding);
 
+/// The linear layer that makes logits of tokens or classes, or the vectors of Configuration::projection; nothing where
+/// there is none. Its weight may be an embedding's.
+std::optional<Linear> output_projection(ParameterSource&, const Configuration&);
+
 /// A stack of layers: perhaps a norm and a linear layer before the first one, perhaps a norm after the last.
 class Stack {
  public:

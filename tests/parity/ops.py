@@ -119,16 +119,35 @@ ragged = run("attend", "--heads", 4, "--query", save("x1.npy", list(x.reshape(6,
              save("n1.npy", [n for n in valid.ravel()]))
 check("attend: a dense batch is its records, bit for bit", ours[0].tobytes() == np.stack(ragged).tobytes())
 
-# Rotary positions: the pair (i, i + half) is turned.
-def turned(x):
-    t, d = x.shape[-2:]
-    angle = np.arange(t)[:, None] * 10000.0**(-2.0 * np.arange(d // 2) / d)
-    a, b = x[..., :d // 2].astype("f8"), x[..., d // 2:].astype("f8")
-    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1).astype("f4")
+# Rotary positions: of the first `width` columns the pair (i, i + half) is turned, or (2i, 2i + 1); linear scaling divides the angles.
+def turned(x, base=10000.0, width=None, interleaved=False, factor=1.0):
+    d = width or x.shape[-1]
+    angle = np.arange(x.shape[-2])[:, None] / factor * base**(-2.0 * np.arange(d // 2) / d)
+    first, second = (slice(0, d, 2), slice(1, d, 2)) if interleaved else (slice(0, d // 2), slice(d // 2, d))
+    a, b = x[..., first].astype("f8"), x[..., second].astype("f8")
+    y = x.astype("f8")
+    y[..., first], y[..., second] = a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)
+    return y.astype("f4")
 
 
-ours = run("attend", "--rotary", "--heads", 4, save("x.npy", q4), "--causal")
-agree("attend, rotary", ours, [merge(attention(turned(split(a, 4)), turned(split(a, 4)), split(a, 4), causal=True)[0]) for a in q4])
+save("x.npy", q4)
+for options, settings in [([], {}), (["--rotary-base", 500], dict(base=500.0)), (["--rotary-width", 6, "--rotary-interleaved"], dict(width=6, interleaved=True)),
+                          (["--rotary-scaling", "linear", "--rotary-factor", 4], dict(factor=4.0))]:
+    ours = run("attend", "--rotary", "--heads", 4, path("x.npy"), "--causal", *options)
+    agree(f"attend, rotary {options}", ours,
+          [merge(attention(turned(split(a, 4), **settings), turned(split(a, 4), **settings), split(a, 4), causal=True)[0]) for a in q4])
+
+# Biases by distance: ALiBi's slopes, and a learned number for each bucket of distances (here the exact ones alone).
+distance = lambda t: np.arange(t)[None, :] - np.arange(t)[:, None]
+agree("attend, alibi", run("attend", "--alibi", "--heads", 4, path("x.npy"), "--causal"),
+      [merge(heads(a, a, a, 4, 4, causal=True, bias=np.stack([-(2.0**(-2 * (h + 1))) * np.abs(distance(len(a))) for h in range(4)]).astype("f4"))[0]) for a in q4])
+buckets = normal(8, 4)
+short = [normal(t, 32) for t in (2, 1, 2)]
+agree("attend, relative", run("attend", "--relative", save("buckets.npy", buckets), "--heads", 4, save("short.npy", short)),
+      [merge(heads(a, a, a, 4, 4, bias=np.moveaxis(buckets[np.abs(distance(len(a))) + 4 * (distance(len(a)) > 0)], -1, 0))[0]) for a in short])
+inside = lambda t: (distance(t) <= 0) & (distance(t) > -3)
+agree("attend, window", run("attend", "--window", 3, "--heads", 4, path("x.npy"), "--causal"),
+      [merge(heads(a, a, a, 4, 4, mask=inside(len(a)))[0]) for a in q4])
 
 # Dropout: weights are zero or 1 / (1 - p) times what they were, as often as they should be, from the seed.
 plain = run("attend", *streams, "--weights", path("w.npy"))
@@ -168,6 +187,14 @@ for epsilon in [1e-5, 1e-2]:
           [F.layer_norm(t, (24,), torch.from_numpy(gamma), torch.from_numpy(beta), epsilon) for t in tensors])
     agree(f"norm, rms, epsilon {epsilon}", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma.npy"), "--epsilon", epsilon),
           [t / (t.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * torch.from_numpy(gamma) for t in tensors])
+
+save("gamma6.npy", gamma[:6])
+agree("norm, 4 heads side by side", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma6.npy"), "--heads", 4),
+      [(lambda h: (h / (h.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * torch.from_numpy(gamma[:6])).reshape(t.shape))(t.reshape(len(t), 4, 6)) for t in tensors])
+agree("linear, a diagonal", run("linear", path("x.npy"), "--weight", path("gamma.npy")), [a * gamma for a in x])
+for kind, function in dict(relu=F.relu, gelu=F.gelu, silu=F.silu, tanh=torch.tanh).items():
+    agree(f"activate, {kind}", run("activate", "--kind", kind, path("x.npy")), [function(t) for t in tensors])
+agree("activate, quick-gelu", run("activate", "--kind", "quick-gelu", path("x.npy")), [t * torch.sigmoid(1.702 * t) for t in tensors])
 
 w1, b1, w2, b2, wg, bg = normal(40, 24), normal(40), normal(24, 40), normal(24), normal(40, 24), normal(40)
 for name, array in dict(w1=w1, b1=b1, w2=w2, b2=b2, wg=wg, bg=bg).items():

@@ -10,6 +10,7 @@ setup_file() {
   small --positions learned --max-positions 40 --tied none --activation gelu -o learned.h5
   model make --kind decoder-only --target-vocabulary 50 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 16 --decoder-layers 1 \
     -o decoder.h5
+  model make --kind encoder-only --source-vocabulary 50 --width 32 --heads 4 --inner 16 --encoder-layers 1 -o encoder.h5
   /usr/bin/python3 - <<'EOF'
 import numpy as np
 random = np.random.RandomState(1)
@@ -38,6 +39,8 @@ np.save("w32.npy", random.standard_normal((7, 32)).astype("<f4"))
 np.save("float-mask.npy", np.ones((5, 5), "<f4"))
 np.save("nan.npy", np.full((7, 32), np.nan, "<f4"))
 np.save("ones.npy", np.ones(32, "<f4"))
+np.save("dense16.npy", random.standard_normal((2, 5, 16)).astype("<f4"))
+stream("zeros.npy", [np.zeros(n, "<i4") for n in lengths])
 stream("narrow.npy", [random.standard_normal((n, 5)).astype("<f4") for n in lengths])
 EOF
 }
@@ -270,6 +273,18 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 1 "attend: narrow.npy: record 0: key width 5 does not match query width 32 of x.npy" attend --key narrow.npy x.npy
   fails 1 "attend: memory.npy: record 0: 0 values do not match 3 keys of x.npy" attend --value memory.npy x.npy
   fails 1 "attend: x.npy: record 0: width 32 is not a multiple of 5 heads" attend --heads 5 x.npy
+  fails 1 "attend: narrow.npy: record 0: width 5 is not a multiple of 4 heads" attend -m model.h5:encoder/0/self_attn narrow.npy
+  fails 1 "attend: dense16.npy: record 0: width 16 does not match the model's 4 heads of 8" attend -m model.h5:encoder/0/self_attn dense16.npy
+  fails 1 "attend: model.h5: encoder/0/ffn is no multi-head attention (it has no query/weight)" attend -m model.h5:encoder/0/ffn x.npy
+  fails 1 "attend: x.npy: record 0: a head has 8 columns, not 10 to turn" attend --heads 4 --rotary --rotary-width 10 x.npy
+  fails 1 "attend: x.npy: record 0: rotary positions need an even head width, not 3" attend --heads 4 --rotary --rotary-width 3 x.npy
+  fails 1 "attend: w32.npy: parameter relative/weight has shape (7, 32), expected (7, 4)" attend --heads 4 --relative w32.npy x.npy
+  fails 1 "norm: x.npy: record 0: width 32 does not match the layer's width 64" norm --kind rms --heads 2 --weight ones.npy x.npy
+  fails 1 "linear: narrow.npy: record 0: width 5 does not match the layer's width 32" linear --weight ones.npy narrow.npy
+  fails 1 "linear: modern.h5: parameter encoder/0/norm1/weight has shape (32,), expected 2 axes" linear -m modern.h5:encoder/0/norm1 x.npy
+  fails 1 "linear: encoder.h5: the model makes no logits" linear --logits -m encoder.h5 x.npy
+  fails 1 "embed: ids.npy: record 0: type 0 is none of the model's 0 types of tokens" embed -m model.h5 --types zeros.npy ids.npy
+  fails 1 "embed: x1.npy: record 0: expected ids (integers), not f4 (3, 32)" embed -m model.h5 --types x1.npy ids.npy
   fails 1 "add: memory.npy: record 0: shape (0, 32) does not match shape (3, 32) of x.npy" add --to memory.npy x.npy
   fails 1 "attend: mask.npy: record 0: shape (5, 5) does not fit scores of shape (3, 3) of x.npy: record 0" attend --mask mask.npy x.npy
   fails 1 "attend: float-mask.npy: record 0: expected booleans (1 = may attend), not f4 (5, 5)" attend --mask float-mask.npy dense.npy
@@ -288,6 +303,16 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "attend: --kv-heads does not divide --heads" attend --heads 4 --kv-heads 3 x.npy
   fails 2 "linear: --model FILE:GROUP or --weight FILE is needed" linear x.npy
   fails 2 "linear: --model and --weight exclude each other" linear -m model.h5:encoder/0/ffn/linear1 --weight w32.npy x.npy
+  fails 2 "attend: --window needs --causal" attend --window 3 x.npy
+  fails 2 "attend: --rotary-base needs --rotary" attend --rotary-base 500 x.npy
+  fails 2 "attend: --relative-distance needs --relative" attend --relative-distance 9 x.npy
+  fails 2 "attend: --alibi and --relative exclude each other" attend --alibi --relative w32.npy x.npy
+  fails 2 "attend: the model gives --heads" attend -m model.h5:encoder/0/self_attn --heads 4 x.npy
+  fails 2 "attend: the model gives --rotary-width" attend -m modern.h5:encoder/0/self_attn --rotary-width 4 x.npy
+  fails 2 "norm: the model gives --heads" norm -m model.h5:encoder/0/norm1 --heads 2 x.npy
+  fails 2 "linear: --logits takes the whole model, not its part encoder/0" linear --logits -m model.h5:encoder/0 x.npy
+  fails 2 "linear: --logits needs --model" linear --logits --weight w32.npy x.npy
+  fails 2 "linear: a weight (D,) takes no --bias" linear --weight ones.npy --bias ones.npy x.npy
   fails 2 "norm: --bias FILE is needed" norm --weight ones.npy x.npy
   fails 2 "norm: the model gives --kind" norm -m model.h5:encoder/0/norm1 --kind rms x.npy
   fails 2 "mhattn: the model gives --heads" mhattn -m model.h5:encoder/0/self_attn --heads 2 x.npy

@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# Law 3 on other people's models: every checkpoint of testdata/checkpoints, unfolded into the small tools by scripts/unfold-*, gives the
+# bits of the whole. Sequences of several lengths in a stream, longer than a sliding window, and an empty one.
+
+setup_file() {
+  export CHECKPOINTS="$BATS_TEST_DIRNAME/../../testdata/checkpoints"
+  export PATH="$BATS_TEST_DIRNAME/../../scripts:$PIPEFORMER_BIN:$PATH" DATA="$BATS_FILE_TMPDIR"
+  cd "$DATA" || exit 1
+  for folder in "$CHECKPOINTS"/*/; do
+    model import "$folder" -o "$(basename "$folder").h5"
+  done
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+random = np.random.default_rng(11)
+def stream(path, arrays):
+    with open(path, "wb") as out:
+        for array in arrays:
+            np.save(out, array.astype("<i4"))
+text = lambda lengths: [random.integers(3, 97, n) for n in lengths]
+stream("source.npy", text([9, 1, 0, 16, 4, 13]))
+stream("target.npy", text([3, 0, 8, 1, 15, 2]))
+prompts = text([9, 1, 21, 4, 13])
+stream("prompts.npy", prompts)
+stream("first.npy", [p[:1] for p in prompts])
+stream("rest.npy", [p[1:] for p in prompts])
+stream("types.npy", [random.integers(0, 2, n) for n in [9, 1, 0, 16, 4, 13]])
+PYTHON
+}
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  ln -s "$DATA"/*.h5 "$DATA"/*.npy .
+}
+
+setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit }'; }
+
+@test "the checkpoints are those that the tests below name" {
+  local -a named=(gpt2 gpt_neox opt llama31 llama_gqa llama_ropescale mistral qwen2 qwen3 gemma
+    bert_cls bert_mlm roberta distilbert electra t5 t5_v11 bart marian mbart_m2m vit deit dinov2 clip)
+  diff <(printf '%s\n' "${named[@]}" | sort) <(basename -a "$CHECKPOINTS"/*/ | sort)
+}
+
+@test "decoder-only models: hidden states and logits" {
+  for name in gpt2 gpt_neox opt llama31 llama_gqa llama_ropescale mistral qwen2 qwen3 gemma; do
+    echo "$name"
+    decode -m $name.h5 first.npy --target rest.npy --give hidden -o whole.npy
+    unfold-decode $name.h5 prompts.npy parts.npy
+    cmp whole.npy parts.npy
+    decode -m $name.h5 first.npy --target rest.npy --give logits -o whole.npy
+    unfold-logits $name.h5 parts.npy logits.npy
+    cmp whole.npy logits.npy
+  done
+}
+
+@test "encoder-only models: hidden states, with types of tokens, and logits" {
+  for name in bert_cls bert_mlm roberta distilbert electra; do
+    echo "$name"
+    encode -m $name.h5 source.npy -o whole.npy
+    unfold-encode $name.h5 source.npy parts.npy
+    cmp whole.npy parts.npy
+  done
+  encode -m bert_mlm.h5 source.npy --give logits -o whole.npy
+  unfold-encode bert_mlm.h5 source.npy parts.npy
+  unfold-logits bert_mlm.h5 parts.npy logits.npy
+  cmp whole.npy logits.npy
+  encode -m electra.h5 source.npy --types types.npy -o whole.npy
+  embed -m electra.h5 source.npy --types types.npy | posenc -m electra.h5 -o x.npy
+  unfold-stack electra.h5 encoder x.npy parts.npy
+  cmp whole.npy parts.npy
+  run -1 cmp whole.npy <(encode -m electra.h5 source.npy)
+}
+
+@test "encoder-decoders: memory, hidden states and logits" {
+  for name in t5 t5_v11 bart marian mbart_m2m; do
+    echo "$name"
+    encode -m $name.h5 source.npy -o memory.npy
+    unfold-encode $name.h5 source.npy parts.npy
+    cmp memory.npy parts.npy
+    /usr/bin/python3 - "$(setting $name.h5 begin_id)" <<'PYTHON'
+import sys
+import numpy as np
+with open("target.npy", "rb") as source, open("begun.npy", "wb") as out:
+    for _ in range(6):
+        np.save(out, np.insert(np.load(source), 0, int(sys.argv[-1])).astype("<i4"))
+PYTHON
+    decode -m $name.h5 memory.npy --target target.npy --give hidden -o whole.npy
+    unfold-decode $name.h5 memory.npy begun.npy parts.npy
+    cmp whole.npy parts.npy
+    decode -m $name.h5 memory.npy --target target.npy --give logits -o whole.npy
+    unfold-logits $name.h5 parts.npy logits.npy
+    cmp whole.npy logits.npy
+  done
+}
+
+@test "models of images, and CLIP's two towers" {
+  for model in vit.h5 deit.h5 dinov2.h5 clip.h5:image; do
+    echo "$model"
+    pixels=$CHECKPOINTS/${model%%.h5*}/expect.pixel_values.npy
+    encode -m $model "$pixels" -o whole.npy # images (2, 3, H, W): one record
+    unfold-encode $model "$pixels" parts.npy
+    cmp whole.npy parts.npy
+  done
+  encode -m clip.h5:text source.npy -o whole.npy
+  unfold-encode clip.h5:text source.npy parts.npy
+  cmp whole.npy parts.npy
+}
+
+# Everything that a run can dump, beside what the small tools give at the same place.
+@test "intermediates have the names of the groups that compute them" {
+  embed -m llama_gqa.h5 prompts.npy | posenc -m llama_gqa.h5 -o x.npy
+  decode -m llama_gqa.h5 first.npy --target rest.npy --give hidden -o hidden.npy --dump stages.h5
+  layer=llama_gqa.h5:decoder/0
+  cmp x.npy <(convert stages.h5:decoder/positions)
+  norm -m $layer/norm1 x.npy -o normed.npy
+  cmp normed.npy <(convert stages.h5:decoder/0/norm1)
+  linear -m $layer/self_attn/value normed.npy -o value.npy
+  cmp value.npy <(convert stages.h5:decoder/0/self_attn/value)
+  attend -m $layer/self_attn --query <(linear -m $layer/self_attn/query normed.npy) --key <(linear -m $layer/self_attn/key normed.npy) \
+    --value value.npy -o context.npy
+  cmp context.npy <(convert stages.h5:decoder/0/self_attn/context)
+  mhattn -m $layer/self_attn normed.npy -o attention.npy
+  cmp attention.npy <(convert stages.h5:decoder/0/self_attn)
+}
+
+@test "attend takes by options what a model says" {
+  description=$(model describe llama31.h5)
+  value() { awk -v name="decoder_$1" '$1 == name { print $2 }' <<< "$description"; }
+  layer=llama31.h5:decoder/1/self_attn
+  embed -m llama31.h5 prompts.npy -o x.npy
+  for part in query key value; do linear -m $layer/$part x.npy -o $part.npy; done
+  qkv="--query query.npy --key key.npy --value value.npy"
+  attend -m $layer $qkv -o model.npy
+  attend $qkv --heads "$(value heads)" --kv-heads "$(value kv_heads)" --causal --rotary --rotary-base "$(value rotary_base)" \
+    --rotary-scaling llama3 --rotary-factor "$(value rotary_factor)" --rotary-context "$(value rotary_context)" | cmp - model.npy
+  attend -m $layer $qkv --no-causal -o free.npy
+  run -1 cmp model.npy free.npy
+
+  embed -m t5.h5 source.npy -o x.npy
+  layer=t5.h5:encoder/1/self_attn
+  for part in query key value; do linear -m $layer/$part x.npy -o $part.npy; done
+  attend -m $layer $qkv -o model.npy
+  attend $qkv --heads "$(setting t5.h5 encoder_heads)" --scale 1 --relative t5.h5:encoder/relative_positions/weight \
+    --relative-distance "$(setting t5.h5 encoder_relative_distance)" | cmp - model.npy
+
+  embed -m mistral.h5 prompts.npy -o x.npy
+  layer=mistral.h5:decoder/0/self_attn
+  for part in query key value; do linear -m $layer/$part x.npy -o $part.npy; done
+  heads="--heads $(setting mistral.h5 decoder_heads) --kv-heads $(setting mistral.h5 decoder_kv_heads)"
+  attend -m $layer $qkv -o model.npy
+  attend $qkv $heads --causal --window 4 --rotary --rotary-base "$(setting mistral.h5 decoder_rotary_base)" | cmp - model.npy
+}

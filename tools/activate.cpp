@@ -1,0 +1,38 @@
+// activate: an activation function, element by element.
+#include "cli/layer_options.hpp"
+#include "models/configuration.hpp"
+#include "ops/elementwise.hpp"
+
+using namespace pipeformer;
+
+static const ToolSpec spec = {
+    .name = "activate",
+    .summary = "activation function, element by element",
+    .description =
+        "Replaces each number x by f(x): relu max(0, x); gelu x P(X <= x), X normal (Hendrycks, Gimpel 2016), by the "
+        "error function; gelu-tanh its approximation; quick-gelu x sigmoid(1.702 x); silu x sigmoid(x); tanh.\n\n"
+        "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
+    .options =
+        join({{choice("kind", "relu|gelu|gelu-tanh|silu|quick-gelu|tanh", "which function", "relu")}, batch_options()}),
+    .examples = {{"the inside of a feed-forward layer",
+                  "linear -m model.h5:encoder/0/ffn/linear1 x.npy | activate --kind relu -o inner.npy"},
+                 {"a function's shape", "activate --kind gelu x.npy | peek"}},
+    .see_also = {"ffn", "linear"},
+};
+
+static void activate(const Args& args) {
+  const auto kind = from_name<Activation>(args.text("kind"));
+  BatchStream input(args.input(), Accept::vectors);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
+    float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
+    activation(kind, x.batch.positions(), x.batch.width, x.batch.rows.data(), y);
+    return rows_to(*writer, x.batch, y, x.batch.width);
+  });
+  writer->close();
+}
+
+int main(int argc, char** argv) {
+  return run_tool(spec, argc, argv, activate);
+}
