@@ -7,9 +7,13 @@
 namespace pipeformer {
 namespace {
 
-const std::vector<std::string> kRotaryFields{"rotary_base",           "rotary_width",  "rotary_interleaved",
-                                             "rotary_scaling",        "rotary_factor", "rotary_low_frequency",
-                                             "rotary_high_frequency", "rotary_context"};
+/// A function, since the tables of options of the tools are made before main() begins.
+const std::vector<std::string>& rotary_fields() {
+  static const std::vector<std::string> names{"rotary_base",           "rotary_width",  "rotary_interleaved",
+                                              "rotary_scaling",        "rotary_factor", "rotary_low_frequency",
+                                              "rotary_high_frequency", "rotary_context"};
+  return names;
+}
 
 std::vector<std::string> names_of(const std::vector<Option>& options) {
   std::vector<std::string> names;
@@ -59,7 +63,7 @@ std::vector<Option> attention_options() {
                 number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
                 integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
                 flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)")},
-               stack_options(kRotaryFields),
+               stack_options(rotary_fields()),
                {flag("alibi", "subtract from the scores the distance times a slope of the head (Press et al. 2022)"),
                 text("relative", "FILE",
                      "add to the scores a row of this array (buckets, heads) for each bucket of distances (Raffel et "
@@ -74,7 +78,7 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
     return options_of_model(args, file);
   }
   args.allow_only(args.flag("causal"), "--causal", {"window"});
-  args.allow_only(args.flag("rotary"), "--rotary", names_of(stack_options(kRotaryFields)));
+  args.allow_only(args.flag("rotary"), "--rotary", names_of(stack_options(rotary_fields())));
   args.allow_only(args.has("relative"), "--relative", {"relative-distance"});
   if (args.flag("alibi") && args.has("relative")) throw UsageError("--alibi and --relative exclude each other");
   AttendOptions options;
@@ -87,7 +91,7 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
   options.window = args.integer("window");
   if (args.flag("rotary")) {
     StackSpec stack;
-    set_fields(args, kRotaryFields, stack);
+    set_fields(args, rotary_fields(), stack);
     options.rotary = stack.rotary(0);
   }
   if (args.flag("alibi") || args.has("relative")) options.relative = relative_from(args, options.heads, file);
