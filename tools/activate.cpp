@@ -11,7 +11,7 @@ static const ToolSpec spec = {
     .description =
         "Replaces each number x by f(x): relu max(0, x); gelu x P(X <= x), X normal (Hendrycks, Gimpel 2016), by the "
         "error function; gelu-tanh its approximation; quick-gelu x sigmoid(1.702 x); silu x sigmoid(x); tanh.\n\n"
-        "Shapes: vectors (..., T, D) -> vectors (..., T, D).",
+        "Shapes: vectors (..., D) -> vectors (..., D).",
     .options =
         join({{choice("kind", "relu|gelu|gelu-tanh|silu|quick-gelu|tanh", "which function", "relu")}, batch_options()}),
     .examples = {{"the inside of a feed-forward layer",
@@ -22,7 +22,7 @@ static const ToolSpec spec = {
 
 static void activate(const Args& args) {
   const auto kind = from_name<Activation>(args.text("kind"));
-  BatchStream input(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::rows);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];

@@ -19,7 +19,7 @@ static const ToolSpec spec = {
         "--logits is the layer that makes the logits of -m FILE: its weight is the embeddings' in a model that ties "
         "them, "
         "and its input is scaled where the model scales its logits.\n\n"
-        "Shapes: vectors (..., T, D_in) -> vectors (..., T, D_out).",
+        "Shapes: vectors (..., D_in) -> vectors (..., D_out). --logits of one class at each position: (...).",
     .options = join({{text("weight", "FILE", "weight, an array (D_out, D_in) or (D,)"),
                       text("bias", "FILE", "bias, an array (D_out,)"),
                       flag("logits", "with -m FILE: the layer that makes the model's logits")},
@@ -38,6 +38,7 @@ namespace {
 /// y (rows, out) = layer(x (rows, in)).
 struct Layer {
   std::int64_t in, out;
+  std::int64_t axis;  ///< Of what is written; 0: one number a row.
   std::function<void(Context&, std::int64_t rows, const float* x, float* y)> forward;
 };
 
@@ -45,7 +46,9 @@ Layer logits_of(ModelFile* model) {
   if (!model) throw UsageError("--logits needs --model");
   if (!model->group().empty()) throw UsageError(cat("--logits takes the whole model, not its part ", model->group()));
   const OutputHead output = make_logits(*model);
-  return {output.width(), output.projection().out(),
+  const std::int64_t out = output.projection().out();
+  const bool single = model->configuration().head == Head::token_classes && out == 1;  // as encode gives it
+  return {output.width(), out, single ? 0 : out,
           [output](Context& ctx, std::int64_t rows, const float* x, float* y) { output.logits(ctx, rows, x, y); }};
 }
 
@@ -56,26 +59,26 @@ Layer layer_from(const Args& args, const LayerParameters& parameters) {
   if (const Shape shape = args.has("weight") ? source.shape(weight) : Shape{}; shape.size() == 1) {
     if (args.has("bias")) throw UsageError("a weight (D,) takes no --bias");
     const Parameter scale = source.get(weight, shape, Initial::one);
-    return {shape[0], shape[0], [scale, shape](Context&, std::int64_t rows, const float* x, float* y) {
+    return {shape[0], shape[0], shape[0], [scale, shape](Context&, std::int64_t rows, const float* x, float* y) {
               scale_columns(rows, shape[0], x, scale.value, y);
             }};
   }
   const Linear linear = make_linear(source, parameters.name);
-  return {linear.in(), linear.out(),
+  return {linear.in(), linear.out(), linear.out(),
           [linear](Context&, std::int64_t rows, const float* x, float* y) { linear.forward(rows, x, y); }};
 }
 
 void linear(const Args& args) {
   const LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
   const Layer layer = layer_from(args, parameters);
-  BatchStream input(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::rows);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];
     x.expect_width(layer.in, "the layer's");
     float* y = turn.ctx.workspace.get(x.batch.positions() * layer.out);
     layer.forward(turn.ctx, x.batch.positions(), x.batch.rows.data(), y);
-    return rows_to(*writer, x.batch, y, layer.out, parameters.source.get());
+    return rows_to(*writer, x.batch, y, layer.axis, parameters.source.get());
   });
   writer->close();
 }

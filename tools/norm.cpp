@@ -1,6 +1,9 @@
 // norm: layer normalisation (Ba, Kiros, Hinton 2016) or RMS normalisation (Zhang, Sennrich 2019).
+#include <algorithm>
+
 #include "cli/layer_options.hpp"
 #include "models/single_layers.hpp"
+#include "ops/pooling.hpp"
 
 using namespace pipeformer;
 
@@ -10,14 +13,15 @@ static const ToolSpec spec = {
     .description =
         "Normalises each vector over its elements:\n\n"
         "    layer: y = (x - mean) / sqrt(variance + epsilon) * weight + bias\n"
-        "    rms:   y = x / sqrt(mean of squares + epsilon) * weight\n\n"
+        "    rms:   y = x / sqrt(mean of squares + epsilon) * weight\n"
+        "    unit:  y = x / Euclidean length, without parameters\n\n"
         "-m FILE:GROUP takes weight, bias, kind and epsilon from a part of a model, for example "
         "model.h5:encoder/0/norm1; --weight and --bias take arrays (D,). Layer normalisation needs both.\n\n"
         "--heads N normalises each of N heads side by side by itself, as the query_norm and key_norm of a model's "
         "attention do with theirs.\n\n"
-        "Shapes: vectors (..., T, D) -> vectors (..., T, D); of N heads vectors (..., T, N D).",
+        "Shapes: vectors (..., D) -> vectors (..., D); of N heads vectors (..., N D).",
     .options = join({{text("weight", "FILE", "weight, an array (D,)"), text("bias", "FILE", "bias, an array (D,)"),
-                      choice("kind", "layer|rms", "without a model: which normalisation", "layer"),
+                      choice("kind", "layer|rms|unit", "without a model: which normalisation", "layer"),
                       integer("heads", "N", "without a model: heads, each normalised by itself", "1", 1),
                       number("epsilon", "E", "added to the variance (default: the model's, else 1e-5)", "", 0, 1)},
                      batch_options()}),
@@ -52,11 +56,31 @@ static NormShape shape_from(const Args& args, const LayerParameters& parameters)
   return shape;
 }
 
+/// Without parameters: each head of each vector gets length 1.
+static void unit_stream(const Args& args) {
+  for (const char* option : {"model", "weight", "bias", "epsilon"})
+    if (args.given(option)) throw UsageError(cat("--kind unit takes no --", option));
+  const std::int64_t heads = args.integer("heads");
+  BatchStream input(args.input(), Accept::rows);
+  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
+    const BatchStream& x = turn[0];
+    require(x.batch.width % heads == 0, x.where_record(0), ": width ", x.batch.width, " is not a multiple of ", heads,
+            " heads");
+    float* y = turn.ctx.workspace.get(x.batch.positions() * x.batch.width);
+    std::copy_n(x.batch.rows.data(), x.batch.rows.size(), y);
+    normalize_rows(x.batch.positions() * heads, x.batch.width / heads, y);
+    return rows_to(*writer, x.batch, y, x.batch.width);
+  });
+  writer->close();
+}
+
 static void norm_stream(const Args& args) {
+  if (args.text("kind") == "unit") return unit_stream(args);
   LayerParameters parameters = layer_parameters(args, {{"weight", {"weight"}, true}, {"bias", {"bias"}}});
   const Norm layer = make_norm(*parameters.source, parameters.name, shape_from(args, parameters));
   const std::int64_t heads = heads_from(args, parameters), width = heads * layer.width();
-  BatchStream input(args.input(), Accept::vectors);
+  BatchStream input(args.input(), Accept::rows);
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for_batches(args, {&input}, Batches::side_by_side, [&](BatchTurn& turn) {
     const BatchStream& x = turn[0];

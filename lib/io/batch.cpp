@@ -23,8 +23,8 @@ void append(Buffer<T>& to, const Array& record) {
 
 void append_record(Batch& batch, const Array& record) {
   const Shape positions = position_axes(batch, record.shape);
-  const std::int64_t length = positions.back();
-  const std::int64_t sequences = element_count(Shape(positions.begin(), positions.end() - 1));
+  const std::int64_t length = positions.empty() ? 1 : positions.back();
+  const std::int64_t sequences = positions.empty() ? 1 : element_count(Shape(positions.begin(), positions.end() - 1));
   if (batch.ids) {
     append(batch.tokens, record);
   } else {
@@ -62,10 +62,13 @@ bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
   } else {
     reader.expect_floats(record);
   }
-  const std::int64_t width = ids || record.rank() < 2 ? 0 : record.shape.back();
+  const std::int64_t width = ids || record.rank() < (accept == Accept::rows ? 1 : 2) ? 0 : record.shape.back();
   if (ids ? record.rank() < 1 : width == 0)
-    throw Error(cat(reader.where(), ": expected ", ids ? "ids (..., T)" : "vectors (..., T, D)", ", not shape ",
-                    shape_text(record.shape)));
+    throw Error(cat(reader.where(), ": expected ",
+                    ids                      ? "ids (..., T)"
+                    : accept == Accept::rows ? "vectors (..., D)"
+                                             : "vectors (..., T, D)",
+                    ", not shape ", shape_text(record.shape)));
   reader.expect_like_first(ids, width);
   batch.ids = ids;
   batch.width = width;
@@ -86,12 +89,13 @@ bool read_batch(RecordReader& reader, Batch& batch, Accept accept, std::int64_t 
 
 Shape Batch::leading_axes(std::int64_t r) const {
   Shape axes = position_axes(*this, shapes[static_cast<std::size_t>(r)]);
-  axes.pop_back();
+  if (!axes.empty()) axes.pop_back();
   return axes;
 }
 
 std::int64_t Batch::length(std::int64_t r) const {
-  return position_axes(*this, shapes[static_cast<std::size_t>(r)]).back();
+  const Shape axes = position_axes(*this, shapes[static_cast<std::size_t>(r)]);
+  return axes.empty() ? 1 : axes.back();
 }
 
 namespace {

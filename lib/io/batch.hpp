@@ -33,8 +33,10 @@ struct Batch {
   std::int64_t length(std::int64_t r) const;
 };
 
-/// What kinds of records a tool takes.
-enum class Accept { ids, vectors, either };
+/// What kinds of records a tool takes: ids (..., T), vectors (..., T, D), either; rows: vectors of which one may be
+/// alone,
+/// (..., D), for a tool that computes each by itself. A vector alone is a sequence of one.
+enum class Accept { ids, vectors, rows, either };
 
 /// Reads records until the batch has an extent of about `max_rows`, or `max_records` records, (at least one record).
 /// False at the end of the stream. Each record must be of an accepted kind and all of one stream of the same kind and

@@ -192,6 +192,14 @@ save("gamma6.npy", gamma[:6])
 agree("norm, 4 heads side by side", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma6.npy"), "--heads", 4),
       [(lambda h: (h / (h.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * torch.from_numpy(gamma[:6])).reshape(t.shape))(t.reshape(len(t), 4, 6)) for t in tensors])
 agree("linear, a diagonal", run("linear", path("x.npy"), "--weight", path("gamma.npy")), [a * gamma for a in x])
+agree("norm, unit", run("norm", path("x.npy"), "--kind", "unit"), [F.normalize(t, dim=-1) for t in tensors])
+agree("norm, unit, of a vector alone", run("norm", save("alone.npy", list(x[3])), "--kind", "unit"), list(F.normalize(tensors[3], dim=-1)))
+agree("linear, a vector alone", run("linear", path("alone.npy"), "--weight", path("weight.npy")), [a @ weight.T for a in x[3]])
+full = [a for a in x if len(a) > 1]
+for kind, function in dict(mean=lambda a: a.mean(0), first=lambda a: a[0], last=lambda a: a[-1], max=lambda a: a.max(0)).items():
+    agree(f"pool, {kind}", run("pool", "--kind", kind, path("x.npy")), [function(a) if len(a) else np.zeros(24) for a in x])
+agree("pool, first-and-mean", run("pool", "--kind", "first-and-mean", save("full.npy", full)), [np.concatenate([a[0], a[1:].mean(0)]) for a in full])
+agree("pool, dense", run("pool", path("dense.npy")), [dense.mean(-2)])
 for kind, function in dict(relu=F.relu, gelu=F.gelu, silu=F.silu, tanh=torch.tanh).items():
     agree(f"activate, {kind}", run("activate", "--kind", kind, path("x.npy")), [function(t) for t in tensors])
 agree("activate, quick-gelu", run("activate", "--kind", "quick-gelu", path("x.npy")), [t * torch.sigmoid(1.702 * t) for t in tensors])

@@ -39,6 +39,7 @@ np.save("w32.npy", random.standard_normal((7, 32)).astype("<f4"))
 np.save("float-mask.npy", np.ones((5, 5), "<f4"))
 np.save("nan.npy", np.full((7, 32), np.nan, "<f4"))
 np.save("ones.npy", np.ones(32, "<f4"))
+np.save("number.npy", np.float32(1))
 np.save("dense16.npy", random.standard_normal((2, 5, 16)).astype("<f4"))
 stream("zeros.npy", [np.zeros(n, "<i4") for n in lengths])
 stream("narrow.npy", [random.standard_normal((n, 5)).astype("<f4") for n in lengths])
@@ -282,6 +283,9 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 1 "norm: x.npy: record 0: width 32 does not match the layer's width 64" norm --kind rms --heads 2 --weight ones.npy x.npy
   fails 1 "linear: narrow.npy: record 0: width 5 does not match the layer's width 32" linear --weight ones.npy narrow.npy
   fails 1 "linear: modern.h5: parameter encoder/0/norm1/weight has shape (32,), expected 2 axes" linear -m modern.h5:encoder/0/norm1 x.npy
+  fails 1 "linear: number.npy: record 0: expected vectors (..., D), not shape ()" linear --weight w32.npy number.npy
+  fails 1 "attend: ones.npy: record 0: expected vectors (..., T, D), not shape (32,)" attend ones.npy
+  fails 1 "pool: x.npy: record 0: width 32 does not match the model's width 16" pool -m decoder.h5 x.npy
   fails 1 "linear: encoder.h5: the model makes no logits" linear --logits -m encoder.h5 x.npy
   fails 1 "embed: ids.npy: record 0: type 0 is none of the model's 0 types of tokens" embed -m model.h5 --types zeros.npy ids.npy
   fails 1 "embed: x1.npy: record 0: expected ids (integers), not f4 (3, 32)" embed -m model.h5 --types x1.npy ids.npy
@@ -313,6 +317,9 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "linear: --logits takes the whole model, not its part encoder/0" linear --logits -m model.h5:encoder/0 x.npy
   fails 2 "linear: --logits needs --model" linear --logits --weight w32.npy x.npy
   fails 2 "linear: a weight (D,) takes no --bias" linear --weight ones.npy --bias ones.npy x.npy
+  fails 2 "norm: --kind unit takes no --weight" norm --kind unit --weight ones.npy x.npy
+  fails 2 "pool: the model gives --kind" pool -m encoder.h5 --kind mean x.npy
+  fails 2 "pool: --ids needs a model that pools by its end id" pool --ids ids.npy x.npy
   fails 2 "norm: --bias FILE is needed" norm --weight ones.npy x.npy
   fails 2 "norm: the model gives --kind" norm -m model.h5:encoder/0/norm1 --kind rms x.npy
   fails 2 "mhattn: the model gives --heads" mhattn -m model.h5:encoder/0/self_attn --heads 2 x.npy

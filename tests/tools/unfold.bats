@@ -23,6 +23,7 @@ prompts = text([9, 1, 21, 4, 13])
 stream("prompts.npy", prompts)
 stream("first.npy", [p[:1] for p in prompts])
 stream("rest.npy", [p[1:] for p in prompts])
+stream("ended.npy", [np.append(t, 98) for t in text([9, 1, 4, 13])])
 stream("types.npy", [random.integers(0, 2, n) for n in [9, 1, 0, 16, 4, 13]])
 PYTHON
 }
@@ -87,11 +88,10 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
     UNFOLD_PARTS=parts-$name unfold-encode $name.h5 source.npy parts.npy
     cmp whole.npy parts.npy
     same_parts stages.h5 parts-$name $name.h5
+    encode -m $name.h5 source.npy --give logits -o whole.npy
+    unfold-logits $name.h5 parts.npy logits.npy
+    cmp whole.npy logits.npy
   done
-  encode -m bert_mlm.h5 source.npy --give logits -o whole.npy
-  unfold-encode bert_mlm.h5 source.npy parts.npy
-  unfold-logits bert_mlm.h5 parts.npy logits.npy
-  cmp whole.npy logits.npy
   encode -m electra.h5 source.npy --types types.npy -o whole.npy
   embed -m electra.h5 source.npy --types types.npy | posenc -m electra.h5 -o x.npy
   unfold-stack electra.h5 encoder x.npy parts.npy
@@ -123,7 +123,7 @@ PYTHON
   done
 }
 
-@test "models of images, and CLIP's two towers" {
+@test "models of images and CLIP's two towers: hidden states, pooled vectors and logits" {
   for model in vit.h5 deit.h5 dinov2.h5 clip.h5:image; do
     echo "$model"
     pixels=$CHECKPOINTS/${model%%.h5*}/expect.pixel_values.npy
@@ -132,10 +132,21 @@ PYTHON
     cmp whole.npy parts.npy
     same_parts stages.h5 images $model
     rm -r images
+    encode -m $model "$pixels" --give pooled -o whole.npy
+    unfold-pooled $model parts.npy pooled.npy
+    cmp whole.npy pooled.npy
+    case $model in vit* | deit*)
+      classify -m $model "$pixels" --give logits -o whole.npy
+      unfold-logits $model parts.npy logits.npy
+      cmp whole.npy logits.npy ;;
+    esac
   done
-  encode -m clip.h5:text source.npy -o whole.npy
-  unfold-encode clip.h5:text source.npy parts.npy
+  encode -m clip.h5:text ended.npy -o whole.npy
+  unfold-encode clip.h5:text ended.npy parts.npy
   cmp whole.npy parts.npy
+  encode -m clip.h5:text ended.npy --pool model -o whole.npy
+  unfold-pooled clip.h5:text parts.npy pooled.npy ended.npy
+  cmp whole.npy pooled.npy
 }
 
 @test "attend takes by options what a model says" {
