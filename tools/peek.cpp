@@ -24,7 +24,10 @@ static const ToolSpec spec = {
         "FILE:/ reads the stream at the root.\n\n"
         "--values writes the elements themselves: a row of the last axis on each line, empty lines between matrices. "
         "--heatmap draws one record (..., rows, columns) as SVG, one picture for each matrix (H, Tq, Tk) of attention "
-        "weights. --curves draws the columns of a tab-separated table, for example of a training log.",
+        "weights. --curves draws the columns of a tab-separated table, for example of a training log: those that --y "
+        "names in "
+        "one picture, or a panel for each quantity (train_loss and valid_loss are one). A file that ends in .tsv is "
+        "drawn so without the option.",
     .arguments = "[FILE...]",
     .options =
         {
@@ -46,7 +49,9 @@ static const ToolSpec spec = {
             number("high", "X", "heat map: upper end of the colour scale (default: from the values)", "", -1e300,
                    1e300),
             text("x", "NAME", "curves: the column of the horizontal axis (default: the first)"),
-            text("y", "NAMES", "curves: the columns to draw, separated by commas (default: all others)"),
+            text("y", "NAMES",
+                 "curves: the columns to draw in one picture, separated by commas (default: all others, a panel for "
+                 "each quantity)"),
             flag("log-x", "curves: logarithmic horizontal axis"),
             flag("log-y", "curves: logarithmic vertical axis"),
             text("y-title", "TEXT", "curves: what the vertical axis is"),
@@ -86,7 +91,14 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
     const auto listing = args.has("record") ? std::nullopt : list_hdf5(input);
     if (listing) {
       sink(listing->head());
-      for (const std::string& path : listing->paths()) summarize(listing->open(path));
+      for (const std::string& path : listing->paths()) {
+        try {
+          summarize(listing->open(path));
+        } catch (const Error& error) {  // what can be listed is
+          sink(cat("# ", error.what(), "\n"));
+          table.drop();
+        }
+      }
     } else if (args.flag("summary")) {
       summarize(RecordReader::open(input));
     } else {
@@ -133,24 +145,27 @@ static void write_heatmap(const Args& args, OutputFile& out) {
 static void write_curves(const Args& args, OutputFile& out) {
   const auto get = [&](const char* name) { return args.has(name) ? args.text(name) : std::string(); };
   const auto curves = load_curves(args.input(), get("x"), get("y"));
-  out.write(draw_curves(curves, {get("title"), get("x"), get("y-title"), args.flag("log-x"), args.flag("log-y")}));
+  const CurveOptions options{get("title"), get("x"), get("y-title"), args.flag("log-x"), args.flag("log-y")};
+  out.write(args.has("y") ? draw_curves(curves, options) : draw_panels(curves, options));
   out.close();
 }
 
 int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
-    const int modes = args.flag("summary") + args.flag("values") + args.flag("heatmap") + args.flag("curves");
+    const int pictures = args.flag("heatmap") + args.flag("curves");
+    const int modes = args.flag("summary") + args.flag("values") + pictures;
     if (modes > 1) throw UsageError("--summary, --values, --heatmap and --curves exclude each other");
     args.allow_only(args.flag("heatmap"), "--heatmap",
                     {"rows-tokens", "columns-tokens", "rows-title", "columns-title", "mean", "low", "high"});
-    args.allow_only(args.flag("curves"), "--curves", {"x", "y", "log-x", "log-y", "y-title"});
-    args.allow_only(args.flag("heatmap") || args.flag("curves"), "a picture: --heatmap or --curves", {"title"});
     auto inputs = args.inputs();
-    if (inputs.size() > 1 && (args.flag("heatmap") || args.flag("curves")))
+    const bool curves = args.flag("curves") || (modes == 0 && inputs.size() == 1 && inputs[0].ends_with(".tsv"));
+    args.allow_only(curves, "--curves", {"x", "y", "log-x", "log-y", "y-title"});
+    args.allow_only(pictures > 0 || curves, "a picture: --heatmap or --curves", {"title"});
+    if (inputs.size() > 1 && pictures > 0)
       throw UsageError(cat("unexpected argument '", inputs[1], "': a picture shows one file"));
     if (inputs.empty()) inputs = {args.input()};
     OutputFile out(args.output(), Content::text);
-    if (args.flag("curves")) return write_curves(args, out);
+    if (curves) return write_curves(args, out);
     if (args.flag("heatmap")) return write_heatmap(args, out);
     if (args.flag("values")) return write_values(args, inputs, out);
     write_table(args, inputs, out);

@@ -510,6 +510,10 @@ std::vector<std::string> Hdf5File::datasets(const std::string& path) const {
   return names_of(entries(path), Hdf5Entry::Kind::dataset);
 }
 
+std::string Hdf5File::nearest(const std::string& path) const {
+  return state_->reading->nearest(path);
+}
+
 std::uint64_t Hdf5File::object_address(const std::string& path) const {
   return state_->reading->object(path);
 }

@@ -103,6 +103,9 @@ class Hdf5File {
   std::vector<std::string> groups(const std::string& path = "") const;    ///< Names directly below, sorted by bytes.
   std::vector<std::string> datasets(const std::string& path = "") const;  ///< The same for datasets.
 
+  /// For a path to nothing: " (did you mean 'encoder/0'?)", the nearest that there is; empty when nothing is near.
+  std::string nearest(const std::string& path) const;
+
   /// Where the object lies in the file: two paths with one address are one object.
   std::uint64_t object_address(const std::string& path) const;
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/suggestion.hpp"
 #include "io/hdf5_chunks.hpp"
 
 namespace pipeformer {
@@ -122,6 +123,31 @@ std::vector<Hdf5Entry> Hdf5Reading::entries(const std::string& path) const {
     result.push_back(std::move(entry));
   }
   return result;
+}
+
+std::string Hdf5Reading::nearest(const std::string& path) const {
+  std::vector<std::string> rest = parts_of(path);
+  std::uint64_t at = objects_.root();
+  for (std::string walked; !rest.empty();) {
+    const std::string part = std::move(rest.back());
+    rest.pop_back();
+    const auto group = links(at, walked);
+    const auto found = group->find(part);
+    if (found == group->end()) {
+      std::vector<std::string> names;
+      for (const auto& link : *group) names.push_back(link.first);
+      std::string near = nearest_name(part, names);
+      if (near.empty()) return "";
+      near = join_path(walked, near);
+      std::string whole = near;
+      for (auto each = rest.rbegin(); each != rest.rend(); ++each) whole += "/" + *each;
+      return cat(" (did you mean '", find(whole) ? whole : near, "'?)");
+    }
+    walked = join_path(walked, part);
+    at = found->second.address;
+    if (found->second.kind != hdf5::Link::Kind::hard) break;
+  }
+  return "";
 }
 
 std::vector<AttributeValues> Hdf5Reading::attributes(const std::string& path) const {

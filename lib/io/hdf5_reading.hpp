@@ -37,6 +37,8 @@ class Hdf5Reading {
   std::uint64_t object(const std::string& path) const;
   bool is(const std::string& path, hdf5::ObjectKind) const;
   std::vector<Hdf5Entry> entries(const std::string& path) const;
+  /// For a path to nothing: the nearest one that there is, as the end of a message; may be empty.
+  std::string nearest(const std::string& path) const;
   std::vector<AttributeValues> attributes(const std::string& path) const;
 
   /// Throws Error unless the groups above `path` are groups of the file itself, or are not there yet.

@@ -233,7 +233,8 @@ std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Ad
 std::unique_ptr<RecordReader> open_hdf5_reader(const std::string& name, const Hdf5File& file,
                                                const std::string& group) {
   if (file.has_dataset(group)) return std::make_unique<SingleReader>(name, file.dataset(group));
-  require(file.has_group(group), name, ": no dataset or group '", group, "'");
+  require(file.has_group(group), name, ": no dataset or group '", group, "'",
+          file.has_group(group) ? "" : file.nearest(group));
   const std::string data = below(group, "data"), offsets = below(group, "offsets"), shapes = below(group, "shapes");
   if (file.has_dataset(data)) {
     if (file.has_dataset(offsets))

@@ -36,11 +36,12 @@ ModelFile::ModelFile(const std::string& address_text) {
             "; name one, as in ", file_->name(), ":", file_->groups().empty() ? "" : file_->groups().front());
   }
   configuration_ = Configuration::read(*file_, model_);
-  require(group_.empty() || file_->has_group(stored(group_)), file_->name(), ": the model has no group ", group_);
+  if (!group_.empty() && !file_->has_group(stored(group_)))
+    throw Error(cat(file_->name(), ": the model has no group ", group_, file_->nearest(stored(group_))));
 }
 
 Shape ModelFile::shape(const std::string& name) const {
-  require(has(name), file_->name(), ": the model has no parameter ", name);
+  if (!has(name)) throw Error(cat(file_->name(), ": the model has no parameter ", name, file_->nearest(stored(name))));
   return file_->dataset(stored(name)).shape();
 }
 

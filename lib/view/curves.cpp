@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 #include "core/error.hpp"
 #include "io/byte_source.hpp"
@@ -143,6 +144,70 @@ std::string draw_curve(const Curve& curve, const std::string& color, const Axis&
              "\" stroke-width=\"1.6\" stroke-linejoin=\"round\"/>\n<g fill=\"", color, "\">\n", dots, "</g>\n");
 }
 
+struct Plot {
+  std::string body;
+  double width = 0, height = 0;
+};
+
+/// Draws curves in one pair of axes.
+Plot plot(const std::vector<Curve>& curves, const CurveOptions& options) {
+  Axis x{.log = options.log_x, .length = kWidth};
+  Axis y{.log = options.log_y, .length = kHeight};
+  for (const Curve& curve : curves) {
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!drawable(curve, i)) continue;
+      require(!x.log || curve.x[i] > 0, curve.name, ": ", curve.x[i], " cannot be shown on a logarithmic axis");
+      require(!y.log || curve.y[i] > 0, curve.name, ": ", curve.y[i], " cannot be shown on a logarithmic axis");
+      x.include(curve.x[i]);
+      y.include(curve.y[i]);
+    }
+  }
+  require(x.low <= x.high, "there is no point to draw");
+  x.widen(0);
+  y.widen(0.04);
+
+  double widest = 0, names = 0;
+  for (const double tick : y.ticks(7)) widest = std::max(widest, text_width(number_text(tick, 6), 12));
+  for (const Curve& curve : curves) names = std::max(names, text_width(curve.name, 12));
+  const double left = 30 + widest + (options.y_title.empty() ? 0 : 22);
+  const double top = options.title.empty() ? 24 : 52;
+  const bool legend = curves.size() > 1;
+  Plot result{"", left + kWidth + (legend ? 60 + names : 40), top + kHeight + (options.x_title.empty() ? 36 : 60)};
+  std::string& out = result.body;
+  if (!options.title.empty()) out += label(left, 32, " font-weight=\"bold\"", options.title, 16);
+  out += cat("<g transform=\"translate(", coordinate(left), ' ', top, ")\">\n", draw_axes(x, y));
+  if (!options.x_title.empty())
+    out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
+  if (!options.y_title.empty()) {
+    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ",
+                                  coordinate(28 - left), ' ', kHeight / 2, ")\"");
+    out += label(28 - left, kHeight / 2, place, options.y_title, 13);
+  }
+  for (std::size_t k = 0; k < curves.size(); ++k) {
+    const std::string color = series_color(static_cast<std::int64_t>(k));
+    out += draw_curve(curves[k], color, x, y);
+    if (legend) {
+      const double row = 10 + 20 * static_cast<double>(k);
+      out += cat("<path d=\"M", kWidth + 14, ' ', row, "h18\" stroke=\"", color, "\" stroke-width=\"2.5\"/>\n");
+      out += label(kWidth + 38, row + 4, "", curves[k].name);
+    }
+  }
+  out += "</g>\n";
+  return result;
+}
+
+/// "loss" of "train_loss" and "valid_loss".
+std::string quantity(const std::string& name) {
+  const bool split = name.starts_with("train_") || name.starts_with("valid_");
+  return split ? name.substr(6) : name;
+}
+
+bool has_points(const Curve& curve) {
+  for (std::size_t i = 0; i < curve.x.size(); ++i)
+    if (drawable(curve, i)) return true;
+  return false;
+}
+
 }  // namespace
 
 std::vector<Curve> read_curves(std::istream& in, const std::string& name, const std::string& x,
@@ -201,48 +266,32 @@ std::vector<Curve> load_curves(const std::string& path, const std::string& x, co
 }
 
 std::string draw_curves(const std::vector<Curve>& curves, const CurveOptions& options) {
-  Axis x{.log = options.log_x, .length = kWidth};
-  Axis y{.log = options.log_y, .length = kHeight};
-  for (const Curve& curve : curves) {
-    for (std::size_t i = 0; i < curve.x.size(); ++i) {
-      if (!drawable(curve, i)) continue;
-      require(!x.log || curve.x[i] > 0, curve.name, ": ", curve.x[i], " cannot be shown on a logarithmic axis");
-      require(!y.log || curve.y[i] > 0, curve.name, ": ", curve.y[i], " cannot be shown on a logarithmic axis");
-      x.include(curve.x[i]);
-      y.include(curve.y[i]);
-    }
-  }
-  require(x.low <= x.high, "there is no point to draw");
-  x.widen(0);
-  y.widen(0.04);
+  const Plot all = plot(curves, options);
+  return svg_open(all.width, all.height, options.title) + all.body + "</svg>\n";
+}
 
-  double widest = 0, names = 0;
-  for (const double tick : y.ticks(7)) widest = std::max(widest, text_width(number_text(tick, 6), 12));
-  for (const Curve& curve : curves) names = std::max(names, text_width(curve.name, 12));
-  const double left = 30 + widest + (options.y_title.empty() ? 0 : 22);
-  const double top = options.title.empty() ? 24 : 52;
-  const bool legend = curves.size() > 1;
-  std::string out = svg_open(left + kWidth + (legend ? 60 + names : 40),
-                             top + kHeight + (options.x_title.empty() ? 36 : 60), options.title);
-  if (!options.title.empty()) out += label(left, 32, " font-weight=\"bold\"", options.title, 16);
-  out += cat("<g transform=\"translate(", coordinate(left), ' ', top, ")\">\n", draw_axes(x, y));
-  if (!options.x_title.empty())
-    out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
-  if (!options.y_title.empty()) {
-    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ",
-                                  coordinate(28 - left), ' ', kHeight / 2, ")\"");
-    out += label(28 - left, kHeight / 2, place, options.y_title, 13);
+std::string draw_panels(const std::vector<Curve>& curves, const CurveOptions& options) {
+  std::vector<std::pair<std::string, std::vector<Curve>>> panels;
+  for (const Curve& curve : curves) {
+    if (!has_points(curve)) continue;
+    const std::string name = quantity(curve.name);
+    auto panel = std::find_if(panels.begin(), panels.end(), [&](const auto& each) { return each.first == name; });
+    if (panel == panels.end()) panel = panels.insert(panels.end(), {name, {}});
+    panel->second.push_back(curve);
   }
-  for (std::size_t k = 0; k < curves.size(); ++k) {
-    const std::string color = series_color(static_cast<std::int64_t>(k));
-    out += draw_curve(curves[k], color, x, y);
-    if (legend) {
-      const double row = 10 + 20 * static_cast<double>(k);
-      out += cat("<path d=\"M", kWidth + 14, ' ', row, "h18\" stroke=\"", color, "\" stroke-width=\"2.5\"/>\n");
-      out += label(kWidth + 38, row + 4, "", curves[k].name);
-    }
+  require(!panels.empty(), "there is no point to draw");
+  double width = 0, height = options.title.empty() ? 0 : 40;
+  std::string body;
+  if (!options.title.empty()) body += label(30, 28, " font-weight=\"bold\"", options.title, 16);
+  for (const auto& [name, members] : panels) {
+    CurveOptions of_panel = options;
+    of_panel.title = name;
+    const Plot one = plot(members, of_panel);
+    body += cat("<g transform=\"translate(0 ", coordinate(height), ")\">\n", one.body, "</g>\n");
+    width = std::max(width, one.width);
+    height += one.height;
   }
-  return out + "</g>\n</svg>\n";
+  return svg_open(width, height, options.title) + body + "</svg>\n";
 }
 
 }  // namespace pipeformer

@@ -32,4 +32,8 @@ std::vector<Curve> load_curves(const std::string& path, const std::string& x, co
 /// or a value that a logarithmic axis cannot show.
 std::string draw_curves(const std::vector<Curve>&, const CurveOptions& options = {});
 
+/// The same with a panel for each quantity, one below the other: `train_loss` and `valid_loss` are one quantity, loss,
+/// every other curve is one by itself. Quantities without a finite point are left out.
+std::string draw_panels(const std::vector<Curve>&, const CurveOptions& options = {});
+
 }  // namespace pipeformer

@@ -159,6 +159,10 @@ void StatisticsTable::finish(const std::string& name) {
   append_statistics(cells, statistics_, digits_);
   table_.row(cells);
   total_.merge(statistics_);
+  drop();
+}
+
+void StatisticsTable::drop() {
   statistics_ = {};
   records_ = positions_ = 0;
   dtypes_.clear();

@@ -50,6 +50,8 @@ class StatisticsTable {
   /// (the rows of matrices, the elements of ids and vectors), elements, then as above.
   void add(const Array&, const std::string& dtype);
   void finish(const std::string& name);
+  /// Forgets what was collected since the last row.
+  void drop();
 
   /// All elements of all rows written so far.
   const Statistics& total() const { return total_; }

@@ -4,9 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +38,33 @@ class MemoryFile {
 
  private:
   int fd_;
+};
+
+/// A directory of files, in memory. The bytes hold them one after another, each behind a line "==== NAME".
+class MemoryFolder {
+ public:
+  explicit MemoryFolder(std::span<const std::byte> bytes) : path_(cat("/dev/shm/pipeformer-fuzz-", ::getpid())) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directory(path_);
+    const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size()), mark = "==== ";
+    for (std::size_t at = all.starts_with(mark) ? 0 : std::string_view::npos; at != std::string_view::npos;) {
+      const std::size_t line = std::min(all.find('\n', at), all.size()), begin = std::min(line + 1, all.size());
+      const std::string name(all.substr(at + mark.size(), line - at - mark.size()));
+      const std::size_t next = all.find("\n==== ", line);
+      const bool plain = !name.empty() && name.size() < 100 && name.front() != '.' && name.find('/') == name.npos &&
+                         name.find('\0') == name.npos;
+      const std::size_t end = std::max(begin, std::min(next, all.size()));
+      if (plain) std::ofstream(path_ + "/" + name, std::ios::binary) << all.substr(begin, end - begin);
+      at = next == std::string_view::npos ? next : next + 1;
+    }
+  }
+  ~MemoryFolder() { std::filesystem::remove_all(path_); }
+  MemoryFolder(const MemoryFolder&) = delete;
+  MemoryFolder& operator=(const MemoryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 
 inline std::string_view text(std::span<const std::byte> bytes) {

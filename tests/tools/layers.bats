@@ -245,7 +245,7 @@ results() {
   fails 1 "linear: model.h5: encoder/0 is no linear layer (it has no weight)" linear -m model.h5:encoder/0 x.npy
   fails 1 "linear: model.h5: the whole model is no linear layer (it has no weight)" linear -m model.h5 x.npy
   fails 1 "ffn: model.h5: encoder/0/norm1 is no feed-forward layer (it has no linear1/weight)" ffn -m model.h5:encoder/0/norm1 x.npy
-  fails 1 "norm: model.h5: the model has no group encoder/7/norm1" norm -m model.h5:encoder/7/norm1 x.npy
+  fails 1 "norm: model.h5: the model has no group encoder/7/norm1 (did you mean 'encoder/0/norm1'?)" norm -m model.h5:encoder/7/norm1 x.npy
   convert x.npy -o x.h5
   fails 1 "encode: x.h5: is not a model (it has no attribute format = 'pipeformer model')" encode -m x.h5 ids.npy
   fails 1 "encode: decoder.h5: a model of kind decoder-only has no encoder: decode reads it" encode -m decoder.h5 ids.npy

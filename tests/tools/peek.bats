@@ -114,6 +114,16 @@ PYTHON
   peek --curves train.tsv --x step --y train_loss,valid_loss --log-y -o curves.svg
   /usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse("curves.svg")'
   [ "$(grep -c '<circle' curves.svg)" -eq 6 ]
+  peek train.tsv -o panels.svg  # a panel for each quantity, without being asked for curves
+  [ "$(grep -c '<circle' panels.svg)" -eq 6 ]
+  [ "$(grep -c '>loss</text>' panels.svg)" -eq 1 ]
+  printf 'step\ttrain_loss\tlearning_rate\tvalid_bleu\n10\t5\t0.1\t\n20\t4\t0.2\t\n' > quantities.tsv
+  peek quantities.tsv --title 'a run' | cmp - <(peek --curves --title 'a run' < quantities.tsv)
+  peek quantities.tsv -o panels.svg
+  /usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse("panels.svg")'
+  [ "$(grep -o 'font-weight="bold">[a-z_]*<' panels.svg | tr -d '\n')" = 'font-weight="bold">loss<font-weight="bold">learning_rate<' ]
+  run peek --log-x s.npy
+  [ "$status" -eq 2 ]
   peek s.npy | peek --curves --x record --y max > of_table.svg
   [ "$(grep -c '<circle' of_table.svg)" -eq 2 ]
   run peek --curves train.tsv --y loss
@@ -192,6 +202,16 @@ with h5py.File(kind + ".h5", "w") as file:
         file["link"], file["via"] = h5py.ExternalLink("other.h5", "/x"), h5py.SoftLink("/link")
     elif kind == "sparse":
         file.create_dataset("t", (1 << 30,), "u1", chunks=(1 << 20,))
+    elif kind == "escapes":
+        file.attrs["\x1b]0;title\x07"], file["red\x1b[31m\u009b\u202e"] = "clear\x1b[2J", np.ones(2, "f4")
+    elif kind == "brain":
+        bfloat16 = h5py.h5t.IEEE_F32LE.copy()
+        bfloat16.set_fields(15, 7, 8, 0, 7)
+        bfloat16.set_size(2)
+        brain = h5py.h5d.create(file.id, b"w", bfloat16, h5py.h5s.create_simple((3, 2)))
+        brain.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ones((3, 2), "<f4"))
+    elif kind == "empty":
+        file.create_dataset("holes", (1 << 40, 0), "f4", chunks=(1, 1), maxshape=(None, None))
     elif kind == "filtered":
         file.create_dataset("t", data=np.ones(99, "f4"), compression="lzf")
 PYTHON
@@ -217,6 +237,57 @@ PYTHON
   [[ "$output" == *"dataset 'names': it holds strings"* ]]
   [[ "$output" == *"dataset 'pairs': it holds compounds"* ]]
   [[ "$output" == *"foreign.h5:x"*"f4"* ]]
+}
+
+@test "a dataset that cannot be read does not end the listing of its file" {
+  bats_require_minimum_version 1.5.0
+  hostile empty
+  run -0 --separate-stderr peek empty.h5
+  [[ "$output" == *"# empty.h5:holes: record 0: shape (1099511627776, 0) has more than"* ]]
+  [[ "$output" == *$'\nempty.h5:x\t1\tf4\t(3,)\t'* ]]
+  run -1 --separate-stderr peek empty.h5:holes
+}
+
+@test "bfloat16 is called by its name" {
+  hostile brain
+  [[ "$(peek brain.h5)" == *$'brain.h5:w\t1\tbf16\t(3, 2)\t3\t6\t1\t1\t'* ]]
+  [[ "$(peek brain.h5:w)" == *$'brain.h5:w\t0\tbf16\t(3, 2)\t1\t1\t'* ]]
+  [[ "$(peek brain.h5:x)" == *$'\tf4\t'* ]]
+}
+
+@test "what a file says is made visible on a terminal, and left as it is in a pipe" {
+  hostile escapes
+  script -qec "peek escapes.h5" /dev/null < /dev/null > seen
+  for mark in $'\x1b' $'\x07' $'\xc2\x9b' $'\xe2\x80\xae'; do
+    run grep -aqF "$mark" seen
+    [ "$status" -eq 1 ]
+  done
+  grep -q 'clear' seen
+  peek escapes.h5 > piped
+  grep -aqF $'clear\x1b[2J' piped
+  grep -aqF $'red\x1b[31m\xc2\x9b\xe2\x80\xae' piped
+}
+
+@test "an unknown name offers the nearest" {
+  bats_require_minimum_version 1.5.0
+  local model="$BATS_TEST_DIRNAME/../../testdata/model/translator-v3.h5"
+  run -1 --separate-stderr peek m.h5:encodr/0/bias
+  [ "$stderr" = "peek: m.h5:encodr/0/bias: no dataset or group 'encodr/0/bias' (did you mean 'encoder/0/bias'?)" ]
+  run -1 --separate-stderr peek m.h5:zzz
+  [ "$stderr" = "peek: m.h5:zzz: no dataset or group 'zzz'" ]
+  run -1 --separate-stderr encode -m "$model:encodr/0" < /dev/null
+  [ "$stderr" = "encode: $model: the model has no group encodr/0 (did you mean 'encoder/0'?)" ]
+  run -1 --separate-stderr norm -m "$model:encoder/0/nrom1" < /dev/null
+  [[ "$stderr" == *"the model has no group encoder/0/nrom1 (did you mean 'encoder/0/norm1'?)" ]]
+}
+
+@test "files that broke the HDF5 library are errors, or listed" {
+  for file in "$BATS_TEST_DIRNAME"/../../testdata/fuzz/hdf5/*.h5; do
+    for command in "peek" "model describe" "encode -m"; do
+      run bash -c "$command '$file' < /dev/null"
+      [ "$status" -le 1 ]
+    done
+  done
 }
 
 @test "nothing outside of an HDF5 file is read for it" {
