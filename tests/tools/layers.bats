@@ -249,7 +249,7 @@ results() {
   convert x.npy -o x.h5
   fails 1 "encode: x.h5: is not a model (it has no attribute format = 'pipeformer model')" encode -m x.h5 ids.npy
   fails 1 "encode: decoder.h5: a model of kind decoder-only has no encoder: decode reads it" encode -m decoder.h5 ids.npy
-  fails 1 "embed: decoder.h5: the model has no group encoder" embed -m decoder.h5:encoder ids.npy
+  fails 1 "embed: decoder.h5: the model has no group encoder (did you mean 'decoder'?)" embed -m decoder.h5:encoder ids.npy
   fails 1 "embed: model.h5: 'encoder/0' is no part with embeddings of this encoder-decoder model" embed -m model.h5:encoder/0 ids.npy
   fails 1 "encode: narrow.npy: record 0: width 5 does not match the model's width 32" encode -m model.h5 narrow.npy
   fails 1 "embed: x.npy: record 0: expected ids (integers), not f4 (3, 32)" embed -m model.h5 x.npy
