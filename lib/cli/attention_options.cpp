@@ -50,7 +50,7 @@ RelativePositions relative_from(const Args& args, std::int64_t heads, std::uniqu
     arrays->add({"relative/weight"}, args.text("relative"));
     shape.buckets = arrays->shape("relative/weight")[0];
   }
-  const RelativePositions relative(*arrays, "relative", shape);
+  RelativePositions relative(*arrays, "relative", shape);
   file = std::move(arrays);
   return relative;
 }

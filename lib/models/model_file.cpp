@@ -46,7 +46,7 @@ Shape ModelFile::shape(const std::string& name) const {
 }
 
 WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name, const Shape& expected) {
-  const Shape found = dataset.shape();
+  const Shape& found = dataset.shape();
   require(found == expected, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
           shape_text(expected));
   const WeightType type = dataset.is_bfloat16()          ? WeightType::bfloat16
