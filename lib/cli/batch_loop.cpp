@@ -143,7 +143,7 @@ void run_beside(BatchLoop& loop, const Streams& roles) {
 
 BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width,
                     const StoredParameters* from) {
-  if (from) from->explain(rows, layout.positions() * width);
+  if (from) from->explain(rows, layout.positions() * std::max<std::int64_t>(width, 1));
   return [&writer, &layout, rows, width] { write_rows(writer, layout, rows, width); };
 }
 

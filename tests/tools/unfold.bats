@@ -68,6 +68,14 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
   diff <(printf '%s\n' "${named[@]}" | sort) <(basename -a "$CHECKPOINTS"/*/ | sort)
 }
 
+# encoder_unfolds MODEL SOURCE PARTS: whole.npy is what encode gives, parts.npy the same from the small tools, step by step.
+encoder_unfolds() {
+  encode -m "$1" "$2" -o whole.npy --dump stages.h5
+  UNFOLD_PARTS=$3 unfold-encode "$1" "$2" parts.npy
+  cmp whole.npy parts.npy
+  same_parts stages.h5 "$3" "$1"
+}
+
 @test "decoder-only models: hidden states and logits" {
   for name in gpt2 gpt_neox opt llama31 llama_gqa llama_ropescale mistral qwen2 qwen3 gemma; do
     echo "$name"
@@ -84,10 +92,7 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
 @test "encoder-only models: hidden states, with types of tokens, and logits" {
   for name in bert_cls bert_mlm roberta distilbert electra; do
     echo "$name"
-    encode -m $name.h5 source.npy -o whole.npy --dump stages.h5
-    UNFOLD_PARTS=parts-$name unfold-encode $name.h5 source.npy parts.npy
-    cmp whole.npy parts.npy
-    same_parts stages.h5 parts-$name $name.h5
+    encoder_unfolds $name.h5 source.npy parts-$name
     encode -m $name.h5 source.npy --give logits -o whole.npy
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy
@@ -102,10 +107,8 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
 @test "encoder-decoders: memory, hidden states and logits" {
   for name in t5 t5_v11 bart marian mbart_m2m; do
     echo "$name"
-    encode -m $name.h5 source.npy -o memory.npy --dump stages.h5
-    UNFOLD_PARTS=parts-$name unfold-encode $name.h5 source.npy parts.npy
-    cmp memory.npy parts.npy
-    same_parts stages.h5 parts-$name $name.h5
+    encoder_unfolds $name.h5 source.npy parts-$name
+    mv whole.npy memory.npy
     /usr/bin/python3 - "$(setting $name.h5 begin_id)" <<'PYTHON'
 import sys
 import numpy as np
@@ -127,10 +130,7 @@ PYTHON
   for model in vit.h5 deit.h5 dinov2.h5 clip.h5:image; do
     echo "$model"
     pixels=$CHECKPOINTS/${model%%.h5*}/expect.pixel_values.npy
-    encode -m $model "$pixels" -o whole.npy --dump stages.h5 # images (2, 3, H, W): one record
-    UNFOLD_PARTS=images unfold-encode $model "$pixels" parts.npy
-    cmp whole.npy parts.npy
-    same_parts stages.h5 images $model
+    encoder_unfolds $model "$pixels" images # (2, 3, H, W): one record
     rm -r images
     encode -m $model "$pixels" --give pooled -o whole.npy
     unfold-pooled $model parts.npy pooled.npy
@@ -147,6 +147,17 @@ PYTHON
   encode -m clip.h5:text ended.npy --pool model -o whole.npy
   unfold-pooled clip.h5:text parts.npy pooled.npy ended.npy
   cmp whole.npy pooled.npy
+}
+
+@test "NaN in the one class of a model is told by name" {
+  cp electra.h5 bad.h5
+  /usr/bin/python3 -c "
+import h5py
+with h5py.File('bad.h5', 'r+') as f: f['classifier/weight'][0, 1] = float('nan')"
+  encode -m electra.h5 source.npy -o hidden.npy
+  run -1 --separate-stderr linear -m bad.h5 --logits hidden.npy -o logits.npy
+  [ "$stderr" = "linear: bad.h5: parameter classifier/weight holds NaN or infinity" ]
+  [ ! -e logits.npy ]
 }
 
 @test "attend takes by options what a model says" {
