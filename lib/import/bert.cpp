@@ -81,11 +81,16 @@ void bert_layers(Exchange& x, const std::string& base, std::int64_t first_positi
   }
 }
 
-void masked_head(Exchange& x, Activation activation) {
+/// The head of a masked language model: their names of its dense layer, its norm and the bias of the logits.
+void masked_head(Exchange& x, Activation activation, const std::string& dense, const std::string& norm,
+                 const std::string& bias) {
   Configuration& c = x.configuration;
   c.head = Head::tokens;
   c.head_dense = c.head_norm = c.output_bias = true;
   c.head_activation = activation;
+  x.layer("encoder/head/dense", dense);
+  x.layer("encoder/head/norm", norm);
+  x.row("encoder/output/bias", bias);
 }
 
 /// A linear layer called `theirs` for each sequence or each position.
@@ -131,10 +136,8 @@ void bert(Exchange& x) {
   if (position_head(x, what)) return;
   if (what == Predicts::classes) return classifier(x, Head::classes, "classifier");
   if (what != Predicts::masked) return;
-  masked_head(x, x.configuration.encoder.activation);
-  x.layer("encoder/head/dense", "cls.predictions.transform.dense");
-  x.layer("encoder/head/norm", "cls.predictions.transform.LayerNorm");
-  x.row("encoder/output/bias", "cls.predictions.bias");
+  masked_head(x, x.configuration.encoder.activation, "cls.predictions.transform.dense",
+              "cls.predictions.transform.LayerNorm", "cls.predictions.bias");
   x.copy("cls.predictions.decoder.bias", "cls.predictions.bias");
   x.copy("cls.predictions.decoder.weight", x.prefix + "embeddings.word_embeddings.weight");
 }
@@ -155,10 +158,7 @@ void roberta(Exchange& x) {
     return classifier(x, Head::classes, "classifier.out_proj");
   }
   if (what != Predicts::masked) return;
-  masked_head(x, Activation::gelu);
-  x.layer("encoder/head/dense", "lm_head.dense");
-  x.layer("encoder/head/norm", "lm_head.layer_norm");
-  x.row("encoder/output/bias", "lm_head.bias");
+  masked_head(x, Activation::gelu, "lm_head.dense", "lm_head.layer_norm", "lm_head.bias");
   x.copy("lm_head.decoder.bias", "lm_head.bias");
   x.copy("lm_head.decoder.weight", x.prefix + "embeddings.word_embeddings.weight");
 }
@@ -198,10 +198,7 @@ void distilbert(Exchange& x) {
     return classifier(x, Head::classes, "classifier");
   }
   if (what != Predicts::masked) return;
-  masked_head(x, s.activation);
-  x.layer("encoder/head/dense", "vocab_transform");
-  x.layer("encoder/head/norm", "vocab_layer_norm");
-  x.row("encoder/output/bias", "vocab_projector.bias");
+  masked_head(x, s.activation, "vocab_transform", "vocab_layer_norm", "vocab_projector.bias");
   x.copy("vocab_projector.weight", embeddings + "word_embeddings.weight");
 }
 
@@ -223,10 +220,8 @@ void electra(Exchange& x) {
       c.head_activation = c.encoder.activation;
       return x.layer("encoder/head/dense", "discriminator_predictions.dense");
     case Predicts::masked:
-      masked_head(x, Activation::gelu);
-      x.layer("encoder/head/dense", "generator_predictions.dense");
-      x.layer("encoder/head/norm", "generator_predictions.LayerNorm");
-      x.row("encoder/output/bias", "generator_lm_head.bias");
+      masked_head(x, Activation::gelu, "generator_predictions.dense", "generator_predictions.LayerNorm",
+                  "generator_lm_head.bias");
       return x.copy("generator_lm_head.weight", x.prefix + "embeddings.word_embeddings.weight");
     default:
       return;
