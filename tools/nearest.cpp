@@ -31,7 +31,7 @@ const ToolSpec spec{
     .options = {with_letter('k', integer("k", "K", "how many to find", "1", 1)),
                 choice("metric", "cosine|dot|euclidean", "how similarity is measured", "cosine"),
                 number("within", "S", "leave out what is less similar, or farther, than S", "", -1e300, 1e300),
-                flag("exclude-same", "QUERIES are BASE itself: no vector finds itself"),
+                flag("exclude-same", "QUERIES are BASE itself (it need not be named again): no vector finds itself"),
                 text("scores", "FILE", "write the scores too"),
                 flag("pairs", "write lines of text: query, id and score, separated by tabs"),
                 text("labels", "FILE", "--pairs with one more column: the line of FILE with the number of the id")},
@@ -128,7 +128,9 @@ void write_hits(const Search& search, const VectorRows& queries, const Hit* hits
 void nearest(const Args& args) {
   const bool text = args.flag("pairs") || args.has("labels");
   args.allow_only(!text, "arrays: neither --pairs nor --labels", {"scores", "format", "dtype"});
-  const std::string name = args.inputs().size() > 1 ? args.inputs()[1] : "-";
+  const std::string name = args.inputs().size() > 1    ? args.inputs()[1]
+                           : args.flag("exclude-same") ? args.inputs()[0]
+                                                       : "-";
   if (name == "-" && args.inputs()[0] == "-") throw UsageError("BASE and QUERIES cannot both be standard input");
   Search search(args);
   const auto reader = RecordReader::open(name);
@@ -159,7 +161,7 @@ void nearest(const Args& args) {
       output->write(lines(search, hits.data() + q * search.k, first + q));
     progress.update(first + queries.rows());
   }
-  require(!args.flag("exclude-same") || first <= search.base->rows(), reader->name(), ": ", first,
+  require(!args.flag("exclude-same") || first == search.base->rows(), reader->name(), ": ", first,
           " vectors are not the ", search.base->rows(), " of ", search.base_reader->name(),
           ": --exclude-same is for a file against itself");
   progress.finish(cat(first, " queries, ", search.base->rows(), " vectors"));

@@ -101,6 +101,9 @@ EOF
   fails 1 'ids.npy: record 0: expected floating-point numbers, not i4 (2,)' nearest base.npy ids.npy -o failed.npy
   fails 1 'base.npy: has 5 vectors: too few to find 6 (-k)' nearest base.npy queries.npy -k 6 -o failed.npy
   fails 1 'base.npy: has 5 vectors: too few to find 5 others (-k)' nearest base.npy base.npy -k 5 --exclude-same -o failed.npy
+  cmp <(nearest base.npy --exclude-same -k 2 --pairs < /dev/null) <(nearest base.npy base.npy --exclude-same -k 2 --pairs)
+  : > empty.npy
+  fails 1 'empty.npy: 0 vectors are not the 5 of base.npy: --exclude-same is for a file against itself' nearest base.npy empty.npy --exclude-same -o failed.npy
   fails 1 'many.npy: record 0: width 8 does not match the 2 of base.npy' nearest base.npy many.npy --exclude-same -o failed.npy
   fails 1 'queries.npy: 3 vectors are not the 2 of huge.npy: --exclude-same is for a file against itself' \
     nearest huge.npy queries.npy --exclude-same -o failed.npy
