@@ -3,12 +3,14 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/elementary.hpp"
+
 namespace pipeformer {
 
 double Random::normal() {
   // Box-Muller on fresh pairs; 1 - u keeps the logarithm's argument above zero.
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
-  return radius * std::cos(2.0 * std::numbers::pi * uniform());
+  const double radius = std::sqrt(-2.0 * elementary::log(1.0 - uniform()));
+  return radius * elementary::cos(2.0 * std::numbers::pi * uniform());
 }
 
 std::uint64_t Random::below(std::uint64_t bound) {

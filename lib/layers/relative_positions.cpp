@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "core/elementary.hpp"
+
 namespace pipeformer {
 
 std::int64_t relative_bucket(const RelativeShape& shape, std::int64_t distance) {
@@ -19,8 +21,8 @@ std::int64_t relative_bucket(const RelativeShape& shape, std::int64_t distance) 
   if (distance < exact) return first + distance;
   // In float32, as the published models computed it: a bucket's border may move otherwise.
   const float share =
-      std::log(static_cast<float>(distance) / static_cast<float>(exact)) /
-      static_cast<float>(std::log(static_cast<double>(shape.max_distance) / static_cast<double>(exact)));
+      static_cast<float>(elementary::log(static_cast<float>(distance) / static_cast<float>(exact))) /
+      static_cast<float>(elementary::log(static_cast<double>(shape.max_distance) / static_cast<double>(exact)));
   const auto beyond = static_cast<std::int64_t>(share * static_cast<float>(buckets - exact));
   return first + std::min(exact + beyond, buckets - 1);
 }
@@ -35,7 +37,7 @@ std::vector<float> alibi_slopes(std::int64_t heads) {
   for (std::size_t h = 0; h < slopes.size(); ++h) {
     const auto head = static_cast<double>(h);
     const double exponent = head < power ? 8 * (head + 1) / power : 4 * (2 * (head - power) + 1) / power;
-    slopes[h] = static_cast<float>(std::pow(2.0, -exponent));
+    slopes[h] = static_cast<float>(elementary::pow(2.0, -exponent));
   }
   return slopes;
 }

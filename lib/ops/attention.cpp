@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/elementary.hpp"
 #include "core/matrix.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
@@ -196,7 +197,9 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     kernel.scale(dv, l > 0.0f || std::isnan(l) ? 1.0f / l : 0.0f, out + i * out_stride);
     if (log_sum)
       log_sum[(row0 + i) * shape.heads + head.head] =
-          l > 0.0f || std::isnan(l) ? maximum[i - first_query] + std::log(l) : std::numeric_limits<float>::infinity();
+          l > 0.0f || std::isnan(l)
+              ? maximum[i - first_query] + static_cast<float>(elementary::log(static_cast<double>(l)))
+              : std::numeric_limits<float>::infinity();
   }
   if (!weights) return;
   // The weights are a second look at the scores with the final maximum and sum: what is returned above is not touched.

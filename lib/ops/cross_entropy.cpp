@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/elementary.hpp"
 #include "core/threads.hpp"
 #include "ops/gemm.hpp"
 #include "ops/kernels/kernels.hpp"
@@ -52,7 +53,7 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
         }
         float maximum = 0, sum = 0;
         kernels().log_sum_exp(vocabulary, x, &maximum, &sum, nullptr);
-        const double lse = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
+        const double lse = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
         const double at_target = x[target];
         double all = 0;
         if (d_hidden) {

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -10,6 +12,8 @@ namespace pipeformer {
 #if defined(PIPEFORMER_X86)
 extern const Kernels kernels_avx512;
 extern const Kernels kernels_avx2;
+#elif defined(PIPEFORMER_ARM)
+extern const Kernels kernels_neon;
 #endif
 extern const Kernels kernels_generic;
 
@@ -28,21 +32,44 @@ bool has_avx512() {
 }
 #endif
 
+struct Available {
+  const Kernels* tables[4] = {};
+};
+
+Available find_available() {
+  Available found;
+  const Kernels** next = found.tables;
+#if defined(PIPEFORMER_X86)
+  __builtin_cpu_init();
+  if (has_avx512()) *next++ = &kernels_avx512;
+  if (has_avx2()) *next++ = &kernels_avx2;
+#elif defined(PIPEFORMER_ARM)
+  *next++ = &kernels_neon;
+#endif
+  *next = &kernels_generic;
+  return found;
+}
+
 const Kernels& choose() {
   const char* forced = std::getenv("PIPEFORMER_ISA");
   const std::string_view wanted = forced ? forced : "";
+  constexpr std::string_view kNames[] = {"avx512", "avx2", "neon", "generic"};  // best first
+  const auto* const rank = std::find(std::begin(kNames), std::end(kNames), wanted);
   // A name that is misspelt must not choose another set in silence; one that this processor lacks means the next below.
-  require(wanted.empty() || wanted == "avx512" || wanted == "avx2" || wanted == "generic", "PIPEFORMER_ISA is '",
-          wanted, "', which is none of avx512, avx2, generic");
-#if defined(PIPEFORMER_X86)
-  __builtin_cpu_init();
-  if ((wanted.empty() || wanted == "avx512") && has_avx512()) return kernels_avx512;
-  if ((wanted.empty() || wanted == "avx512" || wanted == "avx2") && has_avx2()) return kernels_avx2;
-#endif
-  return kernels_generic;
+  require(wanted.empty() || rank != std::end(kNames), "PIPEFORMER_ISA is '", wanted,
+          "', which is none of avx512, avx2, neon, generic");
+  const Kernels* const* table = available_kernels();
+  if (!wanted.empty())
+    while (std::find(std::begin(kNames), std::end(kNames), (*table)->name) < rank) ++table;
+  return **table;
 }
 
 }  // namespace
+
+const Kernels* const* available_kernels() {
+  static const Available available = find_available();
+  return available.tables;
+}
 
 const Kernels& kernels() {
   static const Kernels& chosen = choose();

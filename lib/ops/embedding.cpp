@@ -7,12 +7,9 @@
 #include <memory>
 #include <mutex>
 #include <numbers>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xbuilder.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
+#include <vector>
 
+#include "core/elementary.hpp"
 #include "core/threads.hpp"
 #include "ops/kernels/kernels.hpp"
 
@@ -41,20 +38,21 @@ void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids,
 
 Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form) {
   Buffer<float> table(static_cast<std::size_t>(positions * d));
-  const auto rows = static_cast<std::size_t>(positions), half = static_cast<std::size_t>(d / 2);
+  const std::int64_t half = d / 2;
   const double step = form == Sinusoid::fairseq ? -1.0 / static_cast<double>(half - 1) : -2.0 / static_cast<double>(d);
-  const xt::xtensor<double, 1> position = xt::arange<double>(static_cast<double>(positions));
-  const xt::xtensor<double, 1> frequency =
-      xt::exp(xt::arange<double>(static_cast<double>(half)) * (step * std::log(10000.0)));
-  const auto angle = xt::view(position, xt::all(), xt::newaxis()) * xt::view(frequency, xt::newaxis(), xt::all());
-  auto out = xt::adapt(table.data(), table.size(), xt::no_ownership(), std::array<std::size_t, 2>{rows, 2 * half});
-  if (form != Sinusoid::interleaved) {
-    xt::view(out, xt::all(), xt::range(0, half)) = xt::cast<float>(xt::sin(angle));
-    xt::view(out, xt::all(), xt::range(half, 2 * half)) = xt::cast<float>(xt::cos(angle));
-  } else {
-    xt::view(out, xt::all(), xt::range(0, 2 * half, 2)) = xt::cast<float>(xt::sin(angle));
-    xt::view(out, xt::all(), xt::range(1, 2 * half, 2)) = xt::cast<float>(xt::cos(angle));
-  }
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < half; ++i)
+    frequencies.push_back(elementary::exp(static_cast<double>(i) * (step * elementary::log(10000.0))));
+  const bool interleaved = form == Sinusoid::interleaved;
+  parallel_for(positions, 16, [&](std::int64_t position, std::int64_t end) {
+    for (; position < end; ++position)
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
+        float* row = table.data() + position * d;
+        row[interleaved ? 2 * i : i] = static_cast<float>(elementary::sin(angle));
+        row[interleaved ? 2 * i + 1 : half + i] = static_cast<float>(elementary::cos(angle));
+      }
+  });
   return table;
 }
 
@@ -79,7 +77,7 @@ namespace {
 
 /// The angle of pair i between two positions.
 double frequency(const RotarySpec& spec, std::int64_t i) {
-  const double plain = std::pow(spec.base, -2.0 * static_cast<double>(i) / static_cast<double>(spec.width));
+  const double plain = elementary::pow(spec.base, -2.0 * static_cast<double>(i) / static_cast<double>(spec.width));
   if (spec.scaling == RotaryScaling::none) return plain;
   if (spec.scaling == RotaryScaling::linear) return plain / spec.factor;
   const double turns = static_cast<double>(spec.original_context) * plain / (2 * std::numbers::pi);
@@ -106,8 +104,8 @@ std::shared_ptr<const Buffer<float>> rotary_table(const RotarySpec& spec, std::i
     for (std::int64_t position = known + begin; position < known + end; ++position)
       for (std::int64_t i = 0; i < half; ++i) {
         const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
-        (*grown)[static_cast<std::size_t>(position * width + i)] = static_cast<float>(std::cos(angle));
-        (*grown)[static_cast<std::size_t>(position * width + half + i)] = static_cast<float>(std::sin(angle));
+        (*grown)[static_cast<std::size_t>(position * width + i)] = static_cast<float>(elementary::cos(angle));
+        (*grown)[static_cast<std::size_t>(position * width + half + i)] = static_cast<float>(elementary::sin(angle));
       }
   });
   return table = grown;

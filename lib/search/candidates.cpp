@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "core/threads.hpp"
 #include "ops/elementwise.hpp"
@@ -38,7 +39,7 @@ void for_logits(Context& ctx, const OutputHead& head, std::int64_t rows, const f
         float* x = logits + r * vocabulary;
         float maximum = 0, sum = 0;
         log_sum_exp(vocabulary, x, &maximum, &sum, maxima + r * blocks);
-        const double log_sum = static_cast<double>(maximum) + std::log(static_cast<double>(sum));
+        const double log_sum = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
         finite[static_cast<std::size_t>(r)] = std::isfinite(log_sum);
         if (std::isfinite(log_sum)) body(first + r, {x, log_sum, maxima + r * blocks});
       }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "ops/pooling.hpp"
 #include "search/candidates.hpp"
@@ -28,7 +29,7 @@ std::vector<FilledMask> fill_masks(Context& ctx, const Transformer& model, const
     best_candidates(model.head().projection().out(), logits.values, logits.block_maxima, top, best);
     for (const Candidate& candidate : best)
       masks[static_cast<std::size_t>(i)].best.push_back(
-          {candidate.id, static_cast<float>(std::exp(candidate.logit - logits.log_sum))});
+          {candidate.id, static_cast<float>(elementary::exp(candidate.logit - logits.log_sum))});
   };
   try {
     for_logits(ctx, model.head(), count, hidden, fill);

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "models/decoder_cache.hpp"
 
@@ -232,7 +233,7 @@ class Search {
 
 double length_score(const SearchSettings& settings, double sum, std::int64_t length) {
   const double n = static_cast<double>(length);
-  return sum / std::pow(settings.gnmt ? (5 + n) / 6 : n, settings.length_penalty);
+  return sum / elementary::pow(settings.gnmt ? (5 + n) / 6 : n, settings.length_penalty);
 }
 
 std::vector<std::vector<Hypothesis>> search(Context& ctx, const Transformer& model, const SearchInput& input,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "core/threads.hpp"
 #include "ops/adam.hpp"
@@ -29,7 +30,7 @@ double Schedule::rate(std::int64_t step, double share) const {
   if (kind == "inverse-sqrt") return peak * std::sqrt(w / t);
   if (kind == "constant") return peak;
   if (kind == "linear") return rise * (floor + (peak - floor) * left);
-  if (kind == "cosine") return rise * (floor + (peak - floor) * 0.5 * (1.0 - std::cos(std::numbers::pi * left)));
+  if (kind == "cosine") return rise * (floor + (peak - floor) * 0.5 * (1.0 - elementary::cos(std::numbers::pi * left)));
   throw Error(cat("unknown schedule '", kind, "'"));
 }
 
@@ -90,8 +91,8 @@ void Optimizer::adam(std::int64_t step, double rate, double scale, const Paramet
   s.beta1 = static_cast<float>(settings_.beta1);
   s.beta2 = static_cast<float>(settings_.beta2);
   s.epsilon = static_cast<float>(settings_.epsilon);
-  s.correction1 = static_cast<float>(1.0 - std::pow(settings_.beta1, static_cast<double>(step)));
-  s.correction2 = static_cast<float>(1.0 - std::pow(settings_.beta2, static_cast<double>(step)));
+  s.correction1 = static_cast<float>(1.0 - elementary::pow(settings_.beta1, static_cast<double>(step)));
+  s.correction2 = static_cast<float>(1.0 - elementary::pow(settings_.beta2, static_cast<double>(step)));
   if (group.penalised) {
     s.l1 = static_cast<float>(settings_.l1);
     s.l2 = static_cast<float>(settings_.l2);

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <sstream>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
-#include "ops/instruction_set.hpp"
 
 namespace pipeformer {
 namespace {
@@ -35,8 +35,8 @@ std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps
 std::string step_note(const TrainingState& state, bool smoothed) {
   const auto answers = static_cast<double>(std::max<std::int64_t>(state.window_answers, 1));
   return cat("epoch ", state.current_epoch(), ", ",
-             loss_and_perplexity(state.window_loss / answers, std::exp(state.window_nll / answers), smoothed), ", ",
-             std::llround(tokens_per_second(state)), " tokens/s");
+             loss_and_perplexity(state.window_loss / answers, elementary::exp(state.window_nll / answers), smoothed),
+             ", ", std::llround(tokens_per_second(state)), " tokens/s");
 }
 
 std::string row_note(const LogRow& row) {
@@ -52,12 +52,7 @@ std::string row_note(const LogRow& row) {
 }
 
 std::string resumed_note(const Trainer& trainer, const std::string& checkpoint) {
-  std::string note = cat("going on at step ", trainer.state().step, " from ", checkpoint);
-  const std::string &then = trainer.made_with(), now = instruction_set();
-  if (!then.empty() && then != now)
-    note += cat(", which was made with ", then, " instructions; this processor's are ", now,
-                ", so that the run will not end in the bits of one that was never stopped");
-  return note;
+  return cat("going on at step ", trainer.state().step, " from ", checkpoint);
 }
 
 std::string skipped_note(const Examples& examples, const std::string& use) {

@@ -9,9 +9,9 @@
 #include <limits>
 #include <memory>
 
+#include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "io/output_file.hpp"
-#include "ops/instruction_set.hpp"
 
 namespace pipeformer {
 namespace {
@@ -283,11 +283,11 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
   row.train_loss = row.train_perplexity = row.tokens_per_second = kNotMeasured;
   if (state_.window_answers > 0) {
     row.train_loss = state_.window_loss / answers;
-    row.train_perplexity = std::exp(state_.window_nll / answers);
+    row.train_perplexity = elementary::exp(state_.window_nll / answers);
     row.tokens_per_second = tokens_per_second(state_);
   }
   row.valid_loss = validation ? validation->loss : kNotMeasured;
-  row.valid_perplexity = std::exp(row.valid_loss);
+  row.valid_perplexity = elementary::exp(row.valid_loss);
   row.valid_accuracy = validation ? validation->accuracy : kNotMeasured;
   row.valid_bleu = validation ? validation->bleu : kNotMeasured;
   row.learning_rate = learning_rate_;
@@ -320,7 +320,6 @@ void Trainer::save_checkpoint() {
   each_fixed_setting(settings_, set);
   set("metric", settings_.metric);
   set("corpus", fingerprint_);
-  set("instruction_set", std::string(instruction_set()));
   for (const auto& [name, moment] : optimizer_.state())
     file.write(in_checkpoint(name), DType::f4, {static_cast<std::int64_t>(moment->size())}, moment->data());
   if (!average_.empty())
@@ -385,8 +384,6 @@ void Trainer::resume() {
             step, " at ", i, ", which is not after the one before and up to step ", state_.step);
     require(std::isfinite(kept_.costs[i]), files_.checkpoint, ": kept_costs holds ", kept_.costs[i], " at ", i);
   }
-  if (const auto kernel_set = file.attribute("instruction_set", kStateGroup))
-    if (const auto* text = std::get_if<std::string>(&*kernel_set)) made_with_ = *text;
 }
 
 double Trainer::time_share() const {

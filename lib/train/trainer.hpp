@@ -103,8 +103,6 @@ class Trainer {
   bool run(const Watcher&);
 
   const TrainingState& state() const { return state_; }
-  /// The instruction set that the resumed checkpoint was made with; empty: not known, or nothing was resumed.
-  const std::string& made_with() const { return made_with_; }
   /// Updates that an epoch of this seed and these data has; the first epoch's count.
   std::int64_t steps_per_epoch() const;
 
@@ -156,7 +154,6 @@ class Trainer {
   EpochPlan plan_;
   double run_start_ = 0, learning_rate_ = 0;
   bool time_is_up_ = false;
-  std::string made_with_;
 };
 
 }  // namespace pipeformer

@@ -94,8 +94,10 @@ assert len({tuple(o) for o in out}) > 6"
     decode -m "$DATA/m.h5" $options --batch-rows 1 -j 1 "$DATA/src.npy" | cmp - whole.npy
   done
   for isa in generic avx2 avx512; do
-    PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" --beam 3 "$DATA/src.npy" -o whole.npy
-    PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" --beam 3 --batch-rows 1 -j 1 "$DATA/src.npy" | cmp - whole.npy
+    for options in "--beam 3" "--sample --nbest 3 --top-p 0.9"; do
+      decode -m "$DATA/m.h5" $options "$DATA/src.npy" -o whole.npy
+      PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" $options --batch-rows 1 -j 1 "$DATA/src.npy" | cmp - whole.npy
+    done
   done
   python "
 r = records('$DATA/src.npy')

@@ -9,15 +9,18 @@
 namespace pipeformer {
 namespace {
 
-constexpr int kPanelVectors = 2;
+// A panel is at least as wide as a Wide, whose kernels work on whole panels of scores.
+constexpr int kPanelVectors = kParts > 2 ? kParts : 2;
 constexpr int kPanel = kPanelVectors * kLanes;  // columns of a packed panel of B
 constexpr int kLine = 16;                       // floats of a cache line
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;
-#elif defined(__AVX__)
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int kTileRows = 6;
+#elif defined(PIPEFORMER_NEON)
 constexpr int kTileRows = 6;
 #else
-constexpr int kTileRows = 4;
+constexpr int kTileRows = 2;
 #endif
 
 /// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j], rows i < Rows, columns j < those of C. KContiguous says
@@ -46,7 +49,7 @@ void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, c
     for (int i = 0; i < Rows; ++i) {
       const Vec x = splat(KContiguous ? group[i / kGroup][(i % kGroup) * stride] : group[i / kGroup][i % kGroup]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kPanelVectors; ++v) acc[i][v] += x * b[v];
+      for (int v = 0; v < kPanelVectors; ++v) acc[i][v] = fused(x, b[v], acc[i][v]);
     }
     __builtin_prefetch(ahead, 0, 2);
     ahead += kLine;
@@ -80,10 +83,10 @@ template <bool KContiguous>
 GemmTile tile_for(int rows) {
 #if defined(__AVX512F__)
   return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12>(rows);
-#elif defined(__AVX__)
+#elif defined(PIPEFORMER_NEON) || (defined(__AVX2__) && defined(__FMA__))
   return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6>(rows);
 #else
-  return pick_tile<KContiguous, 1, 2, 3, 4>(rows);
+  return pick_tile<KContiguous, 1, 2>(rows);
 #endif
 }
 
@@ -121,7 +124,7 @@ void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixV
         if (rest <= 0) break;
         const Vec x = rest >= kLanes ? load(row + v * kLanes) : load_part(row + v * kLanes, rest);
 #pragma GCC unroll 4
-        for (int r = 0; r < Rows; ++r) acc[r][v] += splat(a.data[r * a.stride + k]) * x;
+        for (int r = 0; r < Rows; ++r) acc[r][v] = fused(x, a.data[r * a.stride + k], acc[r][v]);
       }
     }
     for (int r = 0; r < Rows; ++r)

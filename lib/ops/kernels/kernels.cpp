@@ -24,6 +24,18 @@ inline void for_vectors(std::int64_t n, Body body) {
          [i, n](float* p, Vec v) { store_part(p + i, v, n - i); }, i);
 }
 
+/// The same in steps of a Wide, for what sums over the row: body(load, store).
+template <class Body>
+inline void for_wide(std::int64_t n, Body body) {
+  std::int64_t i = 0;
+  for (; i + kWideLanes <= n; i += kWideLanes)
+    body([i](const float* p, float = 0.0f) { return load_wide(p + i); },
+         [i](float* p, const Wide& v) { store(p + i, v); });
+  if (i < n)
+    body([i, n](const float* p, float fill = 0.0f) { return load_wide_part(p + i, n - i, fill); },
+         [i, n](float* p, const Wide& v) { store_part(p + i, v, n - i); });
+}
+
 // --- packing ---
 
 /// Calls body(step, v) for steps 0 .. steps of `depth` places from k on: v holds place k + step of kLanes rows (zero
@@ -107,7 +119,7 @@ void dot_few_rows(const MatrixView& a, const TableRows& w, const MutableMatrixVi
     Vec acc[Rows] = {};
     for (std::int64_t k = 0; k < depth; k += kLanes)
       for_columns(row, k, depth, [&](std::int64_t i, Vec v) {
-        for (int r = 0; r < Rows; ++r) acc[r] += splat(a.data[r * a.stride + k + i]) * v;
+        for (int r = 0; r < Rows; ++r) acc[r] = fused(v, a.data[r * a.stride + k + i], acc[r]);
       });
     for (int r = 0; r < Rows; ++r) store(c.data + r * c.stride + first, acc[r]);
   }
@@ -147,7 +159,7 @@ void multiply(std::int64_t n, const float* a, const float* b, float* y) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(a) * get(b)); });
 }
 void axpy(std::int64_t n, float alpha, const float* x, float* y) {
-  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(y) + alpha * get(x)); });
+  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, fused(get(x), alpha, get(y))); });
 }
 void scale(std::int64_t n, float alpha, float* y) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(y) * alpha); });
@@ -156,10 +168,10 @@ double sum_squares(std::int64_t n, const float* x) {
   double total = 0.0;
   for (std::int64_t i = 0; i < n;) {  // float sums of short stretches, added in double
     const std::int64_t stretch = n - i < 1024 ? n - i : 1024;
-    Vec sum{};
-    for_vectors(stretch, [&](auto get, auto, std::int64_t) {
-      const Vec v = get(x + i);
-      sum += v * v;
+    Wide sum;
+    for_wide(stretch, [&](auto get, auto) {
+      const Wide v = get(x + i);
+      sum = fused(v, v, sum);
     });
     total += static_cast<double>(sum_lanes(sum));
     i += stretch;
@@ -177,34 +189,35 @@ void softmax_group(const MutableMatrixView& block, float factor, const std::int6
                    float* correction) {
   float* scores = block.data;
   const std::int64_t n = block.columns, ld = block.stride;
-  Vec top[Rows], total[Rows] = {};
+  Wide top[Rows], total[Rows];
   for (int r = 0; r < Rows; ++r) {
     float* row = scores + r * ld;
-    top[r] = splat(maximum[r]);
-    for (std::int64_t i = 0; i < n; i += kLanes) {
-      Vec v = splat(kMinusInfinity);
-      if (i + kLanes <= seen[r])
-        v = load(row + i) * factor;
+    top[r] = splat_wide(maximum[r]);
+    for (std::int64_t i = 0; i < n; i += kWideLanes) {
+      Wide v = splat_wide(kMinusInfinity);
+      if (i + kWideLanes <= seen[r])
+        v = load_wide(row + i) * factor;
       else if (i < seen[r])
-        v = keep_first(load(row + i) * factor, seen[r] - i, kMinusInfinity);
+        v = keep_first(load_wide(row + i) * factor, seen[r] - i, kMinusInfinity);
       store(row + i, v);
       top[r] = max(top[r], v);
     }
   }
-  Vec before{}, after{}, shift[Rows];
+  Vec before{}, after{};
+  float shift[Rows];
   for (int r = 0; r < Rows; ++r) {
     const float m = max_lanes(top[r]);
     before[r] = maximum[r];
     // Everything masked so far: exp(-inf - 0) = 0.
-    shift[r] = splat(m == kMinusInfinity ? 0.0f : m);
+    shift[r] = m == kMinusInfinity ? 0.0f : m;
     after[r] = m;
     maximum[r] = m;
   }
-  for (std::int64_t i = 0; i < n; i += kLanes)
+  for (std::int64_t i = 0; i < n; i += kWideLanes)
     for (int r = 0; r < Rows; ++r) {
-      const Vec e = exp(load(scores + r * ld + i) - shift[r]);
+      const Wide e = exp(load_wide(scores + r * ld + i) - shift[r]);
       store(scores + r * ld + i, e);
-      total[r] += e;
+      total[r] = total[r] + e;
     }
   const Vec change = exp(before - after);
   for (int r = 0; r < Rows; ++r) {
@@ -226,8 +239,8 @@ void exp_shifted(std::int64_t n, float shift, float* scores) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(scores, exp(get(scores) - shift)); });
 }
 float dot(std::int64_t n, const float* p, const float* q) {
-  Vec sum{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(p) * get(q); });
+  Wide sum;
+  for_wide(n, [&](auto get, auto) { sum = fused(get(p), get(q), sum); });
   return sum_lanes(sum);
 }
 void softmax_backward(std::int64_t n, const float* p, float delta, float factor, float* dp) {
@@ -257,26 +270,26 @@ void dropout(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float f
 
 RowStatistics layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
                          float* y) {
-  Vec sum{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) { sum += get(x); });
+  Wide sum;
+  for_wide(n, [&](auto get, auto) { sum = sum + get(x); });
   const float mu = sum_lanes(sum) / static_cast<float>(n);
-  Vec squares{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) {
-    const Vec d = get(x, mu) - mu;
-    squares += d * d;
+  Wide squares;
+  for_wide(n, [&](auto get, auto) {
+    const Wide d = get(x, mu) - mu;
+    squares = fused(d, d, squares);
   });
   const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
   for_vectors(n, [&](auto get, auto put, std::int64_t) {
     const Vec normal = (get(x) - mu) * r;
-    put(y, beta ? normal * get(gamma) + get(beta) : normal * get(gamma));
+    put(y, beta ? fused(normal, get(gamma), get(beta)) : normal * get(gamma));
   });
   return {mu, r};
 }
 RowStatistics rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y) {
-  Vec squares{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) {
-    const Vec d = get(x);
-    squares += d * d;
+  Wide squares;
+  for_wide(n, [&](auto get, auto) {
+    const Wide v = get(x);
+    squares = fused(v, v, squares);
   });
   const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x) * r * get(gamma)); });
@@ -287,17 +300,17 @@ void norm_backward(std::int64_t n, const float* x, const float* gamma, RowStatis
   const float mean = row.mean, rstd = row.rstd;
   // With g = dy * gamma and xhat = (x - mean) * rstd:  dx = rstd * (g - mean(g) - xhat * mean(g * xhat)); RMS has no
   // mean(g).
-  Vec sum_g{}, sum_gx{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) {
-    const Vec g = get(dy) * get(gamma);
-    sum_g += g;
-    sum_gx += g * ((get(x, mean) - mean) * rstd);
+  Wide sum_g, sum_gx;
+  for_wide(n, [&](auto get, auto) {
+    const Wide g = get(dy) * get(gamma);
+    sum_g = sum_g + g;
+    sum_gx = fused(g, (get(x, mean) - mean) * rstd, sum_gx);
   });
   const float mean_g = centred ? sum_lanes(sum_g) / static_cast<float>(n) : 0.0f;
   const float mean_gx = sum_lanes(sum_gx) / static_cast<float>(n);
   for_vectors(n, [&](auto get, auto put, std::int64_t) {
     const Vec g = get(dy) * get(gamma);
-    put(dx, rstd * (g - mean_g - (get(x) - mean) * rstd * mean_gx));
+    put(dx, rstd * fused((get(x) - mean) * rstd, -mean_gx, g - mean_g));
   });
 }
 void norm_parameters_backward(const MatrixView& in, const float* dy, const float* mean, const float* rstd,
@@ -308,7 +321,7 @@ void norm_parameters_backward(const MatrixView& in, const float* dy, const float
     const float mu = mean ? mean[r] : 0.0f, s = rstd[r];
     for_vectors(n, [&](auto get, auto put, std::int64_t) {
       const Vec g = get(dy);
-      put(dgamma, get(dgamma) + g * ((get(x) - mu) * s));
+      put(dgamma, fused(g, (get(x) - mu) * s, get(dgamma)));
       if (dbeta) put(dbeta, get(dbeta) + g);
     });
   }
@@ -325,6 +338,13 @@ constexpr float kInverseSqrt2Pi = 0.39894228f;  // 1 / sqrt(2 pi)
 constexpr float kTanhScale = 0.79788456f;       // sqrt(2 / pi)
 constexpr float kTanhCubic = 0.044715f;
 constexpr float kQuickScale = 1.702f;
+
+inline Vec tanh_argument(Vec v) {  // sqrt(2 / pi) (v + 0.044715 v^3)
+  return kTanhScale * fused(v * v * v, kTanhCubic, v);
+}
+inline Vec one_minus_square(Vec t) {
+  return fused_negative(t, t, splat(1.0f));
+}
 
 void activation(Activation kind, std::int64_t n, const float* x, float* y) {
   switch (kind) {
@@ -346,7 +366,7 @@ void activation(Activation kind, std::int64_t n, const float* x, float* y) {
     case Activation::gelu_tanh:
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x);
-        put(y, 0.5f * v * (1.0f + tanh(kTanhScale * (v + kTanhCubic * v * v * v))));
+        put(y, 0.5f * v * (1.0f + tanh(tanh_argument(v))));
       });
       break;
     case Activation::silu:
@@ -378,33 +398,33 @@ void activation_backward(Activation kind, std::int64_t n, const float* x, const 
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x);
         const Vec cdf = 0.5f * (1.0f + erf(v * kSqrtHalf));
-        put(dx, get(dy) * (cdf + v * kInverseSqrt2Pi * exp(-0.5f * v * v)));
+        put(dx, get(dy) * fused(v * kInverseSqrt2Pi, exp(-0.5f * v * v), cdf));
       });
       break;
     case Activation::gelu_tanh:
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x);
-        const Vec t = tanh(kTanhScale * (v + kTanhCubic * v * v * v));
-        const Vec inner = kTanhScale * (1.0f + 3.0f * kTanhCubic * v * v);
-        put(dx, get(dy) * (0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * inner));
+        const Vec t = tanh(tanh_argument(v));
+        const Vec inner = kTanhScale * fused(v * v, 3.0f * kTanhCubic, splat(1.0f));
+        put(dx, get(dy) * fused(0.5f * v * one_minus_square(t), inner, 0.5f * (1.0f + t)));
       });
       break;
     case Activation::silu:
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x), s = sigmoid(v);
-        put(dx, get(dy) * s * (1.0f + v * (1.0f - s)));
+        put(dx, get(dy) * s * fused(v, 1.0f - s, 1.0f));
       });
       break;
     case Activation::quick_gelu:
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec v = get(x), s = sigmoid(kQuickScale * v);
-        put(dx, get(dy) * s * (1.0f + kQuickScale * v * (1.0f - s)));
+        put(dx, get(dy) * s * fused(kQuickScale * v, 1.0f - s, 1.0f));
       });
       break;
     case Activation::tanh:
       for_vectors(n, [&](auto get, auto put, std::int64_t) {
         const Vec t = tanh(get(x));
-        put(dx, get(dy) * (1.0f - t * t));
+        put(dx, get(dy) * one_minus_square(t));
       });
       break;
   }
@@ -428,19 +448,19 @@ void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, flo
     top = max(top, highest);
   }
   const float m = max_lanes(top);
-  Vec total{};
-  for_vectors(n, [&](auto get, auto, std::int64_t) { total += exp(get(x, kMinusInfinity) - m); });
+  Wide total;
+  for_wide(n, [&](auto get, auto) { total = total + exp(get(x, kMinusInfinity) - m); });
   *maximum = m;
   *sum = sum_lanes(total);
 }
 float cross_entropy_row(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float factor,
                         float* logits) {
   const float inverse = factor / sum, share = factor * smoothing / static_cast<float>(n);
-  Vec total{};
-  for_vectors(n, [&](auto get, auto put, std::int64_t) {
-    const Vec v = get(logits);
-    total += v;
-    put(logits, exp(v - maximum) * inverse - share);
+  Wide total;
+  for_wide(n, [&](auto get, auto put) {
+    const Wide v = get(logits);
+    total = total + v;
+    put(logits, fused(exp(v - maximum), splat_wide(inverse), splat_wide(-share)));
   });
   logits[target] -= factor * (1.0f - smoothing);
   return sum_lanes(total);
@@ -453,14 +473,14 @@ void adam(std::int64_t n, const AdamStep& s, const float* gradient, float* weigh
   for_vectors(n, [&](auto get, auto put, std::int64_t) {
     const Vec w = get(weight);
     Vec g = get(gradient) * s.gradient_scale;
-    if (s.l2 != 0.0f) g += s.l2 * w;
+    if (s.l2 != 0.0f) g = fused(w, s.l2, g);
     if (s.l1 != 0.0f) g += w > Vec{} ? splat(s.l1) : (w < Vec{} ? splat(-s.l1) : Vec{});
-    const Vec m1 = s.beta1 * get(m) + (1.0f - s.beta1) * g;
-    const Vec v1 = s.beta2 * get(v) + (1.0f - s.beta2) * g * g;
+    const Vec m1 = fused(get(m), s.beta1, (1.0f - s.beta1) * g);
+    const Vec v1 = fused(get(v), s.beta2, (1.0f - s.beta2) * g * g);
     put(m, m1);
     put(v, v1);
-    const Vec decayed = w - s.learning_rate * s.decay * w;
-    put(weight, decayed - step * m1 / (sqrt(v1) * root + s.epsilon));
+    const Vec decayed = fused(w, -s.learning_rate * s.decay, w);
+    put(weight, decayed - step * m1 / fused(sqrt(v1), splat(root), s.epsilon));
   });
 }
 

@@ -111,7 +111,11 @@ struct Kernels {
   void (*adam)(std::int64_t n, const AdamStep&, const float* gradient, float* weight, float* m, float* v);
 };
 
-/// The best table for this processor; PIPEFORMER_ISA=generic|avx2|avx512 in the environment forces one (for tests).
+/// The best table for this processor; PIPEFORMER_ISA=avx512|avx2|neon|generic in the environment forces one. All give
+/// the same bits.
 const Kernels& kernels();
+
+/// Every table that this processor can run, best first; null after the last.
+const Kernels* const* available_kernels();
 
 }  // namespace pipeformer

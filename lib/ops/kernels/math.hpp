@@ -17,17 +17,17 @@ inline Vec exp(Vec x) {
   const Vec clamped = x < low ? low : (x > high ? high : x);
 #endif
   const Vec shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec n = (clamped * 1.44269504f + shifter) - shifter;
-  Vec r = clamped - n * 0.693359375f;  // ln 2 in two parts, so that r is exact to the last bit
-  r = r + n * 2.12194440e-4f;
+  const Vec n = fused(clamped, 1.44269504f, shifter) - shifter;
+  Vec r = fused(n, -0.693359375f, clamped);  // ln 2 in two parts, so that r is exact to the last bit
+  r = fused(n, 2.12194440e-4f, r);
   Vec p = splat(1.0f / 5040.0f);  // Taylor: |r| < 0.347, the term left out is below 6e-9
-  p = p * r + 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
+  p = fused(p, r, 1.0f / 720.0f);
+  p = fused(p, r, 1.0f / 120.0f);
+  p = fused(p, r, 1.0f / 24.0f);
+  p = fused(p, r, 1.0f / 6.0f);
+  p = fused(p, r, 0.5f);
+  p = fused(p, r, 1.0f);
+  p = fused(p, r, 1.0f);
 #if defined(__AVX512F__)
   return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, low, _CMP_NLT_UQ), p, n);
 #else
@@ -47,22 +47,22 @@ inline Vec erf(Vec x) {
   const Vec a = absolute(x);
   const Vec s = a * a;
   Vec small = splat(7.898137118900195e-05f);
-  small = small * s - 0.0008024330600164831f;
-  small = small * s + 0.005190050695091486f;
-  small = small * s - 0.026854807510972023f;
-  small = small * s + 0.11283612251281738f;
-  small = small * s - 0.3761262893676758f;
-  small = small * s + 1.128379225730896f;
+  small = fused(small, s, -0.0008024330600164831f);
+  small = fused(small, s, 0.005190050695091486f);
+  small = fused(small, s, -0.026854807510972023f);
+  small = fused(small, s, 0.11283612251281738f);
+  small = fused(small, s, -0.3761262893676758f);
+  small = fused(small, s, 1.128379225730896f);
   small = small * a;
   const Vec d = (a > splat(4.0f) ? splat(4.0f) : a) - 2.5f;
   Vec large = splat(-1.9595179765019566e-05f);
-  large = large * d + 7.296005787793547e-05f;
-  large = large * d - 0.00040906164213083684f;
-  large = large * d + 0.0021837279200553894f;
-  large = large * d - 0.010853130370378494f;
-  large = large * d - 0.9438988566398621f;
-  large = large * d - 5.352684020996094f;
-  large = large * d - 7.8068156242370605f;
+  large = fused(large, d, 7.296005787793547e-05f);
+  large = fused(large, d, -0.00040906164213083684f);
+  large = fused(large, d, 0.0021837279200553894f);
+  large = fused(large, d, -0.010853130370378494f);
+  large = fused(large, d, -0.9438988566398621f);
+  large = fused(large, d, -5.352684020996094f);
+  large = fused(large, d, -7.8068156242370605f);
   const Vec magnitude = a < splat(1.0f) ? small : 1.0f - exp(large);
   return x < Vec{} ? -magnitude : magnitude;
 }
@@ -78,9 +78,13 @@ inline Vec tanh(Vec x) {
 inline Vec sqrt(Vec x) {
   return _mm512_maskz_sqrt_ps(0xffff, x);
 }
-#elif defined(__AVX__)
+#elif defined(__AVX2__) && defined(__FMA__)
 inline Vec sqrt(Vec x) {
   return _mm256_sqrt_ps(x);
+}
+#elif defined(PIPEFORMER_NEON)
+inline Vec sqrt(Vec x) {
+  return vsqrtq_f32(x);
 }
 #else
 inline Vec sqrt(Vec x) {
@@ -88,6 +92,10 @@ inline Vec sqrt(Vec x) {
   return x;
 }
 #endif
+
+inline Wide exp(const Wide& x) {
+  return each_part([](Vec v) { return exp(v); }, x);
+}
 
 }  // namespace
 }  // namespace pipeformer
