@@ -23,6 +23,7 @@ static const ToolSpec spec = {
     .options = join({{choice("give", "probabilities|logits", "what is written", "probabilities"),
                       flag("names", "write the name of the likeliest class as a line of text"),
                       integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
+                     quantize_options(),
                      batch_options()}),
     .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},
                  {"the probabilities as an array", "classify -m classes.h5 text.en.npy -o probabilities.npy"}},
@@ -33,7 +34,7 @@ static const ToolSpec spec = {
 
 static void classify(const Args& args) {
   if (args.flag("names") && args.has("top")) throw UsageError("--names and --top exclude each other");
-  ModelFile model(args.model());
+  ModelFile model(args.model(), weights_asked(args));
   const Configuration& c = model.configuration();
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head),

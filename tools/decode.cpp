@@ -39,6 +39,7 @@ const ToolSpec spec{
         "that of the end. Results do not depend on --batch-rows, --window or --threads.",
     .options = join({
         decoding_options(),
+        quantize_options(),
         batch_options(),
     }),
     .examples =
@@ -57,7 +58,7 @@ const ToolSpec spec{
 struct Decoding {
   explicit Decoding(const Args& a)
       : args(a),
-        file(args.model()),
+        file(args.model(), weights_asked(a)),
         configuration(file.configuration()),
         encoder(configuration.has_encoder()),
         beyond(beyond_context(a, configuration)) {

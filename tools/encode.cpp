@@ -34,6 +34,7 @@ static const ToolSpec spec = {
                list("select", "GLOB", "--dump: only names that match, for example 'encoder/*/weights'"),
                text("weights", "FILE", "write the attention weights of a layer to FILE"),
                integer("layer", "N", "--weights: of this layer, counted from 0 (default: the last)", "", 0, 999)},
+              quantize_options(),
               batch_options()}),
     .examples = {{"ids to memory", "encode -m model.h5 ids.npy -o memory.npy"},
                  {"the same as a pipeline, keeping all attention weights",
@@ -65,7 +66,7 @@ static Configuration pooled_as_asked(const Args& args, Configuration c) {
 }
 
 static void encode(const Args& args) {
-  ModelFile model(args.model());
+  ModelFile model(args.model(), weights_asked(args));
   require(model.configuration().has_encoder(), model.name(), ": a model of kind ", name_of(model.configuration().kind),
           " has no encoder: decode reads it");
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));

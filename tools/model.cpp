@@ -1,4 +1,4 @@
-// model: imports, exports, makes, averages and describes model files.
+// model: imports, exports, makes, averages, quantises and describes model files.
 #include <map>
 
 #include "cli/model_options.hpp"
@@ -8,6 +8,7 @@
 #include "io/output_file.hpp"
 #include "models/average.hpp"
 #include "models/describe.hpp"
+#include "models/quantization.hpp"
 #include "models/transformer.hpp"
 
 using namespace pipeformer;
@@ -16,7 +17,7 @@ namespace {
 
 const ToolSpec spec{
     .name = "model",
-    .summary = "import, export, make, average and describe model files",
+    .summary = "import, export, make, average, quantise and describe model files",
     .description =
         "`model import DIR -o FILE.h5` reads a checkpoint in Hugging Face's layout (config.json, safetensors or "
         "pytorch_model.bin, tokenizer.json) and refuses what it does not understand; float16 and bfloat16 stay so "
@@ -31,7 +32,12 @@ const ToolSpec spec{
         "FILE.h5 "
         "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
         "name "
-        "and shape of each parameter, and their number.\n\n"
+        "shape and type of each parameter, and their number.\n\n"
+        "`model quantize FILE.h5 --weights int8 -o SMALL.h5` writes the model with the weights of its products and "
+        "embeddings in fewer bits; norms, biases and positions stay as they are, and the weights that --keep names. "
+        "Every tool runs such a model. int8: symmetric, one scale for each row of a weight, a quarter of the bytes; "
+        "what is multiplied by it is quantised row by row as well, and the sums are exact. f16 and bf16: stored so, "
+        "computed in float32. f32 widens again: training, averaging and export need it.\n\n"
         "Averaging the last checkpoints of a training run often does better than the last one (Vaswani et al. 2017, "
         "section 6.1). All must have the same hyper-parameters; the tokenizer is that of the first. A checkpoint of "
         "train is a model too; what it holds of the run is left out.\n\n"
@@ -48,7 +54,9 @@ const ToolSpec spec{
                       text("family", "NAME",
                            "export: model_type of the checkpoint (default: that of the import, else "
                            "the nearest)"),
-                      flag("without-tokenizer", "export: leave the tokenizer out")},
+                      flag("without-tokenizer", "export: leave the tokenizer out"),
+                      choice("weights", "int8|f16|bf16|f32", "quantize: the type of the weights"),
+                      list("keep", "GLOB", "quantize: weights whose names match stay as they are")},
                      {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
                      kind_options(),
                      configuration_options()}),
@@ -60,6 +68,8 @@ const ToolSpec spec{
              "--encoder-layers 2 --decoder-layers 2 -o small.h5"},
             {"a model of other people's", "model import gpt2/ -o gpt2.h5"},
             {"back into their layout", "model import gpt2/ -o gpt2.h5 && model export gpt2.h5 -o gpt2-again"},
+            {"a quarter of the bytes, but the embeddings as they are",
+             "model quantize model.h5 --weights int8 --keep '*embedding/weight' -o small.h5"},
             {"what is in it", "model describe model.h5"},
             {"the mean of a model and what more training made of it",
              "train --from model.h5 --source text.en.npy --target text.de.npy --steps 3 -o tuned.h5 && "
@@ -67,7 +77,7 @@ const ToolSpec spec{
         },
     .see_also = {"train", "peek"},
     .writes_records = false,
-    .commands = {"make", "import", "export", "average", "describe"},
+    .commands = {"make", "import", "export", "average", "quantize", "describe"},
 };
 
 void make(const Args& args) {
@@ -82,8 +92,9 @@ void make(const Args& args) {
 
 /// Refuses the options of other commands.
 void allow(const Args& args, const std::string& command) {
-  const std::map<std::string, std::string> owners{
-      {"widen", "import"}, {"drop", "import"}, {"family", "export"}, {"without-tokenizer", "export"}};
+  const std::map<std::string, std::string> owners{{"widen", "import"},     {"drop", "import"},
+                                                  {"family", "export"},    {"without-tokenizer", "export"},
+                                                  {"weights", "quantize"}, {"keep", "quantize"}};
   for (const Option& option : spec.options) {
     const auto owner = owners.find(option.name);
     const std::string of = owner == owners.end() ? "make" : owner->second;
@@ -108,6 +119,10 @@ int main(int argc, char** argv) {
                                {args.has("family") ? args.text("family") : "", args.flag("without-tokenizer")});
     }
     allow(args, words[0]);
+    if (words[0] == "quantize" && words.size() == 2) {
+      if (!args.has("weights")) throw UsageError("quantize needs --weights");
+      return quantize_model(words[1], args.output(), {weight_type_from_name(args.text("weights")), args.list("keep")});
+    }
     if (words[0] == "average" && words.size() > 1)
       return average_models({words.begin() + 1, words.end()}, args.output());
     if (words[0] == "describe" && words.size() == 2) {
@@ -115,6 +130,7 @@ int main(int argc, char** argv) {
       out.write(describe(ModelFile(words[1])));
       return out.close();
     }
-    throw UsageError("expected 'import DIR', 'export FILE', 'make', 'average FILE...' or 'describe FILE'");
+    throw UsageError(
+        "expected 'import DIR', 'export FILE', 'make', 'average FILE...', 'quantize FILE' or 'describe FILE'");
   });
 }

@@ -12,6 +12,15 @@ std::vector<Option> batch_options() {
                   "1024", 1)};
 }
 
+std::vector<Option> quantize_options() {
+  return {choice("quantize", "int8|f16|bf16",
+                 "run the model with weights of this type; the results are those of what `model quantize` writes")};
+}
+
+std::optional<WeightType> weights_asked(const Args& args) {
+  return args.has("quantize") ? std::optional(weight_type_from_name(args.text("quantize"))) : std::nullopt;
+}
+
 void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {
   const auto count =
       std::count_if(options.begin(), options.end(), [&](const char* o) { return args.has(o) && args.text(o) == "-"; });

@@ -15,6 +15,10 @@ namespace pipeformer {
 /// --batch-rows.
 std::vector<Option> batch_options();
 
+/// --quantize, of tools that run a whole model, and the type of weights that it asks for.
+std::vector<Option> quantize_options();
+std::optional<WeightType> weights_asked(const Args&);
+
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".
 void expect_one_stdin(const Args&, const std::string& input, std::initializer_list<const char*> options);
 

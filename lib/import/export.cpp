@@ -44,9 +44,12 @@ std::deque<Tower> towers_of(const std::string& address) {
     ModelFile file(where);
     require(file.group().empty(), where, ": expected a whole model, not a part of one");
     Shapes parameters = parameters_of(file.configuration());
-    for (const auto& [parameter, shape] : parameters)
+    for (const auto& [parameter, shape] : parameters) {
       require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,
               " is missing, or has another shape than ", shape_text(shape));
+      require(file.type(parameter) != WeightType::int8, where, ": parameter ", parameter,
+              " is of int8, which these checkpoints do not know; `model quantize --weights f32` widens it");
+    }
     towers.push_back({name, std::move(file), std::move(parameters)});
   };
   const Hdf5File file = Hdf5File::open(parts.file);

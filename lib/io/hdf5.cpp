@@ -352,6 +352,12 @@ std::optional<std::uint64_t> Hdf5Dataset::bfloat16_offset() const {
 bool Hdf5Dataset::is_bfloat16() const {
   return state_->type().is_bfloat16();
 }
+std::optional<std::uint64_t> Hdf5Dataset::int8_offset() const {
+  return is_int8() ? state_->offset() : std::nullopt;
+}
+bool Hdf5Dataset::is_int8() const {
+  return state_->type().is_int8();
+}
 
 Array Hdf5Dataset::read() const {
   try {
@@ -551,6 +557,9 @@ void Hdf5File::write(const std::string& path, DType type, const Shape& shape, co
 }
 void Hdf5File::write_bfloat16(const std::string& path, const Shape& shape, const void* elements) {
   state_->write(path, bfloat16_type(), shape, elements);
+}
+void Hdf5File::write_int8(const std::string& path, const Shape& shape, const void* elements) {
+  state_->write(path, H5T_STD_I8LE, shape, elements);
 }
 void Hdf5File::make_group(const std::string& path) {
   state_->make_group(path);

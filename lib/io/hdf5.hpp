@@ -39,6 +39,9 @@ class Hdf5Dataset {
   /// elements; nothing when the file holds another type.
   std::optional<std::uint64_t> bfloat16_offset() const;
   bool is_bfloat16() const;
+  /// The same for int8, which is read as i4: quantised weights are mapped by this.
+  std::optional<std::uint64_t> int8_offset() const;
+  bool is_int8() const;
   Array read() const;
   /// Rows begin .. end (of the first axis) into memory of (end - begin) rows.
   void read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const;
@@ -117,6 +120,7 @@ class Hdf5File {
   void write(const std::string& path, DType, const Shape&, const void* elements);
   /// The same for bfloat16 elements, 16 bits each. h5py reads them as float32.
   void write_bfloat16(const std::string& path, const Shape&, const void* elements);
+  void write_int8(const std::string& path, const Shape&, const void* elements);
   void make_group(const std::string& path);
   /// `row` is the shape of one row: the dataset is (rows, row...).
   Hdf5Appender append_to(const std::string& path, DType, const Shape& row);

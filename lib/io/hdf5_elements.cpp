@@ -151,6 +151,10 @@ bool Datatype::is_bfloat16() const {
   return is_ieee(*this, 2, 8, 7, 127) && !big_endian;
 }
 
+bool Datatype::is_int8() const {
+  return kind == TypeClass::integer && size == 1 && is_signed && first_bit == 0 && bits == 8;
+}
+
 bool Datatype::as_in_memory() const {
   const auto as = dtype();
   if (!as || dtype_size(*as) != size || (big_endian && size > 1)) return false;

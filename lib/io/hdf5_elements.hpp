@@ -44,6 +44,7 @@ struct Datatype {
   /// What elements are read as; nothing for those that are not read.
   std::optional<DType> dtype() const;
   bool is_bfloat16() const;
+  bool is_int8() const;  ///< A signed byte, of no enumeration.
   /// Elements lie in the file exactly as an Array of dtype() holds them.
   bool as_in_memory() const;
   /// For messages: "strings", "compounds (or complex numbers)".

@@ -23,7 +23,8 @@ std::string describe(const ModelFile& model) {
   for (const auto& entry : list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })) {
     require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ",
             shape_text(model.shape(entry.name)), ", expected ", shape_text(entry.shape));
-    out << std::left << std::setw(48) << entry.name << shape_text(entry.shape) << '\n';
+    out << std::left << std::setw(48) << entry.name << std::setw(18) << shape_text(entry.shape)
+        << name_of(model.type(entry.name)) << '\n';
     parameters += entry.size;
   }
   out << '\n' << std::left << std::setw(32) << "parameters" << parameters << '\n';

@@ -6,7 +6,7 @@
 
 namespace pipeformer {
 
-/// Lines of "name value" for the hyper-parameters, then one line for each parameter (name, shape), then totals.
+/// Lines of "name value" for the hyper-parameters, then one line for each parameter (name, shape, type), then totals.
 std::string describe(const ModelFile&);
 
 }  // namespace pipeformer

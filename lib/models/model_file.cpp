@@ -22,7 +22,7 @@ void write_model_head(Hdf5File& file, const Configuration& configuration, const 
                  text->data());
 }
 
-ModelFile::ModelFile(const std::string& address_text) {
+ModelFile::ModelFile(const std::string& address_text, std::optional<WeightType> weights) : wanted_(weights) {
   const Address address = split_address(address_text);
   file_ = Hdf5File::open(address.file);
   group_ = address.group;
@@ -45,17 +45,27 @@ Shape ModelFile::shape(const std::string& name) const {
   return file_->dataset(stored(name)).shape();
 }
 
+WeightType ModelFile::type(const std::string& name) const {
+  shape(name);  // for the message when there is none
+  const Hdf5Dataset dataset = file_->dataset(stored(name));
+  return dataset.is_int8()              ? WeightType::int8
+         : dataset.is_bfloat16()        ? WeightType::bfloat16
+         : dataset.dtype() == DType::f2 ? WeightType::float16
+                                        : WeightType::float32;
+}
+
 WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name, const Shape& expected) {
   const Shape& found = dataset.shape();
   require(found == expected, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
           shape_text(expected));
-  const WeightType type = dataset.is_bfloat16()          ? WeightType::bfloat16
-                          : dataset.dtype() == DType::f2 ? WeightType::float16
-                                                         : WeightType::float32;
+  const WeightType type = this->type(name);
   const std::int64_t rows = found.empty() ? 1 : found[0], count = element_count(found);
   WeightView view(nullptr, type, rows, rows > 0 ? count / rows : 0);
-  if (!is_floating(dataset.dtype()) || dataset.dtype() == DType::f8) return view;
-  const auto offset = dataset.is_bfloat16() ? dataset.bfloat16_offset() : dataset.file_offset();
+  const auto offset = type == WeightType::int8       ? dataset.int8_offset()
+                      : type == WeightType::bfloat16 ? dataset.bfloat16_offset()
+                      : dataset.dtype() == DType::f8 ? std::nullopt
+                      : is_floating(dataset.dtype()) ? dataset.file_offset()
+                                                     : std::nullopt;
   if (!offset || *offset % static_cast<std::uint64_t>(element_size(type)) != 0) return view;
   if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
   require(*offset + static_cast<std::uint64_t>(count * element_size(type)) <= mapping_->bytes().size(), file_->name(),
@@ -64,11 +74,41 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
   return view;
 }
 
-Weight ModelFile::get_weight(const std::string& name, const Shape& expected, Initial initial) {
-  require(expected.size() == 2, "parameter ", name, " is not a weight");
+WeightView ModelFile::stored_parameter(const std::string& name, const Shape& expected) {
   shape(name);  // for the message when there is none
-  const WeightView view = mapped(file_->dataset(stored(name)), name, expected);
-  if (!view.data) return ParameterSource::get_weight(name, expected, initial);
+  const Hdf5Dataset dataset = file_->dataset(stored(name));
+  WeightView view = mapped(dataset, name, expected);
+  const std::string scales = name + kScaleSuffix;
+  if (view.type != WeightType::int8) {
+    require(!has(scales), file_->name(), ": parameter ", name, " is not of int8, but has scales (", scales, ")");
+    if (!view.data) view = {get(name, expected, Initial::zero).value, view.rows, view.columns};
+    return view;
+  }
+  require(view.columns <= kInt8Depth, file_->name(), ": parameter ", name, " has rows of ", view.columns,
+          " 8-bit integers; the sums of products hold ", kInt8Depth);
+  require(has(scales), file_->name(), ": parameter ", name, " is of int8, but has no scales (", scales, ")");
+  view.scales = get(scales, {view.rows}, Initial::one).value;
+  if (view.data) return view;
+  const auto [kept, fresh] = owned_.try_emplace(name);  // tied weights are asked for twice
+  OwnedWeight& weight = kept->second;
+  if (fresh) {
+    const Array wide = dataset.read();
+    weight.elements.resize(static_cast<std::size_t>(wide.size()));
+    std::transform(wide.values<std::int32_t>().begin(), wide.values<std::int32_t>().end(), weight.elements.begin(),
+                   [](std::int32_t q) { return static_cast<std::byte>(q); });
+  }
+  view.data = weight.elements.data();
+  return view;
+}
+
+Weight ModelFile::get_weight(const std::string& name, const Shape& expected, Initial) {
+  require(expected.size() == 2, "parameter ", name, " is not a weight");
+  if (const auto before = bound_.find(name); before != bound_.end() && wanted_) return {before->second};
+  WeightView view = stored_parameter(name, expected);
+  if (wanted_ && view.type != *wanted_) {
+    OwnedWeight converted = convert(view, *wanted_, cat(file_->name(), ": parameter ", name));
+    view = (owned_[name] = std::move(converted)).view(*wanted_, view.rows, view.columns);
+  }
   bound_[name] = view;
   return {view};
 }
@@ -77,6 +117,8 @@ Parameter ModelFile::get(const std::string& name, const Shape& expected, Initial
   shape(name);
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   WeightView view = mapped(dataset, name, expected);
+  require(view.type != WeightType::int8, file_->name(), ": parameter ", name,
+          " is of int8, which is for running a model; `model quantize --weights f32` widens it");
   if (!view.data || view.type != WeightType::float32) {
     auto kept = read_.find(name);  // tied weights are asked for twice
     if (kept == read_.end()) {
@@ -95,7 +137,7 @@ void ModelFile::require_finite() const {
   Buffer<float> row;
   for (const auto& [name, view] : bound_)
     for (std::int64_t r = 0; r < view.rows; ++r) {
-      widen(view.type, view.columns, view.row(r), at_least(row, view.columns));
+      widen_row(view, r, at_least(row, view.columns));
       require(all_finite(row.data(), view.columns), file_->name(), ": parameter ", name, " holds NaN or infinity");
     }
 }
@@ -123,12 +165,22 @@ ModelTexts ModelFile::texts() const {
 std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build) {
   struct Lister : ParameterSource {
     std::vector<ParameterEntry> entries;
-    Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
-      for (const ParameterEntry& entry : entries)
-        if (entry.name == name) return {};  // shared by two layers (tied embeddings)
+    void add(const std::string& name, const Shape& shape, Initial initial, bool weight) {
+      for (ParameterEntry& entry : entries)
+        if (entry.name == name) {  // shared by two layers (tied embeddings)
+          entry.weight &= weight;
+          return;
+        }
       const std::int64_t end = entries.empty() ? 0 : entries.back().offset + entries.back().size;
-      entries.push_back({name, shape, initial, (end + 15) / 16 * 16, element_count(shape)});
+      entries.push_back({name, shape, initial, (end + 15) / 16 * 16, element_count(shape), weight});
+    }
+    Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
+      add(name, shape, initial, false);
       return {};
+    }
+    Weight get_weight(const std::string& name, const Shape& shape, Initial initial) override {
+      add(name, shape, initial, true);
+      return {{nullptr, shape.at(0), shape.at(1)}, nullptr, nullptr};
     }
   } lister;
   build(lister);

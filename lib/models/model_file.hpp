@@ -13,6 +13,7 @@
 #include "io/mapped_file.hpp"
 #include "layers/parameter.hpp"
 #include "models/configuration.hpp"
+#include "models/quantization.hpp"
 
 namespace pipeformer {
 
@@ -36,7 +37,8 @@ void write_model_head(Hdf5File&, const Configuration&, const ModelTexts&, const 
 class ModelFile : public StoredParameters {
  public:
   /// Address "model.h5" or "model.h5:encoder/0/self_attn". Throws Error when the file is no model or has no such group.
-  explicit ModelFile(const std::string& address);
+  /// With `weights`, the weights become elements of that type as they are asked for, as quantize_model writes them.
+  explicit ModelFile(const std::string& address, std::optional<WeightType> weights = std::nullopt);
 
   const Configuration& configuration() const { return configuration_; }
   const std::string& name() const { return file_->name(); }
@@ -50,6 +52,10 @@ class ModelFile : public StoredParameters {
   /// Binds a parameter by its full name. Throws Error when it is missing or has another shape.
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
   Weight get_weight(const std::string& name, const Shape& shape, Initial initial) override;
+  /// A parameter as it is stored, of int8 with its scales; float32 where it had to be read.
+  WeightView stored_parameter(const std::string& name, const Shape& shape);
+  /// The type that a parameter is stored with; float32 for those that are read as such.
+  WeightType type(const std::string& name) const;
   void require_finite() const override;
   /// The bytes of the tokenizer stored with the model; nothing when there is none.
   std::optional<std::string> tokenizer() const { return text("tokenizer"); }
@@ -69,8 +75,10 @@ class ModelFile : public StoredParameters {
   /// A parameter of the shape that is expected: where its elements are in the mapped file, or null.
   WeightView mapped(const Hdf5Dataset&, const std::string& name, const Shape& expected);
   std::unique_ptr<MappedFile> mapping_;
-  std::map<std::string, Array> read_;  ///< As f4: parameters that could not be mapped, or not bound as they are.
+  std::map<std::string, Array> read_;         ///< As f4: parameters that could not be mapped, or not bound as they are.
+  std::map<std::string, OwnedWeight> owned_;  ///< The same of weights of other types.
   std::map<std::string, WeightView> bound_;
+  std::optional<WeightType> wanted_;
 };
 
 /// One parameter of a list of them; offset: where it begins when all are put one after another, each on a cache line.
@@ -79,6 +87,7 @@ struct ParameterEntry {
   Shape shape;
   Initial initial;
   std::int64_t offset, size;
+  bool weight;  ///< Asked for as get_weight() does, by all who ask: it may be stored in fewer bits.
 };
 
 /// The parameters that `build` asks for as it constructs layers, in that order, each once.

@@ -19,7 +19,7 @@ void embedding(std::int64_t n, const std::int32_t* ids, const WeightView& table,
   const std::int64_t d = table.columns;
   parallel_for(n, 64, [&](std::int64_t r, std::int64_t end) {
     for (; r < end; ++r) {
-      widen(table.type, d, table.row(ids[r]), y + r * d);
+      widen_row(table, ids[r], y + r * d);
       if (scale != 1.0f) kernels().scale(d, scale, y + r * d);
     }
   });

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/int8_product.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
@@ -163,20 +165,37 @@ void widen(WeightType type, std::int64_t n, const void* stored, float* y) {
     case WeightType::bfloat16:
       kernels().widen_bfloat16(n, static_cast<const std::uint16_t*>(stored), y);
       break;
+    case WeightType::int8:
+      throw Error("elements of 8 bits mean nothing without the scale of their row");
   }
 }
 
+void widen_row(const WeightView& w, std::int64_t r, float* y) {
+  if (w.type == WeightType::int8)
+    int8_kernels().widen(w.columns, reinterpret_cast<const std::int8_t*>(w.row(r)), w.scales[r], y);
+  else
+    widen(w.type, w.columns, w.row(r), y);
+}
+
+float quantise(std::int64_t n, const float* x, std::int8_t* q) {
+  return int8_kernels().quantise_weights(n, x, q);
+}
+
 std::int64_t packed_bytes(std::int64_t n, std::int64_t k, WeightType type) {
-  return panel_count(n) * panel_bytes(k, type);
+  return type == WeightType::int8 ? int8_packed_bytes(n, k) : panel_count(n) * panel_bytes(k, type);
 }
 
 PackedView pack_nt(const WeightView& w, void* packed) {
+  if (w.type == WeightType::int8) {
+    int8_pack(w, packed);
+    return {packed, w.type, w.scales};
+  }
   const auto pack = pack_rows_of(w);
   const std::int64_t bytes = panel_bytes(w.columns, w.type);
   parallel_for(panel_count(w.rows), 4, [&](std::int64_t begin, std::int64_t end) {
     pack(begin, end, static_cast<std::byte*>(packed) + begin * bytes);
   });
-  return {packed, w.type};
+  return {packed, w.type, nullptr};
 }
 
 PackedView pack_nn(const MatrixView& b, void* packed) {
@@ -185,7 +204,7 @@ PackedView pack_nn(const MatrixView& b, void* packed) {
   parallel_for(panel_count(b.columns), 1, [&](std::int64_t begin, std::int64_t end) {
     pack(begin, end, static_cast<std::byte*>(packed) + begin * bytes);
   });
-  return {packed, WeightType::float32};
+  return {packed, WeightType::float32, nullptr};
 }
 
 template <class Pack>
@@ -203,22 +222,28 @@ const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, Pa
 }
 
 PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {
-  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, [&](void* to) { pack_nt(w, to); }), w.type};
+  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, [&](void* to) { pack_nt(w, to); }), w.type,
+          w.scales};
 }
 
 PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
   const MatrixView b(w.values(), w.rows, w.columns);
-  return {backward_.get(packed_bytes(w.columns, w.rows), version, [&](void* to) { pack_nn(b, to); }), w.type};
+  return {backward_.get(packed_bytes(w.columns, w.rows), version, [&](void* to) { pack_nn(b, to); }), w.type, nullptr};
 }
 
 void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
                     bool accumulate) {
+  if (packed.type == WeightType::int8) {
+    require(!accumulate, "a product with a weight of 8 bits adds to nothing");
+    return int8_product(a, packed, {}, bias, c);
+  }
   multiply<false>(
       a, packed, [](std::int64_t, std::int64_t, void*) {}, bias, c, accumulate);
 }
 
 void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
-  multiply<false>(a, {nullptr, w.type}, pack_rows_of(w), bias, c, false);
+  if (w.type == WeightType::int8) return int8_product(a, {}, w, bias, c);
+  multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
 }
 
 void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate) {

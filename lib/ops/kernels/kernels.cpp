@@ -2,6 +2,7 @@
 #include "ops/kernels/kernels.hpp"
 
 #include "ops/kernels/gemm_tile.hpp"
+#include "ops/kernels/int8.hpp"
 #include "ops/kernels/math.hpp"
 
 #define PIPEFORMER_JOIN2(a, b) a##b
@@ -522,6 +523,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .log_sum_exp = log_sum_exp,
     .cross_entropy_row = cross_entropy_row,
     .adam = adam,
+    .int8 = int8_ways,
 };
 
 }  // namespace pipeformer

@@ -4,6 +4,7 @@
 /// In every kernel an element's value depends on its own row only, computed in an order fixed by the position inside
 /// the row, never on how many rows there are (law 4).
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "core/matrix.hpp"
@@ -21,6 +22,28 @@ struct TableRows {
 /// What a norm found in a row: its mean (0 of RMS), and one over the deviation or the root of the mean square.
 struct RowStatistics {
   float mean, rstd;
+};
+
+/// Rows quantised to 8 bits, each padded with zeros to whole quads.
+struct Int8Rows {
+  void* q;  ///< Elements of Int8Kernels::element bytes, rows `stride` elements apart.
+  float* scales;
+  std::int64_t rows, quads, stride;
+};
+
+/// Products with weights of 8 bits (lib/ops/kernels/int8.hpp).
+struct Int8Kernels {
+  int panel;    ///< Columns of a packed panel: panel * (4 + 4 * quads) bytes.
+  int element;  ///< Bytes of an element of Int8Rows.
+  /// q (n) = x * 127 / max|x| to the nearest; returns the scale max|x| / 127, NaN for a row with NaN or infinity.
+  float (*quantise_weights)(std::int64_t n, const float* x, std::int8_t* q);
+  void (*widen)(std::int64_t n, const std::int8_t* q, float scale, float* y);  ///< y = q * scale
+  /// Packs rows r < n of w, each depth long, as columns of panels.
+  void (*pack)(std::int64_t n, std::int64_t depth, const std::int8_t* w, std::byte* out);
+  void (*quantise)(const MatrixView& x, const Int8Rows& to);
+  /// C (rows, columns) = A * panel * scales + bias, columns at most those of a panel; bias may be null.
+  void (*multiply)(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
+                   const MutableMatrixView& c);
 };
 
 struct Kernels {
@@ -109,6 +132,10 @@ struct Kernels {
                              float scale, float* logits);
 
   void (*adam)(std::int64_t n, const AdamStep&, const float* gradient, float* weight, float* m, float* v);
+
+  /// The ways to multiply 8-bit integers, all with the same bits: number 0 is the fastest that the processor has, null
+  /// comes after the last.
+  const Int8Kernels* (*int8)(int number);
 };
 
 /// The best table for this processor; PIPEFORMER_ISA=avx512|avx2|neon|generic in the environment forces one. All give
