@@ -36,8 +36,16 @@ AttentionShape Attend::shape(const BatchStream& query, const BatchStream& key, c
     require(turned % 2 == 0, query.where_record(0), ": rotary positions need an even head width, not ", turned);
     require(turned <= shape.key_width, query.where_record(0), ": a head has ", shape.key_width, " columns, not ",
             turned, " to turn");
+    const RotaryScaling scaling = options_.rotary->scaling;
+    require(scaling != RotaryScaling::dynamic || turned > 2, query.where_record(0),
+            ": dynamic scaling turns more than 2 columns");
+    if (scaling == RotaryScaling::longrope)
+      for (const auto* factors : {&options_.rotary->short_factors, &options_.rotary->long_factors})
+        require(std::ssize(*factors) == turned / 2, query.where_record(0), ": a head that turns ", turned,
+                " columns needs ", turned / 2, " short and long factors, not ", factors->size());
   }
   shape.scale = options_.scale.value_or(static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.key_width))));
+  shape.soft_cap = options_.soft_cap;
   shape.causal = options_.causal;
   shape.window = options_.window;
   shape.dropout = options_.dropout;
@@ -51,10 +59,9 @@ const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_
   if (!options_.rotary) return batch.rows.data();
   float* rows = ctx.workspace.get(batch.positions() * batch.width);
   std::memcpy(rows, batch.rows.data(), batch.rows.size() * sizeof(float));
-  std::int32_t* positions = ctx.workspace.get<std::int32_t>(batch.positions());
-  fill_positions(batch.ragged(), 0, positions);
   RotarySpec spec = *options_.rotary;
   spec.width = rotary_width(head_width);
+  const RowPositions positions = rotary_positions(ctx.workspace, batch.ragged(), spec);
   rotate(spec, {batch.positions(), heads, head_width, batch.width}, positions, false, rows);
   return rows;
 }

@@ -21,6 +21,7 @@ struct AttendOptions {
   bool heads_axis = false;           ///< Weights, masks and biases have an axis of heads.
   std::int64_t head_width = 0;       ///< d_k, where it is known before the streams are; 0: what they have.
   std::optional<float> scale;        ///< Nothing: 1 / sqrt(d_k).
+  float soft_cap = 0;                ///< Scores s become cap * tanh(s / cap); 0: they do not.
   bool causal = false;               ///< The last query sees all keys.
   std::int64_t window = 0;           ///< With causal: the newest keys that a query sees; 0: all.
   std::optional<RotarySpec> rotary;  ///< Queries and keys are turned by their positions first. Width 0: whole heads.

@@ -9,9 +9,10 @@ namespace {
 
 /// A function, since the tables of options of the tools are made before main() begins.
 const std::vector<std::string>& rotary_fields() {
-  static const std::vector<std::string> names{"rotary_base",           "rotary_width",  "rotary_interleaved",
-                                              "rotary_scaling",        "rotary_factor", "rotary_low_frequency",
-                                              "rotary_high_frequency", "rotary_context"};
+  static const std::vector<std::string> names{"rotary_base",           "rotary_width",       "rotary_interleaved",
+                                              "rotary_scaling",        "rotary_factor",      "rotary_low_frequency",
+                                              "rotary_high_frequency", "rotary_context",     "rotary_attention_factor",
+                                              "rotary_short_factors",  "rotary_long_factors"};
   return names;
 }
 
@@ -31,6 +32,7 @@ AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameter
   options.kv_heads = layer.kv_heads;
   options.head_width = layer.head_width;
   options.scale = layer.scale;
+  options.soft_cap = layer.soft_cap;
   options.causal = args.given("causal") ? args.flag("causal") : layer.causal;
   options.window = layer.window;
   options.rotary = layer.rotary;
@@ -61,6 +63,7 @@ std::vector<Option> attention_options() {
   return join({{integer("heads", "N", "split the last axis into N heads", "", 1),
                 integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
                 number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
+                number("soft-cap", "C", "scores s become C * tanh(s / C); 0: they do not", "0", 0, 1e9),
                 integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
                 flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)")},
                stack_options(rotary_fields()),
@@ -87,12 +90,17 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
   if (args.has("kv-heads")) options.kv_heads = args.integer("kv-heads");
   if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
   if (args.has("scale")) options.scale = static_cast<float>(args.number("scale"));
+  options.soft_cap = static_cast<float>(args.number("soft-cap"));
   options.causal = args.flag("causal");
   options.window = args.integer("window");
   if (args.flag("rotary")) {
     StackSpec stack;
     set_fields(args, rotary_fields(), stack);
-    options.rotary = stack.rotary(0);
+    try {
+      options.rotary = stack.rotary(0, 0);
+    } catch (const Error& error) {
+      throw UsageError(cat("--rotary-short-factors, --rotary-long-factors: ", error.what()));
+    }
   }
   if (args.flag("alibi") || args.has("relative")) options.relative = relative_from(args, options.heads, file);
   return options;

@@ -25,6 +25,7 @@ Option option_of(const ConfigurationField<Owner>& field, std::string name, std::
     return choice(std::move(name), choices, std::move(help), has_fallback ? std::get<std::string>(fallback) : "");
   }
   if (const bool* on = std::get_if<bool>(&fallback)) return flag(std::move(name), std::move(help), *on);
+  if (std::holds_alternative<std::string>(fallback)) return text(std::move(name), "TEXT", std::move(help));
   const std::string text = has_fallback ? std::visit([](const auto& value) { return cat(value); }, fallback) : "";
   if (std::holds_alternative<double>(fallback))
     return number(std::move(name), "X", std::move(help), text, field.low, field.high);
@@ -32,6 +33,7 @@ Option option_of(const ConfigurationField<Owner>& field, std::string name, std::
 }
 
 Attribute value_of(const Args& args, const Attribute& like, const std::string& option) {
+  if (std::holds_alternative<std::string>(like)) return args.has(option) ? args.text(option) : std::string();
   if (std::holds_alternative<bool>(like)) return args.flag(option);
   if (std::holds_alternative<std::int64_t>(like)) return args.integer(option);
   if (std::holds_alternative<double>(like)) return args.number(option);

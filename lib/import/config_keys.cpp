@@ -15,7 +15,7 @@ bool is_harmless(const std::string& key) {
   static const std::set<std::string> keys{
       "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_from_model_config", "_name_or_path",
       "adapters", "architectures", "attn_implementation", "bad_words_ids", "begin_suppress_tokens", "bos_token_id",
-      "chunk_size_feed_forward", "classifier_bias", "cls_token_id", "cross_attention_hidden_size",
+      "chunk_size_feed_forward", "classifier_bias", "cache_implementation", "cls_token_id", "cross_attention_hidden_size",
       "decoder_start_token_id", "diversity_penalty", "do_sample", "dtype", "early_stopping",
       "encoder_no_repeat_ngram_size", "encoder_stride", "eos_token_id", "exponential_decay_length_penalty",
       "extra_ids", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing",
@@ -37,10 +37,7 @@ std::string json_of(const Attribute& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return std::to_string(*integer);
   if (const auto* text = std::get_if<std::string>(&value)) return json_string(*text);
-  const double x = std::get<double>(value);
-  if (std::abs(x) < 1e15 && x == std::trunc(x)) return cat(static_cast<std::int64_t>(x), ".0");
-  char digits[32];
-  return {digits, std::to_chars(digits, digits + sizeof digits, x).ptr};
+  return number_text(std::get<double>(value));
 }
 
 std::string members(const std::map<std::string, std::string>& values, const std::string& indent) {
@@ -51,6 +48,12 @@ std::string members(const std::map<std::string, std::string>& values, const std:
 }
 
 }  // namespace
+
+std::string number_text(double x) {
+  if (std::abs(x) < 1e15 && x == std::trunc(x)) return cat(static_cast<std::int64_t>(x), ".0");
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, x).ptr};
+}
 
 Activation activation_of(const std::string& name) {
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" || name == "gelu_tanh")
@@ -100,6 +103,16 @@ void ConfigKeys::field(const std::string& key, Activation& value, Activation fal
   } catch (const Error& error) {
     throw Error(cat("config.json: ", key, ": ", error.what()));
   }
+}
+
+void ConfigKeys::nullable(const std::string& key, double& value, double fallback) {
+  if (writing() && value == 0) return say_json(key, "null");
+  field(key, value, is_null(key) ? 0 : fallback);
+}
+
+void ConfigKeys::nullable(const std::string& key, std::int64_t& value, std::int64_t fallback) {
+  if (writing() && value == 0) return say_json(key, "null");
+  field(key, value, is_null(key) ? 0 : fallback);
 }
 
 void ConfigKeys::ids(const std::string& key, std::vector<std::int64_t>& ids, std::size_t most) {

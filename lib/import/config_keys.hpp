@@ -31,6 +31,9 @@ class ConfigKeys {
   void field(const std::string& key, double& value, double fallback);
   void field(const std::string& key, bool& value, bool fallback);
   void field(const std::string& key, Activation& value, Activation fallback);
+  /// A number, of which null says 0.
+  void nullable(const std::string& key, double& value, double fallback);
+  void nullable(const std::string& key, std::int64_t& value, std::int64_t fallback);
   /// Ids: none, one or several (at most `most`); -1 stands for none. Written to both files, read from
   /// generation_config.json first.
   void ids(const std::string& key, std::vector<std::int64_t>& ids, std::size_t most);
@@ -76,6 +79,9 @@ class ConfigKeys {
   std::shared_ptr<std::set<std::string>> seen_ = std::make_shared<std::set<std::string>>();  ///< Shared by copies.
   std::shared_ptr<Written> written_;
 };
+
+/// A number in the shortest form that reads as the same.
+std::string number_text(double);
 
 /// An activation by its name in the reference library, and that name.
 Activation activation_of(const std::string& name);

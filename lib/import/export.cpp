@@ -107,15 +107,19 @@ bool matters(const std::string& name, const Configuration& c) {
     if (field == "position_offset") return s.positions <= PositionKind::sinusoidal_fairseq;
     if (field.starts_with("relative_")) return s.positions == PositionKind::relative;
     if (field.starts_with("rotary_") && s.positions != PositionKind::rotary) return false;
-    if (field == "rotary_factor") return s.rotary_scaling != RotaryScaling::none;
-    if (field.ends_with("_frequency") || field == "rotary_context") return s.rotary_scaling == RotaryScaling::llama3;
+    const RotaryScaling scaling = s.rotary_scaling;
+    if (field == "rotary_factor") return scaling != RotaryScaling::none && scaling != RotaryScaling::longrope;
+    if (field.ends_with("_frequency")) return scaling == RotaryScaling::llama3 || scaling == RotaryScaling::yarn;
+    if (field == "rotary_context") return scaling != RotaryScaling::none && scaling != RotaryScaling::linear;
+    if (field.ends_with("_factors")) return scaling == RotaryScaling::longrope;
     if (field == "embedding_scale" || field == "embedding_width" || field == "token_types")
       return decoding || !c.reads_vectors();
     return true;
   }
   if (name == "source_vocabulary") return c.has_encoder() && !c.reads_vectors();
   if (name == "target_vocabulary") return c.has_decoder();
-  if (name == "tied" || name == "output_bias" || name == "output_scale" || name == "head_dense")
+  if (name == "tied" || name == "output_bias" || name == "output_scale" || name == "output_soft_cap" ||
+      name == "head_dense")
     return c.head == Head::tokens || (name == "head_dense" && c.head != Head::none);
   if (name == "mask_id") return c.head == Head::tokens && !c.has_decoder();
   if (name == "head_activation" || name == "head_norm") return c.head_dense;

@@ -7,7 +7,9 @@ namespace pipeformer::import {
 void gpt2(Exchange&);
 void gpt_neox(Exchange&);
 void opt(Exchange&);
-void llama(Exchange&);  ///< Llama, Mistral, Qwen2, Qwen3, Gemma.
+void gpt_neo(Exchange&);
+void phi(Exchange&);
+void llama(Exchange&);  ///< Llama, Mistral, Qwen2, Qwen3, Gemma 1 to 3, Phi-3.
 void bert(Exchange&);
 void roberta(Exchange&);  ///< RoBERTa, XLM-R, CamemBERT.
 void distilbert(Exchange&);

@@ -95,8 +95,17 @@ void field_sizes(ConfigKeys&, Configuration&, StackSpec&);
 /// Patches of images: their sizes, and the side of the images whose patches the learned positions count.
 void field_image(ConfigKeys&, Configuration&, std::int64_t usual_patch);
 
-/// Rotary positions: base and turned share of a head by their keys (empty: a whole head), and rope_scaling or
-/// rope_parameters where they say more.
-void field_rotary(Exchange&, StackSpec&, const std::string& base_key, const std::string& share_key);
+/// What a family calls the base of rotary positions and the share of a head that is turned (empty: a whole head).
+struct RotaryKeys {
+  std::string base = "rope_theta", share{};
+  double usual_share = 1;
+};
+/// Rotary positions by their keys, and rope_scaling or rope_parameters where they say more (transformers,
+/// modeling_rope_utils). After field_context().
+void field_rotary(Exchange&, StackSpec&, const RotaryKeys&);
+
+/// The layers with a window and those without, by layer_types, or as `usual` says where that key is missing (letters as
+/// StackSpec::window_pattern). In families whose configuration has no layer_types this is not called.
+void field_layer_types(Exchange&, StackSpec&, const std::string& usual);
 
 }  // namespace pipeformer

@@ -20,11 +20,11 @@ void gpt_neox(Exchange& x) {
   s.final_norm = true;
   keys.field("use_parallel_residual", s.parallel_residual, true);
   s.positions = PositionKind::rotary;
-  field_rotary(x, s, "rotary_emb_base", "rotary_pct");
+  x.field_context();
+  field_rotary(x, s, {"rotary_emb_base", "rotary_pct", 0.25});
   keys.field("attention_bias", s.attention_bias, true);
   s.attention_output_bias = s.attention_bias;
   s.embedding_scale = false;
-  x.field_context();
   x.field_control_ids(false);
 
   x.find_prefix("gpt_neox.");

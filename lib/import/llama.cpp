@@ -1,35 +1,66 @@
 // Llama (Touvron et al. 2023; Grattafiori et al. 2024) and the families that share its layers: Mistral (Jiang et al.
-// 2023), Qwen2, Qwen3 (Yang et al. 2024, 2025), Gemma (Gemma Team 2024).
+// 2023), Qwen2, Qwen3 (Yang et al. 2024, 2025), Gemma (Gemma Team 2024, 2025), Phi-3 (Abdin et al. 2024).
+#include <cmath>
+
 #include "core/error.hpp"
 #include "import/families.hpp"
 
 namespace pipeformer::import {
 namespace {
 
-/// Keys after the query's own position and before it that it sees; 0: all.
+/// Which layers have a window, and how wide it is; 0: none has one.
 void field_window(Exchange& x, StackSpec& s) {
   ConfigKeys& keys = x.keys;
-  const bool mistral = x.type() == "mistral";
-  if (!mistral && x.type() != "qwen2" && x.type() != "qwen3") {
+  const std::string& type = x.type();
+  if (type == "llama" || type == "gemma") {
     s.window = 0;
     return;
   }
-  bool used = s.window > 0;
-  std::int64_t from_layer = 0;
-  if (!mistral) {
-    keys.field("use_sliding_window", used, false);
-    keys.field("max_window_layers", from_layer, 28);
+  if (type == "mistral" || type == "phi3") return keys.nullable("sliding_window", s.window, type == "phi3" ? 0 : 4096);
+  if (type == "gemma2" || type == "gemma3_text") {
+    keys.nullable("sliding_window", s.window, 4096);
+    std::int64_t period = 2;
+    if (type == "gemma3_text" && !x.writing()) keys.field("sliding_window_pattern", period, 6);
+    require(period > 0 && period <= 1000, "config.json: sliding_window_pattern is ", period, ", outside 1 to 1000");
+    return field_layer_types(x, s, std::string(static_cast<std::size_t>(period) - 1, 'w') + "f");
   }
-  const bool none = keys.is_null("sliding_window");
-  if (x.writing() && s.window == 0)
-    keys.say_json("sliding_window", "null");
-  else
-    keys.field("sliding_window", s.window, none ? 0 : 4096);
-  if (mistral) return;
-  if (!used || from_layer >= s.layers) s.window = 0;
-  if (s.window > 0 && from_layer > 0)
-    throw Error(cat("config.json: max_window_layers is ", from_layer, " of ", s.layers,
-                    ": a window in some layers only is not supported"));
+  bool used = s.window > 0;  // Qwen: from a layer on
+  std::int64_t from_layer = 0;
+  while (x.writing() && from_layer < s.layers && !s.windowed(from_layer)) ++from_layer;
+  keys.field("use_sliding_window", used, false);
+  keys.field("max_window_layers", from_layer, 28);
+  keys.nullable("sliding_window", s.window, 4096);
+  if (!used || (from_layer >= s.layers && !keys.get("layer_types"))) s.window = 0;
+  std::string usual;
+  for (std::int64_t i = 0; i < s.layers && i < 1000; ++i) usual += i < from_layer ? 'f' : 'w';
+  field_layer_types(x, s, usual);
+}
+
+/// Gemma's later ones: soft caps, a scale of the queries of their own.
+void field_gemma(Exchange& x, StackSpec& s) {
+  ConfigKeys& keys = x.keys;
+  const bool second = x.type() == "gemma2";
+  double scalar =
+      s.attention_scale > 0 ? 1 / (s.attention_scale * s.attention_scale) : static_cast<double>(s.head_width);
+  if (x.writing() && std::abs(scalar - std::round(scalar)) < 1e-9 * scalar) scalar = std::round(scalar);
+  keys.field("query_pre_attn_scalar", scalar, 256);
+  require(scalar > 0, "config.json: query_pre_attn_scalar is ", scalar);
+  s.attention_scale = scalar == static_cast<double>(s.head_width) ? 0 : 1 / std::sqrt(scalar);
+  keys.nullable("attn_logit_softcapping", s.attention_soft_cap, second ? 50 : 0);
+  keys.nullable("final_logit_softcapping", x.configuration.output_soft_cap, second ? 30 : 0);
+  s.sublayer_norm = true;
+  keys.expect("use_bidirectional_attention", false);
+  if (second) return;
+  keys.field("rope_local_base_freq", s.rotary_local_base, 10000);
+}
+
+/// Rows of a tensor in which several matrices stand one after another.
+void part(Exchange& x, const std::string& ours, const std::string& theirs, std::int64_t first, std::int64_t rows) {
+  for (const char* what : {"/weight", "/bias"}) {
+    const std::string name = theirs + (what == std::string("/bias") ? ".bias" : ".weight");
+    if (what == std::string("/bias") && !x.exists(name, x.parameters.contains(ours + what))) continue;
+    x.rows.push_back({.ours = ours + what, .theirs = {name}, .first = first, .rows = rows});
+  }
 }
 
 }  // namespace
@@ -37,7 +68,7 @@ void field_window(Exchange& x, StackSpec& s) {
 void llama(Exchange& x) {
   ConfigKeys& keys = x.keys;
   const std::string& type = x.type();
-  const bool gemma = type == "gemma";
+  const bool gemma = type.starts_with("gemma"), later_gemma = gemma && type != "gemma", phi3 = type == "phi3";
   Configuration& c = x.configuration;
   StackSpec& s = c.decoder;
   c.kind = ModelKind::decoder_only;
@@ -46,10 +77,8 @@ void llama(Exchange& x) {
   field_sizes(keys, c, s);
   x.field_tied(gemma);
   keys.field("num_key_value_heads", s.kv_heads, s.heads);
-  keys.field("head_dim", s.head_width,
-             gemma             ? 256
-             : type == "qwen3" ? 128
-                               : c.width / std::max<std::int64_t>(s.heads, 1));
+  const std::int64_t even = c.width / std::max<std::int64_t>(s.heads, 1);
+  keys.field("head_dim", s.head_width, gemma ? 256 : type == "qwen3" ? 128 : even);
   if (gemma) {  // older files say gelu in hidden_act and mean the other one
     keys.field("hidden_activation", s.activation, Activation::gelu_tanh);
     keys.say("hidden_act", activation_text(s.activation));
@@ -59,10 +88,10 @@ void llama(Exchange& x) {
   s.gated = true;
   s.norm_position = NormPosition::pre;
   s.norm = NormKind::rms;
-  keys.field("rms_norm_eps", s.norm_epsilon, 1e-6);
+  keys.field("rms_norm_eps", s.norm_epsilon, phi3 ? 1e-5 : 1e-6);
   s.final_norm = true;
-  s.query_key_norm = type == "qwen3";
-  if (type == "mistral" || type == "qwen2") {
+  s.query_key_norm = type == "qwen3" || type == "gemma3_text";
+  if (type == "mistral" || type == "qwen2" || phi3) {
     keys.expect("attention_bias", false);
     s.attention_output_bias = false;
   } else {
@@ -76,15 +105,12 @@ void llama(Exchange& x) {
     s.ffn_bias = false;
   }
   s.embedding_scale = gemma;
-  s.positions = PositionKind::rotary;
-  field_rotary(x, s, "rope_theta", "");
-  field_window(x, s);
-  if (const auto kinds = keys.get("layer_types"))
-    for (std::size_t i = 0; i < kinds->size(); ++i)
-      if ((*kinds)[i].string() != (s.window > 0 ? "sliding_attention" : "full_attention"))
-        (*kinds)[i].fail("which is another kind of layer than the model has");
-  keys.harmless({"rope_interleaved", "bos_token_id"});
+  if (later_gemma) field_gemma(x, s);
   x.field_context();
+  s.positions = PositionKind::rotary;
+  field_rotary(x, s, {.share = phi3 ? "partial_rotary_factor" : ""});
+  field_window(x, s);
+  keys.harmless({"rope_interleaved", "bos_token_id", "layer_types"});
   x.field_control_ids(false);
 
   x.find_prefix("model.");
@@ -99,15 +125,31 @@ void llama(Exchange& x) {
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
     norm(ours + "norm1", theirs + "input_layernorm");
-    x.attention(ours + "self_attn", theirs + "self_attn.", {"q_proj", "k_proj", "v_proj", "o_proj"});
+    if (phi3) {
+      const std::int64_t query = s.heads * s.head_width, key = s.key_value_heads() * s.head_width;
+      part(x, ours + "self_attn/query", theirs + "self_attn.qkv_proj", 0, query);
+      part(x, ours + "self_attn/key", theirs + "self_attn.qkv_proj", query, key);
+      part(x, ours + "self_attn/value", theirs + "self_attn.qkv_proj", query + key, key);
+      x.layer(ours + "self_attn/output", theirs + "self_attn.o_proj");
+      part(x, ours + "ffn/gate", theirs + "mlp.gate_up_proj", 0, s.inner);
+      part(x, ours + "ffn/linear1", theirs + "mlp.gate_up_proj", s.inner, s.inner);
+    } else {
+      x.attention(ours + "self_attn", theirs + "self_attn.", {"q_proj", "k_proj", "v_proj", "o_proj"});
+      x.layer(ours + "ffn/gate", theirs + "mlp.gate_proj");
+      x.layer(ours + "ffn/linear1", theirs + "mlp.up_proj");
+    }
+    x.layer(ours + "ffn/linear2", theirs + "mlp.down_proj");
     if (s.query_key_norm) {
       norm(ours + "self_attn/query_norm", theirs + "self_attn.q_norm");
       norm(ours + "self_attn/key_norm", theirs + "self_attn.k_norm");
     }
-    norm(ours + "norm2", theirs + "post_attention_layernorm");
-    x.layer(ours + "ffn/gate", theirs + "mlp.gate_proj");
-    x.layer(ours + "ffn/linear1", theirs + "mlp.up_proj");
-    x.layer(ours + "ffn/linear2", theirs + "mlp.down_proj");
+    if (later_gemma) {
+      norm(ours + "sublayer_norm1", theirs + "post_attention_layernorm");
+      norm(ours + "norm2", theirs + "pre_feedforward_layernorm");
+      norm(ours + "sublayer_norm2", theirs + "post_feedforward_layernorm");
+    } else {
+      norm(ours + "norm2", theirs + "post_attention_layernorm");
+    }
     x.leave_out(theirs + "self_attn.rotary_emb.inv_freq");
   }
 }

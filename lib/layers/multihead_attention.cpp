@@ -7,10 +7,14 @@
 
 namespace pipeformer {
 
-void fill_positions(const Ragged& ragged, std::int64_t first, std::int32_t* positions) {
-  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    for (std::int64_t t = 0; t < ragged.length(s); ++t)
-      positions[ragged.begin(s) + t] = static_cast<std::int32_t>(first + t);
+RowPositions rotary_positions(Workspace& workspace, const Ragged& ragged, const RotarySpec& rotary) {
+  auto* positions = workspace.get<std::int32_t>(ragged.rows());
+  auto* lengths = rotary.by_length() ? workspace.get<std::int32_t>(ragged.rows()) : nullptr;
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+    for (std::int64_t t = 0; t < ragged.length(s); ++t) positions[ragged.begin(s) + t] = static_cast<std::int32_t>(t);
+    if (lengths) std::fill_n(lengths + ragged.begin(s), ragged.length(s), static_cast<std::int32_t>(ragged.length(s)));
+  }
+  return {positions, lengths};
 }
 
 MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::string& name,
@@ -32,6 +36,7 @@ AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Sav
   shape.kv_heads = shape_.kv_heads;
   shape.key_width = shape.value_width = shape_.head_width;
   shape.scale = shape_.scale;
+  shape.soft_cap = shape_.soft_cap;
   shape.causal = shape_.causal;
   shape.window = shape_.window;
   shape.dropout = ctx.rate(ctx.dropout.attention);
@@ -78,13 +83,13 @@ void MultiheadAttention::attend(Context& ctx, const Ragged& queries, const Ragge
   ctx.show(name_ + "/context", saved.context, shape_.query_width(), queries);
 }
 
-void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const std::int32_t* positions, bool back,
+void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const RowPositions& positions, bool back,
                               float* x) const {
   rotate(*shape_.rotary, {rows, heads, shape_.head_width, heads * shape_.head_width}, positions, back, x);
 }
 
 void MultiheadAttention::project(Context& ctx, const Projection& to, std::int64_t rows, const float* x,
-                                 const std::int32_t* positions, float* y, Projected& saved) const {
+                                 const RowPositions& positions, float* y, Projected& saved) const {
   const std::int64_t heads = to.heads(shape_.head_width);
   if (to.norm) {
     saved.raw = ctx.workspace.get(rows * to.linear.out());
@@ -96,7 +101,7 @@ void MultiheadAttention::project(Context& ctx, const Projection& to, std::int64_
   if (shape_.rotary) turn(rows, heads, positions, false, y);
 }
 
-void MultiheadAttention::project_backward(const Projection& to, std::int64_t rows, const std::int32_t* positions,
+void MultiheadAttention::project_backward(const Projection& to, std::int64_t rows, const RowPositions& positions,
                                           const Projected& saved, float* dy) const {
   const std::int64_t heads = to.heads(shape_.head_width);
   if (shape_.rotary) turn(rows, heads, positions, true, dy);
@@ -104,7 +109,7 @@ void MultiheadAttention::project_backward(const Projection& to, std::int64_t row
 }
 
 void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const float* memory,
-                                      const std::int32_t* positions, const KeyValues& kv) const {
+                                      const RowPositions& positions, const KeyValues& kv) const {
   const WorkspaceScope scope(ctx.workspace);
   Projected saved;
   project(ctx, key_, rows, memory, positions, kv.key, saved);
@@ -112,7 +117,7 @@ void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const flo
 }
 
 void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
-                                      const std::int32_t* positions, const Ready& ready, float* y) const {
+                                      const RowPositions& positions, const Ready& ready, float* y) const {
   const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = queries.rows();
   Saved saved;
@@ -137,10 +142,10 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   saved.kv = {ctx.workspace.get(key_rows * shape_.kv_width()), ctx.workspace.get(key_rows * shape_.kv_width())};
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
-  std::int32_t *query_positions = nullptr, *key_positions = nullptr;
+  RowPositions query_positions, key_positions;
   if (shape_.rotary) {
-    fill_positions(in.queries, 0, query_positions = ctx.workspace.get<std::int32_t>(rows));
-    fill_positions(in.keys, 0, key_positions = ctx.workspace.get<std::int32_t>(key_rows));
+    query_positions = rotary_positions(ctx.workspace, in.queries, *shape_.rotary);
+    key_positions = rotary_positions(ctx.workspace, in.keys, *shape_.rotary);
   }
   project(ctx, query_, rows, in.x, query_positions, saved.query, saved.query_norm);
   project(ctx, key_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
@@ -163,10 +168,10 @@ void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Rag
   output_.backward(rows, saved.context, dy, d_context, false);
   attention_backward(attention_shape(ctx, saved), attention_input(queries, keys, nullptr, saved), saved.context,
                      saved.log_sum, d_context, d);
-  std::int32_t* positions = nullptr;
-  if (shape_.rotary) fill_positions(queries, 0, positions = ctx.workspace.get<std::int32_t>(std::max(rows, key_rows)));
+  RowPositions positions;
+  if (shape_.rotary) positions = rotary_positions(ctx.workspace, queries, *shape_.rotary);
   project_backward(query_, rows, positions, saved.query_norm, d.query);
-  if (shape_.rotary) fill_positions(keys, 0, positions);
+  if (shape_.rotary) positions = rotary_positions(ctx.workspace, keys, *shape_.rotary);
   project_backward(key_, key_rows, positions, saved.key_norm, d.key);
   query_.linear.backward(rows, saved.input, d.query, dx, false);
   const float* from = saved.memory ? saved.memory : saved.input;

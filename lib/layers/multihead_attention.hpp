@@ -19,6 +19,7 @@ struct MultiheadAttentionShape {
   bool bias = true;         ///< On queries, keys and values.
   bool output_bias = true;  ///< On the output.
   float scale = 1;          ///< Of the scores, 1 / sqrt(head_width) in the paper.
+  float soft_cap = 0;       ///< Scores s become cap * tanh(s / cap); 0: they do not.
   bool causal = false;
   std::int64_t window = 0;                  ///< With causal: the newest keys that a query sees; 0: all.
   std::optional<RotarySpec> rotary;         ///< Queries and keys are turned by their position.
@@ -72,7 +73,7 @@ class MultiheadAttention {
                 const Gradients&) const;
 
   /// The projections of rows (n, width) to keys and values; positions are for rotary models (null otherwise).
-  void project_keys(Context&, std::int64_t rows, const float* memory, const std::int32_t* positions,
+  void project_keys(Context&, std::int64_t rows, const float* memory, const RowPositions& positions,
                     const KeyValues&) const;
   /// Keys and values that stand ready: row r of the ragged keys is stored at row index[r] (or r when null).
   struct Ready {
@@ -83,7 +84,7 @@ class MultiheadAttention {
   };
   /// Attention of rows x against what stands ready. A query is the last of its sequence's keys, or in cross-attention
   /// sees them all.
-  void attend_ready(Context&, const Ragged& queries, const float* x, const std::int32_t* positions, const Ready&,
+  void attend_ready(Context&, const Ragged& queries, const float* x, const RowPositions& positions, const Ready&,
                     float* y) const;
 
   const MultiheadAttentionShape& shape() const { return shape_; }
@@ -102,12 +103,12 @@ class MultiheadAttention {
     std::int64_t heads(std::int64_t width) const { return linear.out() / width; }
   };
   /// A projection of rows, normalised and turned where the layer does so.
-  void project(Context&, const Projection&, std::int64_t rows, const float* x, const std::int32_t* positions, float* y,
+  void project(Context&, const Projection&, std::int64_t rows, const float* x, const RowPositions& positions, float* y,
                Projected&) const;
   /// dy, the gradient of what project() gave, becomes that of what the linear layer gave.
-  void project_backward(const Projection&, std::int64_t rows, const std::int32_t* positions, const Projected&,
+  void project_backward(const Projection&, std::int64_t rows, const RowPositions& positions, const Projected&,
                         float* dy) const;
-  void turn(std::int64_t rows, std::int64_t heads, const std::int32_t* positions, bool back, float* x) const;
+  void turn(std::int64_t rows, std::int64_t heads, const RowPositions& positions, bool back, float* x) const;
 
   std::string name_;
   MultiheadAttentionShape shape_;
@@ -115,7 +116,8 @@ class MultiheadAttention {
   Linear value_, output_;
 };
 
-/// The position of each row inside its sequence (for rotary models), counted from `first`.
-void fill_positions(const Ragged&, std::int64_t first, std::int32_t* positions);
+/// The position of each row inside its sequence, and the lengths of these where the angles depend on them; in the
+/// workspace.
+RowPositions rotary_positions(Workspace&, const Ragged&, const RotarySpec&);
 
 }  // namespace pipeformer

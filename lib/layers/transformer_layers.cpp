@@ -8,9 +8,12 @@ Residual::Residual(ParameterSource& source, const std::string& layer, const std:
                    const LayerShape& shape)
     : layer_(layer),
       number_(number),
-      norm_(source, layer + "/norm" + number, shape.feed_forward.width, shape.norm),
+      shares_norm_(shape.shared_norm && number != "1"),
+      norm_(source, layer + "/norm" + (shares_norm_ ? "1" : number), shape.feed_forward.width, shape.norm),
       width_(shape.feed_forward.width),
       pre_norm_(shape.pre_norm) {
+  if (shape.sublayer_norm)
+    sublayer_norm_.emplace(source, layer + "/sublayer_norm" + number, shape.feed_forward.width, shape.norm);
   if (shape.scaled) scale_ = source.get(layer + "/scale" + number, {width_}, Initial::one);
 }
 
@@ -23,18 +26,21 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const
   if (pre_norm_) {
     float* normed = workspace.get(rows * width_);
     norm_.forward(ctx, rows, x, normed, saved.norm);
-    ctx.show(layer_ + "/norm" + number_, normed, width_, ragged);
+    if (!shares_norm_) ctx.show(layer_ + "/norm" + number_, normed, width_, ragged);
     input = normed;
   }
   float* output = pre_norm_ ? y : workspace.get(rows * width_);
+  float* unscaled = scale_.value ? workspace.get(rows * width_) : output;
+  float* given = sublayer_norm_ ? workspace.get(rows * width_) : unscaled;
+  sublayer(input, given);
+  if (sublayer_norm_) {
+    sublayer_norm_->forward(ctx, rows, given, unscaled, saved.sublayer_norm);
+    ctx.show(layer_ + "/sublayer_norm" + number_, unscaled, width_, ragged);
+  }
   if (scale_.value) {
-    float* unscaled = workspace.get(rows * width_);
-    sublayer(input, unscaled);
     scale_columns(rows, width_, unscaled, scale_.value, output);
     ctx.show(layer_ + "/scale" + number_, output, width_, ragged);
     saved.unscaled = unscaled;
-  } else {
-    sublayer(input, output);
   }
   if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
     saved.seed = ctx.seed_of(layer_ + "/add" + number_);
@@ -69,6 +75,11 @@ void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, con
     float* unscaled = ctx.workspace.get(count);
     scale_columns_backward(rows, width_, saved.unscaled, scale_.value, d_output, unscaled, scale_.gradient);
     d_output = unscaled;
+  }
+  if (sublayer_norm_) {
+    float* given = ctx.workspace.get(count);
+    sublayer_norm_->backward(rows, saved.sublayer_norm, d_output, given);
+    d_output = given;
   }
   float* d_input = ctx.workspace.get(count);
   sublayer(d_output, d_input);
@@ -150,21 +161,21 @@ const float* TransformerLayer::step(Context& ctx, const Step& step, const float*
   float* a = ctx.workspace.get(count);
   residual_[0].forward(ctx, queries, x, x, a, saved.residual[0], [&](const float* input, float* output) {
     const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
-    self_attention_.project_keys(ctx, rows, input, step.positions, fresh);
+    self_attention_.project_keys(ctx, rows, input, {step.positions}, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {
       std::memcpy(step.past.kv.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));
       std::memcpy(step.past.kv.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));
     }
-    self_attention_.attend_ready(ctx, queries, input, step.positions, step.past, output);
+    self_attention_.attend_ready(ctx, queries, input, {step.positions}, step.past, output);
   });
   const float* feed_forward_input = shape_.parallel ? x : a;
   int next = 1;
   if (shape_.cross) {
     float* b = ctx.workspace.get(count);
     residual_[1].forward(ctx, queries, a, a, b, saved.residual[1], [&](const float* input, float* output) {
-      cross_attention_.attend_ready(ctx, step.memory_queries, input, step.positions, step.memory, output);
+      cross_attention_.attend_ready(ctx, step.memory_queries, input, {step.positions}, step.memory, output);
     });
     feed_forward_input = a = b;
     next = 2;

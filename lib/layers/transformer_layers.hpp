@@ -2,6 +2,7 @@
 ///   post: x = norm(x + sublayer(x))         pre: x = x + sublayer(norm(x))
 /// and with attention and feed-forward side by side (Wang, Komatsuzaki 2021): x + attention(norm1(x)) + ffn(norm2(x)).
 #pragma once
+#include <optional>
 #include <string>
 
 #include "layers/feed_forward.hpp"
@@ -15,16 +16,18 @@ struct LayerShape {
   FeedForwardShape feed_forward;
   NormShape norm;
   bool pre_norm = false;
-  bool parallel = false;  ///< Pre-norm, without cross-attention: the sublayers side by side.
+  bool parallel = false;       ///< Pre-norm, without cross-attention: the sublayers side by side.
+  bool shared_norm = false;    ///< Parallel: one norm for both sublayers.
+  bool sublayer_norm = false;  ///< What a sublayer gives passes a norm of its own (Gemma Team 2024, Gemma 2).
   bool scaled = false;  ///< What a sublayer gives is multiplied by a learned vector (Touvron et al. 2021, LayerScale).
   bool cross = false;   ///< A decoder layer with attention to a memory.
 };
 
-/// The frame around a sublayer: scale, dropout, residual and norm.
+/// The frame around a sublayer: norms, scale, dropout and residual.
 class Residual {
  public:
   struct Saved {
-    Norm::Saved norm;
+    Norm::Saved norm, sublayer_norm;
     const float* unscaled = nullptr;
     std::uint64_t seed = 0;
   };
@@ -44,14 +47,16 @@ class Residual {
 
  private:
   std::string layer_, number_;
+  bool shares_norm_ = false;  ///< With the sublayer before.
   Norm norm_;
+  std::optional<Norm> sublayer_norm_;
   Parameter scale_;
   std::int64_t width_ = 0;
   bool pre_norm_ = false;
 };
 
 /// One layer of an encoder (no cross-attention) or a decoder. Parameters: self_attn, cross_attn, ffn, norm1, norm2,
-/// norm3 (and scale1 ...) below its name.
+/// norm3 (and sublayer_norm1, scale1 ...) below its name.
 class TransformerLayer {
  public:
   struct Saved {

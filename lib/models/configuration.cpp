@@ -1,6 +1,7 @@
 #include "models/configuration.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <iomanip>
 #include <type_traits>
@@ -21,7 +22,7 @@ namespace pipeformer {
 
 namespace {
 
-constexpr std::int64_t kFormatVersion = 3;
+constexpr std::int64_t kFormatVersion = 4;
 constexpr const char* kFormat = "pipeformer model";
 
 std::string joined(const std::vector<std::string>& names) {
@@ -47,7 +48,7 @@ PIPEFORMER_NAMES(Tied, "all", "target", "embeddings", "none")
 PIPEFORMER_NAMES(Head, "none", "tokens", "classes", "token-classes")
 PIPEFORMER_NAMES(Pooling, "mean", "first", "last", "max", "end", "class-tokens", "first-and-mean")
 PIPEFORMER_NAMES(Activation, "identity", "relu", "gelu", "gelu-tanh", "silu", "quick-gelu", "tanh")
-PIPEFORMER_NAMES(RotaryScaling, "none", "linear", "llama3")
+PIPEFORMER_NAMES(RotaryScaling, "none", "linear", "llama3", "yarn", "dynamic", "longrope")
 #undef PIPEFORMER_NAMES
 
 namespace {
@@ -142,7 +143,54 @@ void each_field(Config& c, Body body) {
   }
 }
 
+/// The shortest pattern that says the same, or none.
+void shorten_pattern(StackSpec& s) {
+  std::string layers;
+  for (std::int64_t i = 0; i < s.layers; ++i) layers += s.windowed(i) ? 'w' : 'f';
+  std::size_t period = 1;
+  while (period < layers.size() && layers.compare(period, std::string::npos, layers, 0, layers.size() - period) != 0)
+    ++period;
+  s.window_pattern = layers.substr(0, period);
+  if (s.window_pattern == "f") s.window = 0;
+  if (period == 1) s.window_pattern.clear();
+}
+
+void check_rotary(const StackSpec& s, std::int64_t turned, const std::string& at) {
+  require(s.rotary_scaling != RotaryScaling::dynamic || turned > 2, at,
+          "rotary_scaling dynamic turns more than 2 columns");
+  require(s.rotary_scaling != RotaryScaling::yarn || s.rotary_base > 1, at, "rotary_scaling yarn needs a base above 1");
+  require(s.rotary_scaling != RotaryScaling::dynamic || s.rotary_factor >= 1, at,
+          "rotary_scaling dynamic needs a factor of 1 or more");
+  require(s.rotary_local_base == 0 || s.rotary_local_base >= 1, at, "rotary_local_base is ", s.rotary_local_base,
+          ", neither 0 nor 1 or more");
+  if (s.rotary_scaling != RotaryScaling::longrope) return;
+  for (const auto& [name, list] : {std::pair{"rotary_short_factors", &s.rotary_short_factors},
+                                   std::pair{"rotary_long_factors", &s.rotary_long_factors}}) {
+    std::vector<double> factors;
+    try {
+      factors = numbers_in(*list);
+    } catch (const Error& error) {
+      throw Error(cat(at, name, ": ", error.what()));
+    }
+    require(std::ssize(factors) == turned / 2, at, name, " are ", factors.size(), " numbers, not ", turned / 2);
+    for (const double f : factors) require(f >= 1e-6 && f <= 1e6, at, name, ": ", f, " is outside 1e-06 to 1e+06");
+  }
+}
+
 }  // namespace
+
+std::vector<double> numbers_in(const std::string& list) {
+  std::vector<double> numbers;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    double x = 0;
+    const auto [stop, error] = std::from_chars(list.data() + begin, list.data() + end, x);
+    require(error == std::errc() && stop == list.data() + end, "'", list.substr(begin, end - begin), "' is no number");
+    numbers.push_back(x);
+    begin = end + 1;
+  }
+  return numbers;
+}
 
 const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
   using C = Configuration;
@@ -158,6 +206,7 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
             "for none"),
       field("output_bias", 1, &C::output_bias, "a bias on the logits"),
       real("output_scale", 3, &C::output_scale, 1e-9, 1e9, "what the logits are multiplied by"),
+      real("output_soft_cap", 4, &C::output_soft_cap, 0, 1e9, "logits l become cap * tanh(l / cap); 0: no cap"),
       number("begin_id", 1, &C::begin_id, -1, kLargest,
              "id that starts a target (default: the tokenizer's); -1: there is none"),
       number("forced_id", 3, &C::forced_id, -1, kLargest, "first id of every target; -1: none"),
@@ -205,6 +254,10 @@ const std::vector<ConfigurationField<StackSpec>>& stack_fields() {
       field("query_key_norm", 3, &S::query_key_norm, "a root-mean-square norm on each head of queries and keys"),
       field("causal", 3, &S::causal, "an encoder whose positions see only those before them"),
       number("window", 3, &S::window, 0, kLargest, "positions that a causal stack sees, with its own; 0: all"),
+      field("window_pattern", 4, &S::window_pattern,
+            "layers with --window (w) and without (f), again and again, as in wwf (default: all have it)"),
+      real("attention_soft_cap", 4, &S::attention_soft_cap, 0, 1e9,
+           "attention scores s become cap * tanh(s / cap); 0: no cap"),
       formerly("inner", number("inner", 1, &S::inner, 1, 1 << 22, "inner width of the feed-forward layers, d_ff")),
       formerly("activation", field("activation", 1, &S::activation, "activation of the feed-forward layers")),
       formerly("gated", field("gated", 1, &S::gated, "gated feed-forward layers")),
@@ -215,6 +268,8 @@ const std::vector<ConfigurationField<StackSpec>>& stack_fields() {
       formerly("norm_epsilon", real("norm_epsilon", 1, &S::norm_epsilon, 1e-30, 0.1, "what norms add to the variance")),
       field("parallel_residual", 3, &S::parallel_residual,
             "attention and feed-forward side by side, x + attention(norm1(x)) + ffn(norm2(x))"),
+      field("shared_norm", 4, &S::shared_norm, "--parallel-residual with one norm for both"),
+      field("sublayer_norm", 4, &S::sublayer_norm, "a norm on what each sublayer gives, beside the one before it"),
       field("layer_scale", 3, &S::layer_scale, "scale what a sublayer gives by a learned vector"),
       field("embedding_norm", 3, &S::embedding_norm, "a norm before the first layer"),
       formerly("final_norm", field("final_norm", 1, &S::final_norm,
@@ -224,15 +279,24 @@ const std::vector<ConfigurationField<StackSpec>>& stack_fields() {
                                        "longest sequence of a model with learned positions")),
       number("position_offset", 3, &S::position_offset, 0, kLargest, "number of the first sinusoidal position"),
       real("rotary_base", 3, &S::rotary_base, 1, 1e15, "base of the rotary frequencies"),
+      real("rotary_local_base", 4, &S::rotary_local_base, 0, 1e15,
+           "their base in layers with --window, where --rotary-scaling is none then; 0: --rotary-base"),
       number("rotary_width", 3, &S::rotary_width, 0, 1 << 16, "columns of a head that are turned; 0: all"),
       field("rotary_interleaved", 3, &S::rotary_interleaved, "turn neighbouring columns together"),
       field("rotary_scaling", 3, &S::rotary_scaling, "how rotary positions were stretched to a longer context"),
       real("rotary_factor", 3, &S::rotary_factor, 1e-6, 1e6, "by how much --rotary-scaling stretches"),
       real("rotary_low_frequency", 3, &S::rotary_low_frequency, 1e-6, 1e6,
-           "turns in --rotary-context up to which --rotary-scaling llama3 stretches in full"),
+           "turns in --rotary-context up to which --rotary-scaling llama3 and yarn stretch in full"),
       real("rotary_high_frequency", 3, &S::rotary_high_frequency, 1e-6, 1e6,
-           "turns in --rotary-context from which --rotary-scaling llama3 stretches nothing"),
-      number("rotary_context", 3, &S::rotary_context, 1, kLargest, "the context before --rotary-scaling llama3"),
+           "turns in --rotary-context from which --rotary-scaling llama3 and yarn stretch nothing"),
+      number("rotary_context", 3, &S::rotary_context, 1, kLargest,
+             "the context before --rotary-scaling llama3, yarn, dynamic and longrope"),
+      real("rotary_attention_factor", 4, &S::rotary_attention_factor, 1e-6, 1e6,
+           "what the columns that are turned are multiplied by"),
+      field("rotary_short_factors", 4, &S::rotary_short_factors,
+            "--rotary-scaling longrope: divisors of the frequencies, as in 1,1.5"),
+      field("rotary_long_factors", 4, &S::rotary_long_factors,
+            "--rotary-scaling longrope: those of a sequence longer than --rotary-context"),
       number("relative_buckets", 3, &S::relative_buckets, 2, 1 << 20, "buckets of --positions relative"),
       number("relative_distance", 3, &S::relative_distance, 1, kLargest,
              "distance from which --positions relative has one bucket"),
@@ -253,6 +317,7 @@ Configuration Configuration::resolved() const {
     s.kv_heads = s.key_value_heads();
     s.head_width = head_width(decoding);
     if (s.rotary_width == 0) s.rotary_width = s.head_width;
+    if (!s.window_pattern.empty()) shorten_pattern(s);
     s.embedding_width = embedding_width(decoding);
   }
   return c;
@@ -287,8 +352,19 @@ void Configuration::check(const std::string& where) const {
     require(!s.parallel_residual || s.norm_position == NormPosition::pre, at, "parallel residual needs norms before");
     require(!s.parallel_residual || !(decoding && has_cross_attention()), at,
             "parallel residual leaves no place for cross-attention");
-    require(s.rotary_high_frequency > s.rotary_low_frequency || s.rotary_scaling != RotaryScaling::llama3, at,
-            "rotary_high_frequency is not above rotary_low_frequency");
+    require(s.rotary_high_frequency > s.rotary_low_frequency ||
+                (s.rotary_scaling != RotaryScaling::llama3 && s.rotary_scaling != RotaryScaling::yarn),
+            at, "rotary_high_frequency is not above rotary_low_frequency");
+    if (s.positions == PositionKind::rotary) check_rotary(s, turned, at);
+    require(s.rotary_scaling != RotaryScaling::longrope || !(decoding && has_cross_attention()), at,
+            "rotary_scaling longrope is not for a decoder with cross-attention");
+    require(s.window_pattern.size() <= 1000, at, "window_pattern has ", s.window_pattern.size(),
+            " letters, above 1000");
+    require(s.window_pattern.find_first_not_of("wf") == std::string::npos, at, "window_pattern '", s.window_pattern,
+            "' is not made of w and f");
+    require(s.window_pattern.empty() || s.window > 0, at, "window_pattern needs a window");
+    require(!s.shared_norm || s.parallel_residual, at, "shared_norm needs parallel residual");
+    require(!s.sublayer_norm || s.norm_position == NormPosition::pre, at, "sublayer_norm needs norms before");
     require(embedding_width(decoding) == width || tied == Tied::none || !(has_encoder() && has_decoder()), at,
             "embedding_width needs --tied none beside another stack");
   }
@@ -297,6 +373,7 @@ void Configuration::check(const std::string& where) const {
   require(head != Head::tokens || !reads_vectors(), where, ": tokens cannot be predicted from vectors");
   require(class_tokens == 0 || reads_vectors(), where, ": a class token stands before vectors only (input_width)");
   require(pooling != Pooling::class_tokens || class_tokens > 0, where, ": there are no class tokens to pool");
+  require(output_soft_cap == 0 || head == Head::tokens, where, ": output_soft_cap caps the logits of tokens only");
   require(!head_norm || head_dense, where, ": head_norm needs head_dense");
   if (head == Head::classes || head == Head::token_classes) in_range("classes", classes, 1, 1 << 30);
   if (has_encoder() && !reads_vectors()) in_range("source_vocabulary", source_vocabulary, 1, 1 << 30);
@@ -367,22 +444,31 @@ std::string Configuration::difference(const Configuration& other) const {
   return first;
 }
 
-RotarySpec StackSpec::rotary(std::int64_t whole_head) const {
-  return {.base = rotary_base,
-          .width = rotary_width > 0 ? rotary_width : whole_head,
-          .interleaved = rotary_interleaved,
-          .scaling = rotary_scaling,
-          .factor = rotary_factor,
-          .low_frequency = rotary_low_frequency,
-          .high_frequency = rotary_high_frequency,
-          .original_context = rotary_context};
+RotarySpec StackSpec::rotary(std::int64_t whole_head, std::int64_t layer) const {
+  RotarySpec spec{
+      .base = rotary_base, .width = rotary_width > 0 ? rotary_width : whole_head, .interleaved = rotary_interleaved};
+  if (rotary_local_base > 0 && windowed(layer)) {
+    spec.base = rotary_local_base;
+    return spec;
+  }
+  spec.scaling = rotary_scaling;
+  spec.factor = rotary_factor;
+  spec.low_frequency = rotary_low_frequency;
+  spec.high_frequency = rotary_high_frequency;
+  spec.original_context = rotary_context;
+  spec.attention_factor = rotary_attention_factor;
+  if (rotary_scaling == RotaryScaling::longrope) {
+    spec.short_factors = numbers_in(rotary_short_factors);
+    spec.long_factors = numbers_in(rotary_long_factors);
+  }
+  return spec;
 }
 
 NormShape Configuration::norm_shape(bool decoding) const {
   return {stack(decoding).norm == NormKind::rms, static_cast<float>(stack(decoding).norm_epsilon)};
 }
 
-LayerShape Configuration::layer_shape(bool decoding) const {
+LayerShape Configuration::layer_shape(bool decoding, std::int64_t layer) const {
   const StackSpec& s = stack(decoding);
   LayerShape shape;
   MultiheadAttentionShape& attention = shape.self_attention;
@@ -395,15 +481,18 @@ LayerShape Configuration::layer_shape(bool decoding) const {
   attention.scale = s.attention_scale > 0
                         ? static_cast<float>(s.attention_scale)
                         : static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width(decoding))));
+  attention.soft_cap = static_cast<float>(s.attention_soft_cap);
   shape.cross_attention = attention;
   attention.causal = decoding || s.causal;
-  attention.window = s.window;
+  attention.window = s.windowed(layer) ? s.window : 0;
   if (s.query_key_norm) attention.query_key_norm = NormShape{true, static_cast<float>(s.norm_epsilon)};
-  if (s.positions == PositionKind::rotary) attention.rotary = s.rotary(attention.head_width);
+  if (s.positions == PositionKind::rotary) attention.rotary = s.rotary(attention.head_width, layer);
   shape.feed_forward = {width, s.inner, s.activation, s.gated, s.ffn_bias};
   shape.norm = norm_shape(decoding);
   shape.pre_norm = s.norm_position == NormPosition::pre;
   shape.parallel = s.parallel_residual;
+  shape.shared_norm = s.shared_norm;
+  shape.sublayer_norm = s.sublayer_norm;
   shape.scaled = s.layer_scale;
   shape.cross = decoding && has_cross_attention();
   return shape;

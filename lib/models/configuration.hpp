@@ -34,6 +34,9 @@ enum class Head { none, tokens, classes, token_classes };
 /// 2021, DeiT); or the first row beside the mean of the others (Oquab et al. 2023, DINOv2).
 enum class Pooling { mean, first, last, max, end, class_tokens, first_and_mean };
 
+/// "1,2.5": the numbers. Throws Error for what is none.
+std::vector<double> numbers_in(const std::string& list);
+
 /// The names of an enumeration's values in files and options, in the order of their numbers.
 const std::vector<std::string>& names_of(ModelKind);
 const std::vector<std::string>& names_of(NormKind);
@@ -60,11 +63,13 @@ struct StackSpec {
   std::int64_t head_width = 0;  ///< d_k = d_v; 0: width / heads.
   bool attention_bias = true;   ///< On queries, keys and values.
   bool attention_output_bias = true;
-  double attention_scale = 0;   ///< Of the scores; 0: 1 / sqrt(head_width).
-  bool query_key_norm = false;  ///< An RMS norm on each head of queries and keys.
-  bool causal = false;          ///< An encoder whose positions see only those before them. Decoders always are.
-  std::int64_t window = 0;      ///< A causal stack's positions see themselves and window - 1 before; 0: all.
-  std::int64_t inner = 2048;    ///< d_ff
+  double attention_scale = 0;     ///< Of the scores; 0: 1 / sqrt(head_width).
+  bool query_key_norm = false;    ///< An RMS norm on each head of queries and keys.
+  bool causal = false;            ///< An encoder whose positions see only those before them. Decoders always are.
+  std::int64_t window = 0;        ///< A causal stack's positions see themselves and window - 1 before; 0: all.
+  std::string window_pattern;     ///< "wf": layers with the window (w) and without it (f) in turn; empty: all have it.
+  double attention_soft_cap = 0;  ///< Scores s become cap * tanh(s / cap) (Gemma Team 2024, Gemma 2); 0: no cap.
+  std::int64_t inner = 2048;      ///< d_ff
   Activation activation = Activation::relu;
   bool gated = false;
   bool ffn_bias = true;
@@ -72,6 +77,8 @@ struct StackSpec {
   NormKind norm = NormKind::layer;
   double norm_epsilon = 1e-5;
   bool parallel_residual = false;  ///< Pre-norm: x + attention(norm1(x)) + ffn(norm2(x)).
+  bool shared_norm = false;        ///< Both of them read the same norm of x.
+  bool sublayer_norm = false;      ///< Pre-norm: what a sublayer gives passes a norm of its own.
   bool layer_scale = false;        ///< What a sublayer gives is scaled by a learned vector (Touvron et al. 2021).
   bool embedding_norm = false;     ///< A norm before the first layer.
   bool final_norm = false;         ///< A norm after the last layer (always useful with pre-norm).
@@ -79,12 +86,15 @@ struct StackSpec {
   std::int64_t max_positions = 512;  ///< Only for learned positions.
   std::int64_t position_offset = 0;  ///< Sinusoids of the first position are those of this one.
   double rotary_base = 10000;
+  double rotary_local_base = 0;     ///< Of layers with the window, which know no scaling then; 0: rotary_base.
   std::int64_t rotary_width = 0;    ///< The columns of a head that are turned; 0: all.
   bool rotary_interleaved = false;  ///< Pairs are neighbours, not half a head apart.
   RotaryScaling rotary_scaling = RotaryScaling::none;
   double rotary_factor = 1;
   double rotary_low_frequency = 1, rotary_high_frequency = 4;
-  std::int64_t rotary_context = 8192;  ///< The context before it was extended.
+  std::int64_t rotary_context = 8192;                     ///< The context before it was extended.
+  double rotary_attention_factor = 1;                     ///< Of the sines and cosines.
+  std::string rotary_short_factors, rotary_long_factors;  ///< longrope: numbers with commas between, one a frequency.
   std::int64_t relative_buckets = 32;
   std::int64_t relative_distance = 128;  ///< From here on all distances share a bucket.
   bool embedding_scale = true;           ///< Embeddings are multiplied by sqrt(width), as in the paper.
@@ -92,7 +102,12 @@ struct StackSpec {
   std::int64_t token_types = 0;          ///< Kinds of tokens that have a vector each (Devlin et al. 2019's segments).
 
   std::int64_t key_value_heads() const { return kv_heads > 0 ? kv_heads : heads; }
-  RotarySpec rotary(std::int64_t whole_head) const;  ///< What turns heads of this width.
+  bool windowed(std::int64_t layer) const {
+    return window > 0 &&
+           (window_pattern.empty() || window_pattern[static_cast<std::size_t>(layer) % window_pattern.size()] == 'w');
+  }
+  /// What turns heads of this width in a layer. Throws Error for factors that are no numbers.
+  RotarySpec rotary(std::int64_t whole_head, std::int64_t layer) const;
   bool operator==(const StackSpec&) const = default;
 };
 
@@ -105,6 +120,7 @@ struct Configuration {
   Tied tied = Tied::all;
   bool output_bias = false;                 ///< A bias on the logits.
   double output_scale = 1;                  ///< What the logits are multiplied by (T5: 1 / sqrt(width)).
+  double output_soft_cap = 0;               ///< Logits l of tokens become cap * tanh(l / cap); 0: no cap.
   std::int64_t begin_id = 1;                ///< What a decoder starts from; -1: there is no such id, the prompt begins.
   std::int64_t forced_id = -1;              ///< The first id that a decoder gives (a language's); -1: free.
   std::int64_t end_id = 2;                  ///< What ends a generated sequence; -1: nothing does.
@@ -179,7 +195,7 @@ struct Configuration {
   static Configuration read(const Hdf5File&, const std::string& group = "");
 
   NormShape norm_shape(bool decoding) const;
-  LayerShape layer_shape(bool decoding) const;
+  LayerShape layer_shape(bool decoding, std::int64_t layer) const;
   bool operator==(const Configuration&) const = default;
   /// The first value in which another configuration differs, "width is 64, not 32"; empty when they are equal.
   std::string difference(const Configuration& other) const;

@@ -8,8 +8,12 @@ namespace pipeformer {
 
 DecoderCache::DecoderCache(const Transformer& model)
     : model_(model),
-      kv_width_(model.configuration().layer_shape(true).self_attention.kv_width()),
-      layers_(model.decoder().layers().size()) {}
+      kv_width_(model.configuration().layer_shape(true, 0).self_attention.kv_width()),
+      layers_(model.decoder().layers().size()) {
+  const StackSpec& stack = model.configuration().decoder;
+  if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)
+    renewed_length_ = stack.rotary_context + 1;
+}
 
 void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows) {
   const auto free_rows = [&] { return static_cast<std::int64_t>(free_.size()); };
@@ -30,6 +34,7 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
     std::vector<std::int32_t> fresh(static_cast<std::size_t>(grown - capacity_));
     std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
     free_.insert(free_.begin(), fresh.begin(), fresh.end());
+    ids_.resize(static_cast<std::size_t>(grown));
     capacity_ = grown;
   }
   rows.assign(free_.rbegin(), free_.rbegin() + count);
@@ -45,41 +50,50 @@ void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std
   }
 }
 
-const float* DecoderCache::start(Context& ctx, const Ragged& sources, const float* memory, const Ragged& beginnings,
-                                 const std::int32_t* ids) {
-  const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences(), rows = beginnings.rows();
-  source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
-  sentence_.resize(static_cast<std::size_t>(sentences));
-  std::iota(sentence_.begin(), sentence_.end(), 0);
-  past_.clear();
-  free_.clear();
-  take_rows(rows, past_);
-  past_offsets_.assign(beginnings.offsets.begin(), beginnings.offsets.end());
-
-  float* last = ctx.workspace.get(sentences * width);
+void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& around, const Ragged& ragged,
+                        const std::int32_t* ids, const std::vector<std::int32_t>& kept, float* last) {
+  const std::int64_t width = model_.configuration().width, rows = ragged.rows();
   const WorkspaceScope scope(ctx.workspace);
+  for (std::size_t r = 0; r < kept.size(); ++r) ids_[static_cast<std::size_t>(kept[r])] = ids[r];
   TokenEmbedding::Saved embedding;
   Stack::Saved entry;
   const float* embedded = model_.decoder().enter(
-      ctx, beginnings, model_.target_embedding().forward(ctx, beginnings, ids, nullptr, embedding), entry);
-  const TransformerLayer::Surroundings around{sources, memory,
-                                              model_.decoder().distance_bias(ctx, beginnings.longest())};
+      ctx, ragged, model_.target_embedding().forward(ctx, ragged, ids, nullptr, embedding), entry);
+  TransformerLayer::Surroundings all = around;
+  all.distance = model_.decoder().distance_bias(ctx, ragged.longest());
   float* x = ctx.workspace.get(rows * width);
   std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
-    const float* y = model_.decoder().layers()[l].forward(ctx, beginnings, x, around, saved);
+    const float* y = model_.decoder().layers()[l].forward(ctx, ragged, x, all, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
-    keep_past(l, saved.self_attention.kv, past_);
-    if (!memory) continue;
+    keep_past(l, saved.self_attention.kv, kept);
+    if (!all.memory) continue;
     const KeyValues& kv = saved.cross_attention.kv;
-    layers_[l].memory_key.assign(kv.key, kv.key + sources.rows() * kv_width_);
-    layers_[l].memory_value.assign(kv.value, kv.value + sources.rows() * kv_width_);
+    const std::int64_t size = all.memory_ragged.rows() * kv_width_;
+    layers_[l].memory_key.assign(kv.key, kv.key + size);
+    layers_[l].memory_value.assign(kv.value, kv.value + size);
   }
-  for (std::int64_t s = 0; s < sentences; ++s)
-    std::memcpy(last + s * width, x + (beginnings.begin(s + 1) - 1) * width,
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+    std::memcpy(last + s * width, x + (ragged.begin(s + 1) - 1) * width,
                 static_cast<std::size_t>(width) * sizeof(float));
+}
+
+const float* DecoderCache::start(Context& ctx, const Ragged& sources, const float* memory, const Ragged& beginnings,
+                                 const std::int32_t* ids) {
+  const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences();
+  source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
+  sentence_.resize(static_cast<std::size_t>(sentences));
+  std::iota(sentence_.begin(), sentence_.end(), 0);
+  past_.clear();
+  free_.clear();
+  take_rows(beginnings.rows(), past_);
+  past_offsets_.assign(beginnings.offsets.begin(), beginnings.offsets.end());
+
+  float* last = ctx.workspace.get(sentences * width);
+  const WorkspaceScope scope(ctx.workspace);
+  pass(ctx, {sources, memory}, beginnings, ids, past_, last);
   // The norm is a function of each row, so it can be taken of the last rows only.
   std::vector<std::int64_t> one_each(static_cast<std::size_t>(sentences) + 1);
   std::iota(one_each.begin(), one_each.end(), 0);
@@ -87,6 +101,29 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
   const float* hidden = model_.decoder().finish(ctx, {one_each}, last, norm);
   if (hidden != last) std::memcpy(last, hidden, static_cast<std::size_t>(sentences * width) * sizeof(float));
   return last;
+}
+
+void DecoderCache::pass_again(Context& ctx, float* y) {
+  const std::int64_t width = model_.configuration().width;
+  std::vector<std::int64_t> offsets{0}, which;
+  std::vector<std::int32_t> ids, rows;
+  for (std::int64_t i = 0; i < hypotheses(); ++i) {
+    const auto begin = past_.begin() + past_offsets_[static_cast<std::size_t>(i)],
+               end = past_.begin() + past_offsets_[static_cast<std::size_t>(i) + 1];
+    if (end - begin != renewed_length_) continue;
+    for (auto row = begin; row < end; ++row) ids.push_back(ids_[static_cast<std::size_t>(*row)]);
+    offsets.push_back(static_cast<std::int64_t>(ids.size()));
+    which.push_back(i);
+  }
+  if (which.empty()) return;
+  take_rows(static_cast<std::int64_t>(ids.size()), rows);
+  float* last = ctx.workspace.get(static_cast<std::int64_t>(which.size()) * width);
+  pass(ctx, {}, {offsets}, ids.data(), rows, last);
+  for (std::size_t k = 0; k < which.size(); ++k) {
+    std::copy(rows.begin() + offsets[k], rows.begin() + offsets[k + 1],
+              past_.begin() + past_offsets_[static_cast<std::size_t>(which[k])]);
+    std::copy_n(last + static_cast<std::int64_t>(k) * width, width, y + which[k] * width);
+  }
 }
 
 const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> parents,
@@ -102,6 +139,7 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
     past.push_back(new_rows[i]);
     past_offsets.push_back(static_cast<std::int64_t>(past.size()));
     positions.push_back(static_cast<std::int32_t>(past_offsets_[parent + 1] - past_offsets_[parent]));
+    ids_[static_cast<std::size_t>(new_rows[i])] = tokens[i];
     sentence.push_back(sentence_[parent]);
   }
   past_ = std::move(past);
@@ -141,6 +179,13 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
     step.memory_queries = {by_sentence};
     step.memory = {{source_offsets_}, {store.memory_key.data(), store.memory_value.data()}};
     y = model_.decoder().layers()[l].step(ctx, step, y);
+  }
+  if (renewed_length_ > 0) {
+    const std::int64_t count = n * model_.configuration().width;
+    float* renewed = ctx.workspace.get(count);
+    std::copy_n(y, count, renewed);
+    pass_again(ctx, renewed);
+    y = renewed;
   }
   Norm::Saved norm;
   return model_.decoder().finish(ctx, {one_each}, y, norm);

@@ -3,7 +3,10 @@
 /// hypothesis is a list of row numbers: a beam that reorders its hypotheses moves numbers, never vectors, and
 /// hypotheses with a common beginning share its rows.
 ///
-/// The hidden states have the bits of one pass over the whole sequences (Stack::forward).
+/// The hidden states have the bits of one pass over the whole sequences (Stack::forward). Where the angles of rotary
+/// positions depend on the length (RotarySpec::by_length), that is so for longrope, whose keys are computed anew when a
+/// hypothesis grows beyond the original context; with dynamic scaling the keys of the past stay as they were turned, as
+/// in the reference library.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -42,10 +45,19 @@ class DecoderCache {
   };
   void take_rows(std::int64_t count, std::vector<std::int32_t>& rows);
   void keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows);
+  /// One pass over whole sequences, whose keys and values are kept in `rows`. last (sequences, width): what the layers
+  /// give of the last position of each. memory may be null.
+  void pass(Context&, const TransformerLayer::Surroundings&, const Ragged&, const std::int32_t* ids,
+            const std::vector<std::int32_t>& rows, float* last);
+  /// The hypotheses that the last token took beyond the original context, once more from their beginning; y
+  /// (hypotheses, width) is what the layers gave of all, and what they give now.
+  void pass_again(Context&, float* y);
 
   const Transformer& model_;
   std::int64_t kv_width_;
   std::vector<LayerStore> layers_;
+  std::int64_t renewed_length_ = 0;  ///< Hypotheses of this length are computed anew; 0: none are.
+  std::vector<std::int32_t> ids_;    ///< [capacity]: of each row of the past.
   std::vector<std::int64_t> source_offsets_;
   std::vector<std::int32_t> sentence_;      ///< [hypotheses]
   std::vector<std::int32_t> past_;          ///< Row numbers of all hypotheses, one hypothesis after another.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.hpp"
+#include "core/threads.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/pooling.hpp"
 
@@ -11,7 +12,10 @@ namespace pipeformer {
 
 OutputHead::OutputHead(ParameterSource& source, const Configuration& c, const std::string& side, std::int64_t width,
                        Linear projection)
-    : activation_(c.head_activation), scale_(static_cast<float>(c.output_scale)), projection_(std::move(projection)) {
+    : activation_(c.head_activation),
+      scale_(static_cast<float>(c.output_scale)),
+      soft_cap_(static_cast<float>(c.output_soft_cap)),
+      projection_(std::move(projection)) {
   if (c.head_dense) dense_.emplace(source, side + "/head/dense", width, projection_.in(), true);
   if (c.head_norm) norm_.emplace(source, side + "/head/norm", projection_.in(), c.norm_shape(c.has_decoder()));
 }
@@ -58,6 +62,11 @@ void OutputHead::logits(Context& ctx, std::int64_t rows, const float* hidden, fl
   const WorkspaceScope scope(ctx.workspace);
   Saved saved;
   projection_.forward(rows, prepare(ctx, rows, hidden, saved), logits);
+  if (soft_cap_ == 0) return;
+  const std::int64_t n = projection_.out();
+  parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
+    pipeformer::soft_cap((end - r) * n, soft_cap_, logits + r * n);
+  });
 }
 
 Pooler::Pooler(ParameterSource& source, const Configuration& c)

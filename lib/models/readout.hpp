@@ -29,14 +29,15 @@ class OutputHead {
   void backward(Context&, std::int64_t rows, const Saved&, const float* d_prepared, float* d_hidden) const;
   const Linear& projection() const { return projection_; }
   std::int64_t width() const { return dense_ ? dense_->in() : projection_.in(); }  ///< Of the hidden states.
-  /// prepare() and the projection: logits (rows, projection().out()).
+  float soft_cap() const { return soft_cap_; }                                     ///< Of the logits; 0: none.
+  /// prepare(), the projection and the soft cap: logits (rows, projection().out()).
   void logits(Context&, std::int64_t rows, const float* hidden, float* logits) const;
 
  private:
   std::optional<Linear> dense_;
   std::optional<Norm> norm_;
   Activation activation_ = Activation::gelu;
-  float scale_ = 1;
+  float scale_ = 1, soft_cap_ = 0;
   Linear projection_;
 };
 

@@ -1,5 +1,7 @@
 #include "models/single_layers.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "core/error.hpp"
@@ -98,10 +100,22 @@ bool is_in_decoder(const std::string& name) {
   return name == "decoder" || name.starts_with("decoder/");
 }
 
+namespace {
+
+/// Of a part called like decoder/3/self_attn; 0 of any other.
+std::int64_t layer_number(const std::string& name) {
+  std::int64_t number = 0;
+  const std::size_t slash = name.find('/');
+  if (slash != std::string::npos) std::from_chars(name.data() + slash + 1, name.data() + name.size(), number);
+  return std::max<std::int64_t>(number, 0);
+}
+
+}  // namespace
+
 MultiheadAttentionShape attention_shape(const StoredParameters& source, const std::string& name,
                                         const Configuration& c) {
   defining_shape(source, name, "query/weight", 2, "multi-head attention");
-  const LayerShape layer = c.layer_shape(is_in_decoder(name));
+  const LayerShape layer = c.layer_shape(is_in_decoder(name), layer_number(name));
   return name.ends_with("cross_attn") ? layer.cross_attention : layer.self_attention;
 }
 

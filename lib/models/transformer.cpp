@@ -27,7 +27,7 @@ Stack::Stack(ParameterSource& source, const Configuration& c, bool decoding)
     entry_linear_.emplace(source, name_ + "/embedding_projection", input_width_, width_, true);
   relative_ = make_relative_positions(source, c, decoding);
   for (std::int64_t i = 0; i < spec.layers; ++i)
-    layers_.emplace_back(source, name_ + "/" + std::to_string(i), c.layer_shape(decoding));
+    layers_.emplace_back(source, name_ + "/" + std::to_string(i), c.layer_shape(decoding, i));
   if (spec.final_norm) norm_.emplace(source, name_ + "/norm", c.width, norm);
 }
 
@@ -257,8 +257,8 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
   const OutputProjection projection{output.weight().stored,   output.bias().value,
                                     output.packed_forward(),  ctx.training ? output.packed_backward() : PackedView{},
                                     output.weight().gradient, output.bias().gradient};
-  const CrossEntropy result =
-      cross_entropy(projection, count, prepared, examples.labels.data(), {smoothing, scale}, ctx.workspace, d_hidden);
+  const CrossEntropy result = cross_entropy(projection, count, prepared, examples.labels.data(),
+                                            {smoothing, scale, head_.soft_cap()}, ctx.workspace, d_hidden);
   if (!ctx.training) return result;
   head_.backward(ctx, count, head_saved, d_hidden, d_hidden);
   float* d_memory = encoded.memory ? ctx.workspace.zeros(encoded.ragged.rows() * width) : nullptr;

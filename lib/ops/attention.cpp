@@ -10,6 +10,7 @@
 #include "core/matrix.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
+#include "ops/elementwise.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
@@ -61,17 +62,20 @@ struct Head {
     return shape.causal && shape.window > 0 ? std::max<std::int64_t>(last_key(i) + 1 - shape.window, 0) : 0;
   }
   bool shifts_scores() const {
-    return in.masks.bias || in.masks.mask || in.masks.distance.values || (shape.causal && shape.window > 0);
+    return in.masks.bias || in.masks.mask || in.masks.distance.values || shape.soft_cap > 0 ||
+           (shape.causal && shape.window > 0);
   }
   /// The distance biases of query i, from key `first` on.
   std::int64_t distance_offset(std::int64_t i, std::int64_t first) const {
     return head * in.masks.distance.stride + in.masks.distance.zero + first - last_key(i);
   }
   /// Scaled, biased and masked scores of query i against keys [first, first + count), from raw products; filled up with
-  /// -inf to `padded`.
-  void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores) const {
+  /// -inf to `padded`. tangents, when given, takes the hyperbolic tangents of a soft cap.
+  void finish_scores(std::int64_t i, std::int64_t first, std::int64_t count, std::int64_t padded, float* scores,
+                     float* tangents = nullptr) const {
     const std::int64_t n = std::clamp<std::int64_t>(visible(i) - first, 0, count);
     kernels().scale(n, shape.scale, scores);
+    if (shape.soft_cap > 0) soft_cap(n, shape.soft_cap, scores, tangents);
     const std::size_t which = static_cast<std::size_t>(sequence * shape.heads + head);
     if (in.masks.bias) kernels().add(n, scores, in.masks.bias[which] + i * keys() + first, scores);
     if (in.masks.distance.values && n > 0)
@@ -279,7 +283,9 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
         for (std::int64_t i = i0; i < i1; ++i) {
           float* row = p + (i - i0) * kKeyBlock;
           float* d_row = ds + (i - i0) * kKeyBlock;
-          head.finish_scores(i, j0, block, padded, row);
+          float tangents[kKeyBlock];
+          std::fill_n(tangents, shape.soft_cap > 0 ? block : 0, 0.0f);
+          head.finish_scores(i, j0, block, padded, row, tangents);
           kernel.exp_shifted(padded, log_sum[(query_row + i) * shape.heads + head.head], row);
           head.drop(i, j0, padded, d_row);  // dP passes the same mask as P did
           if (by_distance) {
@@ -290,6 +296,7 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
           } else {
             kernel.softmax_backward(padded, row, delta[i], shape.scale, d_row);
           }
+          if (shape.soft_cap > 0) soft_cap_backward(block, tangents, d_row);
           float* dropped_row = dropped + (i - i0) * kKeyBlock;
           std::memcpy(dropped_row, row, static_cast<std::size_t>(padded) * sizeof(float));
           head.drop(i, j0, padded, dropped_row);

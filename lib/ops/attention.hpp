@@ -2,6 +2,8 @@
 ///
 ///   Attention(Q, K, V) = softmax(Q K^T * scale + bias) V          for every head of every sequence
 ///
+/// with a soft cap: softmax(cap tanh(Q K^T * scale / cap) + bias) V (Gemma Team 2024, Gemma 2).
+///
 /// The scores are computed in tiles with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022): no T x T matrix
 /// is stored unless the weights are asked for, and asking for them does not change the result. Tiles begin at fixed key
 /// positions, so a query's bits depend on its own sequence only, and one query against a cache of keys gives the bits
@@ -21,6 +23,7 @@ struct AttentionShape {
   std::int64_t key_width = 0;    ///< d_k of one head
   std::int64_t value_width = 0;  ///< d_v of one head
   float scale = 1.0f;            ///< usually 1 / sqrt(d_k)
+  float soft_cap = 0.0f;         ///< 0: none.
   bool causal =
       false;  ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
   std::int64_t window = 0;  ///< With causal: of the keys that a query may attend to, only the last so many; 0: all.
@@ -71,6 +74,7 @@ struct AttentionGradients {
 };
 /// With P the weights, dP = dO V^T, D_i = dO_i . O_i:
 ///   dV = P^T dO,   dS = P * (dP - D) * scale,   dQ = dS K,   dK = dS^T Q,   dbias = P * (dP - D)
+/// and with a soft cap dS * (1 - tanh^2).
 void attention_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* log_sum,
                         const float* d_out, const AttentionGradients&);
 

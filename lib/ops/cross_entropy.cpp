@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/elementary.hpp"
 #include "core/threads.hpp"
+#include "ops/elementwise.hpp"
 #include "ops/gemm.hpp"
 #include "ops/kernels/kernels.hpp"
 
@@ -51,6 +53,11 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
           results[r] = {0, 0, false, false};
           continue;
         }
+        thread_local std::vector<float> tangents;
+        if (form.soft_cap > 0) {
+          tangents.resize(static_cast<std::size_t>(vocabulary));
+          soft_cap(vocabulary, form.soft_cap, x, tangents.data());
+        }
         float maximum = 0, sum = 0;
         kernels().log_sum_exp(vocabulary, x, &maximum, &sum, nullptr);
         const double lse = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
@@ -58,6 +65,7 @@ CrossEntropy cross_entropy(const OutputProjection& output, std::int64_t rows, co
         double all = 0;
         if (d_hidden) {
           all = kernels().cross_entropy_row(vocabulary, maximum, sum, smoothing, target, scale, x);
+          if (form.soft_cap > 0) soft_cap_backward(vocabulary, tangents.data(), x);
         } else if (smoothing > 0) {
           for (std::int64_t v = 0; v < vocabulary; ++v) all += x[v];
         }

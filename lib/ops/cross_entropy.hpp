@@ -29,6 +29,7 @@ struct OutputProjection {
 struct CrossEntropyForm {
   float smoothing = 0;  ///< e: the share of the target's probability that all tokens divide.
   float scale = 1;      ///< Multiplies the gradient, not the loss that is returned.
+  float soft_cap = 0;   ///< Logits l become cap * tanh(l / cap) first; 0: they do not.
 };
 
 /// logits = hidden (rows, d) weight^T + bias;

@@ -24,6 +24,17 @@ void add(std::int64_t count, const float* a, const float* b, float* y) {
 void scale(std::int64_t count, float alpha, float* y) {
   parallel_for(count, kGrain, [&](std::int64_t i, std::int64_t end) { kernels().scale(end - i, alpha, y + i); });
 }
+void soft_cap(std::int64_t count, float cap, float* x, float* tangents) {
+  kernels().scale(count, 1.0f / cap, x);
+  kernels().activation(Activation::tanh, count, x, x);
+  if (tangents) std::copy_n(x, count, tangents);
+  kernels().scale(count, cap, x);
+}
+
+void soft_cap_backward(std::int64_t count, const float* tangents, float* dx) {
+  for (std::int64_t i = 0; i < count; ++i) dx[i] *= 1.0f - tangents[i] * tangents[i];
+}
+
 void multiply(std::int64_t count, const float* a, const float* b, float* y) {
   parallel_for(count, kGrain,
                [&](std::int64_t i, std::int64_t end) { kernels().multiply(end - i, a + i, b + i, y + i); });

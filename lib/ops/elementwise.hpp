@@ -18,6 +18,10 @@ void scale(std::int64_t count, float alpha, float* y);
 void activation(Activation, std::int64_t rows, std::int64_t n, const float* x, float* y);
 /// dx = dy * f'(x); dx may be dy.
 void activation_backward(Activation, std::int64_t rows, std::int64_t n, const float* x, const float* dy, float* dx);
+/// x = cap * tanh(x / cap), elements; tangents, when given, takes the hyperbolic tangents.
+void soft_cap(std::int64_t count, float cap, float* x, float* tangents = nullptr);
+/// dx *= 1 - tangents^2
+void soft_cap_backward(std::int64_t count, const float* tangents, float* dx);
 /// y = a * b
 void multiply(std::int64_t count, const float* a, const float* b, float* y);
 

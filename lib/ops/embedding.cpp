@@ -75,73 +75,156 @@ void add_positions_backward(const Ragged& ragged, std::int64_t d, const float* d
 
 namespace {
 
+/// The share of pair i's own frequency that yarn keeps, 1 - that of the stretched one: 1 up to the pair that makes
+/// high_frequency turns in the original context, 0 from that of low_frequency turns on.
+double kept_by_yarn(const RotarySpec& spec, std::int64_t i) {
+  const double width = static_cast<double>(spec.width);
+  const auto pair_of = [&](double turns) {
+    return width * elementary::log(static_cast<double>(spec.original_context) / (turns * 2 * std::numbers::pi)) /
+           (2 * elementary::log(spec.base));
+  };
+  const double low = std::max(std::floor(pair_of(spec.high_frequency)), 0.0);
+  double high = std::min(std::ceil(pair_of(spec.low_frequency)), width - 1);
+  if (high == low) high += 0.001;
+  return 1 - std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+}
+
 /// The angle of pair i between two positions.
 double frequency(const RotarySpec& spec, std::int64_t i) {
   const double plain = elementary::pow(spec.base, -2.0 * static_cast<double>(i) / static_cast<double>(spec.width));
-  if (spec.scaling == RotaryScaling::none) return plain;
-  if (spec.scaling == RotaryScaling::linear) return plain / spec.factor;
-  const double turns = static_cast<double>(spec.original_context) * plain / (2 * std::numbers::pi);
-  const double kept = std::clamp((turns - spec.low_frequency) / (spec.high_frequency - spec.low_frequency), 0.0, 1.0);
+  double kept = 0;
+  switch (spec.scaling) {
+    case RotaryScaling::none:
+    case RotaryScaling::dynamic:
+      return plain;
+    case RotaryScaling::linear:
+      return plain / spec.factor;
+    case RotaryScaling::longrope:
+      return plain / spec.short_factors.at(static_cast<std::size_t>(i));
+    case RotaryScaling::llama3: {
+      const double turns = static_cast<double>(spec.original_context) * plain / (2 * std::numbers::pi);
+      kept = std::clamp((turns - spec.low_frequency) / (spec.high_frequency - spec.low_frequency), 0.0, 1.0);
+      break;
+    }
+    case RotaryScaling::yarn:
+      kept = kept_by_yarn(spec, i);
+      break;
+  }
   return (1 - kept) * plain / spec.factor + kept * plain;
 }
 
-/// For each position the cosines of its width / 2 angles, then their sines. Kept from call to call, since computing
-/// them takes far longer than turning a row.
+std::vector<double> frequencies_of(const RotarySpec& spec) {
+  std::vector<double> all;
+  for (std::int64_t i = 0; i < spec.width / 2; ++i) all.push_back(frequency(spec, i));
+  return all;
+}
+
+/// The cosines of a position's width / 2 angles, then their sines.
+void fill_angles(const RotarySpec& spec, const std::vector<double>& frequencies, std::int64_t position, float* row) {
+  const std::size_t half = frequencies.size();
+  for (std::size_t i = 0; i < half; ++i) {
+    const double angle = static_cast<double>(position) * frequencies[i];
+    row[i] = static_cast<float>(elementary::cos(angle) * spec.attention_factor);
+    row[half + i] = static_cast<float>(elementary::sin(angle) * spec.attention_factor);
+  }
+}
+
+/// Those of all positions, (positions, width). Kept from call to call, since computing them takes far longer than
+/// turning a row.
 std::shared_ptr<const Buffer<float>> rotary_table(const RotarySpec& spec, std::int64_t positions) {
   static std::mutex mutex;
   static std::map<RotarySpec, std::shared_ptr<const Buffer<float>>> tables;
   const std::lock_guard lock(mutex);
   auto& table = tables[spec];
-  const std::int64_t width = spec.width, half = width / 2;
+  const std::int64_t width = spec.width;
   const std::int64_t known = table ? static_cast<std::int64_t>(table->size()) / width : 0;
   if (known >= positions) return table;
   const std::int64_t wanted = std::max(positions, 2 * known);
   auto grown = std::make_shared<Buffer<float>>(static_cast<std::size_t>(wanted * width));
   if (table) std::copy(table->begin(), table->end(), grown->begin());
-  std::vector<double> frequencies;
-  for (std::int64_t i = 0; i < half; ++i) frequencies.push_back(frequency(spec, i));
+  const std::vector<double> frequencies = frequencies_of(spec);
   parallel_for(wanted - known, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t position = known + begin; position < known + end; ++position)
-      for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
-        (*grown)[static_cast<std::size_t>(position * width + i)] = static_cast<float>(elementary::cos(angle));
-        (*grown)[static_cast<std::size_t>(position * width + half + i)] = static_cast<float>(elementary::sin(angle));
-      }
+      fill_angles(spec, frequencies, position, grown->data() + position * width);
   });
   return table = grown;
 }
 
-}  // namespace
-
-void rotate(const RotarySpec& spec, const HeadRows& heads, const std::int32_t* positions, bool inverse, float* x) {
-  if (heads.rows == 0) return;
-  const std::int64_t width = spec.width, half = width / 2;
-  const auto table = rotary_table(spec, *std::max_element(positions, positions + heads.rows) + 1);
-  const float sign = inverse ? -1.0f : 1.0f;
-  parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r) {
-      const float* cosine = table->data() + positions[r] * width;
-      const float* sine = cosine + half;
-      for (std::int64_t h = 0; h < heads.heads; ++h) {
-        float* head = x + r * heads.stride + h * heads.width;
-        if (spec.interleaved) {
-          for (std::int64_t i = 0; i < half; ++i) {
-            const float a = head[2 * i], b = head[2 * i + 1], s = sign * sine[i];
-            head[2 * i] = a * cosine[i] - b * s;
-            head[2 * i + 1] = b * cosine[i] + a * s;
-          }
-          continue;
-        }
-        float* __restrict first = head;
-        float* __restrict second = head + half;
-        for (std::int64_t i = 0; i < half; ++i) {
-          const float a = first[i], b = second[i], s = sign * sine[i];
-          first[i] = a * cosine[i] - b * s;
-          second[i] = b * cosine[i] + a * s;
-        }
+/// Turns the heads of one row by the cosines and sines of its angles.
+void turn_row(const RotarySpec& spec, const HeadRows& heads, const float* cosine, float sign, float* x) {
+  const std::int64_t half = spec.width / 2;
+  const float* sine = cosine + half;
+  for (std::int64_t h = 0; h < heads.heads; ++h) {
+    float* head = x + h * heads.width;
+    if (spec.interleaved) {
+      for (std::int64_t i = 0; i < half; ++i) {
+        const float a = head[2 * i], b = head[2 * i + 1], s = sign * sine[i];
+        head[2 * i] = a * cosine[i] - b * s;
+        head[2 * i + 1] = b * cosine[i] + a * s;
       }
+      continue;
+    }
+    float* __restrict first = head;
+    float* __restrict second = head + half;
+    for (std::int64_t i = 0; i < half; ++i) {
+      const float a = first[i], b = second[i], s = sign * sine[i];
+      first[i] = a * cosine[i] - b * s;
+      second[i] = b * cosine[i] + a * s;
+    }
+  }
+}
+
+/// A table is not worth its memory for angles that no other length shares.
+void turn_without_table(const RotarySpec& spec, const HeadRows& heads, const std::int32_t* positions, float sign,
+                        float* x) {
+  const std::vector<double> frequencies = frequencies_of(spec);
+  parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
+    std::vector<float> angles(static_cast<std::size_t>(spec.width));
+    for (; r < end; ++r) {
+      fill_angles(spec, frequencies, positions[r], angles.data());
+      turn_row(spec, heads, angles.data(), sign, x + r * heads.stride);
     }
   });
+}
+
+void turn_with_table(const RotarySpec& spec, const HeadRows& heads, const std::int32_t* positions, float sign,
+                     float* x) {
+  const auto table = rotary_table(spec, *std::max_element(positions, positions + heads.rows) + 1);
+  parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r) turn_row(spec, heads, table->data() + positions[r] * spec.width, sign, x + r * heads.stride);
+  });
+}
+
+}  // namespace
+
+RotarySpec RotarySpec::at_length(std::int64_t length) const {
+  RotarySpec spec = *this;
+  const bool beyond = length > original_context;
+  if (scaling == RotaryScaling::longrope) {
+    if (beyond) spec.short_factors = long_factors;
+    spec.long_factors = spec.short_factors;
+  } else if (scaling == RotaryScaling::dynamic) {
+    spec.scaling = RotaryScaling::none;
+    const double times = static_cast<double>(length) / static_cast<double>(original_context),
+                 d = static_cast<double>(width);
+    if (beyond) spec.base *= elementary::pow(factor * times - (factor - 1), d / (d - 2));
+  }
+  return spec;
+}
+
+void rotate(const RotarySpec& spec, const HeadRows& heads, const RowPositions& rows, bool inverse, float* x) {
+  if (heads.rows == 0) return;
+  const float sign = inverse ? -1.0f : 1.0f;
+  if (!spec.by_length()) return turn_with_table(spec, heads, rows.position, sign, x);
+  const auto length_at = [&](std::int64_t r) { return rows.length ? rows.length[r] : rows.position[r] + 1; };
+  for (std::int64_t begin = 0, end = 0; begin < heads.rows; begin = end) {  // rows of one length together
+    const std::int64_t length = length_at(begin);
+    for (end = begin; end < heads.rows && length_at(end) == length;) ++end;
+    const HeadRows part{end - begin, heads.heads, heads.width, heads.stride};
+    const bool own = spec.scaling == RotaryScaling::dynamic && length > spec.original_context;
+    (own ? turn_without_table : turn_with_table)(spec.at_length(length), part, rows.position + begin, sign,
+                                                 x + begin * heads.stride);
+  }
 }
 
 }  // namespace pipeformer

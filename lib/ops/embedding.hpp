@@ -29,10 +29,13 @@ void add_positions(const Ragged&, std::int64_t d, std::int64_t first, const floa
 /// d_table[position] += dy, summed over sequences in order.
 void add_positions_backward(const Ragged&, std::int64_t d, const float* dy, float* d_table);
 
-/// How rotary positions were stretched to a longer context. linear: all angles divided by the factor (Chen et al.
-/// 2023); llama3: only those of slow frequencies, with a passage between low_frequency and high_frequency turns in the
-/// original context (Llama 3.1).
-enum class RotaryScaling { none, linear, llama3 };
+/// How rotary positions were stretched to a longer context than the original one. linear: all angles divided by the
+/// factor (Chen et al. 2023); llama3: only those of slow frequencies, with a passage between low_frequency and
+/// high_frequency turns in the original context (Llama 3.1); yarn: likewise, with a passage over the columns between
+/// those two (Peng et al. 2024); dynamic: a sequence beyond the original context has a base of its own (Peng et al.
+/// 2024, "dynamic NTK"); longrope: a divisor for each frequency, others for sequences beyond the original context (Ding
+/// et al. 2024).
+enum class RotaryScaling { none, linear, llama3, yarn, dynamic, longrope };
 
 /// Rotary positions (Su et al. 2021): the pair (i, i + width / 2) of the first `width` columns of a head is turned by
 /// position * base^(-2i / width); interleaved: the pair (2i, 2i + 1).
@@ -43,7 +46,14 @@ struct RotarySpec {
   RotaryScaling scaling = RotaryScaling::none;
   double factor = 1, low_frequency = 1, high_frequency = 4;
   std::int64_t original_context = 8192;
+  double attention_factor = 1;                          ///< The columns that are turned are multiplied by it.
+  std::vector<double> short_factors{}, long_factors{};  ///< longrope: width / 2 divisors each.
   auto operator<=>(const RotarySpec&) const = default;
+
+  /// Whether the angles depend on the length of the sequence.
+  bool by_length() const { return scaling == RotaryScaling::dynamic || scaling == RotaryScaling::longrope; }
+  /// What turns the positions of a sequence of this length, by_length() no more.
+  RotarySpec at_length(std::int64_t length) const;
 };
 
 /// Heads side by side in rows: x (rows, heads * width) with row stride `stride`.
@@ -51,7 +61,13 @@ struct HeadRows {
   std::int64_t rows, heads, width, stride;
 };
 
-/// Turns every head of x in place; row r is at position positions[r]. `inverse` turns back (the backward pass).
-void rotate(const RotarySpec&, const HeadRows&, const std::int32_t* positions, bool inverse, float* x);
+/// The positions of rows in their sequences, and the lengths of these.
+struct RowPositions {
+  const std::int32_t* position = nullptr;
+  const std::int32_t* length = nullptr;  ///< Null: a row is the last of its sequence.
+};
+
+/// Turns every head of x in place, each row by its position. `inverse` is the transposed map (the backward pass).
+void rotate(const RotarySpec&, const HeadRows&, const RowPositions&, bool inverse, float* x);
 
 }  // namespace pipeformer

@@ -250,7 +250,7 @@ void rotary(State& state) {
   auto x = random_floats(rows * d, 1);
   std::vector<std::int32_t> places(static_cast<std::size_t>(rows));
   std::iota(places.begin(), places.end(), 0);
-  for (auto _ : state) rotate(RotarySpec{.width = 64}, {rows, d / 64, 64, d}, places.data(), false, x.data());
+  for (auto _ : state) rotate(RotarySpec{.width = 64}, {rows, d / 64, 64, d}, {places.data()}, false, x.data());
   count(state, "bytes", 2 * 4.0 * static_cast<double>(rows * d));
 }
 

@@ -34,7 +34,7 @@ def structure(fields, values):
     return type("Case", (ctypes.Structure,), {"_fields_": fields})(*values)
 
 
-def attention(name, lengths, heads, kv_heads, causal=False, window=0, distances=False, scale=0.5, width=6, value_width=4):
+def attention(name, lengths, heads, kv_heads, causal=False, window=0, distances=False, scale=0.5, soft_cap=0.0, width=6, value_width=4):
     queries, keys = [a for a, _ in lengths], [b for _, b in lengths]
     q, k, v = normal(sum(queries), heads, width), normal(sum(keys), kv_heads, width), normal(sum(keys), kv_heads, value_width)
     longest = max(queries + keys)
@@ -44,11 +44,11 @@ def attention(name, lengths, heads, kv_heads, causal=False, window=0, distances=
     query_offsets, key_offsets = offsets(queries), offsets(keys)
     out, log_sum = torch.empty_like(d_out), torch.empty(sum(queries), heads)
     ours = [torch.full_like(t, 7.0) for t in (q, k, v)] + [torch.zeros_like(bias) if distances else None]
-    names = ("sequences heads kv_heads key_width value_width causal window scale query_offsets key_offsets query key value distance_bias "
+    names = ("sequences heads kv_heads key_width value_width causal window scale soft_cap query_offsets key_offsets query key value distance_bias "
              "distance_stride distance_zero out log_sum d_out d_query d_key d_value d_distance_bias").split()
-    types = [I] * 7 + [D] + [P] * 6 + [I] * 2 + [P] * 7
+    types = [I] * 7 + [D] * 2 + [P] * 6 + [I] * 2 + [P] * 7
     ops.attention(ctypes.byref(structure(list(zip(names, types)), [
-        len(lengths), heads, kv_heads, width, value_width, causal, window, scale, *map(memory, (query_offsets, key_offsets, q, k, v, bias)),
+        len(lengths), heads, kv_heads, width, value_width, causal, window, scale, soft_cap, *map(memory, (query_offsets, key_offsets, q, k, v, bias)),
         2 * longest - 1, longest - 1, *map(memory, (out, log_sum, d_out, *ours))])))
 
     inputs = [t.double().requires_grad_() for t in (q, k, v, bias) if t is not None]
@@ -57,6 +57,8 @@ def attention(name, lengths, heads, kv_heads, causal=False, window=0, distances=
         x = inputs[0][query_offsets[s]:query_offsets[s + 1]].transpose(0, 1)
         m, y = (t[key_offsets[s]:key_offsets[s + 1]].transpose(0, 1).repeat_interleave(heads // kv_heads, 0) for t in inputs[1:3])
         scores = x @ m.transpose(1, 2) * scale
+        if soft_cap:
+            scores = soft_cap * torch.tanh(scores / soft_cap)
         away = torch.arange(tk)[None] - (torch.arange(tq)[:, None] + tk - tq)
         if distances:
             scores = scores + inputs[3][:, longest - 1 + away]
@@ -83,16 +85,31 @@ for window in [2, 30, 256]:
 attention("distance biases", ragged, 4, 2, distances=True)
 attention("distance biases, not scaled (T5)", ragged, 4, 4, distances=True, scale=1)
 attention("distance biases, causal", ragged, 4, 1, distances=True, causal=True)
+attention("soft cap", ragged, 4, 2, soft_cap=0.8)
+attention("soft cap, window", ragged + [(600, 600)], 4, 2, causal=True, window=30, soft_cap=2.0)
+attention("soft cap, distance biases", ragged, 4, 2, distances=True, soft_cap=0.8)
 attention("distance biases, window", ragged + [(600, 600)], 4, 1, distances=True, causal=True, window=30)
 
 
 # Rotary positions as transformers defines them (modeling_rope_utils), with the pairs of Llama and those of GPT-J, in float64.
-def frequencies(base, width, scaling, factor, low, high, context):
-    plain = 1.0 / base**(torch.arange(0, width, 2).double() / width)
-    if scaling == 0:
+# A sequence of the length that is given, where the angles depend on it.
+def frequencies(base, width, scaling, factor, low, high, context, length, short, long):
+    exponents = torch.arange(0, width, 2).double() / width
+    if scaling == "dynamic" and length > context:
+        base = base * (factor * length / context - (factor - 1)) ** (width / (width - 2))
+    plain = 1.0 / base**exponents
+    if scaling in ["not scaled", "dynamic"]:
         return plain
-    if scaling == 1:
+    if scaling == "linear":
         return plain / factor
+    if scaling == "longrope":
+        return 1.0 / (torch.tensor(long if length > context else short, dtype=torch.float64) * base**exponents)
+    if scaling == "yarn":
+        def dimension(rotations):
+            return width * math.log(context / (rotations * 2 * math.pi)) / (2 * math.log(base))
+        first, last = max(math.floor(dimension(high)), 0), min(math.ceil(dimension(low)), width - 1)
+        ramp = torch.clamp((torch.arange(width // 2).double() - first) / (last - first if last != first else 0.001), 0, 1)
+        return plain / factor * ramp + plain * (1 - ramp)
     wavelength = 2 * math.pi / plain
     scaled = torch.where(wavelength > context / low, plain / factor, plain)
     smooth = (context / wavelength - low) / (high - low)
@@ -100,27 +117,35 @@ def frequencies(base, width, scaling, factor, low, high, context):
     return torch.where(between, (1 - smooth) * scaled / factor + smooth * scaled, scaled)
 
 
-def rotated(x, positions, inverse_frequencies, interleaved):
+def rotated(x, positions, inverse_frequencies, interleaved, times):
     angle = positions.double()[:, None, None] * inverse_frequencies
-    width = 2 * len(inverse_frequencies)
+    width = 2 * inverse_frequencies.shape[-1]
     turned, kept = x[..., :width], x[..., width:]
     a, b = (turned[..., 0::2], turned[..., 1::2]) if interleaved else turned.chunk(2, -1)
-    pair = [a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()]
+    cosine, sine = angle.cos() * times, angle.sin() * times
+    pair = [a * cosine - b * sine, b * cosine + a * sine]
     return torch.cat([torch.stack(pair, -1).flatten(-2) if interleaved else torch.cat(pair, -1), kept], -1)
 
 
-positions = torch.tensor([0, 1, 2, 100, 4097, 8191, 3], dtype=torch.int32)
-rotary_fields = list(zip("base width interleaved scaling factor low high context rows heads head_width".split(), [D] + [I] * 3 + [D] * 3 + [I] * 4))
-for scaling, scaling_name in enumerate(["not scaled", "linear", "llama3"]):
+positions = torch.tensor([0, 1, 2, 100, 4097, 8191, 3, 511, 512], dtype=torch.int32)
+# Sequences of several lengths, two rows of one side by side, and those whose rows are their last.
+lengths = torch.tensor([1, 2, 9000, 9000, 9000, 8192, 512, 512, 513], dtype=torch.int32)
+rotary_fields = list(zip("base width interleaved scaling factor low high context times short long rows heads head_width".split(),
+                         [D] + [I] * 3 + [D] * 3 + [I] + [D] + [P] * 2 + [I] * 3))
+for scaling, scaling_name in enumerate(["not scaled", "linear", "llama3", "yarn", "dynamic", "longrope"]):
+    low, high = (1.0, 32.0) if scaling_name == "yarn" else (1.0, 4.0)
     for interleaved in [0, 1]:
-        for base, width in [(10000.0, 64), (500000.0, 64), (10000.0, 16)]:
+        for base, width, times, last in [(10000.0, 64, 1.0, False), (500000.0, 64, 1.25, True), (10000.0, 16, 0.75, False), (100.0, 16, 1.0, True)]:
             x, dy = normal(len(positions), 3, 64), normal(len(positions), 3, 64)
             ours, dx = x.clone(), dy.clone()
-            case = structure(rotary_fields, [base, width, interleaved, scaling, 8.0, 1.0, 4.0, 512, len(positions), 3, 64])
+            short, long = (1 + torch.rand(width // 2, generator=generator).double() * k for k in (0.5, 30))
+            case = structure(rotary_fields, [base, width, interleaved, scaling, 8.0, low, high, 512, times, memory(short), memory(long), len(positions), 3, 64])
             for inverse, rows in [(0, ours), (1, dx)]:
-                ops.rotary(ctypes.byref(case), P(memory(positions)), I(inverse), P(memory(rows)))
+                ops.rotary(ctypes.byref(case), P(memory(positions)), P(None if last else memory(lengths)), I(inverse), P(memory(rows)))
             there = x.double().requires_grad_()
-            theirs = rotated(there, positions, frequencies(base, width, scaling, 8.0, 1.0, 4.0, 512), interleaved)
+            angles = torch.stack([frequencies(base, width, scaling_name, 8.0, low, high, 512, int(p) + 1 if last else int(n), short.tolist(), long.tolist())
+                                  for p, n in zip(positions, lengths)])[:, None]
+            theirs = rotated(there, positions, angles, interleaved, times)
             theirs.backward(dy.double())
             name = f"rotary, {scaling_name}, base {base:.0f}, {width} of 64 columns{', interleaved' if interleaved else ''}"
             agree(name, [ours.numpy()], [theirs], 1e-6)

@@ -186,4 +186,18 @@ with h5py.File('bad.h5', 'r+') as f: f['classifier/weight'][0, 1] = float('nan')
   heads="--heads $(setting mistral.h5 decoder_heads) --kv-heads $(setting mistral.h5 decoder_kv_heads)"
   attend -m $layer $qkv -o model.npy
   attend $qkv $heads --causal --window 4 --rotary --rotary-base "$(setting mistral.h5 decoder_rotary_base)" | cmp - model.npy
+
+  cp "$BATS_TEST_DIRNAME/../../testdata/model/windows-v4.h5" windows.h5
+  embed -m windows.h5 <(tokenize -m windows.h5 <<< $'the cat sees the dog\na dog') -o x.npy
+  for number in 0 1; do # with a window, and without
+    layer=windows.h5:decoder/$number/self_attn
+    for part in query key value; do linear -m $layer/$part x.npy -o $part.npy; done
+    attend -m $layer $qkv -o model.npy
+    attend $qkv --heads 2 --causal --window $((number == 0 ? 3 : 0)) --soft-cap 0.5 --rotary --rotary-scaling yarn --rotary-factor 4 \
+      --rotary-context 16 --rotary-high-frequency 32 --rotary-attention-factor 1.125 | cmp - model.npy
+  done
+  run -1 --separate-stderr attend $qkv --heads 2 --rotary --rotary-scaling longrope --rotary-short-factors 1 --rotary-long-factors 1,2 -o y.npy
+  [ "$stderr" = "attend: query.npy: record 0: a head that turns 4 columns needs 2 short and long factors, not 1" ]
+  run -2 --separate-stderr attend $qkv --heads 2 --rotary --rotary-scaling longrope --rotary-short-factors 1,x -o y.npy
+  [[ "$stderr" == *"'x' is no number"* ]]
 }

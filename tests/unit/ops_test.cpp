@@ -819,7 +819,7 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
   const std::vector<std::int32_t> positions{0, 1, 2, 100, 1001, 3};
   const Floats x = random_floats(rows * stride, 1);
   Floats y = x;
-  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, positions.data(), false, y.data());
+  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, {positions.data()}, false, y.data());
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < stride; ++c) {
       const std::int64_t head = c / width, i = c % width % (width / 2);
@@ -834,7 +834,7 @@ TEST_CASE("rotary positions turn pairs, keep relative scores, and turn back", "[
       }
       CHECK(y[static_cast<std::size_t>(r * stride + c)] == Approx(expected).margin(1e-6));
     }
-  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, positions.data(), true, y.data());
+  rotate(RotarySpec{.width = width}, {rows, heads, width, stride}, {positions.data()}, true, y.data());
   for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == Approx(x[i]).margin(1e-6));
 }
 
@@ -849,7 +849,7 @@ TEST_CASE("rotary positions: base, width, pairs and scaling", "[ops]") {
         // Frequencies on either side of the passage of llama3, and inside it.
         const RotarySpec spec{500, width, interleaved, scaling, 8, 1, 4, 60};
         Floats y = x;
-        rotate(spec, {rows, heads, head_width, stride}, positions.data(), false, y.data());
+        rotate(spec, {rows, heads, head_width, stride}, {positions.data()}, false, y.data());
         Matrix expected = matrix(x, rows, stride);
         for (std::int64_t i = 0; i < width / 2; ++i) {
           double frequency = std::pow(500.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
@@ -877,7 +877,7 @@ TEST_CASE("rotary positions: base, width, pairs and scaling", "[ops]") {
           CHECK(same_bits(&y[static_cast<std::size_t>(r * stride + width)],
                           &x[static_cast<std::size_t>(r * stride + width)], head_width - width));
         }
-        rotate(spec, {rows, heads, head_width, stride}, positions.data(), true, y.data());
+        rotate(spec, {rows, heads, head_width, stride}, {positions.data()}, true, y.data());
         CHECK(relative_error(y.data(), matrix(x, rows, stride)) < 1e-6);
       }
 }

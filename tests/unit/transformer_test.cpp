@@ -100,10 +100,10 @@ struct Setting {
       double norm = 0;
       for (std::int64_t i = 0; i < entry.size; ++i) norm += static_cast<double>(g[i]) * g[i];
       norm = std::sqrt(norm);
-      // A key's bias shifts all scores of a query alike, unless keys are turned: its gradient is zero.
-      const bool nothing = entry.name.ends_with("key/bias") &&
-                           !(configuration.stack(entry.name.starts_with("decoder")).positions == PositionKind::rotary &&
-                             entry.name.ends_with("self_attn/key/bias"));
+      // A key's bias shifts all scores of a query alike, unless keys are turned or scores capped: its gradient is zero.
+      const StackSpec& stack = configuration.stack(entry.name.starts_with("decoder"));
+      const bool turned = stack.positions == PositionKind::rotary && entry.name.ends_with("self_attn/key/bias");
+      const bool nothing = entry.name.ends_with("key/bias") && !turned && stack.attention_soft_cap == 0;
       INFO(entry.name << ", norm " << norm);
       if (nothing) {
         CHECK(norm < 1e-4);
@@ -243,6 +243,40 @@ TEST_CASE("gradients of what published models have beside the paper's", "[model]
     c.stacks([](StackSpec& s) {
       s.embedding_width = 8, s.embedding_norm = true, s.token_types = 2, s.activation = Activation::quick_gelu;
       s.positions = PositionKind::sinusoidal_fairseq, s.position_offset = 2;
+    });
+  });
+  check("yarn, windows in some layers, soft caps, norms on both sides (Gemma 2)", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.output_soft_cap = 2;
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::rotary, s.rotary_scaling = RotaryScaling::yarn, s.rotary_factor = 4;
+      s.rotary_context = 64, s.rotary_low_frequency = 1, s.rotary_high_frequency = 32;
+      s.rotary_attention_factor = 1.2, s.attention_soft_cap = 0.5, s.window = 2, s.window_pattern = "wf";
+      s.norm_position = NormPosition::pre, s.norm = NormKind::rms, s.final_norm = true, s.sublayer_norm = true;
+    });
+  });
+  check("dynamic scaling, one norm for both sublayers (Phi)", [](Configuration& c) {
+    c.kind = ModelKind::decoder_only;
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::rotary, s.rotary_scaling = RotaryScaling::dynamic, s.rotary_factor = 4;
+      s.rotary_context = 3, s.parallel_residual = true, s.shared_norm = true;
+      s.norm_position = NormPosition::pre, s.final_norm = true;
+    });
+  });
+  check("longrope, a base of its own in layers with a window, norms on both sides and layer scale",
+        [](Configuration& c) {
+          c.kind = ModelKind::decoder_only;
+          c.stacks([](StackSpec& s) {
+            s.positions = PositionKind::rotary, s.rotary_scaling = RotaryScaling::longrope, s.rotary_context = 3;
+            s.rotary_short_factors = "1,1.5", s.rotary_long_factors = "2,8", s.rotary_attention_factor = 1.3;
+            s.norm_position = NormPosition::pre, s.final_norm = true, s.sublayer_norm = true, s.layer_scale = true;
+          });
+          c.decoder.window = 3, c.decoder.window_pattern = "fw", c.decoder.rotary_local_base = 50;
+        });
+  check("a soft cap of scores with distance biases", [](Configuration& c) {
+    c.stacks([](StackSpec& s) {
+      s.positions = PositionKind::relative, s.relative_buckets = 8, s.relative_distance = 12,
+      s.attention_soft_cap = 0.7;
     });
   });
   check("a layer and a norm before the output", [](Configuration& c) {

@@ -13,7 +13,7 @@ extern "C" {
 struct AttentionCase {
   std::int64_t sequences, heads, kv_heads, key_width, value_width;
   std::int64_t causal, window;
-  double scale;
+  double scale, soft_cap;
   const std::int64_t *query_offsets, *key_offsets;  ///< [sequences + 1]
   const float *query, *key, *value;
   const float* distance_bias;  ///< (heads, distance_stride) or null
@@ -30,6 +30,7 @@ void attention(const AttentionCase* c) {
   shape.key_width = c->key_width;
   shape.value_width = c->value_width;
   shape.scale = static_cast<float>(c->scale);
+  shape.soft_cap = static_cast<float>(c->soft_cap);
   shape.causal = c->causal != 0;
   shape.window = c->window;
   AttentionInput in;
@@ -52,13 +53,19 @@ struct RotaryCase {
   std::int64_t width, interleaved, scaling;
   double factor, low_frequency, high_frequency;
   std::int64_t original_context;
+  double attention_factor;
+  const double *short_factors, *long_factors;  ///< width / 2 each
   std::int64_t rows, heads, head_width;
 };
 
-void rotary(const RotaryCase* c, const std::int32_t* positions, std::int64_t inverse, float* x) {
-  const RotarySpec spec{c->base,   c->width,         c->interleaved != 0, static_cast<RotaryScaling>(c->scaling),
-                        c->factor, c->low_frequency, c->high_frequency,   c->original_context};
-  rotate(spec, {c->rows, c->heads, c->head_width, c->heads * c->head_width}, positions, inverse != 0, x);
+void rotary(const RotaryCase* c, const std::int32_t* positions, const std::int32_t* lengths, std::int64_t inverse,
+            float* x) {
+  RotarySpec spec{c->base,   c->width,         c->interleaved != 0, static_cast<RotaryScaling>(c->scaling),
+                  c->factor, c->low_frequency, c->high_frequency,   c->original_context};
+  spec.attention_factor = c->attention_factor;
+  spec.short_factors.assign(c->short_factors, c->short_factors + c->width / 2);
+  spec.long_factors.assign(c->long_factors, c->long_factors + c->width / 2);
+  rotate(spec, {c->rows, c->heads, c->head_width, c->heads * c->head_width}, {positions, lengths}, inverse != 0, x);
 }
 
 void activate(std::int64_t kind, std::int64_t n, const float* x, const float* dy, float* y, float* dx) {
