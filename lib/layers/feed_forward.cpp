@@ -15,6 +15,7 @@ void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, fl
   // The gradient of relu needs no more than where its result is positive, so it takes the place of its input.
   const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !ctx.training);
   saved.inner = in_place ? saved.up : ctx.workspace.get(rows * inner);
+  const SameRows same;
   linear1_.forward(rows, x, saved.up);
   ctx.show(name_ + "/linear1", saved.up, inner, ragged);
   if (shape_.gated) {

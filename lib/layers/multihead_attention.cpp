@@ -111,6 +111,7 @@ void MultiheadAttention::project_backward(const Projection& to, std::int64_t row
 void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const float* memory,
                                       const RowPositions& positions, const KeyValues& kv) const {
   const WorkspaceScope scope(ctx.workspace);
+  const SameRows same;
   Projected saved;
   project(ctx, key_, rows, memory, positions, kv.key, saved);
   value_.forward(rows, memory, kv.value);
@@ -147,9 +148,12 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     query_positions = rotary_positions(ctx.workspace, in.queries, *shape_.rotary);
     key_positions = rotary_positions(ctx.workspace, in.keys, *shape_.rotary);
   }
-  project(ctx, query_, rows, in.x, query_positions, saved.query, saved.query_norm);
-  project(ctx, key_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
-  value_.forward(key_rows, from, saved.kv.value);
+  {
+    const SameRows same;
+    project(ctx, query_, rows, in.x, query_positions, saved.query, saved.query_norm);
+    project(ctx, key_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
+    value_.forward(key_rows, from, saved.kv.value);
+  }
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, in.queries, in.keys, nullptr, saved, attention_shape(ctx, saved));
   output_.forward(rows, saved.context, y);

@@ -160,6 +160,7 @@ const float* TransformerLayer::step(Context& ctx, const Step& step, const float*
   Saved saved;
   float* a = ctx.workspace.get(count);
   residual_[0].forward(ctx, queries, x, x, a, saved.residual[0], [&](const float* input, float* output) {
+    const SameRows same;
     const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
     self_attention_.project_keys(ctx, rows, input, {step.positions}, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {

@@ -48,6 +48,16 @@ PackedView pack_nn(const MatrixView& b, void* packed);  ///< B = b, b (k, n)
 void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
                     bool accumulate = false);
 
+/// While one lives, products of this thread that read the same rows one after another prepare them once: those with
+/// weights of 8 bits quantise them. The rows must not change meanwhile.
+class SameRows {
+ public:
+  SameRows();
+  ~SameRows();
+  SameRows(const SameRows&) = delete;
+  SameRows& operator=(const SameRows&) = delete;
+};
+
 /// c (m, n) = a (m, k) w^T + bias, w (n, k): a linear layer with PyTorch's [out, in] weight. bias (n) may be null.
 void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c);
 

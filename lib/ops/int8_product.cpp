@@ -5,6 +5,7 @@
 #include "core/array.hpp"
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "ops/gemm.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
@@ -38,23 +39,52 @@ Int8Rows row_range(const Int8Rows& a, std::int64_t first, std::int64_t count) {
           a.stride};
 }
 
+/// What a thread quantised last.
+struct Quantised {
+  Buffer<std::byte> memory;
+  Buffer<float> scales;
+  int same = 0;  ///< How many SameRows live.
+  MatrixView from{nullptr, 0, 0};
+  Int8Rows rows{};
+};
+
+Quantised& quantised() {
+  thread_local Quantised own;
+  return own;
+}
+
+bool same_place(const MatrixView& a, const MatrixView& b) {
+  return a.data == b.data && a.rows == b.rows && a.columns == b.columns && a.stride == b.stride;
+}
+
 /// All rows of a quantised, into memory of the calling thread.
 Int8Rows quantise(const MatrixView& a) {
-  thread_local Buffer<std::byte> memory;
-  thread_local Buffer<float> scales;
+  Quantised& own = quantised();
+  if (own.same > 0 && own.from.data && same_place(a, own.from)) return own.rows;
   constexpr std::int64_t kLine = 64;
   const std::int64_t element = int8_kernels().element, quads = quad_count(a.columns);
   // A cache line more than fits: rows of a power of two would all fall into the same few sets of the cache.
   const std::int64_t bytes = (quads * kQuad * element + kLine - 1) / kLine * kLine + kLine;
-  const Int8Rows rows{at_least(memory, a.rows * bytes), at_least(scales, a.rows), a.rows, quads, bytes / element};
+  const Int8Rows rows{at_least(own.memory, a.rows * bytes), at_least(own.scales, a.rows), a.rows, quads,
+                      bytes / element};
   parallel_for(a.rows, std::max<std::int64_t>(1, 65536 / (a.columns + 1)), [&](std::int64_t begin, std::int64_t end) {
     int8_kernels().quantise({a.data + begin * a.stride, end - begin, a.columns, a.stride},
                             row_range(rows, begin, end - begin));
   });
+  own.from = a;
+  own.rows = rows;
   return rows;
 }
 
 }  // namespace
+
+SameRows::SameRows() {
+  if (quantised().same++ == 0) quantised().from.data = nullptr;
+}
+
+SameRows::~SameRows() {
+  --quantised().same;
+}
 
 const Int8Kernels& int8_kernels() {
   static const Int8Kernels& fastest = *kernels().int8(0);
@@ -86,7 +116,7 @@ void int8_product(const MatrixView& a, const PackedView& packed, const WeightVie
   const std::int64_t wanted = small ? 1 : (4 * thread_count() + row_blocks - 1) / row_blocks;
   const std::int64_t group = std::clamp<std::int64_t>((panels + wanted - 1) / wanted, 1, kPanelGroup);
   const std::int64_t groups = (panels + group - 1) / group, tasks = row_blocks * groups;
-  const Int8Rows quantised = quantise(a);
+  const Int8Rows from = quantise(a);
   const void* whole = packed.data;
   if (!whole && row_blocks > 1) {
     thread_local Buffer<std::byte> memory;  // of the calling thread: products are not nested
@@ -99,7 +129,7 @@ void int8_product(const MatrixView& a, const PackedView& packed, const WeightVie
       const std::int64_t row = task / groups * rows, height = std::min(rows, m - row);
       const std::int64_t first = task % groups * group, last = std::min(panels, first + group);
       if (height <= 0) continue;
-      const Int8Rows block = row_range(quantised, row, height);
+      const Int8Rows block = row_range(from, row, height);
       for (std::int64_t p = first; p < last; ++p) {
         const auto* panel = static_cast<const std::byte*>(whole) + p * bytes;
         if (!whole) {

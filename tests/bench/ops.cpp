@@ -110,6 +110,44 @@ void product(State& state) {
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
 
+/// A weight of 8 bits, packed as in inference.
+struct Weight8 {
+  Weight8(std::int64_t n, std::int64_t k) : q(static_cast<std::size_t>(n * k)), scales(static_cast<std::size_t>(n)) {
+    const auto w = random_floats(n * k, 2);
+    for (std::int64_t r = 0; r < n; ++r)
+      scales[static_cast<std::size_t>(r)] = quantise(k, w.data() + r * k, q.data() + r * k);
+    view = WeightView(q.data(), WeightType::int8, n, k);
+    view.scales = scales.data();
+    packed.forward(view, 0);
+  }
+  void product(const float* a, std::int64_t m, float* c) {
+    product_packed({a, m, view.columns}, packed.forward(view, 0), nullptr, {c, m, view.rows});
+  }
+  std::vector<std::int8_t> q;
+  std::vector<float> scales;
+  WeightView view;
+  PackedWeight packed;
+};
+
+/// Products of 8-bit integers: of what the kernel does with operands that stay in the nearest caches.
+void product_int8(State& state) {
+  static const double limit = [] {
+    constexpr std::int64_t m = 96, n = 256, k = 512;
+    const auto a = random_floats(m * k, 1);
+    std::vector<float> c(static_cast<std::size_t>(m * n));
+    Weight8 weight(n, k);
+    return 2.0 * m * n * k / best_seconds([&] { weight.product(a.data(), m, c.data()); });
+  }();
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1);
+  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Weight8 weight(n, k);
+  for (auto _ : state) weight.product(a.data(), m, c.data());
+  const double done = 2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations());
+  state.counters["ops"] = Counter(done, Counter::kIsRate);
+  state.counters["of_limit"] = Counter(done / limit, Counter::kIsRate);
+}
+
 /// The three products of a linear layer in training: output, gradient of the input, gradient of the weight.
 void linear_training(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
@@ -265,21 +303,23 @@ void pooling(State& state) {
 
 }  // namespace
 
-#define SHAPES                  \
-  Args({2048, 512, 512})        \
-      ->Args({4096, 512, 512})  \
-      ->Args({4096, 2048, 512}) \
-      ->Args({4096, 512, 2048}) \
-      ->Args({4096, 128, 128})  \
-      ->Args({4096, 256, 128})  \
-      ->Args({512, 10000, 128}) \
-      ->Args({96, 512, 512})    \
-      ->Args({32, 512, 512})    \
-      ->Args({16, 2048, 512})   \
-      ->Args({1, 2048, 512})    \
+#define SHAPES                   \
+  Args({2048, 512, 512})         \
+      ->Args({4096, 512, 512})   \
+      ->Args({4096, 2048, 512})  \
+      ->Args({4096, 512, 2048})  \
+      ->Args({4096, 128, 128})   \
+      ->Args({4096, 256, 128})   \
+      ->Args({512, 10000, 128})  \
+      ->Args({1024, 1024, 1024}) \
+      ->Args({96, 512, 512})     \
+      ->Args({32, 512, 512})     \
+      ->Args({16, 2048, 512})    \
+      ->Args({1, 2048, 512})     \
       ->UseRealTime()
 BENCHMARK(openblas)->SHAPES;
 BENCHMARK(product)->SHAPES;
+BENCHMARK(product_int8)->SHAPES;
 BENCHMARK(linear_training)->Args({4096, 512, 512})->Args({4096, 2048, 512})->Args({4096, 128, 128})->UseRealTime();
 BENCHMARK(attention)->Args({128, 16, 8, 64, 0})->Args({8, 512, 8, 64, 0})->Args({1, 8192, 1, 64, 1})->UseRealTime();
 BENCHMARK(attention)->Args({256, 16, 4, 32, 0})->UseRealTime();

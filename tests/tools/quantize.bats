@@ -115,6 +115,18 @@ while data.tell() < len(data.getbuffer()): out.append(np.load(data))
 for array in reversed(out): np.save(sys.stdout.buffer, array)" | cmp - whole.npy
 }
 
+@test "models of fewer bits have the same bits under every instruction set" {
+  for type in int8 f16 bf16; do
+    encode -m $type.h5 ids.npy -o whole.npy
+    decode -m $type.h5 text.en.npy --beam 3 --max-length 6 --scores whole-scores.npy -o whole-ids.npy
+    for isa in generic avx2 avx512; do
+      PIPEFORMER_ISA=$isa encode -m $type.h5 ids.npy | cmp - whole.npy
+      PIPEFORMER_ISA=$isa decode -m $type.h5 text.en.npy --beam 3 --max-length 6 --scores scores.npy | cmp - whole-ids.npy
+      cmp scores.npy whole-scores.npy
+    done
+  done
+}
+
 @test "a product with 8-bit weights has the same bits under every instruction set" {
   for part in encoder/0/self_attn/query encoder/1/ffn/linear1 decoder/0/cross_attn/output; do
     PIPEFORMER_ISA=generic linear -m int8.h5:$part vectors.npy -o generic.npy

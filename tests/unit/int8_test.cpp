@@ -263,3 +263,34 @@ TEST_CASE("rows of a table of 8 bits are its integers times their scale", "[ops]
       CHECK(same(rows[r * 21 + j], value * 1.5f));
     }
 }
+
+TEST_CASE("rows are quantised once while they stay the same, and anew afterwards", "[ops][int8]") {
+  const std::int64_t m = 5, n = 20, k = 33;
+  Floats a = random_floats(m * k, 1), other = random_floats(m * k, 8);
+  const Weight8 first = random_weight(n, k, 2), second = random_weight(n, k, 3);
+  Floats c(static_cast<std::size_t>(m * n));
+  const auto check = [&](const Floats& x, const Weight8& w) {
+    product_nt({x.data(), m, k}, w.view(), nullptr, {c.data(), m, n});
+    CHECK(differences(c.data(), plain_product(x, m, w, nullptr).data(), m * n) == 0);
+  };
+  {
+    const SameRows same;
+    check(a, first);
+    check(a, second);
+    {
+      const SameRows inner;
+      check(a, first);
+      check(other, first);
+    }
+    check(other, second);
+    check(a, second);
+    // Fewer of them, at the same place.
+    product_nt({a.data(), 2, k}, first.view(), nullptr, {c.data(), 2, n});
+    CHECK(differences(c.data(), plain_product(a, 2, first, nullptr).data(), 2 * n) == 0);
+  }
+  a = other;
+  check(a, first);
+  const SameRows again;
+  std::reverse(a.begin(), a.end());
+  check(a, first);
+}

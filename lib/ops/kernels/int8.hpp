@@ -10,7 +10,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
-#elif defined(__aarch64__)
+#elif defined(PIPEFORMER_NEON)
 #include <arm_neon.h>
 #include <sys/auxv.h>
 #endif
@@ -81,6 +81,32 @@ void widen_int8(std::int64_t n, const std::int8_t* q, float scale, float* y) {
 
 // --- packing ---
 
+inline std::int32_t sum_int8(std::int64_t n, const std::int8_t* x) {
+  constexpr std::int64_t kStretch = 128;  // of which a sum has 16 bits
+  std::int32_t total = 0;
+  for (std::int64_t i = 0; i < n; i += kStretch) {
+    const std::int64_t end = i + kStretch < n ? i + kStretch : n;
+    std::int16_t sum = 0;
+    for (std::int64_t k = i; k < end; ++k) sum = static_cast<std::int16_t>(sum + x[k]);
+    total += sum;
+  }
+  return total;
+}
+
+/// Four quads of four rows, `stride` apart, become four quads of a panel.
+inline void transpose_quads(const std::int8_t* rows, std::int64_t stride, std::int8_t* panel) {
+  typedef std::int32_t Four __attribute__((vector_size(16)));
+  Four row[4];
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], rows + i * stride, sizeof row[i]);
+  const Four a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+             b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  const Four c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+             d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  const Four out[4] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
+                       __builtin_shufflevector(c, d, 0, 1, 4, 5), __builtin_shufflevector(c, d, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &out[i], sizeof out[i]);
+}
+
 void pack_int8(std::int64_t n, std::int64_t depth, const std::int8_t* w, std::byte* out) {
   const std::int64_t quads = (depth + kQuad - 1) / kQuad;
   for (std::int64_t first = 0; first < n; first += kInt8Panel) {
@@ -90,20 +116,24 @@ void pack_int8(std::int64_t n, std::int64_t depth, const std::int8_t* w, std::by
     out += kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + quads * kQuad);
     for (std::int64_t j = 0; j < kInt8Panel; ++j) {
       const std::int8_t* row = w + (first + (j < columns ? j : 0)) * depth;
-      std::int32_t sum = 0;
-      for (std::int64_t k = 0; k < depth; ++k) sum += row[k];
-      sums[j] = j < columns ? sum : 0;
+      sums[j] = j < columns ? sum_int8(depth, row) : 0;
     }
     constexpr std::int64_t kSquare = 16;  // quads of a column: a cache line is read whole while it is there
+    const std::int64_t whole = depth / kQuad;
+    const auto put = [&](std::int64_t q, std::int64_t j) {
+      std::int32_t four = 0;
+      if (j < columns) __builtin_memcpy(&four, w + (first + j) * depth + q * kQuad, q < whole ? kQuad : depth % kQuad);
+      __builtin_memcpy(to + (q * kInt8Panel + j) * kQuad, &four, kQuad);
+    };
     for (std::int64_t q0 = 0; q0 < quads; q0 += kSquare) {
-      const std::int64_t q1 = q0 + kSquare < quads ? q0 + kSquare : quads, whole = depth / kQuad;
-      for (std::int64_t j = 0; j < kInt8Panel; ++j) {
-        const std::int8_t* row = w + (first + j) * depth;
-        for (std::int64_t q = q0; q < q1; ++q) {
-          std::int32_t four = 0;
-          if (j < columns) __builtin_memcpy(&four, row + q * kQuad, q < whole ? kQuad : depth % kQuad);
-          __builtin_memcpy(to + (q * kInt8Panel + j) * kQuad, &four, kQuad);
-        }
+      const std::int64_t q1 = q0 + kSquare < quads ? q0 + kSquare : quads;
+      for (std::int64_t j = 0; j < kInt8Panel; j += 4) {
+        std::int64_t q = q0;
+        if (j + 4 <= columns)
+          for (; q + 4 <= q1 && q + 4 <= whole; q += 4)
+            transpose_quads(w + (first + j) * depth + q * kQuad, depth, to + (q * kInt8Panel + j) * kQuad);
+        for (; q < q1; ++q)
+          for (std::int64_t column = j; column < j + 4; ++column) put(q, column);
       }
     }
   }
@@ -140,6 +170,7 @@ inline void put_columns(const std::int32_t (&sums)[kLanes], float row_scale, con
 #if defined(__AVX512F__)
 // Not the intrinsics of what these are for: GCC 12 warns of their undefined lanes.
 typedef std::int32_t Ints __attribute__((vector_size(64)));
+typedef std::uint32_t Unsigned __attribute__((vector_size(64)));
 typedef float Floats __attribute__((vector_size(64)));
 
 inline void put_columns(__m512i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
@@ -164,9 +195,9 @@ struct Dot512 {
   static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      const Ints extra = reinterpret_cast<Ints>(_mm512_loadu_si512(column_sums + v * 16)) * 128;
-      put_columns(reinterpret_cast<__m512i>(reinterpret_cast<Ints>(sums[v]) - extra), scale, to.column_scales + v * 16,
-                  to.bias + v * 16, to.c + v * 16);
+      const Unsigned extra = reinterpret_cast<Unsigned>(_mm512_loadu_si512(column_sums + v * 16)) * 128;
+      put_columns(reinterpret_cast<__m512i>(reinterpret_cast<Unsigned>(sums[v]) - extra), scale,
+                  to.column_scales + v * 16, to.bias + v * 16, to.c + v * 16);
     }
   }
 };
@@ -279,7 +310,7 @@ struct Pairs128 {
     }
   }
 };
-#elif defined(__aarch64__)
+#elif defined(PIPEFORMER_NEON)
 #if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
 /// Arm's dot product of bytes, optional from Armv8.2 on: written out, since the processor is asked at run time (clang
 /// assembles it only where it compiles for such a processor).
@@ -446,7 +477,7 @@ const Int8Kernels* int8_ways(int number) {
 #elif defined(__SSE2__)
   if (number == 0) return &int8_kernels<Pairs128>;
   --number;
-#elif defined(__aarch64__)
+#elif defined(PIPEFORMER_NEON)
 #if defined(PIPEFORMER_DOT_NEON)
   if (!(getauxval(AT_HWCAP) & HWCAP_ASIMDDP)) ++number;
   if (number == 0) return &int8_kernels<DotNeon>;
