@@ -56,7 +56,11 @@ const ToolSpec spec{
                            "the nearest)"),
                       flag("without-tokenizer", "export: leave the tokenizer out"),
                       choice("weights", "int8|f16|bf16|f32", "quantize: the type of the weights"),
-                      list("keep", "GLOB", "quantize: weights whose names match stay as they are")},
+                      list("keep", "GLOB", "quantize: weights whose names match stay as they are"),
+                      integer("positions-table", "N",
+                              "export: positions of the table that sinusoids become where the family has tables only "
+                              "(default: the context that the model was trained with, or --max-positions)",
+                              "", 1)},
                      {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
                      kind_options(),
                      configuration_options()}),
@@ -92,9 +96,9 @@ void make(const Args& args) {
 
 /// Refuses the options of other commands.
 void allow(const Args& args, const std::string& command) {
-  const std::map<std::string, std::string> owners{{"widen", "import"},     {"drop", "import"},
-                                                  {"family", "export"},    {"without-tokenizer", "export"},
-                                                  {"weights", "quantize"}, {"keep", "quantize"}};
+  const std::map<std::string, std::string> owners{
+      {"widen", "import"},     {"drop", "import"},   {"family", "export"},         {"without-tokenizer", "export"},
+      {"weights", "quantize"}, {"keep", "quantize"}, {"positions-table", "export"}};
   for (const Option& option : spec.options) {
     const auto owner = owners.find(option.name);
     const std::string of = owner == owners.end() ? "make" : owner->second;
@@ -116,7 +120,8 @@ int main(int argc, char** argv) {
       allow(args, "export");
       if (args.output() == "-") throw UsageError("export makes a directory: -o DIR names it");
       return export_checkpoint(words[1], args.output(),
-                               {args.has("family") ? args.text("family") : "", args.flag("without-tokenizer")});
+                               {args.has("family") ? args.text("family") : "", args.flag("without-tokenizer"),
+                                args.has("positions-table") ? args.integer("positions-table") : 0});
     }
     allow(args, words[0]);
     if (words[0] == "quantize" && words.size() == 2) {

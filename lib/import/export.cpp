@@ -11,6 +11,7 @@
 #include "import/reading.hpp"
 #include "import/sentence_vectors.hpp"
 #include "import/sinusoids.hpp"
+#include "import/tables.hpp"
 #include "io/address.hpp"
 #include "io/output_file.hpp"
 #include "io/safetensors.hpp"
@@ -158,15 +159,39 @@ std::string text_of(const Attribute& value) {
   return std::visit([](const auto& x) { return cat(std::boolalpha, std::setprecision(9), x); }, value);
 }
 
+/// " --positions learned": what gives a hyper-parameter the value that a family has. Empty: no option does.
+std::string option_of(const Difference& d) {
+  const auto option = [&](const auto& field) {
+    std::string name = field.option.empty() ? field.name : field.option;
+    std::replace(name.begin(), name.end(), '_', '-');
+    if (const bool* on = std::get_if<bool>(&d.theirs)) return cat(*on ? " --" : " --no-", name);
+    return cat(" --", name, " ", text_of(d.theirs));
+  };
+  for (const auto& field : configuration_fields())
+    if (field.name == d.name) return field.help.empty() ? "" : option(field);
+  for (const auto& field : stack_fields())
+    for (const char* side : {"encoder_", "decoder_"})
+      if (side + field.name == d.name) return field.help.empty() || field.name == "layers" ? "" : option(field);
+  return "";
+}
+
+/// How a model is put so that a family has a place for it: sinusoids in another order (import/sinusoids.hpp), or
+/// sinusoids and scaled embeddings in tables (import/tables.hpp).
+enum class Form { as_it_is, halved, tables };
+
 /// What a family would write.
 struct Draft {
   const Family* family = nullptr;
+  Form form = Form::as_it_is;
+  std::int64_t positions = 0;           ///< Of tables.
   std::vector<std::string> problems{};  ///< Hyper-parameters without a place; empty: this is the same model.
-  bool halved = false;                  ///< Sinusoids are put into another order (import/sinusoids.hpp).
-  bool far = false;                     ///< Another kind of model, or one that the family cannot say anything about.
+  /// With these options `train` and `model make` make a model that has a place; empty: no options would.
+  std::string options{};
+  bool far = false;  ///< Another kind of model, or one that the family cannot say anything about.
   std::string config{}, generation{};
   std::optional<SentenceModules> modules{};
   std::deque<Exchange> exchanges{};
+  std::deque<Shapes> shapes{};  ///< Of the parameters of each tower, in this form.
   struct Tensor {
     const Tower* tower;
     TensorParts parts;
@@ -175,13 +200,22 @@ struct Draft {
 
   Configuration configuration(const Tower& tower) const {
     Configuration c = tower.file.configuration();
-    if (halved) halve_sinusoids(c);
-    return c;
+    if (form == Form::halved) halve_sinusoids(c);
+    if (form == Form::tables) put_in_tables(c, positions);
+    return c.resolved();
   }
   Elements read(const Tower& tower, const std::string& parameter) const {
+    if (form == Form::tables)
+      return in_tables(tower.file.configuration(), positions, parameter,
+                       [&](const std::string& name) { return read_parameter(tower, name); });
     Elements e = read_parameter(tower, parameter);
-    if (halved) halve_sinusoids(parameter, e);
+    if (form == Form::halved) halve_sinusoids(parameter, e);
     return e;
+  }
+  TensorType type(const Tower& tower, const std::string& parameter) const {
+    if (form != Form::tables) return type_of(tower, parameter);
+    const std::string source = table_source(tower.file.configuration(), parameter);
+    return source.empty() || parameter.ends_with("/embedding/weight") ? TensorType::F32 : type_of(tower, source);
   }
 };
 
@@ -206,19 +240,24 @@ void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& tow
     if (tokenizer) take_tokenizer(back.configuration, *tokenizer, "the model");
     back.configuration = back.configuration.resolved();
     draft.far = ours.kind != back.configuration.kind;
+    bool all = true;  // problems have options
     for (const Difference& d : differences(ours, back.configuration)) {
-      if (is_setting_of_use(d.name, ours) && form.name.empty())
+      if (is_setting_of_use(d.name, ours) && form.name.empty()) {
         written.inside("pipeformer").say(d.name, d.ours);
-      else
-        draft.problems.push_back(cat(d.name, " ", text_of(d.ours), " (not ", text_of(d.theirs), ")"));
+        continue;
+      }
+      draft.problems.push_back(cat(d.name, " ", text_of(d.ours), " (not ", text_of(d.theirs), ")"));
+      const std::string option = option_of(d);
+      if (draft.options.find(option) == std::string::npos) draft.options += option;
+      all &= !option.empty();
     }
-    if (draft.problems.empty()) match_parameters(back, tower.parameters, "the model");
+    if (!all) draft.options.clear();
+    if (draft.problems.empty()) match_parameters(back, parameters_of(ours), "the model");
   }
 }
 
-Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
-  Draft draft{&family};
-  draft.halved = family.model_type == "marian" && can_halve_sinusoids(towers.front().file.configuration());
+Draft draft_of(Draft draft, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
+  const Family& family = *draft.family;
   if (towers.size() == 1) draft.modules = sentence_modules(towers.front().file.configuration());
   ConfigKeys keys;
   keys.say("model_type", family.model_type);
@@ -229,14 +268,16 @@ Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Toke
   try {
     for (const FamilyTower& form : family.towers) {
       const Tower& tower = tower_of(towers, family, form);
-      Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, tower.parameters});
-      x.configuration = draft.configuration(tower);
+      const Configuration c = draft.configuration(tower);
+      const Shapes& parameters = draft.shapes.emplace_back(parameters_of(c));
+      Exchange& x = draft.exchanges.emplace_back(Exchange{family, keys, kNone, parameters});
+      x.configuration = c;
       if (draft.modules) x.configuration.pooler = false;  // it is one of theirs
       x.labels = tower.file.labels();
       x.padding = tokenizer ? tokenizer->named_ids().padding.value_or(-1) : -1;
       form.build(x);
       if (draft.modules) add_modules(*draft.modules, x);
-      for (auto& [name, parts] : tensors_of(x.rows, tower.parameters))
+      for (auto& [name, parts] : tensors_of(x.rows, parameters))
         draft.tensors.emplace(name, Draft::Tensor{&tower, std::move(parts)});
     }
     if (family.towers.size() > 1) keys.say_json("architectures", "[" + json_string(family.architectures[0]) + "]");
@@ -250,31 +291,48 @@ Draft draft_of(const Family& family, const std::deque<Tower>& towers, const Toke
   return draft;
 }
 
-/// Of the family that was asked for, the one of the import, or the first that has a place for everything.
-Draft choose(const std::deque<Tower>& towers, const Tokenizer* tokenizer, std::string name) {
-  if (name.empty()) name = towers.front().file.texts().family;
+/// The forms that a model may be put in for a family, and those of all other families.
+bool has_form(Form form, const Family& family, const std::deque<Tower>& towers) {
+  if (form == Form::as_it_is) return true;
+  if (towers.size() > 1) return false;
+  const Configuration& c = towers.front().file.configuration();
+  if (form == Form::halved) return family.model_type == "marian" && can_halve_sinusoids(c);
+  return can_be_in_tables(c);
+}
+
+/// Of the family that was asked for, the one of the import, or the first that has a place for everything; as it is
+/// before any other form.
+Draft choose(const std::deque<Tower>& towers, const Tokenizer* tokenizer, const ExportOptions& options) {
+  const std::string name = options.family.empty() ? towers.front().file.texts().family : options.family;
+  const Configuration& c = towers.front().file.configuration();
+  const std::int64_t positions = options.positions > 0 ? options.positions
+                                 : c.context > 0       ? c.context
+                                                       : c.stack(c.has_decoder()).max_positions;
   std::optional<Draft> best;
-  for (const Family& family : families()) {
-    if (!name.empty() && family.model_type != name) continue;
-    Draft draft = draft_of(family, towers, tokenizer);
-    const auto distance = [](const Draft& d) { return std::pair(d.far, d.problems.size()); };
-    if (!best || distance(draft) < distance(*best)) best = std::move(draft);
-    if (best->problems.empty()) return std::move(*best);
-  }
+  for (const Form form : {Form::as_it_is, Form::halved, Form::tables})
+    for (const Family& family : families()) {
+      if ((!name.empty() && family.model_type != name) || !has_form(form, family, towers)) continue;
+      Draft draft = draft_of({&family, form, positions}, towers, tokenizer);
+      const auto distance = [](const Draft& d) { return std::pair(d.far, d.problems.size()); };
+      if (!best || distance(draft) < distance(*best)) best = std::move(draft);
+      if (best->problems.empty()) return std::move(*best);
+    }
   if (!best) (void)family_named(name);  // throws
+  const std::string help =
+      best->options.empty() ? "" : "; train and model make with" + best->options + " make one that is";
   throw Error(cat(towers.front().file.name(), ": ",
                   name.empty() ? "is a model of no family that is known; of the nearest, " : "is no ",
                   best->family->model_type,
-                  name.empty() ? ", these differ: " : "; what has no place there: ", list_of(best->problems)));
+                  name.empty() ? ", these differ: " : "; what has no place there: ", list_of(best->problems), help));
 }
 
 /// Types: that of the parameters; where a family computes, theirs if nothing is rounded by it.
-TensorType type_of(const Draft::Tensor& tensor, const std::optional<TensorType>& usual,
+TensorType type_of(const Draft& draft, const Draft::Tensor& tensor, const std::optional<TensorType>& usual,
                    const std::function<Elements(const std::string&)>& read) {
   std::optional<TensorType> type;
   bool computes = false;
   for (const auto& [row, which] : tensor.parts.parts) {
-    const TensorType of_row = type_of(*tensor.tower, row->ours);
+    const TensorType of_row = draft.type(*tensor.tower, row->ours);
     type = !type || *type == of_row ? of_row : TensorType::F32;
     computes |= row->computes();
   }
@@ -290,7 +348,7 @@ std::optional<TensorType> usual_type(const Draft& draft) {
   for (const auto& [name, tensor] : draft.tensors)
     for (const auto& [row, which] : tensor.parts.parts) {
       if (row->computes()) continue;
-      const TensorType one = type_of(*tensor.tower, row->ours);
+      const TensorType one = draft.type(*tensor.tower, row->ours);
       if (type && *type != one) return std::nullopt;
       type = one;
     }
@@ -307,7 +365,7 @@ void write_tensors(const Draft& draft, const std::string& prefix, const std::str
   for (const auto& [name, tensor] : draft.tensors)
     if (name.substr(0, name.find('/') + 1) == prefix)
       announced.push_back(
-          {name.substr(prefix.size()), type_of(tensor, usual, reader(tensor.tower)), tensor.parts.shape});
+          {name.substr(prefix.size()), type_of(draft, tensor, usual, reader(tensor.tower)), tensor.parts.shape});
   const Hdf5File& file = draft.tensors.begin()->second.tower->file.file();
   const bool scaled = draft.family->towers.size() > 1 && file.has_dataset("logit_scale");
   Elements scale{TensorType::F32, 1, 1, {}};
@@ -354,7 +412,7 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
       throw Error(cat(name, ": ", error.what(), " (--without-tokenizer leaves it out)"));
     }
   }
-  const Draft draft = choose(towers, tokenizer.get(), options.family);
+  const Draft draft = choose(towers, tokenizer.get(), options);
 
   TemporaryDirectory directory(output);
   write_text(directory.file("config.json"), draft.config);

@@ -57,6 +57,18 @@ void Exchange::layer(const std::string& ours, const std::string& theirs) {
   if (exists(bias, parameters.contains(ours + "/bias"))) row(ours + "/bias", bias);
 }
 
+void Exchange::part(const std::string& ours, const std::string& theirs, const TensorRow& slice) {
+  for (const bool bias : {false, true}) {
+    const std::string what = bias ? "bias" : "weight";
+    if (bias && !exists(theirs + ".bias", parameters.contains(ours + "/bias"))) continue;
+    TensorRow row = slice;
+    row.ours = ours + "/" + what;
+    row.theirs = {theirs + "." + what};
+    if (bias) row.transposed = false;
+    rows.push_back(std::move(row));
+  }
+}
+
 void Exchange::attention(const std::string& ours, const std::string& theirs, const std::vector<std::string>& names) {
   const char* const parts[] = {"/query", "/key", "/value", "/output"};
   for (std::size_t i = 0; i < std::size(parts); ++i) layer(ours + parts[i], theirs + names.at(i));

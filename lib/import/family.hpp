@@ -72,6 +72,9 @@ struct Exchange {
   }
   /// ours/weight and, if there is one, ours/bias. Older files call a norm's gamma and beta.
   void layer(const std::string& ours, const std::string& theirs);
+  /// ours/weight and, if there is one, ours/bias: the rows of theirs that `slice` says (a transposed weight has columns
+  /// for them).
+  void part(const std::string& ours, const std::string& theirs, const TensorRow& slice);
   /// Query, key, value and output of an attention sublayer by their names there.
   void attention(const std::string& ours, const std::string& theirs, const std::vector<std::string>& names);
   /// A tensor that repeats another one, where it is there.

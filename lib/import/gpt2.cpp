@@ -40,24 +40,17 @@ void gpt2(Exchange& x) {
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "h.", i, ".");
     // Linear layers are stored (in, out); queries, keys and values are one of them.
-    const auto linear = [&](const std::string& to, const std::string& from, std::int64_t part) {
-      TensorRow weight{.ours = ours + to + "/weight", .theirs = {theirs + from + ".weight"}, .transposed = true};
-      TensorRow bias{.ours = ours + to + "/bias", .theirs = {theirs + from + ".bias"}};
-      if (part >= 0) {
-        weight.first = bias.first = part * c.width;
-        weight.rows = bias.rows = c.width;
-      }
-      x.rows.push_back(weight);
-      x.rows.push_back(bias);
+    const auto part = [&](const std::string& to, std::int64_t number) {
+      x.part(ours + to, theirs + "attn.c_attn", {.transposed = true, .first = number * c.width, .rows = c.width});
     };
     x.layer(ours + "norm1", theirs + "ln_1");
-    linear("self_attn/query", "attn.c_attn", 0);
-    linear("self_attn/key", "attn.c_attn", 1);
-    linear("self_attn/value", "attn.c_attn", 2);
-    linear("self_attn/output", "attn.c_proj", -1);
+    part("self_attn/query", 0);
+    part("self_attn/key", 1);
+    part("self_attn/value", 2);
+    x.part(ours + "self_attn/output", theirs + "attn.c_proj", {.transposed = true});
     x.layer(ours + "norm2", theirs + "ln_2");
-    linear("ffn/linear1", "mlp.c_fc", -1);
-    linear("ffn/linear2", "mlp.c_proj", -1);
+    x.part(ours + "ffn/linear1", theirs + "mlp.c_fc", {.transposed = true});
+    x.part(ours + "ffn/linear2", theirs + "mlp.c_proj", {.transposed = true});
     for (const char* buffer : {"attn.bias", "attn.masked_bias"}) x.leave_out(theirs + buffer);
   }
 }

@@ -36,18 +36,11 @@ void gpt_neox(Exchange& x) {
     const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
     x.layer(ours + "norm1", theirs + "input_layernorm");
     // Each head's queries, keys and values stand together.
-    std::int64_t part = 0;
+    std::int64_t first = 0;
     for (const char* to : {"query", "key", "value"}) {
-      for (const char* what : {"weight", "bias"}) {
-        if (what == std::string("bias") && !s.attention_bias) continue;
-        x.rows.push_back({.ours = cat(ours, "self_attn/", to, "/", what),
-                          .theirs = {cat(theirs, "attention.query_key_value.", what)},
-                          .first = part * s.head_width,
-                          .run = s.head_width,
-                          .step = 3 * s.head_width,
-                          .rows = c.width});
-      }
-      ++part;
+      x.part(cat(ours, "self_attn/", to), theirs + "attention.query_key_value",
+             {.first = first, .run = s.head_width, .step = 3 * s.head_width, .rows = c.width});
+      first += s.head_width;
     }
     x.layer(ours + "self_attn/output", theirs + "attention.dense");
     x.layer(ours + "norm2", theirs + "post_attention_layernorm");

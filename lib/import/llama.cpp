@@ -54,15 +54,6 @@ void field_gemma(Exchange& x, StackSpec& s) {
   keys.field("rope_local_base_freq", s.rotary_local_base, 10000);
 }
 
-/// Rows of a tensor in which several matrices stand one after another.
-void part(Exchange& x, const std::string& ours, const std::string& theirs, std::int64_t first, std::int64_t rows) {
-  for (const char* what : {"/weight", "/bias"}) {
-    const std::string name = theirs + (what == std::string("/bias") ? ".bias" : ".weight");
-    if (what == std::string("/bias") && !x.exists(name, x.parameters.contains(ours + what))) continue;
-    x.rows.push_back({.ours = ours + what, .theirs = {name}, .first = first, .rows = rows});
-  }
-}
-
 }  // namespace
 
 void llama(Exchange& x) {
@@ -127,12 +118,12 @@ void llama(Exchange& x) {
     norm(ours + "norm1", theirs + "input_layernorm");
     if (phi3) {
       const std::int64_t query = s.heads * s.head_width, key = s.key_value_heads() * s.head_width;
-      part(x, ours + "self_attn/query", theirs + "self_attn.qkv_proj", 0, query);
-      part(x, ours + "self_attn/key", theirs + "self_attn.qkv_proj", query, key);
-      part(x, ours + "self_attn/value", theirs + "self_attn.qkv_proj", query + key, key);
+      x.part(ours + "self_attn/query", theirs + "self_attn.qkv_proj", {.first = 0, .rows = query});
+      x.part(ours + "self_attn/key", theirs + "self_attn.qkv_proj", {.first = query, .rows = key});
+      x.part(ours + "self_attn/value", theirs + "self_attn.qkv_proj", {.first = query + key, .rows = key});
       x.layer(ours + "self_attn/output", theirs + "self_attn.o_proj");
-      part(x, ours + "ffn/gate", theirs + "mlp.gate_up_proj", 0, s.inner);
-      part(x, ours + "ffn/linear1", theirs + "mlp.gate_up_proj", s.inner, s.inner);
+      x.part(ours + "ffn/gate", theirs + "mlp.gate_up_proj", {.first = 0, .rows = s.inner});
+      x.part(ours + "ffn/linear1", theirs + "mlp.gate_up_proj", {.first = s.inner, .rows = s.inner});
     } else {
       x.attention(ours + "self_attn", theirs + "self_attn.", {"q_proj", "k_proj", "v_proj", "o_proj"});
       x.layer(ours + "ffn/gate", theirs + "mlp.gate_proj");

@@ -7,6 +7,16 @@
 #include "layers/linear.hpp"
 
 namespace pipeformer {
+
+void widen(Elements& e) {
+  if (e.type == TensorType::F32) return;
+  StoredTensor narrow{"", e.type, {e.rows, e.columns}, {}, e.bytes};
+  Buffer<std::byte> wide(static_cast<std::size_t>(e.rows * e.columns) * sizeof(float));
+  narrow.read_floats(reinterpret_cast<float*>(wide.data()));
+  e.bytes = std::move(wide);
+  e.type = TensorType::F32;
+}
+
 namespace {
 
 void transpose(Elements& e) {
@@ -88,15 +98,6 @@ Elements share_of(Elements e, const TensorRow& row, std::size_t which) {
   for (std::size_t r = 0; r < static_cast<std::size_t>(part.rows); ++r)
     std::memcpy(part.bytes.data() + r * line, from + r * whole, line);
   return part;
-}
-
-void widen(Elements& e) {
-  if (e.type == TensorType::F32) return;
-  StoredTensor narrow{"", e.type, {e.rows, e.columns}, {}, e.bytes};
-  Buffer<std::byte> wide(static_cast<std::size_t>(e.rows * e.columns) * sizeof(float));
-  narrow.read_floats(reinterpret_cast<float*>(wide.data()));
-  e.bytes = std::move(wide);
-  e.type = TensorType::F32;
 }
 
 }  // namespace

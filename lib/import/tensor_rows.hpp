@@ -14,9 +14,9 @@ namespace pipeformer {
 
 /// One parameter of ours and where it comes from.
 struct TensorRow {
-  std::string ours;
-  std::vector<std::string> theirs;  ///< Several: their rows one after another.
-  bool transposed = false;          ///< (in, out) becomes (out, in).
+  std::string ours{};
+  std::vector<std::string> theirs{};  ///< Several: their rows one after another.
+  bool transposed = false;            ///< (in, out) becomes (out, in).
   /// Then: rows first, first + step, ... in runs of `run`: row r is theirs' row first + r / run * step + r % run. run
   /// 0: all rows from `first` on.
   std::int64_t first = 0, run = 0, step = 0;
@@ -40,6 +40,9 @@ struct Elements {
   Buffer<std::byte> bytes;
   std::size_t element() const { return tensor_type_size(type); }
 };
+
+/// 16-bit types become F32.
+void widen(Elements&);
 
 /// A shape without leading axes of length 1, at least one axis.
 Shape squeezed(Shape shape);

@@ -133,6 +133,18 @@ Bytes read_fill(Cursor in, bool old) {
   return (in.number(1) & 0x20) != 0 ? in.take(in.number(4)) : Bytes{};
 }
 
+/// Links or attributes that are too many for messages, from the message that says where they are: body(heap, record)
+/// for each record of the tree of their names. An order of creation takes `order` bytes.
+template <class Body>
+void walk_dense(const Extent& extent, Cursor in, std::uint64_t order, Body body) {
+  in.version(0, 0);
+  in.skip((in.number(1) & 1) != 0 ? order : 0);
+  const std::uint64_t heap_address = in.address(), names = in.address();
+  if (heap_address == undefined || names == undefined) return;
+  const FractalHeap heap(extent, heap_address);
+  walk_records(extent, names, [&](Bytes record) { body(heap, extent.cursor(record)); });
+}
+
 }  // namespace
 
 struct Objects::Message {
@@ -297,13 +309,7 @@ std::vector<Link> Objects::links(std::uint64_t header) const {
     if (message.type == link_message) {
       all.push_back(link(in.take(in.left())));
     } else if (message.type == links_message) {
-      in.version(0, 0);
-      in.skip((in.number(1) & 1) != 0 ? 8 : 0);
-      const std::uint64_t heap_address = in.address(), names = in.address();
-      if (heap_address == undefined || names == undefined) continue;
-      const FractalHeap heap(extent_, heap_address);
-      walk_records(extent_, names, [&](Bytes record) {
-        Cursor entry = extent_.cursor(record);
+      walk_dense(extent_, in, 8, [&](const FractalHeap& heap, Cursor entry) {
         entry.skip(4);
         all.push_back(link(heap.object(entry.take(heap.id_size()))));
       });
@@ -371,14 +377,7 @@ std::vector<AttributeMessage> Objects::attributes(std::uint64_t header) const {
       Cursor in = content(message);
       all.push_back(attribute(in.take(in.left())));
     } else if (message.type == attributes_message) {
-      Cursor in = content(message);
-      in.version(0, 0);
-      in.skip((in.number(1) & 1) != 0 ? 2 : 0);
-      const std::uint64_t heap_address = in.address(), names = in.address();
-      if (heap_address == undefined || names == undefined) continue;
-      const FractalHeap heap(extent_, heap_address);
-      walk_records(extent_, names, [&](Bytes record) {
-        Cursor entry = extent_.cursor(record);
+      walk_dense(extent_, content(message), 2, [&](const FractalHeap& heap, Cursor entry) {
         const Bytes id = entry.take(heap.id_size());
         const bool elsewhere = (entry.number(1) & 2) != 0;
         require(!elsewhere, "an attribute in the file's shared heap, which is not read");

@@ -72,6 +72,37 @@ same_logits() { # A.h5 B.h5
   refused "is no family that is known: gpt2, gpt_neox" lm.h5 --family mamba
 }
 
+@test "what trains by default is written with tables: sinusoids, and embeddings that are scaled already" {
+  /usr/bin/python3 -c "import numpy as np; np.random.seed(1); [np.save(f, np.random.randint(3, 40, 30).astype('<i4')) for f in ('a.npy', 'b.npy')]"
+  train -q --task language-model --target a.npy --context 16 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 \
+    --decoder-layers 2 --steps 2 --warmup 1 -o lm.h5
+  model export lm.h5 -o opt
+  grep -q '"model_type": "opt"' opt/config.json
+  grep -q '"max_position_embeddings": 16' opt/config.json
+  model import opt -o again.h5
+  model describe again.h5 | grep -q '^decoder_positions *learned'
+  same_logits lm.h5 again.h5
+  model export again.h5 -o twice
+  cmp opt/model.safetensors twice/model.safetensors
+  model export lm.h5 --positions-table 12 -o short
+  grep -q '"max_position_embeddings": 12' short/config.json
+
+  model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
+    --decoder-layers 2 --embedding-norm -o translator.h5
+  model export translator.h5 -o bart --family bart --positions-table 20
+  model import bart -o again.h5
+  cmp <(decode -m translator.h5 first.npy --target rest.npy --give logits | cat) <(decode -m again.h5 first.npy --target rest.npy --give logits | cat)
+
+  model make --kind encoder-only --head classes --classes 3 --source-vocabulary 40 --width 16 --heads 2 --inner 24 --encoder-layers 1 -o classes.h5
+  refused "encoder_embedding_norm false (not true), encoder_token_types 0 (not 1); train and model make with --pooling first --pooler --embedding-norm --token-types 1 make one that is" classes.h5 --family bert
+  model make --kind encoder-only --head classes --classes 3 --source-vocabulary 40 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
+    --pooling first --pooler --embedding-norm --token-types 1 -o classes.h5
+  model export classes.h5 -o bert
+  grep -q '"model_type": "bert"' bert/config.json
+  model import bert -o again.h5
+  cmp <(classify -m classes.h5 rest.npy --give logits | cat) <(classify -m again.h5 rest.npy --give logits | cat)
+}
+
 @test "a translator as Marian, one with learned positions as BART" {
   model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
     --decoder-layers 2 --positions sinusoidal-halved --output-bias -o marian.h5
@@ -143,7 +174,7 @@ assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b))
 @test "what makes a translator no Marian is named as the model has it" {
   model make --source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 24 --encoder-layers 1 \
     --decoder-layers 1 --norm-position pre -o pre.h5
-  refused "of the nearest, mbart, these differ: encoder_embedding_norm false (not true), decoder_embedding_norm false (not true), encoder_positions sinusoidal (not learned)" pre.h5
+  refused "of the nearest, mbart, these differ: encoder_embedding_norm false (not true), decoder_embedding_norm false (not true); train and model make with --embedding-norm make one that is" pre.h5
   refused "is no marian; what has no place there: encoder_norm_position pre (not post), decoder_norm_position pre (not post), encoder_final_norm true (not false)" pre.h5 --family marian
 }
 

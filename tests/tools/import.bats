@@ -112,12 +112,16 @@ PY
 @test "kinds of attention that we do not compute are refused by their keys" {
   cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/"{qwen2,llama31} .
   edit qwen2/config.json "c['use_sliding_window'] = True; c['max_window_layers'] = 1"
-  refused "config.json: max_window_layers is 1 of 2: a window in some layers only is not supported" qwen2
+  model import qwen2 -o some.h5
+  model describe some.h5 | grep -q '^decoder_window_pattern *fw$'
   edit qwen2/config.json "c['max_window_layers'] = 2"  # in none
   model import qwen2 -o none.h5
   model describe none.h5 | grep -q '^decoder_window *0'
-  edit qwen2/config.json "c.update(max_window_layers=0, sliding_window=8, layer_types=['sliding_attention', 'full_attention'])"
-  refused 'layer_types[1] is "full_attention", which is another kind of layer than the model has' qwen2
+  edit qwen2/config.json "c.update(max_window_layers=0, sliding_window=8, layer_types=['sliding_attention', 'linear_attention'])"
+  refused 'layer_types[1] is "linear_attention", which is no kind of layer that is known' qwen2
+  edit qwen2/config.json "c['layer_types'] = ['sliding_attention', 'full_attention']"
+  model import qwen2 -o some.h5
+  model describe some.h5 | grep -q '^decoder_window_pattern *wf$'
   edit qwen2/config.json "c['layer_types'] = ['sliding_attention'] * 2"
   model import qwen2 -o all.h5
   model describe all.h5 | grep -q '^decoder_window *8'
@@ -126,9 +130,9 @@ PY
     edit gpt_neox/config.json "c['rotary_pct'] = $share"
     refused "is no share of a head that rotary positions turn" gpt_neox
   done
-  for type in yarn dynamic longrope; do
+  for type in ntk mrope; do
     edit llama31/config.json "c['rope_scaling'] = {'rope_type': '$type', 'factor': 4.0}"
-    refused "config.json: rope_scaling: rope_type $type is none of default, linear, llama3" llama31
+    refused "config.json: rope_scaling: rope_type $type is none of default, linear, llama3, yarn, dynamic, longrope" llama31
   done
 }
 

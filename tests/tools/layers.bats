@@ -309,6 +309,8 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "linear: --model and --weight exclude each other" linear -m model.h5:encoder/0/ffn/linear1 --weight w32.npy x.npy
   fails 2 "attend: --window needs --causal" attend --window 3 x.npy
   fails 2 "attend: --rotary-base needs --rotary" attend --rotary-base 500 x.npy
+  /usr/bin/python3 -c "import numpy as np; x = np.zeros((7, 4), 'f4'); x[3, 2] = np.nan; np.save('nan.npy', x)"
+  fails 1 "attend: nan.npy: holds NaN or infinity" attend --heads 4 --relative nan.npy x.npy
   fails 2 "attend: --relative-distance needs --relative" attend --relative-distance 9 x.npy
   fails 2 "attend: --alibi and --relative exclude each other" attend --alibi --relative w32.npy x.npy
   fails 2 "attend: the model gives --heads" attend -m model.h5:encoder/0/self_attn --heads 4 x.npy

@@ -122,6 +122,21 @@ without() {  # without WORDS OPTION...: an option may be given once
   encode -m m.h5 "$DATA/same-valid.npy" -o memory.npy
 }
 
+@test "what hides an id is by default the tokenizer's mask, or else its unknown id" {
+  for i in $(seq 40); do echo "the cat sees dog $i and the dog sees cat $((i * 7))"; done > text
+  tokenize --train --type wordpiece --vocab-size 60 -o wordpiece.json text
+  tokenize --train --type bpe --vocab-size 60 -o bpe.model text
+  for tokenizer in wordpiece.json bpe.model; do
+    tokenize -m $tokenizer text -o ids.npy
+    train --task masked-language-model --source ids.npy --tokenizer $tokenizer --encoder-layers 1 $SMALL --steps 1 -o m.h5
+    piece=$([ $tokenizer = bpe.model ] && echo '<unk>' || echo '[MASK]')
+    expected=$(tokenize -m $tokenizer --vocabulary | awk -F'\t' -v piece="$piece" '{ for (i = 1; i <= NF; ++i) if ($i == piece) print NR - 1 }')
+    [ "$(model describe m.h5 | awk '$1 == "mask_id" { print $2 }')" = "$expected" ]
+    train --task masked-language-model --source ids.npy --tokenizer $tokenizer --encoder-layers 1 $SMALL --steps 1 --mask-id 5 -o m.h5
+    [ "$(model describe m.h5 | awk '$1 == "mask_id" { print $2 }')" = 5 ]
+  done
+}
+
 @test "classes of lines: names, probabilities, and the accuracy that train reported" {
   train $CLASSES --valid-source "$DATA/class-valid.npy" --valid-labels "$DATA/class-valid.txt" --learning-rate 0.005 --steps 60 --validate-every 60 \
     --batch-tokens 500 --log log.tsv -o m.h5

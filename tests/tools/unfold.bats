@@ -160,6 +160,21 @@ with h5py.File('bad.h5', 'r+') as f: f['classifier/weight'][0, 1] = float('nan')
   [ ! -e logits.npy ]
 }
 
+@test "NaN in the biases by distance of a model is told by name, by attend and by the whole" {
+  embed -m t5.h5 source.npy -o x.npy
+  cp --remove-destination "$DATA/t5.h5" bad.h5
+  /usr/bin/python3 -c "
+import h5py
+with h5py.File('bad.h5', 'r+') as f: f['encoder/relative_positions/weight'][0, 1] = float('nan')"
+  layer=t5.h5:encoder/1/self_attn
+  for part in query key value; do linear -m $layer/$part x.npy -o $part.npy; done
+  run -1 --separate-stderr attend -m bad.h5:encoder/1/self_attn --query query.npy --key key.npy --value value.npy -o y.npy
+  [[ $stderr == "attend: bad.h5"*"encoder/relative_positions/weight holds NaN or infinity" ]] || { echo "$stderr"; false; }
+  run -1 --separate-stderr encode -m bad.h5 source.npy -o y.npy
+  [[ $stderr == *"encoder/relative_positions/weight holds NaN or infinity" ]] || { echo "$stderr"; false; }
+  [ ! -e y.npy ]
+}
+
 @test "attend takes by options what a model says" {
   description=$(model describe llama31.h5)
   value() { awk -v name="decoder_$1" '$1 == name { print $2 }' <<< "$description"; }
