@@ -6,10 +6,13 @@
 
 namespace pipeformer {
 
-DecoderCache::DecoderCache(const Transformer& model)
+DecoderCache::DecoderCache(const Transformer& model, Storage& storage)
     : model_(model),
       kv_width_(model.configuration().layer_shape(true, 0).self_attention.kv_width()),
-      layers_(model.decoder().layers().size()) {
+      layers_(storage.layers) {
+  layers_.resize(model.decoder().layers().size());
+  if (!layers_.empty()) capacity_ = static_cast<std::int64_t>(layers_[0].key.size()) / kv_width_;
+  ids_.resize(static_cast<std::size_t>(capacity_));
   const StackSpec& stack = model.configuration().decoder;
   if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)
     renewed_length_ = stack.rotary_context + 1;
@@ -27,7 +30,7 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
   }
   if (free_rows() < count) {
     const std::int64_t grown = std::max(2 * capacity_, capacity_ + 4 * count);
-    for (LayerStore& layer : layers_) {
+    for (Storage::Layer& layer : layers_) {
       layer.key.resize(static_cast<std::size_t>(grown * kv_width_));
       layer.value.resize(static_cast<std::size_t>(grown * kv_width_));
     }
@@ -43,7 +46,7 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
 
 void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows) {
   const std::size_t bytes = static_cast<std::size_t>(kv_width_) * sizeof(float);
-  LayerStore& store = layers_[layer];
+  Storage::Layer& store = layers_[layer];
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::memcpy(store.key.data() + rows[r] * kv_width_, from.key + static_cast<std::int64_t>(r) * kv_width_, bytes);
     std::memcpy(store.value.data() + rows[r] * kv_width_, from.value + static_cast<std::int64_t>(r) * kv_width_, bytes);
@@ -170,7 +173,7 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
   const std::int64_t longest = n > 0 ? 1 + *std::max_element(positions.begin(), positions.end()) : 0;
   const DistanceBias distance = model_.decoder().distance_bias(ctx, longest);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    LayerStore& store = layers_[l];
+    Storage::Layer& store = layers_[l];
     TransformerLayer::Step step;
     step.positions = positions.data();
     step.queries = {one_each};

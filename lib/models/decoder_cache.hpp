@@ -18,8 +18,18 @@ namespace pipeformer {
 
 class DecoderCache {
  public:
-  /// The model must outlive the cache.
-  explicit DecoderCache(const Transformer& model);
+  /// The memory of a cache, for the caches of later batches to use again: a steady stream allocates nothing.
+  class Storage {
+    friend class DecoderCache;
+    struct Layer {
+      Buffer<float> key, value;                ///< (capacity, kv_width): the past.
+      Buffer<float> memory_key, memory_value;  ///< (sources.rows(), kv_width)
+    };
+    std::vector<Layer> layers;
+  };
+
+  /// The model and the storage must outlive the cache; a storage serves one cache at a time.
+  DecoderCache(const Transformer& model, Storage& storage);
 
   /// Begins with hypothesis s for sentence s: one pass over the beginnings (begin id and what is forced; at least one
   /// id each), against memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state
@@ -39,10 +49,6 @@ class DecoderCache {
   }  ///< Rows that there is room for; rows without a living hypothesis are used again.
 
  private:
-  struct LayerStore {
-    Buffer<float> key, value;                ///< (capacity, kv_width): the past.
-    Buffer<float> memory_key, memory_value;  ///< (sources.rows(), kv_width)
-  };
   void take_rows(std::int64_t count, std::vector<std::int32_t>& rows);
   void keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows);
   /// One pass over whole sequences, whose keys and values are kept in `rows`. last (sequences, width): what the layers
@@ -55,7 +61,7 @@ class DecoderCache {
 
   const Transformer& model_;
   std::int64_t kv_width_;
-  std::vector<LayerStore> layers_;
+  std::vector<Storage::Layer>& layers_;
   std::int64_t renewed_length_ = 0;  ///< Hypotheses of this length are computed anew; 0: none are.
   std::vector<std::int32_t> ids_;    ///< [capacity]: of each row of the past.
   std::vector<std::int64_t> source_offsets_;

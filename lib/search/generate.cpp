@@ -18,9 +18,14 @@ namespace {
 /// Batches of a window: the sentences of some numbers, none of them empty.
 class BatchGenerator {
  public:
-  BatchGenerator(Workspace& workspace, const Transformer& model, const Batch& input, const Batch* prefixes,
+  /// Memory of one thread, grown once.
+  struct Memory {
+    Workspace workspace;
+    DecoderCache::Storage cache;
+  };
+  BatchGenerator(Memory& memory, const Transformer& model, const Batch& input, const Batch* prefixes,
                  const GenerateSettings& settings)
-      : workspace_(workspace),
+      : memory_(memory),
         model_(model),
         input_(input),
         prefixes_(model.configuration().has_encoder() ? prefixes : &input),
@@ -28,8 +33,8 @@ class BatchGenerator {
         window_(decoder_window(model.configuration(), settings.beyond)) {}
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
-    const WorkspaceScope scope(workspace_);
-    Context ctx{workspace_};
+    const WorkspaceScope scope(memory_.workspace);
+    Context ctx{memory_.workspace};
     const std::int64_t begin = model_.configuration().begin_id;
     const Batch sources = select_sequences(input_, sentences);
     SearchInput in;
@@ -53,7 +58,7 @@ class BatchGenerator {
     in.beginning_ids = beginning_ids.data();
     in.limits = limits;
     in.numbers = numbers;
-    auto all = search(ctx, model_, in, settings_.search);
+    auto all = search(ctx, model_, memory_.cache, in, settings_.search);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
       for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
@@ -87,7 +92,7 @@ class BatchGenerator {
       in.limits = limits;
       in.numbers = numbers;
       in.generated = generated;
-      const Hypothesis more = search(ctx, model_, in, settings_.search)[0][0];
+      const Hypothesis more = search(ctx, model_, memory_.cache, in, settings_.search)[0][0];
       h.ids.insert(h.ids.end(), more.ids.begin(), more.ids.end());
       h.log_probability += more.log_probability;
       h.ended = more.ended;
@@ -124,7 +129,7 @@ class BatchGenerator {
     return std::min(most, room);
   }
 
-  Workspace& workspace_;
+  Memory& memory_;
   const Transformer& model_;
   const Batch& input_;
   const Batch* prefixes_;
@@ -223,7 +228,7 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
     }
   }
   std::mutex one_at_a_time;
-  const auto generate = [&](Workspace& memory, const std::vector<std::int64_t>& sentences) {
+  const auto generate = [&](BatchGenerator::Memory& memory, const std::vector<std::int64_t>& sentences) {
     std::vector<std::vector<Hypothesis>> found;
     try {
       found = BatchGenerator(memory, model, input, prefixes, settings).run(sentences);
@@ -241,7 +246,7 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
   // Batches side by side, each on a thread of its own, wait for each other less than the many short loops of one batch
   // do; threads that find no more of them help with those.
   parallel_for(static_cast<std::int64_t>(batches.size()), 1, [&](std::int64_t b, std::int64_t) {
-    thread_local Workspace own;
+    thread_local BatchGenerator::Memory own;
     generate(own, batches[static_cast<std::size_t>(b)]);
   });
   return outputs;

@@ -17,9 +17,11 @@ namespace {
 
 class Search {
  public:
-  Search(Context& ctx, const Transformer& model, const SearchInput& input, const SearchSettings& settings)
+  Search(Context& ctx, const Transformer& model, DecoderCache::Storage& storage, const SearchInput& input,
+         const SearchSettings& settings)
       : ctx_(ctx),
         model_(model),
+        storage_(storage),
         input_(input),
         settings_(settings),
         ends_(static_cast<std::int64_t>(model.configuration().end_ids().size())),
@@ -27,7 +29,7 @@ class Search {
 
   std::vector<std::vector<Hypothesis>> run() {
     const WorkspaceScope scope(ctx_.workspace);
-    DecoderCache cache(model_);
+    DecoderCache cache(model_, storage_);
     const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
     for (std::int64_t s = 0; s < sentences; ++s)
@@ -216,6 +218,7 @@ class Search {
 
   Context& ctx_;
   const Transformer& model_;
+  DecoderCache::Storage& storage_;
   const SearchInput& input_;
   const SearchSettings& settings_;
   std::int64_t ends_;        ///< How many ids end a hypothesis.
@@ -236,10 +239,10 @@ double length_score(const SearchSettings& settings, double sum, std::int64_t len
   return sum / elementary::pow(settings.gnmt ? (5 + n) / 6 : n, settings.length_penalty);
 }
 
-std::vector<std::vector<Hypothesis>> search(Context& ctx, const Transformer& model, const SearchInput& input,
-                                            const SearchSettings& settings) {
+std::vector<std::vector<Hypothesis>> search(Context& ctx, const Transformer& model, DecoderCache::Storage& storage,
+                                            const SearchInput& input, const SearchSettings& settings) {
   if (input.beginnings.sequences() == 0) return {};
-  return Search(ctx, model, input, settings).run();
+  return Search(ctx, model, storage, input, settings).run();
 }
 
 }  // namespace pipeformer

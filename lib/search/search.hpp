@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "models/transformer.hpp"
+#include "models/decoder_cache.hpp"
 #include "search/candidates.hpp"
 
 namespace pipeformer {
@@ -54,6 +54,7 @@ double length_score(const SearchSettings&, double sum, std::int64_t length);
 
 /// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
 /// different ones). Throws RowError with the number of the sentence when its scores are not finite.
-std::vector<std::vector<Hypothesis>> search(Context&, const Transformer&, const SearchInput&, const SearchSettings&);
+std::vector<std::vector<Hypothesis>> search(Context&, const Transformer&, DecoderCache::Storage&, const SearchInput&,
+                                            const SearchSettings&);
 
 }  // namespace pipeformer

@@ -130,7 +130,8 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
     }
     Workspace workspace;
     Context ctx{workspace};
-    DecoderCache cache(*model.transformer);
+    DecoderCache::Storage storage;
+    DecoderCache cache(*model.transformer, storage);
     const float* memory = encoder ? sources.memory.data() : nullptr;
     const float* hidden = cache.start(ctx, encoder ? Ragged{sources.offsets} : Ragged{}, memory, {offsets}, ids.data());
     Random random(3);
@@ -173,7 +174,8 @@ TEST_CASE("rows of dead hypotheses are used again", "[search]") {
   const Model model(c);
   Workspace workspace;
   Context ctx{workspace};
-  DecoderCache cache(*model.transformer);
+  DecoderCache::Storage storage;
+  DecoderCache cache(*model.transformer, storage);
   const std::vector<std::int64_t> one{0, 1};
   const std::vector<std::int32_t> begin{0};
   cache.start(ctx, {}, nullptr, {one}, begin.data());
@@ -237,7 +239,8 @@ struct One {  // one sentence to search
   std::vector<Hypothesis> run(const Model& model, const SearchSettings& settings) {
     Workspace workspace;
     Context ctx{workspace};
-    return search(ctx, *model.transformer, in, settings).at(0);
+    DecoderCache::Storage storage;
+    return search(ctx, *model.transformer, storage, in, settings).at(0);
   }
   Sources sources;
   std::vector<std::int64_t> limits, numbers{0}, offsets{0, 1};
