@@ -11,6 +11,7 @@
 #include "text/hf/normalizers.hpp"
 #include "text/hf/pre_tokenizers.hpp"
 #include "text/hf/regex.hpp"
+#include "text/hf/word_cache.hpp"
 #include "text/tokenizer.hpp"
 
 using namespace pipeformer;
@@ -330,4 +331,21 @@ TEST_CASE("tokenizer.json: a line that is cut at marks, to look its words up, ke
       REQUIRE(tokenizer->encode(line) == tokenizer->sample(line, nothing_left_out, i));
     }
   }
+}
+
+TEST_CASE("an empty word has no ids, whatever words were kept before", "[tokenizer]") {
+  hf::WordCache& cache = hf::WordCache::of(hf::WordCache::new_owner());
+  const auto encode = [](std::string_view, std::vector<std::int32_t>& ids) { ids.push_back(7); };
+  std::vector<std::int32_t> ids;
+  cache.append("", ids, encode);
+  CHECK(ids.empty());
+  for (int i = 0; i < 500000; ++i) cache.append(std::to_string(i), ids, encode);  // every place is taken
+  CHECK(ids.size() == 500000);
+  ids.clear();
+  cache.append("", ids, encode);
+  CHECK(ids.empty());
+  const auto nothing = [](std::string_view, std::vector<std::int32_t>&) {};
+  Ids none;  // its data() is null, which the sanitizers look at
+  for (int i = 0; i < 2; ++i) cache.append("unknown", none, nothing);
+  CHECK(none.empty());
 }
