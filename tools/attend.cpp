@@ -18,6 +18,10 @@ static const ToolSpec spec = {
         "queries, keys and values are then what its projections give (and its norms, where it has them).\n\n" +
         mask_description() +
         "\n\n"
+        "--give writes what is computed on the way instead: the queries or keys as they are multiplied (turned by "
+        "rotary "
+        "positions), the scores as the softmax reads them (scaled, with biases, -inf where a query may not attend), or "
+        "the weights that it makes of them.\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
     .options =
@@ -26,9 +30,11 @@ static const ToolSpec spec = {
               attention_options(),
               {number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
               mask_options(),
-              {text("weights", "FILE", "write the attention weights to FILE")},
+              {choice("give", "context|query|key|scores|weights", "what is written", "context"),
+               text("weights", "FILE", "write the attention weights to FILE")},
               batch_options()}),
     .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
+                 {"the scores of a layer's heads", "attend -m model.h5:encoder/0/self_attn x.npy --give scores | peek"},
                  {"four causal heads of a memory", "attend --heads 4 --causal --key memory.npy x.npy | peek"}},
     .see_also = {"mhattn", "linear", "peek"},
     .uses_model = true,
@@ -51,16 +57,26 @@ static void attend(const Args& args) {
   options.seed = args.seed();
   const Attend attention(options);
   MaskStreams masks = mask_streams(args);
-  const auto writer = RecordWriter::open(args.output(), args.output_options());
+  const std::string give = args.text("give");
+  const bool matrices = give == "scores" || give == "weights";
+  OutputOptions output = args.output_options();
+  output.any_shape = matrices;
+  const auto writer = RecordWriter::open(args.output(), output);
   const auto weights = args.has("weights") ? open_weights(args.text("weights")) : nullptr;
   const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
   for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
-    Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, weights != nullptr);
+    Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, give == "scores",
+                                         weights || give == "weights");
     if (file) file->explain(y.context, q.batch.positions() * y.width);
     return [&, y = std::move(y)] {
-      write_rows(*writer, q.batch, y.context, y.width);
-      if (weights) attention.write_weights(*weights, q, k, y);
+      if (matrices)
+        attention.write_matrices(*writer, q, k, give == "scores" ? y.scores : y.weights);
+      else if (give == "key")
+        write_rows(*writer, k.batch, y.key, k.batch.width);
+      else
+        write_rows(*writer, q.batch, give == "query" ? y.query : y.context, give == "query" ? q.batch.width : y.width);
+      if (weights) attention.write_matrices(*weights, q, k, y.weights);
     };
   });
   masks.finish(query);

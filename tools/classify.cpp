@@ -1,5 +1,6 @@
 // classify: the classes of sequences, by an encoder and a linear layer.
 #include "cli/layer_options.hpp"
+#include "cli/probe_options.hpp"
 #include "io/output_file.hpp"
 #include "models/classes.hpp"
 #include "models/image_input.hpp"
@@ -18,18 +19,21 @@ static const ToolSpec spec = {
         "the name of the likeliest class (its number, when the model knows no names). --top N writes the N likeliest "
         "ones of a "
         "sequence on one line, each followed by its probability, separated by tabs.\n\n"
+        "--tap writes intermediates of the run by name, and --patch, --ablate, --scale and --add change them on their "
+        "way (pipeformer(7), SEEING INSIDE).\n\n"
         "Shapes: ids (..., T), vectors (..., T, D), or of an imported model of images float32 images (..., C, H, W), "
         "normalised -> probabilities, or --give logits, (..., C).",
     .options = join({{choice("give", "probabilities|logits", "what is written", "probabilities"),
                       flag("names", "write the name of the likeliest class as a line of text"),
                       integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
                      quantize_options(),
+                     probe_options(),
                      batch_options()}),
     .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},
                  {"the probabilities as an array", "classify -m classes.h5 text.en.npy -o probabilities.npy"}},
     .see_also = {"train", "encode", "patchify", "score"},
     .uses_model = true,
-    .text_options = {"names", "top"},
+    .text_options = {"names", "top", "list-taps"},
 };
 
 static void classify(const Args& args) {
@@ -39,6 +43,9 @@ static void classify(const Args& args) {
   if (!model.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", model.group()));
   require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head),
           ", not classes: ", c.has_decoder() ? "decode" : "encode", " reads it");
+  Probing probing(args, [&](ParameterSource& source) { Transformer(source, c); });
+  if (probing.listed()) return;
+  model.list_taps(probing.list());
   const Transformer transformer(model, c);
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),
                      c.reads_vectors() ? Accept::vectors : Accept::ids);
@@ -48,8 +55,11 @@ static void classify(const Args& args) {
   std::optional<OutputFile> lines;
   if (text) lines.emplace(args.output(), Content::text);
   const std::vector<std::string> names = class_names(model);
-  for_batches(args, {&stream}, Batches::side_by_side, [&](BatchTurn& turn) {
+  const Batches batches = probing.writes() ? Batches::one_by_one : Batches::side_by_side;
+  probing.close(for_batches(args, {&stream}, batches, [&](BatchTurn& turn) {
     const BatchStream& input = turn[0];
+    turn.ctx.probe = probing.probe();
+    turn.ctx.places.first = turn.first_sequence;
     const float* probabilities =
         model.explaining([&] { return classify_batch(turn.ctx, transformer, input, args.text("give") == "logits"); });
     std::string text;
@@ -58,7 +68,7 @@ static void classify(const Args& args) {
     return [&, probabilities, text = std::move(text)] {
       lines ? lines->write(text) : write_classes(*writer, input.batch, probabilities, c.classes);
     };
-  });
+  }));
   text ? lines->close() : writer->close();
 }
 

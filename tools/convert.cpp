@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "cli/tool.hpp"
+#include "io/number_text.hpp"
 #include "io/stack.hpp"
 #include "io/stream.hpp"
 
@@ -17,14 +18,19 @@ static const ToolSpec spec = {
         "In HDF5 a stream is a group with 'data' (rows of all records, one after another) and 'offsets' (record i is "
         "rows offsets[i] to offsets[i + 1]); FILE.h5:GROUP names a group, FILE.h5:NAME a dataset, which is one record. "
         "HDF5 on a pipe is held in memory whole.\n\n"
+        "--text reads numbers as text, of the type that it names: each line is a record (N,), or with --matrices the "
+        "lines up to an empty one a record (rows, N). `peek --values` is the way back.\n\n"
         "Shapes: N records (...) -> N records (...); with --stack N records (...) -> one record (N, ...); with "
         "--unstack one record (N, ...) -> N records (...); --skip and --take choose some of those that are written.",
     .options = {flag("stack", "make one dense record of all records, which must have one shape"),
                 flag("unstack", "make a record of each element of the leading axis"),
+                choice("text", "f4|f8|i4|i8", "read text: numbers of this type, separated by spaces, tabs or commas"),
+                flag("matrices", "--text: rows up to an empty line are one record"),
                 integer("skip", "N", "leave out the first N records (unstacked ones, with --unstack)", "0", 0, 1e15),
                 integer("take", "N", "write N records at most", "", 0, 1e15)},
     .examples = {{"keep a stream in an HDF5 file, below the group 'train/memory'",
                   "convert vectors.npy -o vectors.h5:train/memory"},
+                 {"numbers that were typed", "echo 0.5 -2 1e-3 | convert --text f4 -o typed.npy"},
                  {"make ragged records of a dense array, in half the space",
                   "convert dense.npy --unstack --dtype f2 > ragged.npy"}},
     .see_also = {"peek", "tokenize"},
@@ -33,12 +39,22 @@ static const ToolSpec spec = {
 static void convert(const Args& args) {
   if (args.flag("stack") && args.flag("unstack")) throw UsageError("--stack and --unstack exclude each other");
   args.allow_only(!args.flag("stack"), "records one by one: no --stack", {"skip", "take"});
-  const auto reader = RecordReader::open(args.input());
+  args.allow_only(args.has("text"), "--text", {"matrices"});
+  args.allow_only(!args.has("text"), "records: no --text", {"stack", "unstack"});
+  std::optional<TextLines> lines;
+  std::unique_ptr<RecordReader> reader;
+  if (args.has("text"))
+    lines.emplace(args.input());
+  else
+    reader = RecordReader::open(args.input());
   auto writer = RecordWriter::open(args.output(), args.output_options());
   if (args.given("skip") || args.has("take"))
     writer = slice_of(std::move(writer), args.integer("skip"),
                       args.has("take") ? args.integer("take") : std::numeric_limits<std::int64_t>::max());
-  if (args.flag("stack")) {
+  if (lines) {
+    const DType type = dtype_from_name(args.text("text"));
+    while (const auto numbers = read_numbers(*lines, type, args.flag("matrices"))) writer->write(*numbers);
+  } else if (args.flag("stack")) {
     writer->write(stack_records(*reader));
   } else {
     Array record;

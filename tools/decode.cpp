@@ -4,7 +4,7 @@
 
 #include "cli/decoding_options.hpp"
 #include "cli/layer_options.hpp"
-#include "models/dump.hpp"
+#include "cli/probe_options.hpp"
 #include "search/forced.hpp"
 #include "search/generate.hpp"
 
@@ -34,12 +34,14 @@ const ToolSpec spec{
         "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
         "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
-        "--weights writes the cross-attention of a layer for each output record (or target): (H, T + 1, S), row t the "
-        "prediction of token t, the last one "
-        "that of the end. Results do not depend on --batch-rows, --window or --threads.",
+        "--tap writes intermediates of the run by name, and --patch, --ablate, --scale and --add change them on their "
+        "way, also while it generates (pipeformer(7), SEEING INSIDE); --list-taps names them. What is tapped has one "
+        "record for each output record (or target): row t is the prediction of token t, the last one that of the end. "
+        "Results do not depend on --batch-rows, --window or --threads.",
     .options = join({
         decoding_options(),
         quantize_options(),
+        probe_options(),
         batch_options(),
     }),
     .examples =
@@ -48,9 +50,12 @@ const ToolSpec spec{
              "tokenize -m model.h5 text.en | decode -m model.h5 --beam 4 | tokenize -m model.h5 --decode"},
             {"the log-probability of each token of given translations",
              "decode -m model.h5 text.en.npy --target text.de.npy -o scores.npy"},
+            {"which source words each output word looks at",
+             "decode -m model.h5 text.en.npy --tap 'decoder/0/cross_attn/weights' --tap-file w.h5 -o out.npy"},
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
     .uses_model = true,
+    .text_options = {"list-taps"},
     .elsewhere = {{"prompt-template", "tokenize"}},
 };
 
@@ -61,14 +66,14 @@ struct Decoding {
         file(args.model(), weights_asked(a)),
         configuration(file.configuration()),
         encoder(configuration.has_encoder()),
-        beyond(beyond_context(a, configuration)) {
+        beyond(beyond_context(a, configuration)),
+        probing(a, [&](ParameterSource& source) { Transformer(source, configuration); }) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
     require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
             " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
+    if (probing.listed()) return;
+    file.list_taps(probing.list());
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
-    if (const auto path = optional_text(args, "weights"))
-      weights.emplace(*path, configuration, args.has("layer") ? args.integer("layer") : -1,
-                      args.text("weights-heads") == "mean");
     writer = RecordWriter::open(args.output(), args.output_options());
   }
   /// Loads the model when the first records are there; checks them. A decoder needs room for `room` ids beside those
@@ -82,9 +87,8 @@ struct Decoding {
               encoder ? 0 : room, beyond);
     if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room, beyond);
   }
-  WeightsWriter* weights_writer() { return weights ? &*weights : nullptr; }
-  void close() {
-    if (weights) weights->close();
+  void close(std::int64_t sequences) {
+    probing.close(sequences);
     writer->close();
   }
 
@@ -93,32 +97,31 @@ struct Decoding {
   const Configuration& configuration;
   bool encoder;
   Beyond beyond;
+  Probing probing;
   std::once_flag loaded;
   std::optional<Transformer> model;
   std::optional<BatchStream> input;
-  std::optional<WeightsWriter> weights;
   std::unique_ptr<RecordWriter> writer;
 };
 
 void force(Decoding& d) {
   BatchStream target(d.args.text("target"), Accept::ids);
-  Dump dump;
-  if (const auto path = optional_text(d.args, "dump")) dump.add_file(*path, d.args.list("select"));
-  const Batches batches = dump.active() || d.weights ? Batches::one_by_one : Batches::side_by_side;
-  for_batches(d.args, {&*d.input, &target}, batches, [&](BatchTurn& turn) {
+  const Batches batches = d.probing.writes() ? Batches::one_by_one : Batches::side_by_side;
+  d.close(for_batches(d.args, {&*d.input, &target}, batches, [&](BatchTurn& turn) {
     const BatchStream &sources = turn[0], &targets = turn[1];
     d.check(sources, &targets, 1);
-    if (dump.active()) turn.ctx.observer = &dump;
+    turn.ctx.probe = d.probing.probe();
+    turn.ctx.places.first = turn.first_sequence;
     return d.file.explaining([&] {
       return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
-                           d.writer.get(), d.weights_writer());
+                           d.writer.get());
     });
-  });
-  dump.close();
+  }));
 }
 
 void generate(Decoding& d) {
-  const GenerateSettings settings = generate_settings(d.args, d.configuration);
+  GenerateSettings settings = generate_settings(d.args, d.configuration);
+  settings.probe = d.probing.changes();
   std::optional<BatchStream> prefix;
   if (const auto path = optional_text(d.args, "prefix")) prefix.emplace(*path, Accept::ids);
   std::vector<BatchStream*> streams{&*d.input};
@@ -138,19 +141,22 @@ void generate(Decoding& d) {
     });
     const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
     tokens += write_hypotheses(outputs, forced, *d.writer, scores.get());
-    if (d.weights) force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.weights);
+    if (d.probing.writes())
+      force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.probing.probe(),
+                    d.input->batch.first_record);
   }
   if (scores) scores->close();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
+  d.close(d.input->reader->count());
 }
 
 void decode(const Args& args) {
   check_decoding_options(args);
   expect_one_stdin(args, args.input(), {"target", "prefix"});
   Decoding decoding(args);
+  if (decoding.probing.listed()) return;
   args.has("target") ? force(decoding) : generate(decoding);
-  decoding.close();
 }
 
 }  // namespace

@@ -48,8 +48,10 @@ Layer logits_of(ModelFile* model) {
   const OutputHead output = make_logits(*model);
   const std::int64_t out = output.projection().out();
   const bool single = model->configuration().head == Head::token_classes && out == 1;  // as encode gives it
-  return {output.width(), out, single ? 0 : out,
-          [output](Context& ctx, std::int64_t rows, const float* x, float* y) { output.logits(ctx, rows, x, y); }};
+  return {output.width(), out, single ? 0 : out, [output](Context& ctx, std::int64_t rows, const float* x, float* y) {
+            const std::int64_t offsets[] = {0, rows};
+            output.logits(ctx, {offsets}, x, y);
+          }};
 }
 
 Layer layer_from(const Args& args, const LayerParameters& parameters) {

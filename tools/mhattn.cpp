@@ -1,7 +1,7 @@
 // mhattn: multi-head attention with its projections (Vaswani et al. 2017, section 3.2.2).
 #include "cli/attention_options.hpp"
 #include "cli/layer_options.hpp"
-#include "models/dump.hpp"
+#include "cli/probe_options.hpp"
 #include "models/single_layers.hpp"
 
 using namespace pipeformer;
@@ -14,38 +14,38 @@ static const ToolSpec spec = {
         "The memory m is x itself unless --memory names a stream, which pairs with the input by position.\n\n"
         "-m FILE:GROUP takes parameters, heads, positions, window and causal order from a part of a model, for example "
         "model.h5:decoder/0/cross_attn; --no-causal lets a decoder's queries see later keys. The array options take "
-        "the parameters of a torch.nn.MultiheadAttention.\n\n" +
+        "the parameters of a torch.nn.MultiheadAttention.\n\n"
+        "--tap writes intermediates of the run by name: below the layer's name query, key, value, scores, weights, "
+        "context, output and those that a model has besides (pipeformer(7), SEEING INSIDE).\n\n" +
         mask_description() +
         "\n\n"
-        "Shapes: X (..., Tq, D), memory (..., Tk, D) -> (..., Tq, D); weights (..., H, Tq, Tk).",
-    .options =
-        join({{text("memory", "FILE", "what to attend to (default: the input)"),
-               text("in-proj-weight", "FILE", "query, key and value weights, an array (3 D, D)"),
-               text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
-               text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
-               text("out-proj-bias", "FILE", "output bias, an array (D,)"),
-               integer("heads", "N", "without a model: number of heads", "", 1)},
-              mask_options(),
-              {text("weights", "FILE", "write the attention weights to FILE"),
-               text("query-out", "FILE", "write the queries to FILE"),
-               text("key-out", "FILE", "write the keys to FILE"), text("value-out", "FILE", "write the values to FILE"),
-               text("context-out", "FILE", "write what the output projection reads to FILE")},
-              batch_options()}),
+        "Shapes: X (..., Tq, D), memory (..., Tk, D) -> (..., Tq, D).",
+    .options = join({{text("memory", "FILE", "what to attend to (default: the input)"),
+                      text("in-proj-weight", "FILE", "query, key and value weights, an array (3 D, D)"),
+                      text("in-proj-bias", "FILE", "their biases, an array (3 D,)"),
+                      text("out-proj-weight", "FILE", "output weight, an array (D, D)"),
+                      text("out-proj-bias", "FILE", "output bias, an array (D,)"),
+                      integer("heads", "N", "without a model: number of heads", "", 1)},
+                     mask_options(),
+                     probe_options(),
+                     batch_options()}),
     .examples = {{"a layer's self-attention and its weights",
-                  "mhattn -m model.h5:encoder/0/self_attn x.npy --weights w.npy -o y.npy"},
+                  "mhattn -m model.h5:encoder/0/self_attn x.npy --tap '*/weights' --tap-file w.npy -o y.npy"},
                  {"attention of one stream to another",
                   "mhattn -m model.h5:decoder/0/cross_attn --memory memory.npy x.npy | peek"}},
     .see_also = {"attend", "linear", "encode"},
     .uses_model = true,
+    .text_options = {"list-taps"},
 };
 
-static MultiheadAttention attention_from(const Args& args, LayerParameters& parameters) {
+static MultiheadAttentionShape shape_from(const Args& args, const LayerParameters& parameters) {
   const auto& model = parameters.configuration;
   if (model && args.has("heads")) throw UsageError("the model gives --heads");
   MultiheadAttentionShape shape = model ? attention_shape(*parameters.source, parameters.name, *model)
                                         : attention_shape(*parameters.source, parameters.name, args.integer("heads"));
   if (!model || args.given("causal")) shape.causal = args.flag("causal");
-  return MultiheadAttention(*parameters.source, parameters.name, shape);
+  if (args.has("memory")) shape.cross = true;
+  return shape;
 }
 
 static void mhattn(const Args& args) {
@@ -54,7 +54,11 @@ static void mhattn(const Args& args) {
                               {"in-proj-bias", {"query/bias", "key/bias", "value/bias"}},
                               {"out-proj-weight", {"output/weight"}, true},
                               {"out-proj-bias", {"output/bias"}}});
-  const MultiheadAttention attention = attention_from(args, parameters);
+  const MultiheadAttentionShape shape = shape_from(args, parameters);
+  Probing probing(args, [&](ParameterSource& source) { MultiheadAttention(source, parameters.name, shape); });
+  if (probing.listed()) return;
+  parameters.source->list_taps(probing.list());
+  const MultiheadAttention attention(*parameters.source, parameters.name, shape);
   RelativePositions relative;
   if (const auto& model = parameters.configuration)
     relative = relative_positions(*parameters.source, parameters.name, *model);
@@ -67,34 +71,27 @@ static void mhattn(const Args& args) {
   BatchStream& keys = own_memory ? *own_memory : queries;
 
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  Dump dump;
-  for (const std::string stage : {"query", "key", "value", "context"}) {
-    const BatchStream& layout = stage == "key" || stage == "value" ? keys : queries;
-    if (args.has(stage + "-out"))
-      dump.add_stream(attention.name() + "/" + stage, args.text(stage + "-out"), layout.batch, keys.batch);
-  }
-  if (args.has("weights"))
-    dump.add_stream(attention.name() + "/weights", args.text("weights"), queries.batch, keys.batch);
-
   MaskStreams masks = mask_streams(args);
-  const bool alone = dump.active() || masks.any();
-  for_batches(args, {&queries, &keys}, alone ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
-    Context& ctx = turn.ctx;
-    const BatchStream &x = turn[0], &memory = turn[1];
-    x.expect_width(width, "the layer's");
-    memory.expect_width(width, "the layer's");
-    if (dump.active()) ctx.observer = &dump;
-    float* y = ctx.workspace.get(x.batch.positions() * width);
-    MultiheadAttention::Saved saved;
-    MultiheadAttention::Input in{x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged()};
-    if (own_memory) in.memory = memory.batch.rows.data();
-    in.masks = masks.next(x, memory, attention.shape().heads, true);
-    if (!own_memory) in.masks.distance = relative.bias(ctx, in.queries.longest());
-    attention.forward(ctx, in, y, saved);
-    return rows_to(*writer, x.batch, y, width, parameters.source.get());
-  });
+  const bool alone = probing.writes() || masks.any();
+  const std::int64_t sequences =
+      for_batches(args, {&queries, &keys}, alone ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
+        Context& ctx = turn.ctx;
+        const BatchStream &x = turn[0], &memory = turn[1];
+        x.expect_width(width, "the layer's");
+        memory.expect_width(width, "the layer's");
+        ctx.probe = probing.probe();
+        ctx.places.first = turn.first_sequence;
+        float* y = ctx.workspace.get(x.batch.positions() * width);
+        MultiheadAttention::Saved saved;
+        MultiheadAttention::Input in{x.batch.ragged(), x.batch.rows.data(), memory.batch.ragged()};
+        if (own_memory) in.memory = memory.batch.rows.data();
+        in.masks = masks.next(x, memory, attention.shape().heads, true);
+        if (!own_memory) in.masks.distance = relative.bias(ctx, in.queries.longest());
+        attention.forward(ctx, in, y, saved);
+        return rows_to(*writer, x.batch, y, width, parameters.source.get());
+      });
   masks.finish(queries);
-  dump.close();
+  probing.close(sequences);
   writer->close();
 }
 

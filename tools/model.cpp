@@ -60,7 +60,8 @@ const ToolSpec spec{
                       integer("positions-table", "N",
                               "export: positions of the table that sinusoids become where the family has tables only "
                               "(default: the context that the model was trained with, or --max-positions)",
-                              "", 1)},
+                              "", 1),
+                      flag("taps", "describe: the names and shapes of all intermediates instead")},
                      {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
                      kind_options(),
                      configuration_options()}),
@@ -75,6 +76,7 @@ const ToolSpec spec{
             {"a quarter of the bytes, but the embeddings as they are",
              "model quantize model.h5 --weights int8 --keep '*embedding/weight' -o small.h5"},
             {"what is in it", "model describe model.h5"},
+            {"what a run of it computes, by name", "model describe model.h5 --taps"},
             {"the mean of a model and what more training made of it",
              "train --from model.h5 --source text.en.npy --target text.de.npy --steps 3 -o tuned.h5 && "
              "model average model.h5 tuned.h5 -o average.h5"},
@@ -97,8 +99,8 @@ void make(const Args& args) {
 /// Refuses the options of other commands.
 void allow(const Args& args, const std::string& command) {
   const std::map<std::string, std::string> owners{
-      {"widen", "import"},     {"drop", "import"},   {"family", "export"},         {"without-tokenizer", "export"},
-      {"weights", "quantize"}, {"keep", "quantize"}, {"positions-table", "export"}};
+      {"widen", "import"},     {"drop", "import"},   {"family", "export"},          {"without-tokenizer", "export"},
+      {"weights", "quantize"}, {"keep", "quantize"}, {"positions-table", "export"}, {"taps", "describe"}};
   for (const Option& option : spec.options) {
     const auto owner = owners.find(option.name);
     const std::string of = owner == owners.end() ? "make" : owner->second;
@@ -132,7 +134,10 @@ int main(int argc, char** argv) {
       return average_models({words.begin() + 1, words.end()}, args.output());
     if (words[0] == "describe" && words.size() == 2) {
       OutputFile out(args.output(), Content::text);
-      out.write(describe(ModelFile(words[1])));
+      const ModelFile file(words[1]);
+      out.write(!args.flag("taps")
+                    ? describe(file)
+                    : describe(list_taps([&](ParameterSource& source) { Transformer(source, file.configuration()); })));
       return out.close();
     }
     throw UsageError(

@@ -1,6 +1,7 @@
 // peek: looks at tensor files. Every picture and number in it comes from lib/view.
 #include <unistd.h>
 
+#include "cli/peek_reports.hpp"
 #include "cli/tool.hpp"
 #include "io/output_file.hpp"
 #include "view/curves.hpp"
@@ -27,7 +28,17 @@ static const ToolSpec spec = {
         "weights. --curves draws the columns of a tab-separated table, for example of a training log: those that --y "
         "names in "
         "one picture, or a panel for each quantity (train_loss and valid_loss are one). A file that ends in .tsv is "
-        "drawn so without the option.",
+        "drawn so without the option.\n\n"
+        "--top K writes the K largest numbers of each row, a line for each: record, head (or - without heads), row, "
+        "then "
+        "columns and their values; --rows-tokens and --columns-tokens name them by the tokens on the record's line, "
+        "--columns-names by a file with a line for each column (`tokenize --vocabulary | cut -f 2`).\n\n"
+        "--diff A B compares two streams, or two HDF5 files name by name (models, checkpoints, taps): a line for each "
+        "name that differs, with the number of elements, how many of them differ, the largest and the mean |a - b|, "
+        "the "
+        "largest |a - b| / max(|a|, |b|), and where the first is. Numbers are the same when they are within "
+        "--tolerance "
+        "times the larger of 1 and their size. The exit status is that of diff: 0 the same, 1 different, 2 trouble.",
     .arguments = "[FILE...]",
     .options =
         {
@@ -35,13 +46,17 @@ static const ToolSpec spec = {
             flag("values", "write the elements as text"),
             flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
             flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
+            integer("top", "K", "write the K largest columns of each row", "", 1),
+            flag("diff", "compare two files"),
+            number("tolerance", "X", "--diff: numbers this close are the same", "0", 0, 1e300),
             flag("check", "fail when there are NaN or infinite elements, after writing the table"),
             integer("record", "N", "only this record, counted from 0", "", 0, 9007199254740992.0),
             integer("digits", "N", "significant digits (default: 6 in tables, as many as read back exactly in values)",
                     "", 1, 17),
             text("rows-tokens", "FILE",
-                 "heat map: label the rows with the tokens on the record's line of this text file"),
-            text("columns-tokens", "FILE", "heat map: label the columns likewise"),
+                 "heat map and --top: label the rows with the tokens on the record's line of this text file"),
+            text("columns-tokens", "FILE", "heat map and --top: label the columns likewise"),
+            text("columns-names", "FILE", "--top: the names of the columns, a line for each"),
             text("rows-title", "TEXT", "heat map: what the rows are, for example target"),
             text("columns-title", "TEXT", "heat map: what the columns are, for example source"),
             flag("mean", "heat map: the mean over the heads, not each of them"),
@@ -58,25 +73,13 @@ static const ToolSpec spec = {
             text("title", "TEXT", "title of the picture"),
         },
     .examples = {{"statistics of every record", "peek x.npy"},
+                 {"what each query of each head attends to most",
+                  "attend --heads 4 x.npy --give weights | peek --top 2"},
+                 {"how two models differ", "peek --diff model.h5 model.h5"},
                  {"a picture of the second record", "peek --heatmap --record 1 x.npy -o second.svg"}},
     .see_also = {"attend", "mhattn", "model", "train"},
     .writes_records = false,
 };
-
-/// Calls body(reader, record) for each record of a stream, or for the one that --record picks.
-template <class Body>
-static void for_records(const Args& args, const std::unique_ptr<RecordReader>& reader, Body body) {
-  Array record;
-  while (reader->next(record)) {
-    if (!args.has("record")) {
-      body(*reader, record);
-    } else if (reader->count() == args.integer("record") + 1) {
-      return body(*reader, record);
-    }
-  }
-  if (!args.has("record")) return;
-  throw Error(cat(reader->name(), ": no record ", args.text("record"), ", the stream ended after ", reader->count()));
-}
 
 static void write_table(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
   const TextSink sink = [&](const std::string& text) { out.write(text); };
@@ -153,10 +156,12 @@ static void write_curves(const Args& args, OutputFile& out) {
 int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
     const int pictures = args.flag("heatmap") + args.flag("curves");
-    const int modes = args.flag("summary") + args.flag("values") + pictures;
-    if (modes > 1) throw UsageError("--summary, --values, --heatmap and --curves exclude each other");
-    args.allow_only(args.flag("heatmap"), "--heatmap",
-                    {"rows-tokens", "columns-tokens", "rows-title", "columns-title", "mean", "low", "high"});
+    const int modes = args.flag("summary") + args.flag("values") + args.flag("diff") + args.has("top") + pictures;
+    if (modes > 1) throw UsageError("--summary, --values, --top, --diff, --heatmap and --curves exclude each other");
+    args.allow_only(args.flag("diff"), "--diff", {"tolerance"});
+    args.allow_only(args.has("top"), "--top", {"columns-names"});
+    args.allow_only(args.flag("heatmap") || args.has("top"), "--heatmap", {"rows-tokens", "columns-tokens"});
+    args.allow_only(args.flag("heatmap"), "--heatmap", {"rows-title", "columns-title", "mean", "low", "high"});
     auto inputs = args.inputs();
     const bool curves = args.flag("curves") || (modes == 0 && inputs.size() == 1 && inputs[0].ends_with(".tsv"));
     args.allow_only(curves, "--curves", {"x", "y", "log-x", "log-y", "y-title"});
@@ -165,8 +170,10 @@ int main(int argc, char** argv) {
       throw UsageError(cat("unexpected argument '", inputs[1], "': a picture shows one file"));
     if (inputs.empty()) inputs = {args.input()};
     OutputFile out(args.output(), Content::text);
+    if (args.flag("diff")) return write_diff(args, inputs, out);
     if (curves) return write_curves(args, out);
     if (args.flag("heatmap")) return write_heatmap(args, out);
+    if (args.has("top")) return write_tops(args, inputs, out);
     if (args.flag("values")) return write_values(args, inputs, out);
     write_table(args, inputs, out);
   });

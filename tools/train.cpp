@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cli/model_options.hpp"
+#include "cli/probe_options.hpp"
 #include "cli/ranks.hpp"
 #include "cli/training_options.hpp"
 #include "cli/training_start.hpp"
@@ -34,9 +35,14 @@ const ToolSpec spec{
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
         "nats, the training loss with label smoothing, its perplexity without; both, and tokens a second, are over the "
         "updates "
-        "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.",
+        "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.\n\n"
+        "--tap writes intermediates of the updates that --tap-steps names, below step-N: its examples in their order, "
+        "with their ids, dropped out as they are (pipeformer(7), SEEING INSIDE).",
     .arguments = "",
-    .options = join({training_options(), configuration_options()}),
+    .options = join({training_options(),
+                     configuration_options(),
+                     tap_options(),
+                     {text("tap-steps", "SELECTION", "--tap: at these updates, as in 1,100-102", "1")}}),
     .examples =
         {
             {"a small translator from pairs of sentences",
@@ -53,8 +59,8 @@ const ToolSpec spec{
 volatile std::sig_atomic_t caught_signal = 0;
 
 void train(const Args& args, Communicator& ranks) {
-  const TrainingSettings settings = training_settings(args);
-  if (args.output() == "-") throw UsageError("--output is needed: a model is a file");
+  TrainingSettings settings = training_settings(args);
+  if (args.output() == "-" && !args.given("list-taps")) throw UsageError("--output is needed: a model is a file");
   // A trial that keeps no model (-o /dev/null): names beside the output would be names among the devices.
   if (is_special_file(args.output()) && !std::filesystem::is_directory(args.output())) {
     if (!args.has("checkpoint"))
@@ -73,8 +79,25 @@ void train(const Args& args, Communicator& ranks) {
       // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
       args.flag("overwrite") || args.flag("resume")};
 
+  Probing probing(args, [&](ParameterSource& source) { Transformer(source, start.configuration); });
+  if (probing.listed()) return;
+  if (probing.writes() && ranks.size() > 1) throw UsageError("--tap-file: one process only");
+  args.allow_only(probing.writes(), "--tap-file", {"tap-steps"});
+  settings.taps = probing.list();
+  const Selection steps(probing.writes() ? args.text("tap-steps") : "", "--tap-steps");
+  if (settings.max_steps > 0 && steps.largest() > settings.max_steps)
+    throw UsageError(cat("--tap-steps ", args.text("tap-steps"), ": the run ends at step ", settings.max_steps));
+
   Trainer trainer(start.configuration, settings, files, *start.train, start.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, start);
+  std::int64_t seen = 0;
+  if (probing.writes())
+    trainer.probe = [&](std::int64_t step) -> const Probe* {
+      if (!steps.has(step)) return nullptr;
+      probing.begin_group(cat("step-", step));
+      ++seen;
+      return probing.probe();
+    };
   if (args.flag("resume") && std::filesystem::exists(files.checkpoint))
     trainer.resume();
   else if (from)
@@ -95,6 +118,10 @@ void train(const Args& args, Communicator& ranks) {
       [&](const LogRow& row) { progress.line(row_note(row)); },
       [] { return caught_signal != 0; },
   });
+  if (probing.writes()) {
+    require(seen > 0, "--tap-steps ", args.text("tap-steps"), ": the run ended at step ", trainer.state().step);
+    probing.close(seen);
+  }
   if (ranks.first() && done) progress.finish();
   if (ranks.first() && !done) progress.line(cat("interrupted at step ", trainer.state().step, "; go on with --resume"));
 }

@@ -67,7 +67,7 @@ const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_
 }
 
 Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const BatchStream& key, const BatchStream& value,
-                               MaskStreams& masks, std::int64_t first_sequence, bool weights) const {
+                               MaskStreams& masks, std::int64_t first_sequence, bool scores, bool weights) const {
   AttentionShape attention = shape(query, key, value);
   attention.first_sequence = first_sequence;
   AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
@@ -84,22 +84,32 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
   in.masks = masked;
 
   Result result;
-  if (weights) {
-    for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
+  result.query = in.query;
+  result.key = in.key;
+  AttentionLook look;
+  const auto keep = [&](std::vector<float*>& matrices) -> AttentionLook::Step {
+    for (std::int64_t s = 0; s < in.queries.sequences(); ++s)
       for (std::int64_t h = 0; h < attention.heads; ++h)
-        result.weights.push_back(ctx.workspace.get(in.queries.length(s) * in.keys.length(s)));
-    }
-  }
+        matrices.push_back(ctx.workspace.get(in.queries.length(s) * in.keys.length(s)));
+    return [&](const AttentionRows& part) {
+      std::copy_n(
+          part.x, part.rows * part.keys,
+          matrices[static_cast<std::size_t>(part.sequence * attention.heads + part.head)] + part.first * part.keys);
+    };
+  };
+  if (scores) look.scores = keep(result.scores);
+  if (weights) look.weights = keep(result.weights);
   result.width = attention.heads * attention.value_width;
   float* context = ctx.workspace.get(query.batch.positions() * result.width);
-  attention_forward(attention, in, context, nullptr, weights ? result.weights.data() : nullptr);
+  attention_forward(attention, in, context, nullptr);
+  if (scores || weights) attention_look(attention, in, look, context);
   result.context = context;
   return result;
 }
 
-void Attend::write_weights(RecordWriter& writer, const BatchStream& query, const BatchStream& key,
-                           const Result& result) const {
-  pipeformer::write_weights(writer, query.batch, key.batch, options_.heads, options_.heads_axis, result.weights.data());
+void Attend::write_matrices(RecordWriter& writer, const BatchStream& query, const BatchStream& key,
+                            const std::vector<float*>& matrices) const {
+  write_weights(writer, query.batch, key.batch, options_.heads, options_.heads_axis, matrices.data());
 }
 
 }  // namespace pipeformer

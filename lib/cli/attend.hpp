@@ -36,17 +36,19 @@ class Attend {
 
   /// In the workspace.
   struct Result {
-    const float* context;         ///< (positions of queries, width)
-    std::int64_t width;           ///< heads * d_v
-    std::vector<float*> weights;  ///< [sequence * heads + head] -> (Tq, Tk), when they are wanted.
+    const float* context;                 ///< (positions of queries, width)
+    std::int64_t width;                   ///< heads * d_v
+    const float *query, *key;             ///< As they are multiplied: turned where there are rotary positions.
+    std::vector<float*> scores, weights;  ///< [sequence * heads + head] -> (Tq, Tk), when they are wanted.
   };
   /// A batch whose first sequence is number first_sequence of the stream: dropout is drawn by it. Takes from `masks`
   /// what belongs to the batch. Throws Error when lengths or widths of queries, keys and values do not match, naming
   /// files and record.
   Result forward(Context&, const BatchStream& query, const BatchStream& key, const BatchStream& value,
-                 MaskStreams& masks, std::int64_t first_sequence, bool weights) const;
-  /// One record (..., heads, Tq, Tk) for each record of queries.
-  void write_weights(RecordWriter&, const BatchStream& query, const BatchStream& key, const Result&) const;
+                 MaskStreams& masks, std::int64_t first_sequence, bool scores, bool weights) const;
+  /// Scores or weights of a result: one record (..., heads, Tq, Tk) for each record of queries.
+  void write_matrices(RecordWriter&, const BatchStream& query, const BatchStream& key,
+                      const std::vector<float*>& matrices) const;
 
  private:
   AttentionShape shape(const BatchStream& query, const BatchStream& key, const BatchStream& value) const;

@@ -60,6 +60,7 @@ class BatchLoop {
   }
 
   std::int64_t positions() const { return positions_; }  ///< Of the first stream, that were written.
+  std::int64_t sequences() const { return sequences_; }  ///< Of the first stream, that were read.
 
  private:
   /// False at the end of the streams, and when another thread could not read its batch.
@@ -147,8 +148,8 @@ BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows
   return [&writer, &layout, rows, width] { write_rows(writer, layout, rows, width); };
 }
 
-void for_batches(const Args& args, std::initializer_list<BatchStream*> streams, Batches batches,
-                 const std::function<BatchOutput(BatchTurn&)>& body) {
+std::int64_t for_batches(const Args& args, std::initializer_list<BatchStream*> streams, Batches batches,
+                         const std::function<BatchOutput(BatchTurn&)>& body) {
   const auto start = std::chrono::steady_clock::now();
   BatchLoop loop(args.integer("batch-rows"), body);
   if (batches == Batches::one_by_one) {
@@ -156,10 +157,11 @@ void for_batches(const Args& args, std::initializer_list<BatchStream*> streams, 
   } else {
     parallel_for(thread_count(), 1, [&](std::int64_t, std::int64_t) { run_beside(loop, streams); });
   }
-  if (!args.verbose()) return;
+  if (!args.verbose()) return loop.sequences();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   cli::write_error(cat(args.tool(), ": ", (*streams.begin())->reader->count(), " records, ", loop.positions(),
                        " positions, ", cli::number_text(std::round(seconds.count() * 1000) / 1000), " s\n"));
+  return loop.sequences();
 }
 
 }  // namespace pipeformer

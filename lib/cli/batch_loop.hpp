@@ -38,8 +38,9 @@ BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::
 /// Reads batches of all streams in lock step, about --batch-rows positions each, and calls body for each; what it
 /// returns is called in the order of the stream, one at a time, while bodies of other batches run side by side. Then,
 /// with --verbose, writes one line of summary. The first error in that order is thrown, after all batches before it are
-/// written; a RowError is about a row of the first stream and is thrown on naming the record.
-void for_batches(const Args&, std::initializer_list<BatchStream*> streams, Batches,
-                 const std::function<BatchOutput(BatchTurn&)>& body);
+/// written; a RowError is about a row of the first stream and is thrown on naming the record. Returns the number of
+/// sequences of the first stream.
+std::int64_t for_batches(const Args&, std::initializer_list<BatchStream*> streams, Batches,
+                         const std::function<BatchOutput(BatchTurn&)>& body);
 
 }  // namespace pipeformer

@@ -24,11 +24,6 @@ std::vector<Option> decoding_options() {
       number("top-p", "P", "sampling: only the most probable tokens that together reach P", "1", 0, 1),
       text("target", "FILE", "ids to decode against the inputs, instead of generating"),
       choice("give", "log-probabilities|hidden|logits", "with --target: what to write", "log-probabilities"),
-      text("weights", "FILE", "write cross-attention weights"),
-      integer("layer", "N", "the layer of --weights, from 0 (default: the last)", "", 0),
-      choice("weights-heads", "all|mean", "each head's weights, or their mean (T + 1, S)", "all"),
-      text("dump", "FILE.h5", "with --target: write intermediates by name, those of the encoder too when it runs"),
-      list("select", "GLOB", "--dump: only names that match, for example 'decoder/*/weights'"),
       integer("window", "N",
               "sort the sentences of about N input positions by length; changes the speed, never the result", "65536",
               1),
@@ -41,13 +36,13 @@ void check_decoding_options(const Args& args) {
                    "max-length-factor", "min-length", "prefix", "sample", "window", "slide"});
   if (args.flag("slide") && args.flag("beyond-context"))
     throw UsageError("--slide and --beyond-context exclude each other");
+  if (args.flag("slide") && args.has("tap-file"))
+    throw UsageError("--slide computes positions anew that --tap would show once: give one of them");
   if (args.flag("slide") && (args.integer("beam") > 1 || args.integer("nbest") > 1))
     throw UsageError("--slide follows one output for each record: no --beam, no --nbest");
-  args.allow_only(args.has("target"), "--target", {"give", "dump"});
-  args.allow_only(args.has("dump"), "--dump", {"select"});
+  args.allow_only(args.has("target"), "--target", {"give"});
   args.allow_only(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
   args.allow_only(!args.flag("sample"), "beam search: no --sample", {"beam", "length-penalty", "length-penalty-kind"});
-  args.allow_only(args.has("weights"), "--weights", {"layer", "weights-heads"});
   if (!args.flag("sample") && args.integer("nbest") > args.integer("beam"))
     throw UsageError(cat("--nbest ", args.integer("nbest"), " is more than --beam ", args.integer("beam")));
   if (args.has("max-length") && args.integer("min-length") > args.integer("max-length"))

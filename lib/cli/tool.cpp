@@ -150,6 +150,8 @@ int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<vo
     run(spec, called, words, body);
     check_standard_output();
     return 0;
+  } catch (const ExitStatus& e) {
+    return e.message.empty() ? e.status : fail(e.status, e.message);
   } catch (const cli::NoInput& e) {
     return fail(2, e.what(), cli::usage_line(called) + "\nTry '" + called.name + " --help'.\n");
   } catch (const UsageError& e) {

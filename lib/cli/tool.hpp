@@ -100,6 +100,12 @@ class Args {
   std::shared_ptr<const Data> data_;
 };
 
+/// Thrown by a tool that answers by its exit status (peek --diff): ends it so, with a message when there is one.
+struct ExitStatus {
+  int status;
+  std::string message{};
+};
+
 /// Parses, handles -h and -V, runs the body, turns exceptions into one line on standard error and the exit status
 /// (0 done, 1 failed, 2 usage). Also checks that standard output could be flushed, and tells the readers of its records
 /// about the failure (io/failure_record.hpp).

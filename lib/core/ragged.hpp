@@ -3,7 +3,9 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <span>
+#include <vector>
 
 namespace pipeformer {
 
@@ -20,5 +22,12 @@ struct Ragged {
   std::int64_t begin(std::int64_t s) const { return offsets[static_cast<std::size_t>(s)]; }
   std::int64_t length(std::int64_t s) const { return offsets[static_cast<std::size_t>(s) + 1] - begin(s); }
 };
+
+/// The offsets of so many sequences of one row each.
+inline std::vector<std::int64_t> one_row_each(std::int64_t sequences) {
+  std::vector<std::int64_t> offsets(static_cast<std::size_t>(sequences) + 1);
+  std::iota(offsets.begin(), offsets.end(), 0);
+  return offsets;
+}
 
 }  // namespace pipeformer

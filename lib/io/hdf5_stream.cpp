@@ -184,6 +184,12 @@ Hdf5Stream::Hdf5Stream(const Hdf5File& file, std::string group, std::string name
     : file_(file), group_(std::move(group)), name_(std::move(name)), any_shape_(any_shape) {}
 
 void Hdf5Stream::append(DType dtype, const Shape& shape, const std::byte* elements) {
+  begin(dtype, shape);
+  put(elements, any_shape_ ? element_count(shape) : shape[0]);
+  end();
+}
+
+void Hdf5Stream::begin(DType dtype, const Shape& shape) {
   if (count_ == 0) start(dtype, shape);
   const std::size_t fixed = any_shape_ ? shape.size() : shape.size() - 1;
   const bool fits = dtype == dtype_ && fixed == row_.size() &&
@@ -193,8 +199,10 @@ void Hdf5Stream::append(DType dtype, const Shape& shape, const std::byte* elemen
                     " cannot stand in an HDF5 stream of ", dtype_name(dtype_),
                     any_shape_ ? cat(" of rank ", row_.size()) : cat(" rows ", shape_text(row_)),
                     ": write the stream as NPY"));
-  data_->append(elements, any_shape_ ? element_count(shape) : shape[0]);
   if (shapes_) shapes_->append(reinterpret_cast<const std::byte*>(shape.data()), 1);
+}
+
+void Hdf5Stream::end() {
   put_offset();
   ++count_;
 }

@@ -26,6 +26,11 @@ class Hdf5Stream {
   Hdf5Stream(const Hdf5File& file, std::string group, std::string name, bool any_shape = false);
   /// Rank 1 or more.
   void append(DType, const Shape&, const std::byte* elements);
+  /// The same in pieces: a record is begun, its elements are put in their order (so many rows, or elements with
+  /// any_shape), and it is ended.
+  void begin(DType, const Shape&);
+  void put(const std::byte* elements, std::int64_t count) { data_->append(elements, count); }
+  void end();
   /// Must be called before the file is closed. Makes a stream of no records when nothing was appended.
   void finish();
   std::int64_t count() const { return count_; }

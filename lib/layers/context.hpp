@@ -6,20 +6,53 @@
 #include "core/ragged.hpp"
 #include "core/random.hpp"
 #include "core/workspace.hpp"
+#include "layers/tap.hpp"
 
 namespace pipeformer {
 
-/// Sees intermediates by name as they are computed (law 5): "encoder/0/self_attn/query", "encoder/0/norm1", ... Looking
-/// never changes a result.
-class Observer {
+/// Which sequences of a stream, and which of their positions, those of a pass are.
+struct Places {
+  std::int64_t first = 0;                   ///< Number of the first sequence in the stream; the others follow it.
+  const std::int64_t* numbers = nullptr;    ///< [sequence] Their numbers, where they do not.
+  const std::int32_t* positions = nullptr;  ///< [sequence] The position of the first row; null: 0.
+  bool growing = false;  ///< A sequence is being generated: there may be more positions of it at another time.
+  std::int64_t number(std::int64_t s) const { return numbers ? numbers[s] : first + s; }
+  std::int64_t position(std::int64_t s) const { return positions ? positions[s] : 0; }
+  /// The same without the first s sequences.
+  Places from(std::int64_t s) const {
+    return {first + s, numbers ? numbers + s : nullptr, positions ? positions + s : nullptr, growing};
+  }
+};
+
+/// Rows (ragged.rows(), width) of an intermediate.
+struct TapRows {
+  float* x;
+  std::int64_t width;
+  Ragged ragged;
+  Places places;
+};
+
+/// Attention scores or weights (rows, keys) of one head of one sequence: of `rows` of its queries.
+struct TapMatrix {
+  float* x;
+  std::int64_t sequence;  ///< Its number in the stream.
+  std::int64_t head;
+  std::int64_t first;  ///< The position of the first row.
+  std::int64_t rows, queries, keys;
+  bool growing;
+};
+
+/// Sees intermediates as they are computed (law 5), and may change them: what follows reads what it leaves. Looking
+/// alone never changes a result.
+class Probe {
  public:
-  virtual ~Observer() = default;
-  virtual bool wants(const std::string& name) const = 0;
-  /// One matrix of rows (ragged.rows(), width).
-  virtual void rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) = 0;
-  /// Attention weights: [sequence * heads + head] -> (Tq, Tk).
-  virtual void weights(const std::string& name, std::int64_t heads, const float* const* weights, const Ragged& queries,
-                       const Ragged& keys) = 0;
+  virtual ~Probe() = default;
+  virtual bool wants(Tap) const = 0;
+  virtual void rows(Tap, const TapRows&) const = 0;
+  /// In the order of sequences, heads and rows.
+  virtual void matrix(Tap, const TapMatrix&) const = 0;
+  /// The ids that these embeddings are of, for who keeps them beside what it sees.
+  virtual void ids(Tap embeddings, const std::int32_t* ids, const Ragged& ragged) const = 0;
 };
 
 struct DropoutRates {
@@ -39,7 +72,8 @@ struct Context {
   bool training = false;  ///< Dropout on; intermediates are kept for backward.
   DropoutRates dropout{};
   std::uint64_t seed = 0;  ///< Of this step's random numbers.
-  Observer* observer = nullptr;
+  const Probe* probe = nullptr;
+  Places places{};  ///< For the probe.
   BatchOffset
       first{};  ///< Dropout is drawn by the row in the whole batch, so that it does not depend on how it is cut.
 
@@ -47,9 +81,9 @@ struct Context {
   /// The seed of a layer's own random numbers. It depends on the name only: dropout set to 0 elsewhere, or a layer
   /// more, changes nothing here.
   std::uint64_t seed_of(const std::string& layer) const { return derive_seed(seed, hash_name(layer)); }
-  bool watched(const std::string& name) const { return observer && observer->wants(name); }
-  void show(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) const {
-    if (watched(name)) observer->rows(name, x, width, ragged);
+  bool watched(Tap tap) const { return probe && probe->wants(tap); }
+  void show(Tap tap, float* x, std::int64_t width, const Ragged& ragged) const {
+    if (watched(tap)) probe->rows(tap, {x, width, ragged, places});
   }
 };
 

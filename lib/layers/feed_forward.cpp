@@ -6,6 +6,10 @@ FeedForward::FeedForward(ParameterSource& source, const std::string& name, const
     : name_(name), shape_(shape), linear1_(source, name + "/linear1", shape.width, shape.inner, shape.bias) {
   if (shape.gated) gate_ = Linear(source, name + "/gate", shape.width, shape.inner, shape.bias);
   linear2_ = Linear(source, name + "/linear2", shape.inner, shape.width, shape.bias);
+  hidden_tap_ = source.tap(name, "hidden", {shape.inner});
+  if (shape.gated) gate_tap_ = source.tap(name, "gate", {shape.inner});
+  activation_tap_ = source.tap(name, "activation", {shape.inner});
+  output_tap_ = source.tap(name, "output", {shape.width});
 }
 
 void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, float* y, Saved& saved) const {
@@ -17,22 +21,23 @@ void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, fl
   saved.inner = in_place ? saved.up : ctx.workspace.get(rows * inner);
   const SameRows same;
   linear1_.forward(rows, x, saved.up);
-  ctx.show(name_ + "/linear1", saved.up, inner, ragged);
+  ctx.show(hidden_tap_, saved.up, inner, ragged);
   if (shape_.gated) {
     saved.gate = ctx.workspace.get(rows * inner);
     gate_.forward(rows, x, saved.gate);
-    ctx.show(name_ + "/gate", saved.gate, inner, ragged);
+    ctx.show(gate_tap_, saved.gate, inner, ragged);
     activation(shape_.activation, rows, inner, saved.gate, saved.inner);
     multiply(rows * inner, saved.inner, saved.up, saved.inner);
   } else {
     activation(shape_.activation, rows, inner, saved.up, saved.inner);
   }
-  ctx.show(name_ + "/inner", saved.inner, inner, ragged);
+  ctx.show(activation_tap_, saved.inner, inner, ragged);
   if (const float p = ctx.rate(ctx.dropout.activation); p > 0) {
     saved.seed = ctx.seed_of(name_);
     dropout(p, saved.seed, ctx.first.row, rows, inner, saved.inner, saved.inner);
   }
   linear2_.forward(rows, saved.inner, y);
+  ctx.show(output_tap_, y, shape_.width, ragged);
 }
 
 void FeedForward::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {

@@ -32,6 +32,7 @@ class FeedForward {
   std::string name_;
   FeedForwardShape shape_;
   Linear linear1_, gate_, linear2_;
+  Tap hidden_tap_, gate_tap_, activation_tap_, output_tap_;
 };
 
 }  // namespace pipeformer

@@ -1,7 +1,6 @@
 #include "layers/multihead_attention.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "ops/elementwise.hpp"
 
@@ -25,9 +24,23 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
       key_{Linear(source, name + "/key", shape.width, shape.kv_width(), shape.bias), {}},
       value_(source, name + "/value", shape.width, shape.kv_width(), shape.bias),
       output_(source, name + "/output", shape.query_width(), shape.width, shape.output_bias) {
-  if (!shape.query_key_norm) return;
-  query_.norm.emplace(source, name + "/query_norm", shape.head_width, *shape.query_key_norm);
-  key_.norm.emplace(source, name + "/key_norm", shape.head_width, *shape.query_key_norm);
+  if (shape.query_key_norm) {
+    query_.norm.emplace(source, name + "/query_norm", shape.head_width, *shape.query_key_norm);
+    key_.norm.emplace(source, name + "/key_norm", shape.head_width, *shape.query_key_norm);
+  }
+  const auto rows = shape.cross ? TapShape::Rows::memory : TapShape::Rows::own;
+  const TapShape queries{shape.query_width(), shape.heads}, keys{shape.kv_width(), shape.kv_heads, rows};
+  query_.raw_tap = source.tap(name, "query", queries);
+  if (query_.norm) query_.norm_tap = source.tap(name, "query_norm", queries);
+  if (shape.rotary) query_.rotated_tap = source.tap(name, "query_rotated", queries);
+  key_.raw_tap = source.tap(name, "key", keys);
+  if (key_.norm) key_.norm_tap = source.tap(name, "key_norm", keys);
+  if (shape.rotary) key_.rotated_tap = source.tap(name, "key_rotated", keys);
+  value_tap_ = source.tap(name, "value", keys);
+  scores_tap_ = source.tap(name, "scores", {0, shape.heads, rows});
+  weights_tap_ = source.tap(name, "weights", {0, shape.heads, rows});
+  context_tap_ = source.tap(name, "context", queries);
+  output_tap_ = source.tap(name, "output", {shape.width});
 }
 
 AttentionShape MultiheadAttention::attention_shape(const Context& ctx, const Saved& saved) const {
@@ -60,27 +73,32 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   return in;
 }
 
-void MultiheadAttention::attend(Context& ctx, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
-                                const Saved& saved, const AttentionShape& shape) const {
-  const AttentionInput in = attention_input(queries, keys, key_index, saved);
-  ctx.show(name_ + "/query", saved.query, shape_.query_width(), queries);
-  if (!key_index) {
-    ctx.show(name_ + "/key", saved.kv.key, shape_.kv_width(), keys);
-    ctx.show(name_ + "/value", saved.kv.value, shape_.kv_width(), keys);
-  }
-  const std::string weights_name = name_ + "/weights";
-  if (!ctx.watched(weights_name)) {
-    attention_forward(shape, in, saved.context, saved.log_sum);
-  } else {
-    const WorkspaceScope scope(ctx.workspace);
-    std::vector<float*> weights;
-    for (std::int64_t s = 0; s < queries.sequences(); ++s)
-      for (std::int64_t h = 0; h < shape_.heads; ++h)
-        weights.push_back(ctx.workspace.get(queries.length(s) * keys.length(s)));
-    attention_forward(shape, in, saved.context, saved.log_sum, weights.data());
-    ctx.observer->weights(weights_name, shape_.heads, weights.data(), queries, keys);
-  }
-  ctx.show(name_ + "/context", saved.context, shape_.query_width(), queries);
+void MultiheadAttention::attend(Context& ctx, const AttentionInput& in, const Ragged& shown,
+                                const AttentionShape& shape, const Saved& saved) const {
+  attention_forward(shape, in, saved.context, saved.log_sum);
+  AttentionLook look;
+  const auto show_to_probe = [&](Tap tap) -> AttentionLook::Step {
+    if (!ctx.watched(tap)) return {};
+    return [&ctx, &in, tap](const AttentionRows& part) {
+      TapMatrix m{part.x, 0, part.head, 0, part.rows, in.queries.length(part.sequence), part.keys, ctx.places.growing};
+      if (!ctx.places.positions) {
+        m.sequence = ctx.places.number(part.sequence);
+        m.first = part.first;
+        return ctx.probe->matrix(tap, m);
+      }
+      m.rows = 1;  // the rows are hypotheses, each at its own place
+      for (std::int64_t i = 0; i < part.rows; ++i, m.x += part.keys) {
+        const std::int64_t row = in.queries.begin(part.sequence) + part.first + i;
+        m.sequence = ctx.places.number(row);
+        m.first = ctx.places.position(row);
+        ctx.probe->matrix(tap, m);
+      }
+    };
+  };
+  look.scores = show_to_probe(scores_tap_);
+  look.weights = show_to_probe(weights_tap_);
+  if (look.scores || look.weights) attention_look(shape, in, look, saved.context);
+  ctx.show(context_tap_, saved.context, shape_.query_width(), shown);
 }
 
 void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const RowPositions& positions, bool back,
@@ -88,17 +106,20 @@ void MultiheadAttention::turn(std::int64_t rows, std::int64_t heads, const RowPo
   rotate(*shape_.rotary, {rows, heads, shape_.head_width, heads * shape_.head_width}, positions, back, x);
 }
 
-void MultiheadAttention::project(Context& ctx, const Projection& to, std::int64_t rows, const float* x,
+void MultiheadAttention::project(Context& ctx, const Projection& to, const Ragged& ragged, const float* x,
                                  const RowPositions& positions, float* y, Projected& saved) const {
-  const std::int64_t heads = to.heads(shape_.head_width);
+  const std::int64_t rows = ragged.rows(), width = to.linear.out(), heads = to.heads(shape_.head_width);
+  float* raw = to.norm ? ctx.workspace.get(rows * width) : y;
+  to.linear.forward(rows, x, raw);
+  ctx.show(to.raw_tap, raw, width, ragged);
   if (to.norm) {
-    saved.raw = ctx.workspace.get(rows * to.linear.out());
-    to.linear.forward(rows, x, saved.raw);
-    to.norm->forward(ctx, rows * heads, saved.raw, y, saved.norm);
-  } else {
-    to.linear.forward(rows, x, y);
+    saved.raw = raw;
+    to.norm->forward(ctx, rows * heads, raw, y, saved.norm);
+    ctx.show(to.norm_tap, y, width, ragged);
   }
-  if (shape_.rotary) turn(rows, heads, positions, false, y);
+  if (!shape_.rotary) return;
+  turn(rows, heads, positions, false, y);
+  ctx.show(to.rotated_tap, y, width, ragged);
 }
 
 void MultiheadAttention::project_backward(const Projection& to, std::int64_t rows, const RowPositions& positions,
@@ -108,13 +129,14 @@ void MultiheadAttention::project_backward(const Projection& to, std::int64_t row
   if (to.norm) to.norm->backward(rows * heads, saved.norm, dy, dy);
 }
 
-void MultiheadAttention::project_keys(Context& ctx, std::int64_t rows, const float* memory,
+void MultiheadAttention::project_keys(Context& ctx, const Ragged& ragged, const float* memory,
                                       const RowPositions& positions, const KeyValues& kv) const {
   const WorkspaceScope scope(ctx.workspace);
   const SameRows same;
   Projected saved;
-  project(ctx, key_, rows, memory, positions, kv.key, saved);
-  value_.forward(rows, memory, kv.value);
+  project(ctx, key_, ragged, memory, positions, kv.key, saved);
+  value_.forward(ragged.rows(), memory, kv.value);
+  ctx.show(value_tap_, kv.value, shape_.kv_width(), ragged);
 }
 
 void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
@@ -126,11 +148,12 @@ void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.kv = ready.kv;
   saved.masks.distance = ready.distance;
-  project(ctx, query_, rows, x, positions, saved.query, saved.query_norm);
+  project(ctx, query_, ready.each, x, positions, saved.query, saved.query_norm);
   AttentionShape shape = attention_shape(ctx, saved);
   shape.causal = shape.window > 0;  // the query is the last: it sees all that there is
-  attend(ctx, queries, ready.keys, ready.index, saved, shape);
+  attend(ctx, attention_input(queries, ready.keys, ready.index, saved), ready.each, shape, saved);
   output_.forward(rows, saved.context, y);
+  ctx.show(output_tap_, y, shape_.width, ready.each);
 }
 
 void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved& saved) const {
@@ -150,13 +173,15 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   }
   {
     const SameRows same;
-    project(ctx, query_, rows, in.x, query_positions, saved.query, saved.query_norm);
-    project(ctx, key_, key_rows, from, key_positions, saved.kv.key, saved.key_norm);
+    project(ctx, query_, in.queries, in.x, query_positions, saved.query, saved.query_norm);
+    project(ctx, key_, in.keys, from, key_positions, saved.kv.key, saved.key_norm);
     value_.forward(key_rows, from, saved.kv.value);
   }
+  ctx.show(value_tap_, saved.kv.value, shape_.kv_width(), in.keys);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
-  attend(ctx, in.queries, in.keys, nullptr, saved, attention_shape(ctx, saved));
+  attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);
+  ctx.show(output_tap_, y, shape_.width, in.queries);
 }
 
 void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Ragged& keys, const Saved& saved,

@@ -21,6 +21,7 @@ struct MultiheadAttentionShape {
   float scale = 1;          ///< Of the scores, 1 / sqrt(head_width) in the paper.
   float soft_cap = 0;       ///< Scores s become cap * tanh(s / cap); 0: they do not.
   bool causal = false;
+  bool cross = false;                       ///< Keys and values are those of a memory.
   std::int64_t window = 0;                  ///< With causal: the newest keys that a query sees; 0: all.
   std::optional<RotarySpec> rotary;         ///< Queries and keys are turned by their position.
   std::optional<NormShape> query_key_norm;  ///< Each head of queries and keys is normalised, before it is turned.
@@ -72,8 +73,9 @@ class MultiheadAttention {
   void backward(Context&, const Ragged& queries, const Ragged& keys, const Saved&, const float* dy, float* dx,
                 const Gradients&) const;
 
-  /// The projections of rows (n, width) to keys and values; positions are for rotary models (null otherwise).
-  void project_keys(Context&, std::int64_t rows, const float* memory, const RowPositions& positions,
+  /// The projections of rows (ragged.rows(), width) to keys and values; positions are for rotary models (null
+  /// otherwise).
+  void project_keys(Context&, const Ragged& ragged, const float* memory, const RowPositions& positions,
                     const KeyValues&) const;
   /// Keys and values that stand ready: row r of the ragged keys is stored at row index[r] (or r when null).
   struct Ready {
@@ -81,6 +83,7 @@ class MultiheadAttention {
     KeyValues kv;
     const std::int32_t* index = nullptr;
     DistanceBias distance{};
+    Ragged each{};  ///< The rows of x, each a sequence of its own as Context::places has them: for a probe.
   };
   /// Attention of rows x against what stands ready. A query is the last of its sequence's keys, or in cross-attention
   /// sees them all.
@@ -91,8 +94,8 @@ class MultiheadAttention {
   const std::string& name() const { return name_; }
 
  private:
-  void attend(Context&, const Ragged& queries, const Ragged& keys, const std::int32_t* key_index, const Saved&,
-              const AttentionShape&) const;
+  /// What the output projection reads, into saved.context. `shown`: how the context's places see the queries.
+  void attend(Context&, const AttentionInput&, const Ragged& shown, const AttentionShape&, const Saved&) const;
   AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;
@@ -100,11 +103,12 @@ class MultiheadAttention {
   struct Projection {
     Linear linear;
     std::optional<Norm> norm;  ///< Of each head.
+    Tap raw_tap{}, norm_tap{}, rotated_tap{};
     std::int64_t heads(std::int64_t width) const { return linear.out() / width; }
   };
   /// A projection of rows, normalised and turned where the layer does so.
-  void project(Context&, const Projection&, std::int64_t rows, const float* x, const RowPositions& positions, float* y,
-               Projected&) const;
+  void project(Context&, const Projection&, const Ragged& ragged, const float* x, const RowPositions& positions,
+               float* y, Projected&) const;
   /// dy, the gradient of what project() gave, becomes that of what the linear layer gave.
   void project_backward(const Projection&, std::int64_t rows, const RowPositions& positions, const Projected&,
                         float* dy) const;
@@ -114,6 +118,7 @@ class MultiheadAttention {
   MultiheadAttentionShape shape_;
   Projection query_, key_;
   Linear value_, output_;
+  Tap value_tap_, scores_tap_, weights_tap_, context_tap_, output_tap_;
 };
 
 /// The position of each row inside its sequence, and the lengths of these where the angles depend on them; in the

@@ -5,6 +5,7 @@
 
 #include "core/array.hpp"
 #include "core/error.hpp"
+#include "layers/tap.hpp"
 #include "ops/weight.hpp"
 
 namespace pipeformer {
@@ -35,7 +36,7 @@ enum class Initial {
 /// Layers are built by asking a source for each of their parameters, by the name it has in a model file
 /// ("encoder/0/norm1/weight") and its shape. One source lists them (to make a model), one binds them to a file or an
 /// arena; the structure is written down once.
-class ParameterSource {
+class ParameterSource : public TapSource {
  public:
   virtual ~ParameterSource() = default;
   virtual Parameter get(const std::string& name, const Shape& shape, Initial initial) = 0;

@@ -12,9 +12,15 @@ Residual::Residual(ParameterSource& source, const std::string& layer, const std:
       norm_(source, layer + "/norm" + (shares_norm_ ? "1" : number), shape.feed_forward.width, shape.norm),
       width_(shape.feed_forward.width),
       pre_norm_(shape.pre_norm) {
-  if (shape.sublayer_norm)
-    sublayer_norm_.emplace(source, layer + "/sublayer_norm" + number, shape.feed_forward.width, shape.norm);
-  if (shape.scaled) scale_ = source.get(layer + "/scale" + number, {width_}, Initial::one);
+  norm_tap_ = source.tap(layer, ("norm" + number).c_str(), {width_});
+  residual_tap_ = source.tap(layer, ("residual" + number).c_str(), {width_});
+  if (shape.sublayer_norm) {
+    sublayer_norm_.emplace(source, layer + "/sublayer_norm" + number, width_, shape.norm);
+    sublayer_norm_tap_ = source.tap(layer, ("sublayer_norm" + number).c_str(), {width_});
+  }
+  if (!shape.scaled) return;
+  scale_ = source.get(layer + "/scale" + number, {width_}, Initial::one);
+  scale_tap_ = source.tap(layer, ("scale" + number).c_str(), {width_});
 }
 
 template <class Sublayer>
@@ -26,7 +32,7 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const
   if (pre_norm_) {
     float* normed = workspace.get(rows * width_);
     norm_.forward(ctx, rows, x, normed, saved.norm);
-    if (!shares_norm_) ctx.show(layer_ + "/norm" + number_, normed, width_, ragged);
+    ctx.show(norm_tap_, normed, width_, ragged);
     input = normed;
   }
   float* output = pre_norm_ ? y : workspace.get(rows * width_);
@@ -35,11 +41,11 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const
   sublayer(input, given);
   if (sublayer_norm_) {
     sublayer_norm_->forward(ctx, rows, given, unscaled, saved.sublayer_norm);
-    ctx.show(layer_ + "/sublayer_norm" + number_, unscaled, width_, ragged);
+    ctx.show(sublayer_norm_tap_, unscaled, width_, ragged);
   }
   if (scale_.value) {
     scale_columns(rows, width_, unscaled, scale_.value, output);
-    ctx.show(layer_ + "/scale" + number_, output, width_, ragged);
+    ctx.show(scale_tap_, output, width_, ragged);
     saved.unscaled = unscaled;
   }
   if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
@@ -47,10 +53,10 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const
     dropout(p, saved.seed, ctx.first.row, rows, width_, output, output);
   }
   add(rows * width_, base, output, output);
-  ctx.show(layer_ + "/add" + number_, output, width_, ragged);
+  ctx.show(residual_tap_, output, width_, ragged);
   if (!pre_norm_) {
     norm_.forward(ctx, rows, output, y, saved.norm);
-    ctx.show(layer_ + "/norm" + number_, y, width_, ragged);
+    ctx.show(norm_tap_, y, width_, ragged);
   }
 }
 
@@ -102,7 +108,6 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
     AttentionMasks masks;
     masks.distance = around.distance;
     self_attention_.forward(ctx, {ragged, input, ragged, nullptr, masks}, output, saved.self_attention);
-    ctx.show(name_ + "/self_attn", output, width, ragged);
   });
   int next = 1;
   if (shape_.cross) {
@@ -110,7 +115,6 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
     residual_[next].forward(ctx, ragged, y, y, z, saved.residual[next], [&](const float* input, float* output) {
       cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}}, output,
                                saved.cross_attention);
-      ctx.show(name_ + "/cross_attn", output, width, ragged);
     });
     y = z;
     ++next;
@@ -119,7 +123,6 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
   residual_[next].forward(ctx, ragged, shape_.parallel ? x : y, y, z, saved.residual[next],
                           [&](const float* input, float* output) {
                             feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
-                            ctx.show(name_ + "/ffn", output, width, ragged);
                           });
   return z;
 }
@@ -162,7 +165,7 @@ const float* TransformerLayer::step(Context& ctx, const Step& step, const float*
   residual_[0].forward(ctx, queries, x, x, a, saved.residual[0], [&](const float* input, float* output) {
     const SameRows same;
     const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
-    self_attention_.project_keys(ctx, rows, input, {step.positions}, fresh);
+    self_attention_.project_keys(ctx, queries, input, {step.positions}, fresh);
     for (std::int64_t i = 0; i < rows; ++i) {
       std::memcpy(step.past.kv.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
                   static_cast<std::size_t>(kv_width) * sizeof(float));

@@ -51,6 +51,7 @@ class Residual {
   Norm norm_;
   std::optional<Norm> sublayer_norm_;
   Parameter scale_;
+  Tap norm_tap_, sublayer_norm_tap_, scale_tap_, residual_tap_;
   std::int64_t width_ = 0;
   bool pre_norm_ = false;
 };

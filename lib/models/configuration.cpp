@@ -483,6 +483,7 @@ LayerShape Configuration::layer_shape(bool decoding, std::int64_t layer) const {
                         : static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width(decoding))));
   attention.soft_cap = static_cast<float>(s.attention_soft_cap);
   shape.cross_attention = attention;
+  shape.cross_attention.cross = true;
   attention.causal = decoding || s.causal;
   attention.window = s.windowed(layer) ? s.window : 0;
   if (s.query_key_norm) attention.query_key_norm = NormShape{true, static_cast<float>(s.norm_epsilon)};

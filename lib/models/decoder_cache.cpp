@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace pipeformer {
 
@@ -86,6 +87,14 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
 const float* DecoderCache::start(Context& ctx, const Ragged& sources, const float* memory, const Ragged& beginnings,
                                  const std::int32_t* ids) {
   const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences();
+  numbers_.clear();
+  positions_.clear();
+  for (std::int64_t s = 0; s < sentences; ++s) {
+    numbers_.push_back(ctx.places.number(s));
+    positions_.push_back(static_cast<std::int32_t>(beginnings.length(s) - 1));
+  }
+  sentence_numbers_ = numbers_;
+  ctx.places = {0, numbers_.data(), nullptr, true};
   source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
   sentence_.resize(static_cast<std::size_t>(sentences));
   std::iota(sentence_.begin(), sentence_.end(), 0);
@@ -98,8 +107,8 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
   const WorkspaceScope scope(ctx.workspace);
   pass(ctx, {sources, memory}, beginnings, ids, past_, last);
   // The norm is a function of each row, so it can be taken of the last rows only.
-  std::vector<std::int64_t> one_each(static_cast<std::size_t>(sentences) + 1);
-  std::iota(one_each.begin(), one_each.end(), 0);
+  const std::vector<std::int64_t> one_each = one_row_each(sentences);
+  ctx.places.positions = positions_.data();
   Norm::Saved norm;
   const float* hidden = model_.decoder().finish(ctx, {one_each}, last, norm);
   if (hidden != last) std::memcpy(last, hidden, static_cast<std::size_t>(sentences * width) * sizeof(float));
@@ -121,7 +130,11 @@ void DecoderCache::pass_again(Context& ctx, float* y) {
   if (which.empty()) return;
   take_rows(static_cast<std::int64_t>(ids.size()), rows);
   float* last = ctx.workspace.get(static_cast<std::int64_t>(which.size()) * width);
+  std::vector<std::int64_t> numbers;
+  for (const std::int64_t i : which) numbers.push_back(numbers_[static_cast<std::size_t>(i)]);
+  const Places places = std::exchange(ctx.places, {0, numbers.data(), nullptr, true});
   pass(ctx, {}, {offsets}, ids.data(), rows, last);
+  ctx.places = places;
   for (std::size_t k = 0; k < which.size(); ++k) {
     std::copy(rows.begin() + offsets[k], rows.begin() + offsets[k + 1],
               past_.begin() + past_offsets_[static_cast<std::size_t>(which[k])]);
@@ -133,54 +146,61 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
                                 std::span<const std::int32_t> tokens) {
   const std::int64_t n = static_cast<std::int64_t>(parents.size());
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
-  std::vector<std::int32_t> new_rows, past, sentence, positions;
+  std::vector<std::int32_t> new_rows, past, sentence;
   std::vector<std::int64_t> past_offsets{0};
   take_rows(n, new_rows);
+  positions_.clear();
+  numbers_.clear();
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const auto parent = static_cast<std::size_t>(parents[i]);
     past.insert(past.end(), past_.begin() + past_offsets_[parent], past_.begin() + past_offsets_[parent + 1]);
     past.push_back(new_rows[i]);
     past_offsets.push_back(static_cast<std::int64_t>(past.size()));
-    positions.push_back(static_cast<std::int32_t>(past_offsets_[parent + 1] - past_offsets_[parent]));
+    positions_.push_back(static_cast<std::int32_t>(past_offsets_[parent + 1] - past_offsets_[parent]));
     ids_[static_cast<std::size_t>(new_rows[i])] = tokens[i];
     sentence.push_back(sentence_[parent]);
+    numbers_.push_back(sentence_numbers_[static_cast<std::size_t>(sentence.back())]);
   }
   past_ = std::move(past);
   past_offsets_ = std::move(past_offsets);
   sentence_ = std::move(sentence);
 
-  std::vector<std::int64_t> one_each(static_cast<std::size_t>(n) + 1), by_sentence(source_offsets_.size(), 0);
-  std::iota(one_each.begin(), one_each.end(), 0);
+  const std::vector<std::int64_t> one_each = one_row_each(n);
+  std::vector<std::int64_t> by_sentence(source_offsets_.size(), 0);
   if (!by_sentence.empty()) {
     for (const std::int32_t s : sentence_) ++by_sentence[static_cast<std::size_t>(s) + 1];
     std::partial_sum(by_sentence.begin(), by_sentence.end(), by_sentence.begin());
   }
 
+  ctx.places = {0, numbers_.data(), positions_.data(), true};
+
   const TokenEmbedding& embedding = model_.target_embedding();
   const std::int64_t embedded_width = embedding.width();
   float* x = ctx.workspace.get(n * embedded_width);
   embedding.look_up(n, tokens.data(), nullptr, x);
+  ctx.show(embedding.embeddings_tap(), x, embedded_width, {one_each});
   for (std::int64_t i = 0; i < n;) {  // rows at the same position together
     std::int64_t end = i + 1;
-    while (end < n && positions[static_cast<std::size_t>(end)] == positions[static_cast<std::size_t>(i)]) ++end;
+    while (end < n && positions_[static_cast<std::size_t>(end)] == positions_[static_cast<std::size_t>(i)]) ++end;
     const Ragged rows{{one_each.data(), static_cast<std::size_t>(end - i) + 1}};
     float* at = x + i * embedded_width;
-    embedding.add_positions(rows, positions[static_cast<std::size_t>(i)], at, at);
+    embedding.add_positions(rows, positions_[static_cast<std::size_t>(i)], at, at);
     i = end;
   }
+  ctx.show(embedding.positions_tap(), x, embedded_width, {one_each});
   Stack::Saved entry;
   const float* y = model_.decoder().enter(ctx, {one_each}, x, entry);
-  const std::int64_t longest = n > 0 ? 1 + *std::max_element(positions.begin(), positions.end()) : 0;
+  const std::int64_t longest = n > 0 ? 1 + *std::max_element(positions_.begin(), positions_.end()) : 0;
   const DistanceBias distance = model_.decoder().distance_bias(ctx, longest);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Storage::Layer& store = layers_[l];
     TransformerLayer::Step step;
-    step.positions = positions.data();
+    step.positions = positions_.data();
     step.queries = {one_each};
-    step.past = {{past_offsets_}, {store.key.data(), store.value.data()}, past_.data(), distance};
+    step.past = {{past_offsets_}, {store.key.data(), store.value.data()}, past_.data(), distance, {one_each}};
     step.new_rows = new_rows.data();
     step.memory_queries = {by_sentence};
-    step.memory = {{source_offsets_}, {store.memory_key.data(), store.memory_value.data()}};
+    step.memory = {{source_offsets_}, {store.memory_key.data(), store.memory_value.data()}, nullptr, {}, {one_each}};
     y = model_.decoder().layers()[l].step(ctx, step, y);
   }
   if (renewed_length_ > 0) {

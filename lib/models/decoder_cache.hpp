@@ -38,6 +38,10 @@ class DecoderCache {
   const float* start(Context&, const Ragged& sources, const float* memory, const Ragged& beginnings,
                      const std::int32_t* ids);
 
+  ///
+  /// Both calls leave in ctx.places where the rows that they return are, for a probe; start() finds there the numbers
+  /// of the sentences.
+  ///
   /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may
   /// have any number of children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses,
   /// width), in the workspace.
@@ -68,7 +72,10 @@ class DecoderCache {
   std::vector<std::int32_t> sentence_;      ///< [hypotheses]
   std::vector<std::int32_t> past_;          ///< Row numbers of all hypotheses, one hypothesis after another.
   std::vector<std::int64_t> past_offsets_;  ///< [hypotheses + 1]
-  std::vector<std::int32_t> free_;          ///< Rows to be used next, from the back.
+  std::vector<std::int32_t> positions_;     ///< [hypotheses] Of the last call's rows, for the step and for a probe, ...
+  std::vector<std::int64_t> numbers_;       ///< ... and the numbers of their sentences in the stream.
+  std::vector<std::int64_t> sentence_numbers_;
+  std::vector<std::int32_t> free_;  ///< Rows to be used next, from the back.
   std::int64_t capacity_ = 0;
 };
 

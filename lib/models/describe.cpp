@@ -33,4 +33,10 @@ std::string describe(const ModelFile& model) {
   return out.str();
 }
 
+std::string describe(const TapList& taps) {
+  std::string lines;
+  for (const TapEntry& entry : taps) lines += cat(entry.name, '\t', shape_text(entry.shape), '\n');
+  return lines;
+}
+
 }  // namespace pipeformer

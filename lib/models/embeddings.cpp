@@ -67,14 +67,15 @@ Weight embedding_table(ParameterSource& source, const Configuration& c, const st
 }
 
 TokenEmbedding::TokenEmbedding(ParameterSource& source, const Configuration& c, const std::string& side)
-    : side_(side),
-      vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
+    : vocabulary_(side == "encoder" ? c.source_vocabulary : c.target_vocabulary),
       width_(c.embedding_width(side == "decoder")),
       types_(c.stack(side == "decoder").token_types),
       scale_(c.stack(side == "decoder").embedding_scale ? std::sqrt(static_cast<float>(c.width)) : 1.0f) {
   table_ = embedding_table(source, c, side);
   if (types_ > 0) type_table_ = source.get(side + "/token_types/weight", {types_, width_}, Initial::embedding);
   positions_ = Positions(source, c, side);
+  embeddings_tap_ = source.tap(side, "embeddings", {width_});
+  positions_tap_ = source.tap(side, "positions", {width_});
 }
 
 void TokenEmbedding::look_up(std::int64_t rows, const std::int32_t* ids, const std::int32_t* types, float* y) const {
@@ -94,9 +95,10 @@ const float* TokenEmbedding::forward(Context& ctx, const Ragged& ragged, const s
   float* y = ctx.workspace.get(ragged.rows() * width_);
   saved = {ids, types};
   look_up(ragged.rows(), ids, types, y);
-  ctx.show(side_ + "/embedding", y, width_, ragged);
+  if (ctx.probe) ctx.probe->ids(embeddings_tap_, ids, ragged);
+  ctx.show(embeddings_tap_, y, width_, ragged);
   add_positions(ragged, 0, y, y);
-  ctx.show(side_ + "/positions", y, width_, ragged);
+  ctx.show(positions_tap_, y, width_, ragged);
   return y;
 }
 
@@ -113,9 +115,11 @@ VectorEmbedding::VectorEmbedding(ParameterSource& source, const Configuration& c
     : input_(source, "encoder/input", c.input_width, c.width, c.input_bias), class_tokens_(c.class_tokens) {
   if (class_tokens_ > 0) class_token_ = source.get("encoder/class_token", {class_tokens_, c.width}, Initial::embedding);
   positions_ = Positions(source, c, "encoder");
+  embeddings_tap_ = source.tap("encoder", "embeddings", {c.width});
+  positions_tap_ = source.tap("encoder", "positions", {c.width});
 }
 
-const float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
+float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
   const std::int64_t extra = class_tokens_, sequences = ragged.sequences();
   saved.x = x;
   saved.offsets.resize(static_cast<std::size_t>(sequences + 1));
@@ -134,12 +138,12 @@ const float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const 
 
 const float* VectorEmbedding::forward(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
   positions_.check(ragged, class_tokens_);  // here, so that the error names a row of x
-  const float* projected = project(ctx, ragged, x, saved);
+  float* projected = project(ctx, ragged, x, saved);
   const Ragged rows = saved.ragged();
-  ctx.show("encoder/embedding", projected, width(), rows);
+  ctx.show(embeddings_tap_, projected, width(), rows);
   float* y = ctx.workspace.get(rows.rows() * width());
   positions_.add(rows, width(), 0, projected, y);
-  ctx.show("encoder/positions", y, width(), rows);
+  ctx.show(positions_tap_, y, width(), rows);
   return y;
 }
 

@@ -76,6 +76,9 @@ class TokenEmbedding {
   }
   const float* forward(Context&, const Ragged&, const std::int32_t* ids, const std::int32_t* types, Saved&) const;
   void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
+  /// What forward() shows: rows before and after positions are added.
+  Tap embeddings_tap() const { return embeddings_tap_; }
+  Tap positions_tap() const { return positions_tap_; }
 
   const Weight& table() const { return table_; }
   std::int64_t vocabulary() const { return vocabulary_; }
@@ -84,9 +87,9 @@ class TokenEmbedding {
   const Positions& positions() const { return positions_; }
 
  private:
-  std::string side_;
   Weight table_;
   Parameter type_table_;
+  Tap embeddings_tap_, positions_tap_;
   std::int64_t vocabulary_ = 0, width_ = 0, types_ = 0;
   float scale_ = 1.0f;
   Positions positions_;
@@ -105,7 +108,7 @@ class VectorEmbedding {
   VectorEmbedding(ParameterSource&, const Configuration&);
 
   /// Rows (saved.ragged().rows(), width) before positions, in the workspace. x (ragged.rows(), input_width).
-  const float* project(Context&, const Ragged&, const float* x, Saved&) const;
+  float* project(Context&, const Ragged&, const float* x, Saved&) const;
   const float* forward(Context&, const Ragged&, const float* x, Saved&) const;
   void backward(Context&, const Ragged&, const Saved&, const float* dy) const;
   std::int64_t input_width() const { return input_.in(); }
@@ -117,6 +120,7 @@ class VectorEmbedding {
   Parameter class_token_;  ///< (class_tokens, width)
   std::int64_t class_tokens_ = 0;
   Positions positions_;
+  Tap embeddings_tap_, positions_tap_;
 };
 
 }  // namespace pipeformer

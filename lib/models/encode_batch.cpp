@@ -65,7 +65,7 @@ EncodedBatch encode_batch(Context& ctx, const Transformer& model, const Batch& b
     encoded.offsets.push_back((s < ragged.sequences() ? ragged.begin(s) : ragged.rows()) + extra * s);
   const std::vector<std::int64_t> cuts = cut(ragged, ragged.rows() / std::max<std::int64_t>(1, part_rows));
   const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
-  if (parts < 2 || ctx.observer) {
+  if (parts < 2 || ctx.probe) {
     encoded.memory = encode_part(ctx, model, batch, source, ragged, 0);
     return encoded;
   }
@@ -126,7 +126,7 @@ GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const
   const bool positions = output == EncoderOutput::logits && c.head != Head::classes;
   if (positions) {
     float* y = ctx.workspace.get(ragged.rows() * projection.out());
-    model.head().logits(ctx, ragged.rows(), encoded.memory, y);
+    model.head().logits(ctx, ragged, encoded.memory, y);
     return {y, c.head == Head::token_classes && c.classes == 1 ? 0 : projection.out(), true};
   }
   Pooler::Saved saved;
@@ -137,7 +137,7 @@ GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const
   float* y = ctx.workspace.get(sequences * (projected ? projection.out() : width));
   if (projected) {
     width = projection.out();
-    model.head().logits(ctx, sequences, pooled, y);
+    model.head().logits(ctx, {one_row_each(sequences)}, pooled, y);
   } else {
     std::memcpy(y, pooled, static_cast<std::size_t>(sequences * width) * sizeof(float));
   }

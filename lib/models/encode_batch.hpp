@@ -23,7 +23,7 @@ struct EncodedBatch {
 Transformer::Source::Kind source_kind(const Configuration&, const Batch&, const std::string& where);
 
 /// Encodes ids or vectors; types (may be null) are those of the ids, row for row. A batch of many more than part_rows
-/// positions (one large record) is computed in parts of about so many; a pass that is observed computes the whole at
+/// positions (one large record) is computed in parts of about so many; a pass with a probe computes the whole at
 /// once. Throws RowError.
 EncodedBatch encode_batch(Context&, const Transformer&, const Batch&, Transformer::Source::Kind, std::int64_t part_rows,
                           const Batch* types = nullptr);

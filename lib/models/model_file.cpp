@@ -162,29 +162,44 @@ ModelTexts ModelFile::texts() const {
           text("family").value_or("")};
 }
 
+namespace {
+
+/// The source of a dry run.
+struct Lister : ParameterSource {
+  std::vector<ParameterEntry> entries;
+  void add(const std::string& name, const Shape& shape, Initial initial, bool weight) {
+    for (ParameterEntry& entry : entries)
+      if (entry.name == name) {  // shared by two layers (tied embeddings)
+        entry.weight &= weight;
+        return;
+      }
+    const std::int64_t end = entries.empty() ? 0 : entries.back().offset + entries.back().size;
+    entries.push_back({name, shape, initial, (end + 15) / 16 * 16, element_count(shape), weight});
+  }
+  Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
+    add(name, shape, initial, false);
+    return {};
+  }
+  Weight get_weight(const std::string& name, const Shape& shape, Initial initial) override {
+    add(name, shape, initial, true);
+    return {{nullptr, shape.at(0), shape.at(1)}, nullptr, nullptr};
+  }
+};
+
+}  // namespace
+
 std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build) {
-  struct Lister : ParameterSource {
-    std::vector<ParameterEntry> entries;
-    void add(const std::string& name, const Shape& shape, Initial initial, bool weight) {
-      for (ParameterEntry& entry : entries)
-        if (entry.name == name) {  // shared by two layers (tied embeddings)
-          entry.weight &= weight;
-          return;
-        }
-      const std::int64_t end = entries.empty() ? 0 : entries.back().offset + entries.back().size;
-      entries.push_back({name, shape, initial, (end + 15) / 16 * 16, element_count(shape), weight});
-    }
-    Parameter get(const std::string& name, const Shape& shape, Initial initial) override {
-      add(name, shape, initial, false);
-      return {};
-    }
-    Weight get_weight(const std::string& name, const Shape& shape, Initial initial) override {
-      add(name, shape, initial, true);
-      return {{nullptr, shape.at(0), shape.at(1)}, nullptr, nullptr};
-    }
-  } lister;
+  Lister lister;
   build(lister);
   return std::move(lister.entries);
+}
+
+TapList list_taps(const std::function<void(ParameterSource&)>& build) {
+  Lister lister;
+  TapList taps;
+  lister.list_taps(&taps);
+  build(lister);
+  return taps;
 }
 
 ParameterArena::ParameterArena(const std::function<void(ParameterSource&)>& build) : entries_(list_parameters(build)) {

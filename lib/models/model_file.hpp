@@ -93,6 +93,9 @@ struct ParameterEntry {
 /// The parameters that `build` asks for as it constructs layers, in that order, each once.
 std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build);
 
+/// The intermediates of the layers that `build` constructs, in the order in which they are made.
+TapList list_taps(const std::function<void(ParameterSource&)>& build);
+
 /// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer
 /// step, an all-reduce and a checkpoint are one pass each.
 class ParameterArena : public ParameterSource {

@@ -16,23 +16,41 @@ OutputHead::OutputHead(ParameterSource& source, const Configuration& c, const st
       scale_(static_cast<float>(c.output_scale)),
       soft_cap_(static_cast<float>(c.output_soft_cap)),
       projection_(std::move(projection)) {
-  if (c.head_dense) dense_.emplace(source, side + "/head/dense", width, projection_.in(), true);
-  if (c.head_norm) norm_.emplace(source, side + "/head/norm", projection_.in(), c.norm_shape(c.has_decoder()));
+  const auto rows = c.head == Head::classes || c.head == Head::none ? TapShape::Rows::sequence : TapShape::Rows::own;
+  const std::string head = side + "/head";
+  if (c.head_dense) {
+    dense_.emplace(source, head + "/dense", width, projection_.in(), true);
+    dense_tap_ = source.tap(head, "dense", {projection_.in(), 0, rows});
+    activation_tap_ = source.tap(head, "activation", {projection_.in(), 0, rows});
+  }
+  if (c.head_norm) {
+    norm_.emplace(source, head + "/norm", projection_.in(), c.norm_shape(c.has_decoder()));
+    norm_tap_ = source.tap(head, "norm", {projection_.in(), 0, rows});
+  }
+  output_tap_ = source.tap("", c.head == Head::none ? "projection" : "logits", {projection_.out(), 0, rows});
 }
 
-const float* OutputHead::prepare(Context& ctx, std::int64_t rows, const float* hidden, Saved& saved) const {
+bool OutputHead::watched(const Context& ctx) const {
+  return ctx.watched(dense_tap_) || ctx.watched(activation_tap_) || ctx.watched(norm_tap_) || ctx.watched(output_tap_);
+}
+
+const float* OutputHead::prepare(Context& ctx, const Ragged& ragged, const float* hidden, Saved& saved) const {
+  const std::int64_t rows = ragged.rows();
   saved.input = hidden;
   const float* x = hidden;
   if (dense_) {
     saved.dense = ctx.workspace.get(rows * dense_->out());
     saved.active = ctx.workspace.get(rows * dense_->out());
     dense_->forward(rows, x, saved.dense);
+    ctx.show(dense_tap_, saved.dense, dense_->out(), ragged);
     activation(activation_, rows, dense_->out(), saved.dense, saved.active);
+    ctx.show(activation_tap_, saved.active, dense_->out(), ragged);
     x = saved.active;
   }
   if (norm_) {
     float* y = ctx.workspace.get(rows * norm_->width());
     norm_->forward(ctx, rows, x, y, saved.norm);
+    ctx.show(norm_tap_, y, norm_->width(), ragged);
     x = y;
   }
   if (scale_ != 1) {
@@ -58,15 +76,16 @@ void OutputHead::backward(Context& ctx, std::int64_t rows, const Saved& saved, c
   dense_->backward(rows, saved.input, d, d_hidden, false);
 }
 
-void OutputHead::logits(Context& ctx, std::int64_t rows, const float* hidden, float* logits) const {
+void OutputHead::logits(Context& ctx, const Ragged& ragged, const float* hidden, float* logits) const {
   const WorkspaceScope scope(ctx.workspace);
   Saved saved;
-  projection_.forward(rows, prepare(ctx, rows, hidden, saved), logits);
-  if (soft_cap_ == 0) return;
-  const std::int64_t n = projection_.out();
-  parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
-    pipeformer::soft_cap((end - r) * n, soft_cap_, logits + r * n);
-  });
+  const std::int64_t rows = ragged.rows(), n = projection_.out();
+  projection_.forward(rows, prepare(ctx, ragged, hidden, saved), logits);
+  if (soft_cap_ != 0)
+    parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
+      pipeformer::soft_cap((end - r) * n, soft_cap_, logits + r * n);
+    });
+  ctx.show(output_tap_, logits, n, ragged);
 }
 
 Pooler::Pooler(ParameterSource& source, const Configuration& c)
@@ -76,7 +95,11 @@ Pooler::Pooler(ParameterSource& source, const Configuration& c)
       class_tokens_(c.class_tokens),
       end_id_(c.end_id),
       activation_(c.pooler_activation) {
-  if (c.pooler) dense_.emplace(source, "pooler", pooled_width_, c.width, true);
+  pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence});
+  if (!c.pooler) return;
+  dense_.emplace(source, "pooler", pooled_width_, c.width, true);
+  dense_tap_ = source.tap("pooler", "dense", {c.width, 0, TapShape::Rows::sequence});
+  activation_tap_ = source.tap("pooler", "activation", {c.width, 0, TapShape::Rows::sequence});
 }
 
 const std::int32_t* Pooler::chosen_rows(Context& ctx, const Ragged& ragged, const std::int32_t* ids,
@@ -146,11 +169,15 @@ const float* Pooler::forward(Context& ctx, const Ragged& ragged, const float* hi
       break;
     }
   }
+  const std::vector<std::int64_t> offsets = ctx.probe ? one_row_each(sequences) : std::vector<std::int64_t>{0};
+  ctx.show(pooled_tap_, saved.pooled, pooled_width_, {offsets});
   if (!dense_) return saved.pooled;
   saved.dense = ctx.workspace.get(sequences * width);
   float* y = ctx.workspace.get(sequences * width);
   dense_->forward(sequences, saved.pooled, saved.dense);
+  ctx.show(dense_tap_, saved.dense, width, {offsets});
   activation(activation_, sequences, width, saved.dense, y);
+  ctx.show(activation_tap_, y, width, {offsets});
   return y;
 }
 

@@ -23,15 +23,18 @@ class OutputHead {
   /// side: what parameter names begin with. projection: onto the logits; its weight may be an embedding's.
   OutputHead(ParameterSource&, const Configuration&, const std::string& side, std::int64_t width, Linear projection);
 
-  /// The rows that the projection reads, in the workspace, or hidden (rows, width) itself where nothing is to be done.
-  const float* prepare(Context&, std::int64_t rows, const float* hidden, Saved&) const;
+  /// The rows that the projection reads, in the workspace, or hidden (ragged.rows(), width) itself where nothing is to
+  /// be done. The sequences of the rows matter to a probe only.
+  const float* prepare(Context&, const Ragged& ragged, const float* hidden, Saved&) const;
   /// d_hidden overwritten; may be d_prepared.
   void backward(Context&, std::int64_t rows, const Saved&, const float* d_prepared, float* d_hidden) const;
   const Linear& projection() const { return projection_; }
   std::int64_t width() const { return dense_ ? dense_->in() : projection_.in(); }  ///< Of the hidden states.
   float soft_cap() const { return soft_cap_; }                                     ///< Of the logits; 0: none.
-  /// prepare(), the projection and the soft cap: logits (rows, projection().out()).
-  void logits(Context&, std::int64_t rows, const float* hidden, float* logits) const;
+  /// prepare(), the projection and the soft cap: logits (ragged.rows(), projection().out()).
+  void logits(Context&, const Ragged& ragged, const float* hidden, float* logits) const;
+  /// Whether a probe looks at what happens here: then all rows of a sequence must come at once.
+  bool watched(const Context&) const;
 
  private:
   std::optional<Linear> dense_;
@@ -39,6 +42,7 @@ class OutputHead {
   Activation activation_ = Activation::gelu;
   float scale_ = 1, soft_cap_ = 0;
   Linear projection_;
+  Tap dense_tap_, activation_tap_, norm_tap_, output_tap_;
 };
 
 /// One vector for each sequence: Configuration::pooling, then perhaps a linear layer with an activation.
@@ -65,6 +69,7 @@ class Pooler {
   std::int64_t hidden_width_ = 0, pooled_width_ = 0, class_tokens_ = 0, end_id_ = -1;
   std::optional<Linear> dense_;
   Activation activation_ = Activation::tanh;
+  Tap pooled_tap_, dense_tap_, activation_tap_;
 };
 
 }  // namespace pipeformer

@@ -22,20 +22,27 @@ Stack::Stack(ParameterSource& source, const Configuration& c, bool decoding)
     : name_(decoding ? "decoder" : "encoder"), width_(c.width), input_width_(c.embedding_width(decoding)) {
   const StackSpec& spec = c.stack(decoding);
   const NormShape norm = c.norm_shape(decoding);
-  if (spec.embedding_norm) entry_norm_.emplace(source, name_ + "/embedding_norm", input_width_, norm);
-  if (input_width_ != width_)
+  if (spec.embedding_norm) {
+    entry_norm_.emplace(source, name_ + "/embedding_norm", input_width_, norm);
+    entry_norm_tap_ = source.tap(name_, "embedding_norm", {input_width_});
+  }
+  if (input_width_ != width_) {
     entry_linear_.emplace(source, name_ + "/embedding_projection", input_width_, width_, true);
+    entry_linear_tap_ = source.tap(name_, "embedding_projection", {width_});
+  }
   relative_ = make_relative_positions(source, c, decoding);
   for (std::int64_t i = 0; i < spec.layers; ++i)
     layers_.emplace_back(source, name_ + "/" + std::to_string(i), c.layer_shape(decoding, i));
-  if (spec.final_norm) norm_.emplace(source, name_ + "/norm", c.width, norm);
+  if (!spec.final_norm) return;
+  norm_.emplace(source, name_ + "/norm", c.width, norm);
+  norm_tap_ = source.tap(name_, "final_norm", {c.width});
 }
 
 const float* Stack::finish(Context& ctx, const Ragged& ragged, const float* x, Norm::Saved& saved) const {
   if (!norm_) return x;
   float* y = ctx.workspace.get(ragged.rows() * width_);
   norm_->forward(ctx, ragged.rows(), x, y, saved);
-  ctx.show(name_ + "/norm", y, width_, ragged);
+  ctx.show(norm_tap_, y, width_, ragged);
   return y;
 }
 
@@ -44,7 +51,7 @@ const float* Stack::enter(Context& ctx, const Ragged& ragged, const float* x, Sa
   if (entry_norm_) {
     float* y = ctx.workspace.get(rows * input_width_);
     entry_norm_->forward(ctx, rows, x, y, saved.entry_norm);
-    ctx.show(name_ + "/embedding_norm", y, input_width_, ragged);
+    ctx.show(entry_norm_tap_, y, input_width_, ragged);
     x = y;
   }
   if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
@@ -57,7 +64,7 @@ const float* Stack::enter(Context& ctx, const Ragged& ragged, const float* x, Sa
     saved.normed = x;
     float* y = ctx.workspace.get(rows * width_);
     entry_linear_->forward(rows, x, y);
-    ctx.show(name_ + "/embedding_projection", y, width_, ragged);
+    ctx.show(entry_linear_tap_, y, width_, ragged);
     x = y;
   }
   return x;
@@ -210,10 +217,9 @@ const float* Transformer::pool(Context& ctx, const Source& source, const Encoded
 
 void Transformer::class_logits(Context& ctx, const Source& source, const Encoded& encoded, float* logits) const {
   const WorkspaceScope scope(ctx.workspace);
-  if (configuration_.head == Head::token_classes)
-    return head_.logits(ctx, encoded.ragged.rows(), encoded.memory, logits);
+  if (configuration_.head == Head::token_classes) return head_.logits(ctx, encoded.ragged, encoded.memory, logits);
   Pooler::Saved saved;
-  head_.logits(ctx, encoded.ragged.sequences(), pool(ctx, source, encoded, saved), logits);
+  head_.logits(ctx, {one_row_each(encoded.ragged.sequences())}, pool(ctx, source, encoded, saved), logits);
 }
 
 void Transformer::classify_logits(Context& ctx, const Source& source, float* logits) const {
@@ -250,7 +256,9 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
     hidden = masked;
   }
   OutputHead::Saved head_saved;
-  const float* prepared = head_.prepare(ctx, count, hidden, head_saved);
+  const std::vector<std::int64_t> one_each = one_row_each(configuration_.has_decoder() ? 0 : count);
+  const Ragged labelled = configuration_.has_decoder() ? examples.target.ragged : Ragged{one_each};
+  const float* prepared = head_.prepare(ctx, labelled, hidden, head_saved);
   const Linear& output = head_.projection();
   float* d_hidden = nullptr;
   if (ctx.training) d_hidden = ctx.workspace.get(count * std::max({output.in(), width, configuration_.pooled_width()}));

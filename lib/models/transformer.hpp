@@ -66,6 +66,7 @@ class Stack {
   RelativePositions relative_;
   std::vector<TransformerLayer> layers_;
   std::optional<Norm> norm_;
+  Tap entry_norm_tap_, entry_linear_tap_, norm_tap_;
   std::int64_t width_ = 0, input_width_ = 0;
 };
 

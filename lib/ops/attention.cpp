@@ -12,6 +12,7 @@
 #include "core/threads.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/kernels/kernels.hpp"
+#include "ops/pooling.hpp"
 
 namespace pipeformer {
 namespace {
@@ -128,8 +129,7 @@ void product_transposed(const MatrixView& a, const float* panels, const MutableM
                                     accumulate);
 }
 
-void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum,
-                   float* weights) {
+void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum) {
   const AttentionShape& shape = head.shape;
   const Kernels& kernel = kernels();
   const std::int64_t width = kernel.panel, out_stride = shape.heads * shape.value_width;
@@ -205,26 +205,35 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
               ? maximum[i - first_query] + static_cast<float>(elementary::log(static_cast<double>(l)))
               : std::numeric_limits<float>::infinity();
   }
-  if (!weights) return;
-  // The weights are a second look at the scores with the final maximum and sum: what is returned above is not touched.
+}
+
+/// Scores (last - first, keys) of the queries [first, last).
+void score_rows(const Head& head, std::int64_t first, std::int64_t last, float* to) {
+  const Kernels& kernel = kernels();
+  const std::int64_t width = kernel.panel, dk = head.shape.key_width, keys = head.keys();
+  Scratch& scratch = Scratch::get();
+  float* scores = at_least(scratch.scores, kQueryBlock * kKeyBlock);
   for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0), padded = round_up(block, width);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
-    for (std::int64_t i = first_query; i < last_query; ++i) {
-      product({head.query(i), 1, dk, head.in.query_stride}, packed_keys, {scores, 1, padded, kKeyBlock}, false);
-      head.finish_scores(i, j0, block, padded, scores);
-      const float l = sum[i - first_query];
-      if (l > 0.0f || std::isnan(l)) {
-        kernel.exp_shifted(padded, maximum[i - first_query], scores);
-        head.drop(i, j0, padded, scores);
-        kernel.scale(padded, 1.0f / l, scores);
-      } else {
-        std::fill(scores, scores + padded, 0.0f);
+    for (std::int64_t i0 = first; i0 < last; i0 += kQueryBlock) {
+      const std::int64_t rows = std::min(last - i0, kQueryBlock);
+      product({head.query(i0), rows, dk, head.in.query_stride}, packed_keys, {scores, rows, padded, kKeyBlock}, false);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        head.finish_scores(i0 + i, j0, block, padded, scores + i * kKeyBlock);
+        std::memcpy(to + (i0 + i - first) * keys + j0, scores + i * kKeyBlock,
+                    static_cast<std::size_t>(block) * sizeof(float));
       }
-      std::memcpy(weights + i * keys + j0, scores, static_cast<std::size_t>(block) * sizeof(float));
     }
   }
+}
+
+/// The context of query i from weights (keys).
+void weigh_values(const Head& head, std::int64_t i, const float* weights, float* out) {
+  const std::int64_t dv = head.shape.value_width, stride = head.shape.heads * dv;
+  out += (head.in.queries.begin(head.sequence) + i) * stride + head.head * dv;
+  kernels().gemm_few({weights, 1, head.keys(), head.keys()}, head.values_from(0), {out, 1, dv, stride}, false);
 }
 
 /// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in
@@ -318,8 +327,7 @@ void backward_head(Head head, const float* out, const float* log_sum, const floa
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, const AttentionInput& in, float* out, float* log_sum,
-                       float* const* weights) {
+void attention_forward(const AttentionShape& shape, const AttentionInput& in, float* out, float* log_sum) {
   struct Task {
     std::int64_t sequence, first, last;
   };
@@ -338,10 +346,51 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
                  for (std::int64_t n = begin; n < end; ++n) {
                    const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
                    const Head head{shape, in, task.sequence, n % shape.heads};
-                   forward_chunk(head, task.first, task.last, out, log_sum,
-                                 weights ? weights[task.sequence * shape.heads + head.head] : nullptr);
+                   forward_chunk(head, task.first, task.last, out, log_sum);
                  }
                });
+}
+
+void attention_look(const AttentionShape& shape, const AttentionInput& in, const AttentionLook& look, float* out) {
+  constexpr std::int64_t kHeld = std::int64_t{1} << 18;  // scores
+  std::vector<float> x, kept;
+  std::vector<char> changed;
+  for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
+    const std::int64_t queries = in.queries.length(s), keys = in.keys.length(s);
+    const std::int64_t most = std::clamp<std::int64_t>(kHeld / std::max<std::int64_t>(keys, 1), 1, kQueryChunk);
+    const std::int64_t parts = std::max<std::int64_t>((queries + most - 1) / most, 1);  // an empty one is seen too
+    for (std::int64_t task = 0; task < shape.heads * parts; ++task) {
+      const std::int64_t first = task % parts * most, rows = std::min(most, queries - first);
+      const Head head{shape, in, s, task / parts};
+      x.resize(static_cast<std::size_t>(rows * keys));
+      changed.assign(static_cast<std::size_t>(rows), false);
+      /// Shows x to a step and notes the rows that it changed.
+      const auto show = [&](const AttentionLook::Step& step) {
+        if (!step) return;
+        kept = x;
+        step({s, head.head, first, rows, keys, x.data()});
+        const std::size_t bytes = static_cast<std::size_t>(keys) * sizeof(float);
+        for (std::int64_t i = 0; i < rows; ++i)
+          if (std::memcmp(x.data() + i * keys, kept.data() + i * keys, bytes) != 0)
+            changed[static_cast<std::size_t>(i)] = true;
+      };
+      parallel_for(rows, kQueryBlock, [&](std::int64_t begin, std::int64_t end) {
+        score_rows(head, first + begin, first + end, x.data() + begin * keys);
+      });
+      show(look.scores);
+      if (look.weights || std::find(changed.begin(), changed.end(), true) != changed.end()) {
+        softmax_rows(rows, keys, x.data());
+        for (std::int64_t i = 0; i < rows; ++i)
+          for (std::int64_t j = 0; j < keys; j += kKeyBlock)
+            head.drop(first + i, j, std::min(kKeyBlock, keys - j), x.data() + i * keys + j);
+      }
+      show(look.weights);
+      parallel_for(rows, kQueryBlock, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i)
+          if (changed[static_cast<std::size_t>(i)] && keys > 0) weigh_values(head, first + i, x.data() + i * keys, out);
+      });
+    }
+  }
 }
 
 void attention_backward(const AttentionShape& shape, const AttentionInput& in, const float* out, const float* log_sum,

@@ -5,11 +5,12 @@
 /// with a soft cap: softmax(cap tanh(Q K^T * scale / cap) + bias) V (Gemma Team 2024, Gemma 2).
 ///
 /// The scores are computed in tiles with a running softmax (Milakov, Gimelshein 2018; Dao et al. 2022): no T x T matrix
-/// is stored unless the weights are asked for, and asking for them does not change the result. Tiles begin at fixed key
+/// is stored, and a look at scores and weights does not change the result. Tiles begin at fixed key
 /// positions, so a query's bits depend on its own sequence only, and one query against a cache of keys gives the bits
 /// of the whole sequence at once.
 #pragma once
 #include <cstdint>
+#include <functional>
 
 #include "core/ragged.hpp"
 #include "core/workspace.hpp"
@@ -62,10 +63,25 @@ struct AttentionInput {
 };
 
 /// out (query rows, heads * value_width), contiguous. A query that may attend to nothing gives zeros.
-/// log_sum (query rows, heads) may be null; backward needs it. weights, when given: [sequence * heads + head] -> (Tq,
-/// Tk), filled.
-void attention_forward(const AttentionShape&, const AttentionInput&, float* out, float* log_sum,
-                       float* const* weights = nullptr);
+/// log_sum (query rows, heads) may be null; backward needs it.
+void attention_forward(const AttentionShape&, const AttentionInput&, float* out, float* log_sum);
+
+/// Rows (rows, keys) of the scores or weights of one head of one sequence, from query `first` on.
+struct AttentionRows {
+  std::int64_t sequence, head, first, rows, keys;
+  float* x;
+};
+/// Scores are scaled, with their biases, and -inf where a query may not attend; weights are their softmax (and dropped
+/// where the shape says so). A step may change what it sees; an empty one is left out.
+struct AttentionLook {
+  using Step = std::function<void(const AttentionRows&)>;
+  Step scores, weights;
+};
+/// Computes scores and weights in the open, in the order of sequences, heads and rows, a part of a head's at a time: no
+/// T x T is held. out is what attention_forward gave. Rows that the steps leave as they are keep their bits there; a
+/// row whose scores or weights were changed becomes the product of its weights with V, one chain of multiply-adds in
+/// the order of the keys.
+void attention_look(const AttentionShape&, const AttentionInput&, const AttentionLook&, float* out);
 
 /// Gradients, with the strides of their inputs.
 struct AttentionGradients {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/threads.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 void gather_rows(std::int64_t n, std::int64_t d, const std::int32_t* index, const float* x, float* y) {
   for (std::int64_t i = 0; i < n; ++i) {
@@ -103,6 +106,11 @@ void softmax_rows(std::int64_t rows, std::int64_t c, float* x) {
     for (; r < end; ++r) {
       float maximum = 0, sum = 0;
       kernels().log_sum_exp(c, x + r * c, &maximum, &sum, nullptr);
+      const auto nothing = [](float v) { return v == kMinusInfinity; };
+      if (maximum == kMinusInfinity && std::all_of(x + r * c, x + (r + 1) * c, nothing)) {
+        std::fill_n(x + r * c, c, 0.0f);  // and not NaN, which a row that holds one becomes
+        continue;
+      }
       kernels().exp_shifted(c, maximum, x + r * c);
       kernels().scale(c, 1.0f / sum, x + r * c);
     }

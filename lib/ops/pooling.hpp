@@ -29,7 +29,7 @@ void normalize_rows(std::int64_t rows, std::int64_t d, float* x, float* lengths 
 void normalize_rows_backward(std::int64_t rows, std::int64_t d, const float* y, const float* lengths, const float* dy,
                              float* dx);
 
-/// x (rows, c), logits, become the probabilities softmax(x), in place.
+/// x (rows, c), logits, become the probabilities softmax(x), in place. A row of -inf alone becomes zeros.
 void softmax_rows(std::int64_t rows, std::int64_t c, float* x);
 
 }  // namespace pipeformer

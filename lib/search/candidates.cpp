@@ -21,19 +21,31 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-void for_logits(Context& ctx, const OutputHead& head, std::int64_t rows, const float* hidden,
+void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, const float* hidden,
                 const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
-  // About 8 MB of logits at a time stay in the last-level cache between the passes over them.
-  const std::int64_t vocabulary = head.projection().out(), width = head.width(),
-                     chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
+  // About 8 MB of logits at a time stay in the last-level cache between the passes over them. A probe sees whole
+  // sequences.
+  const std::int64_t rows = ragged.rows(), vocabulary = head.projection().out(), width = head.width();
+  const Places places = ctx.places;
+  const bool whole = head.watched(ctx);
+  std::int64_t chunk = std::clamp<std::int64_t>((std::int64_t{2} << 20) / vocabulary, 16, 1024);
+  if (whole) chunk = std::max(chunk, ragged.longest());
   const WorkspaceScope scope(ctx.workspace);
   float* logits = ctx.workspace.get(std::min(chunk, rows) * vocabulary);
   const std::int64_t blocks = (vocabulary + kMaximaBlock - 1) / kMaximaBlock;
   float* maxima = ctx.workspace.get(std::min(chunk, rows) * blocks);
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
-  for (std::int64_t first = 0; first < rows; first += chunk) {
-    const std::int64_t n = std::min(chunk, rows - first);
-    head.logits(ctx, n, hidden + first * width, logits);
+  std::vector<std::int64_t> part;
+  for (std::int64_t first = 0, sequence = 0; first < rows;) {
+    part = {0, std::min(chunk, rows - first)};
+    if (whole) {
+      part.resize(1);
+      ctx.places = places.from(sequence);
+      for (; sequence < ragged.sequences() && ragged.begin(sequence + 1) - first <= chunk; ++sequence)
+        part.push_back(ragged.begin(sequence + 1) - first);
+    }
+    const std::int64_t n = part.back();
+    head.logits(ctx, {part}, hidden + first * width, logits);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
         float* x = logits + r * vocabulary;
@@ -46,7 +58,9 @@ void for_logits(Context& ctx, const OutputHead& head, std::int64_t rows, const f
     });
     for (std::int64_t r = 0; r < n; ++r)
       if (!finite[static_cast<std::size_t>(r)]) throw RowError(first + r, "the model's scores are not finite");
+    first += n;
   }
+  ctx.places = places;
 }
 
 void best_candidates(std::int64_t n, const float* x, const float* block_maxima, std::int64_t k,

@@ -18,7 +18,7 @@ struct RowOfLogits {
 
 /// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls
 /// body for each row, on any thread. Throws RowError when a row has no finite log_sum.
-void for_logits(Context&, const OutputHead& head, std::int64_t rows, const float* hidden,
+void for_logits(Context&, const OutputHead& head, const Ragged& ragged, const float* hidden,
                 const std::function<void(std::int64_t row, const RowOfLogits&)>& body);
 
 struct Candidate {

@@ -32,7 +32,7 @@ std::vector<FilledMask> fill_masks(Context& ctx, const Transformer& model, const
           {candidate.id, static_cast<float>(elementary::exp(candidate.logit - logits.log_sum))});
   };
   try {
-    for_logits(ctx, model.head(), count, hidden, fill);
+    for_logits(ctx, model.head(), {one_row_each(count)}, hidden, fill);
   } catch (const RowError& error) {
     throw RowError(rows[static_cast<std::size_t>(error.row())], error.what());
   }

@@ -38,16 +38,29 @@ Batch with_end(const Batch& targets) {
   return layout;
 }
 
+/// Where in a stream the rows of a layout are, each sequence from a position of its own.
+struct RowPlaces {
+  std::vector<std::int64_t> numbers;
+  std::vector<std::int32_t> positions;
+  bool growing = false;
+  Places places() const { return {0, numbers.data(), positions.data(), growing}; }
+};
+
 /// Record by record: there are many of them.
-void write_logits(Context& ctx, const Transformer& model, const Batch& layout, const float* hidden,
-                  RecordWriter& writer) {
+void write_logits(Context& ctx, const Transformer& model, const Batch& layout, const RowPlaces& where,
+                  const float* hidden, RecordWriter& writer) {
   const std::int64_t width = model.configuration().width, vocabulary = model.configuration().target_vocabulary;
-  for (Shape shape : layout.shapes) {
+  std::int64_t sequence = 0;
+  for (std::int64_t r = 0; r < layout.records(); ++r) {
     const WorkspaceScope record(ctx.workspace);
-    const std::int64_t rows = element_count(shape);
-    float* logits = ctx.workspace.get(rows * vocabulary);
-    model.head().logits(ctx, rows, hidden, logits);
-    hidden += rows * width;
+    Shape shape = layout.shapes[static_cast<std::size_t>(r)];
+    std::vector<std::int64_t> offsets{0};
+    ctx.places = where.places().from(sequence);
+    for (std::int64_t n = element_count(layout.leading_axes(r)); n > 0; --n)
+      offsets.push_back(offsets.back() + layout.ragged().length(sequence++));
+    float* logits = ctx.workspace.get(offsets.back() * vocabulary);
+    model.head().logits(ctx, {offsets}, hidden, logits);
+    hidden += offsets.back() * width;
     shape.push_back(vocabulary);
     writer.write(DType::f4, shape, logits);
   }
@@ -60,49 +73,8 @@ Give give_from_name(const std::string& name) {
   return name == "hidden" ? Give::hidden : name == "logits" ? Give::logits : Give::log_probabilities;
 }
 
-WeightsWriter::WeightsWriter(const std::string& address, const Configuration& configuration, std::int64_t layer,
-                             bool mean)
-    : mean_(mean) {
-  require(configuration.has_cross_attention(), "a model of kind ", name_of(configuration.kind),
-          " has no cross-attention");
-  require(layer < configuration.decoder.layers, "layer ", layer, " is not one of the decoder's ",
-          configuration.decoder.layers);
-  name_ = cat("decoder/", layer < 0 ? configuration.decoder.layers - 1 : layer, "/cross_attn/weights");
-  OutputOptions options;
-  options.any_shape = true;
-  writer_ = RecordWriter::open(address, options);
-}
-
-void WeightsWriter::expect(const Batch& queries, const Batch& keys, Observer* other) {
-  queries_ = &queries;
-  keys_ = &keys;
-  other_ = other;
-}
-
-void WeightsWriter::rows(const std::string& name, const float* x, std::int64_t width, const Ragged& ragged) {
-  if (other_ && other_->wants(name)) other_->rows(name, x, width, ragged);
-}
-
-void WeightsWriter::weights(const std::string& name, std::int64_t heads, const float* const* weights,
-                            const Ragged& queries, const Ragged& keys) {
-  if (other_ && other_->wants(name)) other_->weights(name, heads, weights, queries, keys);
-  if (name != name_) return;
-  if (!mean_) return write_weights(*writer_, *queries_, *keys_, heads, true, weights);
-  std::vector<Buffer<float>> means;
-  std::vector<const float*> pointers;
-  for (std::int64_t s = 0; s < queries.sequences(); ++s, weights += heads) {
-    const std::int64_t size = queries.length(s) * keys.length(s);
-    Buffer<float> mean(weights[0], weights[0] + size);
-    for (std::int64_t h = 1; h < heads; ++h) add(size, mean.data(), weights[h], mean.data());
-    scale(size, 1.0f / static_cast<float>(heads), mean.data());
-    means.push_back(std::move(mean));
-    pointers.push_back(means.back().data());
-  }
-  write_weights(*writer_, *queries_, *keys_, 1, false, pointers.data());
-}
-
 std::function<void()> force_targets(Context& ctx, const Transformer& model, const Batch& input, const Batch& targets,
-                                    Give give, RecordWriter* writer, WeightsWriter* weights) {
+                                    Give give, RecordWriter* writer) {
   const Configuration& configuration = model.configuration();
   const std::int64_t width = configuration.width;
   const bool encoder = configuration.has_encoder();
@@ -113,20 +85,15 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
       throw RowError(input.ragged().begin(s),
                      cat("prompt and target, ", n, " positions with begin, are longer than the model's ", *longest,
                          " learned positions"));
-  Observer* const observer = ctx.observer;
-  if (weights) {
-    weights->expect(layout, input, observer);
-    ctx.observer = weights;
-  }
   const float* memory = source_memory(ctx, model, input);
   Transformer::Decoded decoded;
   model.decode(ctx, {read.ragged(), read.tokens.data()}, {input.ragged(), memory}, decoded);
   const float* hidden = decoded.hidden;
-  ctx.observer = observer;
   for (std::int64_t s = 0; s < read.sequences(); ++s)
     if (const Ragged rows = read.ragged(); !all_finite(hidden + rows.begin(s) * width, rows.length(s) * width))
       throw RowError(input.ragged().begin(s), "the decoder's hidden states are not finite");
-  if (!writer) return {};
+  const bool look = model.head().watched(ctx);
+  if (!writer && !look) return {};
 
   if (!encoder) {  // only the rows from the last id of the prompt on
     float* rows = ctx.workspace.get(layout.positions() * width);
@@ -137,8 +104,16 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
     }
     hidden = rows;
   }
-  if (give == Give::hidden) return [=] { write_rows(*writer, layout, hidden, width); };
-  if (give == Give::logits) return [=, &ctx, &model] { write_logits(ctx, model, layout, hidden, *writer); };
+  // The rows that logits are made of begin with the last id of a prompt, or with the begin id.
+  RowPlaces where{{}, {}, ctx.places.growing};
+  for (std::int64_t s = 0; s < targets.sequences(); ++s) {
+    where.numbers.push_back(ctx.places.number(s));
+    where.positions.push_back(static_cast<std::int32_t>(read.ragged().length(s) - layout.ragged().length(s)));
+  }
+  if (give == Give::logits && writer)
+    return [=, &ctx, &model, where = std::move(where)] { write_logits(ctx, model, layout, where, hidden, *writer); };
+  if (give == Give::hidden && !look) return [=] { write_rows(*writer, layout, hidden, width); };
+  ctx.places = where.places();
   Buffer<std::int32_t> labels;
   for (std::int64_t s = 0; s < targets.sequences(); ++s) {
     const auto begin = targets.tokens.begin() + targets.ragged().begin(s);
@@ -146,34 +121,45 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
     labels.push_back(static_cast<std::int32_t>(configuration.end_id));
   }
   float* log_probabilities = ctx.workspace.get(layout.positions());
-  for_logits(ctx, model.head(), layout.positions(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
+  for_logits(ctx, model.head(), layout.ragged(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
+  ctx.places = {};
+  if (!writer) return {};
+  if (give == Give::hidden) return [=] { write_rows(*writer, layout, hidden, width); };
   return [=] { write_rows(*writer, layout, log_probabilities, 0); };
 }
 
 void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input,
-                   const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows,
-                   WeightsWriter& weights) {
-  Context ctx{workspace};
-  std::vector<std::int64_t> sequences;
+                   const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows, const Probe& probe,
+                   std::int64_t first) {
+  const bool prompts = !model.configuration().has_encoder();
+  std::vector<std::int64_t> sequences, numbers;
   Batch targets;
   targets.ids = true;
   const auto compute = [&] {
     const WorkspaceScope scope(workspace);
-    force_targets(ctx, model, select_sequences(input, sequences), targets, Give::hidden, nullptr, &weights);
+    Context ctx{workspace};
+    ctx.probe = &probe;
+    ctx.places.numbers = numbers.data();
+    ctx.places.growing = true;  // as it was while they were generated
+    force_targets(ctx, model, select_sequences(input, sequences), targets, Give::hidden, nullptr);
     sequences.clear();
+    numbers.clear();
     targets = Batch{};
     targets.ids = true;
   };
   for (std::size_t s = 0; s < outputs.size(); ++s) {
+    const std::int64_t given = input.ragged().length(static_cast<std::int64_t>(s));
     for (const Hypothesis& h : outputs[s]) {
       sequences.push_back(static_cast<std::int64_t>(s));
-      const std::int64_t length = static_cast<std::int64_t>(h.ids.size());
-      targets.tokens.insert(targets.tokens.end(), h.ids.begin(), h.ids.end());
-      targets.offsets.push_back(targets.positions() + length);
-      targets.shapes.push_back({length});
-      if (targets.positions() + input.ragged().length(static_cast<std::int64_t>(s)) >= batch_rows) compute();
+      numbers.push_back(first + sequences.back());
+      // A language model's output begins with its prompt, which is read before the target.
+      const auto begin = h.ids.begin() + (prompts ? std::min(given, std::ssize(h.ids)) : 0);
+      targets.tokens.insert(targets.tokens.end(), begin, h.ids.end());
+      targets.offsets.push_back(std::ssize(targets.tokens));
+      targets.shapes.push_back({h.ids.end() - begin});
+      if (targets.positions() + given >= batch_rows) compute();
     }
   }
   if (!sequences.empty()) compute();

@@ -37,13 +37,17 @@ class BatchGenerator {
     Context ctx{memory_.workspace};
     const std::int64_t begin = model_.configuration().begin_id;
     const Batch sources = select_sequences(input_, sentences);
+    std::vector<std::int64_t> numbers;
+    for (const std::int64_t s : sentences) numbers.push_back(input_.first_record + s);
+    ctx.probe = settings_.probe;
+    ctx.places.numbers = numbers.data();
     SearchInput in;
     if (model_.configuration().has_encoder()) {
       in.sources = sources.ragged();
       in.memory = source_memory(ctx, model_, sources);
     }
     std::vector<std::int32_t> beginning_ids;
-    std::vector<std::int64_t> offsets{0}, limits, numbers;
+    std::vector<std::int64_t> offsets{0}, limits;
     for (std::size_t i = 0; i < sentences.size(); ++i) {
       const std::int64_t s = sentences[i];
       if (begin >= 0) beginning_ids.push_back(static_cast<std::int32_t>(begin));
@@ -52,7 +56,6 @@ class BatchGenerator {
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
       limits.push_back(limit(static_cast<std::int64_t>(i), input_.ragged().length(s), std::ssize(forced)));
-      numbers.push_back(input_.first_record + s);
     }
     in.beginnings = {offsets};
     in.beginning_ids = beginning_ids.data();
@@ -92,6 +95,7 @@ class BatchGenerator {
       in.limits = limits;
       in.numbers = numbers;
       in.generated = generated;
+      ctx.places = {0, numbers.data()};
       const Hypothesis more = search(ctx, model_, memory_.cache, in, settings_.search)[0][0];
       h.ids.insert(h.ids.end(), more.ids.begin(), more.ids.end());
       h.log_probability += more.log_probability;

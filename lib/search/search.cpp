@@ -91,7 +91,7 @@ class Search {
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
     try {
-      for_logits(ctx_, model_.head(), rows, hidden, body);
+      for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, body);
     } catch (const RowError& error) {
       for (const Live& live : live_)
         if (live.row == error.row()) throw RowError(live.sentence, error.what());

@@ -142,6 +142,11 @@ class Trainer::AverageInPlace {
   Trainer& trainer_;
 };
 
+static ParameterArena& listing(ParameterArena& arena, TapList* taps) {
+  arena.list_taps(taps);
+  return arena;
+}
+
 Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files,
                  const Examples& train, const Examples* valid, Communicator& ranks)
     : configuration_(configuration),
@@ -152,7 +157,7 @@ Trainer::Trainer(const Configuration& configuration, const TrainingSettings& set
       ranks_(ranks),
       fingerprint_(static_cast<std::int64_t>(train.fingerprint())),
       arena_([&](ParameterSource& source) { Transformer(source, configuration); }),
-      transformer_(arena_, configuration),
+      transformer_(listing(arena_, settings.taps), configuration),
       optimizer_(arena_.size(), settings.optimizer, parameter_groups(arena_, settings.rate_factors)),
       kept_(files_.model, settings.keep) {}
 
@@ -215,8 +220,9 @@ void Trainer::update() {
   const Gathered gathered = gather(end);
   CrossEntropy result;
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
+  const Probe* seen_by = probe ? probe(state_.step + 1) : nullptr;
   for (const MicroBatch& part : micro_batches_) {
-    Context ctx{workspace_, true, settings_.dropout, part.seed};
+    Context ctx{workspace_, true, settings_.dropout, part.seed, seen_by};
     result.add(transformer_.loss(ctx, part.examples.view(), static_cast<float>(settings_.label_smoothing),
                                  1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
   }

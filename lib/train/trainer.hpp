@@ -45,6 +45,7 @@ struct TrainingSettings {
   OptimizerSettings optimizer;
   std::vector<std::pair<std::string, double>> rate_factors;  ///< (pattern of parameter names, factor; 0: frozen)
   KeepSettings keep;
+  TapList* taps = nullptr;  ///< The names of intermediates, when Trainer::probe is used.
 };
 
 /// Where a run stands. Everything but the seconds is the same for the same seed and data.
@@ -92,6 +93,9 @@ class Trainer {
                   ///< data or settings.
   /// The BLEU of the model's translations of the validation sources, for metric bleu.
   std::function<double(const Transformer&)> measure_bleu;
+  /// Who sees the intermediates of an update, by its number from 1: its examples in their order, dropped out as they
+  /// are. Null: nobody.
+  std::function<const Probe*(std::int64_t step)> probe;
 
   struct Watcher {
     std::function<void(const TrainingState&)> step;

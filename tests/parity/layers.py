@@ -64,7 +64,7 @@ cases = [("self", [], x, None), ("causal", ["--causal"], x, lambda i, q, k: caus
          ("cross with a mask", ["--memory", path("memory.npy"), "--mask", path("allowed.npy")], memory, lambda i, q, k: forbidden[i]),
          ("cross with a bias for each head", ["--memory", path("memory.npy"), "--bias", path("bias.npy")], memory, lambda i, q, k: additive[i])]
 for name, arguments, keys, mask in cases:
-    ours = run("mhattn", *arrays, *arguments, path("x.npy"), "--weights", path("w.npy"))
+    ours = run("mhattn", *arrays, *arguments, path("x.npy"), "--tap", "layer/weights", "--tap-file", path("w.npy"))
     out, weights = expected(x, keys, mask)
     agree(f"nn.MultiheadAttention, {name}", ours, out)
     agree(f"nn.MultiheadAttention, {name}, weights", load("w.npy"), weights)
@@ -73,9 +73,9 @@ for name, arguments, keys, mask in cases:
 dense = torch.randn(2, 9, width, generator=generator)
 padding = torch.arange(9)[None] >= torch.tensor([9, 4])[:, None]
 out, weights = attention(dense, dense, dense, key_padding_mask=padding, average_attn_weights=False)
-ours = run("mhattn", *arrays, save("dense.npy", dense.numpy()), "--lengths", save("lengths.npy", np.array([9, 4])), "--weights", path("w.npy"))
+ours = run("mhattn", *arrays, save("dense.npy", dense.numpy()), "--lengths", save("lengths.npy", np.array([9, 4])), "--tap", "layer/weights", "--tap-file", path("w.npy"))
 agree("nn.MultiheadAttention, dense with lengths", ours, [out])
-agree("nn.MultiheadAttention, dense with lengths, weights", load("w.npy"), [weights])
+agree("nn.MultiheadAttention, dense with lengths, weights", load("w.npy"), list(weights))
 
 # Layers, built from small tools as the paper's figure draws them, and the whole encoder.
 activations = ["relu", "gelu"]
@@ -132,28 +132,27 @@ for pre, activation in itertools.product([False, True], activations):
     table = torch.stack([position.sin(), position.cos()], -1).reshape(100, width).float()
     inputs = [embedding(i) * math.sqrt(width) + table[:len(i)] for i in ids]
     save("ids.npy", [i.numpy().astype("<i4") for i in ids])
-    ours = run("encode", "-m", model, path("ids.npy"), "--dump", path("dump.h5"), "--weights", path("w.npy"), "--layer", 0)
+    ours = run("encode", "-m", model, path("ids.npy"), "--tap-file", path("taps.h5"))
     agree(f"nn.TransformerEncoder from ids, {kind}", ours, each(stack, inputs))
     vectors = save("vectors.npy", run("posenc", "-m", model, save("embedded.npy", run("embed", "-m", model, path("ids.npy")))))
     check(f"encode from ids is embed, posenc, encode, {kind}, bit for bit", identical(ours, run("encode", "-m", model, vectors)))
 
-    # What --dump wrote, read as h5py users read it.
-    with tools.h5py.File(path("dump.h5")) as dump:
+    # What --tap-file wrote, read as h5py users read it.
+    with tools.h5py.File(path("taps.h5")) as taps:
         def records(name):
-            group = dump[name]
+            group = taps[name]
             parts = [group["data"][a:b] for a, b in zip(group["offsets"][:-1], group["offsets"][1:])]
             return [p.reshape(s) for p, s in zip(parts, group["shapes"][:])] if "shapes" in group else parts
-        last = "encoder/norm" if pre else "encoder/2/norm2"
-        check(f"encode --dump, last stage, {kind}, bit for bit", identical(records(last), ours))
-        check(f"encode --dump, embedding, {kind}, bit for bit", identical(records("encoder/positions"), load("vectors.npy")))
+        last = "encoder/final_norm" if pre else "encoder/2/norm2"
+        check(f"encode --tap, last stage, {kind}, bit for bit", identical(records(last), ours))
+        check(f"encode --tap, positions, {kind}, bit for bit", identical(records("encoder/positions"), load("vectors.npy")))
         first = stack.layers[0]
         weights = []
         for source in inputs:
             source = first.norm1(source) if pre else source
             weights.append(first.self_attn(source[None], source[None], source[None], average_attn_weights=False)[1][0] if len(source)
                            else torch.zeros(heads, 0, 0))
-        agree(f"encode --dump, weights of layer 0, {kind}", records("encoder/0/self_attn/weights"), weights)
-        check(f"encode --weights, {kind}, bit for bit", identical(records("encoder/0/self_attn/weights"), load("w.npy")))
-    check(f"a dump is read back as records, {kind}", identical(run("convert", path("dump.h5") + ":encoder/0/self_attn/weights"), load("w.npy")))
+        agree(f"encode --tap, weights of layer 0, {kind}", records("encoder/0/self_attn/weights"), weights)
+        check(f"taps are read back as records, {kind}", identical(run("convert", path("taps.h5") + ":encoder/0/self_attn/weights"), records("encoder/0/self_attn/weights")))
 
 tools.finish()

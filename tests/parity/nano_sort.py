@@ -1,5 +1,5 @@
 """Every number of one forward pass of minGPT's sorting model, as published beside the model (llm-viz, B. Bycroft): each named intermediate from the
-unfolded tools and, where a run names it, from --dump, within 1e-5. The model is not ours to copy: PIPEFORMER_NANO_SORT names a folder with it,
+unfolded tools and, where a run names it, from --tap-file, within 1e-5. The model is not ours to copy: PIPEFORMER_NANO_SORT names a folder with it,
 hf/ (a checkpoint in GPT-2's layout) and partials.json; without it the test is skipped."""
 import base64
 import json
@@ -94,15 +94,15 @@ unit = save("unit.npy", [np.eye(3, dtype="<f4")] * 3)  # softmax: attention whos
 agree("probs", run("attend", "--scale", 1, "--key", unit, logits), "attend, as a softmax")
 check(f"every name was compared {sorted(unseen)}", not unseen)
 
-# What one run dumps has the same bits.
+# What one run taps has the same bits.
 first, rest = save("first.npy", [r[:1] for r in records(ids)]), save("rest.npy", [r[1:] for r in records(ids)])
-whole = run("decode", "-m", model, first, "--target", rest, "--give", "logits", "--dump", path("stages.h5"))
+whole = run("decode", "-m", model, first, "--target", rest, "--give", "logits", "--tap-file", path("stages.h5"))
 check("decode gives the bits of the unfolded tools", identical(whole, records(logits)))
-names = {"decoder/embedding": embedded, "decoder/positions": x, "decoder/0/self_attn/query": query, "decoder/0/self_attn/key": key,
+names = {"decoder/embeddings": embedded, "decoder/positions": x, "decoder/0/self_attn/query": query, "decoder/0/self_attn/key": key,
          "decoder/0/self_attn/value": value, "decoder/0/self_attn/weights": path("weights.npy"), "decoder/0/self_attn/context": attended,
-         "decoder/0/self_attn": projected, "decoder/0/add1": middle, "decoder/0/norm2": normed, "decoder/0/ffn/linear1": inner,
-         "decoder/0/ffn/inner": active, "decoder/0/ffn": out, "decoder/1/add2": path("block1.npy"), "decoder/2/add2": block, "decoder/norm": hidden}
+         "decoder/0/self_attn/output": projected, "decoder/0/residual1": middle, "decoder/0/norm2": normed, "decoder/0/ffn/hidden": inner,
+         "decoder/0/ffn/activation": active, "decoder/0/ffn/output": out, "decoder/1/residual2": path("block1.npy"), "decoder/2/residual2": block, "decoder/final_norm": hidden}
 with h5py.File(path("stages.h5")) as stages:
     for name, unfolded in names.items():
-        check(f"--dump {name}: the bits of the unfolded tools", stages[name]["data"][()].tobytes() == b"".join(r.tobytes() for r in records(unfolded)))
+        check(f"--tap {name}: the bits of the unfolded tools", stages[name]["data"][()].tobytes() == b"".join(r.tobytes() for r in records(unfolded)))
 finish()

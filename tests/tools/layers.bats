@@ -69,15 +69,15 @@ fails() {
 
 @test "law 3: mhattn, a layer and encode unfold into the small tools, bit for bit" {
   for model in model modern learned; do
-    encode -m $model.h5 ids.npy -o encode.npy --dump stages.h5
+    encode -m $model.h5 ids.npy -o encode.npy --tap-file stages.h5
     embed -m $model.h5 ids.npy | posenc -m $model.h5 -o vectors.npy
     encode -m $model.h5 vectors.npy | cmp - encode.npy
     unfold-encode $model.h5 ids.npy unfolded.npy
     cmp unfolded.npy encode.npy
     unfold-encoder-layer $model.h5 0 vectors.npy layer.npy
-    stage=$([[ $model == modern ]] && echo add2 || echo norm2)
+    stage=$([[ $model == modern ]] && echo residual2 || echo norm2)
     convert stages.h5:encoder/0/$stage | cmp - layer.npy
-    mhattn -m $model.h5:encoder/1/self_attn x.npy --weights w.npy -o mhattn.npy
+    mhattn -m $model.h5:encoder/1/self_attn x.npy --tap '*/weights' --tap-file w.npy -o mhattn.npy
     unfold-mhattn $model.h5 encoder/1/self_attn x.npy unfolded.npy x.npy --weights v.npy
     cmp unfolded.npy mhattn.npy && cmp v.npy w.npy
     mhattn -m $model.h5:decoder/1/self_attn --causal x.npy -o mhattn.npy
@@ -101,7 +101,7 @@ fails() {
 # Prints the checksum of everything that encode writes for ids, and that the other tools write for vectors.
 results() {
   for model in model modern learned; do
-    encode -m $model.h5 "$@" ids.npy --weights w.npy | sha256sum
+    encode -m $model.h5 "$@" ids.npy --tap encoder/1/self_attn/weights --tap-file w.npy | sha256sum
     sha256sum < w.npy
   done
   encode -m model.h5 "$@" long.npy | sha256sum
@@ -182,9 +182,9 @@ results() {
 
 @test "dense batches keep their leading axes" {
   shape() { peek "$1" | sed 1d | cut -f 4; }
-  encode -m model.h5 dense.npy --weights w.npy -o out.npy
+  encode -m model.h5 dense.npy --tap 'encoder/1/self_attn/weights' --tap-file w.npy -o out.npy
   [ "$(shape out.npy)" = "(2, 3, 5, 32)" ]
-  [ "$(shape w.npy)" = "(2, 3, 4, 5, 5)" ]
+  [ "$(shape w.npy | uniq -c | xargs)" = "6 (4, 5, 5)" ] # a tap has a record for each sequence
   attend --lengths lengths.npy --mask mask.npy --weights w.npy dense.npy -o out.npy
   [ "$(shape out.npy)" = "(2, 3, 5, 32)" ]
   [ "$(shape w.npy)" = "(2, 3, 5, 5)" ]
@@ -193,32 +193,48 @@ results() {
 }
 
 @test "attention weights of any length stand in an HDF5 file and come back" {
-  encode -m model.h5 ids.npy --weights w.h5 > /dev/null
-  encode -m model.h5 ids.npy --weights w.npy > /dev/null
-  convert w.h5 | cmp - w.npy
+  encode -m model.h5 ids.npy --tap encoder/1/self_attn/weights --tap-file w.h5 > /dev/null
+  encode -m model.h5 ids.npy --tap encoder/1/self_attn/weights --tap-file w.npy > /dev/null
+  convert w.h5:encoder/1/self_attn/weights | cmp - w.npy
   attend x.npy --weights a.h5 | cmp - <(attend x.npy --weights a.npy)
   convert a.h5 | cmp - a.npy
 }
 
 @test "mhattn shows its stages" {
-  mhattn -m model.h5:decoder/0/cross_attn --memory memory.npy x.npy -o out.npy --query-out q.npy --key-out k.npy --value-out v.npy \
-    --context-out c.npy --weights w.npy
-  linear -m model.h5:decoder/0/cross_attn/query x.npy | cmp - q.npy
-  linear -m model.h5:decoder/0/cross_attn/key memory.npy | cmp - k.npy
-  linear -m model.h5:decoder/0/cross_attn/value memory.npy | cmp - v.npy
-  attend --heads 4 --query q.npy --key k.npy --value v.npy --weights w2.npy | cmp - c.npy
-  cmp w.npy w2.npy
-  linear -m model.h5:decoder/0/cross_attn/output c.npy | cmp - out.npy
+  layer=decoder/0/cross_attn
+  mhattn -m model.h5:$layer --memory memory.npy x.npy -o out.npy --tap-file taps.h5
+  linear -m model.h5:$layer/query x.npy -o q.npy
+  linear -m model.h5:$layer/key memory.npy -o k.npy
+  linear -m model.h5:$layer/value memory.npy -o v.npy
+  attend --heads 4 --query q.npy --key k.npy --value v.npy --weights weights.npy -o context.npy
+  linear -m model.h5:$layer/output context.npy | cmp - out.npy
+  for name in query=q key=k value=v weights context output=out; do
+    convert taps.h5:$layer/${name%=*} | cmp - "${name#*=}.npy"
+  done
+  diff <(mhattn -m model.h5:$layer --memory memory.npy --list-taps) - <<END
+$layer/query	(T, 32)
+$layer/key	(S, 32)
+$layer/value	(S, 32)
+$layer/scores	(4, T, S)
+$layer/weights	(4, T, S)
+$layer/context	(T, 32)
+$layer/output	(T, 32)
+END
 }
 
-@test "encode --dump: patterns select, an unknown one is an error and leaves nothing" {
-  encode -m model.h5 ids.npy --dump d.h5 --select 'encoder/*/weights' --select encoder/embedding > /dev/null
-  [ "$(h5ls -r d.h5 | grep -c /data)" -eq 3 ]
-  convert d.h5:encoder/embedding | cmp - <(embed -m model.h5 ids.npy)
-  encode -m model.h5 ids.npy --dump again.h5 --select 'encoder/*/weights' --select encoder/embedding --batch-rows 1 > /dev/null
-  convert again.h5:encoder/1/self_attn/weights | cmp - <(convert d.h5:encoder/1/self_attn/weights)
-  run -1 encode -m model.h5 ids.npy --dump none.h5 --select 'encoder/9/*' -o out.npy
-  [[ $output == "encode: 'encoder/9/*' matches none of the 28 intermediates: encoder/embedding, "* ]]
+@test "encode --tap: patterns select, an unknown one is an error and leaves nothing" {
+  encode -m model.h5 ids.npy --tap-file d.h5 --tap 'encoder/*/weights' --tap encoder/embeddings > /dev/null
+  [ "$(h5ls -r d.h5 | grep -c /data)" -eq 4 ]
+  convert d.h5:encoder/ids | cmp - ids.npy
+  convert d.h5:encoder/embeddings | cmp - <(embed -m model.h5 ids.npy)
+  encode -m model.h5 ids.npy --tap-file again.h5 --tap 'encoder/*/weights' --tap encoder/embeddings --batch-rows 1 > /dev/null
+  cmp again.h5 d.h5
+  run -2 encode -m model.h5 ids.npy --tap-file none.h5 --tap 'encoder/9/*' -o out.npy
+  [[ $output == "encode: --tap 'encoder/9/*' is none of the "*" intermediates"*"; --list-taps shows them"* ]]
+  run -2 encode -m model.h5 ids.npy --tap-file none.h5 --tap encoder/0/self_atn/weights -o out.npy
+  [[ $output == *"(did you mean 'encoder/0/self_attn/weights'?)"* ]]
+  run -1 encode -m model.h5 x.npy --tap-file none.h5 --tap encoder/embeddings -o out.npy
+  [[ $output == "encode: --tap 'encoder/embeddings': this run did not compute it" ]]
   [ ! -e none.h5 ] && [ ! -e out.npy ]
 }
 
@@ -327,8 +343,7 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "mhattn: the model gives --heads" mhattn -m model.h5:encoder/0/self_attn --heads 2 x.npy
   fails 2 "posenc: --length belongs to --table" posenc --length 3 x.npy
   fails 2 "posenc: option '--width' is required" posenc --table --length 3
-  fails 2 "encode: no layer 2: the encoder has 2" encode -m model.h5 --weights w.npy --layer 2 x.npy
-  fails 2 "encode: --select needs --dump" encode -m model.h5 --select '*' x.npy
+  fails 2 "encode: --tap needs --tap-file" encode -m model.h5 --tap '*' x.npy
   fails 2 "encode: --model takes the whole model, not its part encoder" encode -m model.h5:encoder x.npy
 }
 
@@ -366,11 +381,10 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
 }
 
 @test "several outputs in groups of one file" {
-  encode -m model.h5 x.npy --weights w.npy --dump stages.h5 -o y.npy
-  encode -m model.h5 x.npy --weights all.h5:weights --dump all.h5:stages -o all.h5:memory
+  encode -m model.h5 x.npy --tap-file stages.h5 -o y.npy
+  encode -m model.h5 x.npy --tap-file all.h5:stages -o all.h5:memory
   convert all.h5:memory | cmp - y.npy
-  convert all.h5:weights | cmp - w.npy
-  convert all.h5:stages/encoder/0/add1 | cmp - <(convert stages.h5:encoder/0/add1)
+  convert all.h5:stages/encoder/0/residual1 | cmp - <(convert stages.h5:encoder/0/residual1)
 }
 
 @test "two outputs in one place are a usage error" {
@@ -379,7 +393,7 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   [ ! -e both.h5 ]
   run -2 attend x.npy --weights -
   attend x.npy -o /dev/null --weights /dev/null
-  fails 2 "encode: stages.npy: intermediates are written as HDF5: end the name in .h5" encode -m model.h5 --dump stages.npy x.npy
+  fails 2 "encode: --tap-file stages.npy: 31 intermediates need an HDF5 file: end the name in .h5" encode -m model.h5 --tap-file stages.npy x.npy
 }
 
 @test "--verbose counts records and positions" {

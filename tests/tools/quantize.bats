@@ -104,7 +104,7 @@ PYTHON
     cmp scores.npy whole-scores.npy
     decode -m int8.h5 text.en.npy --sample --max-length 10 --seed 3 --window 9 $options | cmp - whole-sampled.npy
   done
-  encode -m int8.h5 text.en.npy --dump stages.h5 | cmp - whole.npy
+  encode -m int8.h5 text.en.npy --tap-file stages.h5 | cmp - whole.npy
   embed -m int8.h5 text.en.npy | posenc -m int8.h5 | encode -m int8.h5 | cmp - whole.npy
   decode -m int8.h5 whole.npy --beam 3 --max-length 10 | cmp - whole-ids.npy
   tac text.en | tokenize -m model.h5 | encode -m int8.h5 | /usr/bin/python3 -c "

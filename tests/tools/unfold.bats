@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Law 3 on other people's models: every checkpoint of testdata/checkpoints, unfolded into the small tools by scripts/unfold-*, gives the
-# bits of the whole, and of every intermediate that --dump names. Sequences of several lengths in a stream, longer than a sliding window, and an empty one.
+# bits of the whole, and of every intermediate that --tap names. Sequences of several lengths in a stream, longer than a sliding window, and an empty one.
 
 setup_file() {
   export CHECKPOINTS="$BATS_TEST_DIRNAME/../../testdata/checkpoints"
@@ -34,28 +34,24 @@ setup() {
   ln -s "$DATA"/*.h5 "$DATA"/*.npy .
 }
 
-# same_parts STAGES.h5 DIR MODEL: what --dump wrote and what the scripts left in DIR have the same names and the same bits. ffn is not
-# unfolded, and queries and keys are left before they are turned.
+# same_parts STAGES.h5 DIR: what --tap-file wrote and what the scripts left in DIR have the same names and the same bits.
 same_parts() {
-  local turned=no
-  [[ $(model describe "$3") =~ coder_positions\ +rotary ]] && turned=yes
-  /usr/bin/python3 - "$1" "$2" $turned <<'PYTHON'
+  /usr/bin/python3 - "$1" "$2" <<'PYTHON'
 import io, pathlib, re, sys
 import h5py, numpy as np
-stages, directory, turned = h5py.File(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3] == "yes"
+stages, directory = h5py.File(sys.argv[1]), pathlib.Path(sys.argv[2])
 def payload(path):
     data, out = io.BytesIO(path.read_bytes()), b""
     while data.tell() < len(data.getbuffer()):
         out += np.load(data).tobytes()
     return out
-dumped = set()
-stages.visititems(lambda name, item: dumped.add(name[:-5]) if name.endswith("/data") else None)
+tapped = set()
+stages.visititems(lambda name, item: tapped.add(name[:-5]) if name.endswith("/data") else None)
 kept = {str(p.relative_to(directory))[:-4] for p in directory.rglob("*.npy")}
-kept -= {name for name in kept if re.fullmatch(r"..coder/\d+", name)}  # what a layer gives: its last add or norm
-inside = {name for name in dumped if re.search("/ffn/", name)}
-assert kept == dumped - inside, kept ^ (dumped - inside)
-turns = {name for name in kept if turned and re.search("self_attn/(query|key)$", name)}
-for name in sorted(kept - turns):
+kept -= {name for name in kept if re.fullmatch(r"..coder/\d+", name)}  # what a layer gives: its last residual or norm
+tapped -= {name for name in tapped if re.fullmatch("..coder/ids|logits|projection|pooled|pooler/.*|..coder/head/.*", name)}  # not of the stack
+assert kept == tapped, kept ^ tapped
+for name in sorted(kept):
     assert payload(directory / (name + ".npy")) == stages[name]["data"][()].tobytes(), name
 PYTHON
 }
@@ -70,19 +66,19 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
 
 # encoder_unfolds MODEL SOURCE PARTS: whole.npy is what encode gives, parts.npy the same from the small tools, step by step.
 encoder_unfolds() {
-  encode -m "$1" "$2" -o whole.npy --dump stages.h5
+  encode -m "$1" "$2" -o whole.npy --tap-file stages.h5
   UNFOLD_PARTS=$3 unfold-encode "$1" "$2" parts.npy
   cmp whole.npy parts.npy
-  same_parts stages.h5 "$3" "$1"
+  same_parts stages.h5 "$3"
 }
 
 @test "decoder-only models: hidden states and logits" {
   for name in gpt2 gpt_neox opt llama31 llama_gqa llama_ropescale mistral qwen2 qwen3 gemma; do
     echo "$name"
-    decode -m $name.h5 first.npy --target rest.npy --give hidden -o whole.npy --dump stages.h5
+    decode -m $name.h5 first.npy --target rest.npy --give hidden -o whole.npy --tap-file stages.h5
     UNFOLD_PARTS=parts-$name unfold-decode $name.h5 prompts.npy parts.npy
     cmp whole.npy parts.npy
-    same_parts stages.h5 parts-$name $name.h5
+    same_parts stages.h5 parts-$name
     decode -m $name.h5 first.npy --target rest.npy --give logits -o whole.npy
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy
@@ -116,10 +112,10 @@ with open("target.npy", "rb") as source, open("begun.npy", "wb") as out:
     for _ in range(6):
         np.save(out, np.insert(np.load(source), 0, int(sys.argv[-1])).astype("<i4"))
 PYTHON
-    decode -m $name.h5 memory.npy --target target.npy --give hidden -o whole.npy --dump stages.h5
+    decode -m $name.h5 memory.npy --target target.npy --give hidden -o whole.npy --tap-file stages.h5
     UNFOLD_PARTS=parts-decoder-$name unfold-decode $name.h5 memory.npy begun.npy parts.npy
     cmp whole.npy parts.npy
-    same_parts stages.h5 parts-decoder-$name $name.h5
+    same_parts stages.h5 parts-decoder-$name
     decode -m $name.h5 memory.npy --target target.npy --give logits -o whole.npy
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy

@@ -313,7 +313,14 @@ struct Attention {
           weights->emplace_back(static_cast<std::size_t>(queries(s) * keys(s)), -1.0f);
       for (auto& w : *weights) list.push_back(w.data());
     }
-    attention_forward(shape, input(), out.data(), log_sum ? log_sum->data() : nullptr, weights ? list.data() : nullptr);
+    attention_forward(shape, input(), out.data(), log_sum ? log_sum->data() : nullptr);
+    const Floats before = out;
+    const auto keep = [&](const AttentionRows& part) {
+      std::copy_n(part.x, part.rows * part.keys,
+                  list[static_cast<std::size_t>(part.sequence * shape.heads + part.head)] + part.first * part.keys);
+    };
+    if (weights) attention_look(shape, input(), {{}, keep}, out.data());
+    CHECK(out == before);
     return out;
   }
   /// The same in float64, as the formula stands. q, k, v as the members.

@@ -73,7 +73,7 @@ std::vector<double> log_probabilities(const Transformer& model, const std::vecto
   std::vector<float> logits(static_cast<std::size_t>(model.head().projection().out()));
   Workspace workspace;
   Context ctx{workspace};
-  model.head().logits(ctx, 1, hidden.data(), logits.data());
+  model.head().logits(ctx, {one_row_each(1)}, hidden.data(), logits.data());
   double sum = 0;
   for (const float v : logits) sum += std::exp(static_cast<double>(v));
   std::vector<double> result;

@@ -1,0 +1,47 @@
+/// Looking at intermediates and changing them, as options of the tools that run models.
+#pragma once
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "cli/tool.hpp"
+#include "layers/parameter.hpp"
+#include "models/model_probe.hpp"
+
+namespace pipeformer {
+
+/// --list-taps, --tap, --tap-file.
+std::vector<Option> tap_options();
+/// These, and --patch, --ablate, --ablate-with, --scale, --add.
+std::vector<Option> probe_options();
+
+/// What they ask for.
+class Probing {
+ public:
+  /// `build` constructs the layers from a source; it is called when somebody looks. Opens and loads files. Throws
+  /// UsageError or Error.
+  Probing(const Args&, const std::function<void(ParameterSource&)>& build);
+
+  /// For the source that the layers are built from; null when nobody looks.
+  TapList* list() { return asked_ ? &list_ : nullptr; }
+  /// --list-taps: the names were written, and there is nothing else to do.
+  bool listed() const { return listed_; }
+  const Probe* probe() const { return changes_ || writer_ ? &probe_ : nullptr; }
+  /// Only the changes, for a pass whose result is computed anew to be looked at.
+  const Probe* changes() const { return changes_ ? &changing_ : nullptr; }
+  bool writes() const { return writer_.has_value(); }
+  /// Of a tool that writes: what is seen from now on stands in a group of its own.
+  void begin_group(const std::string& name) { writer_->begin_group(name); }
+  /// After a run over so many sequences, before the results are closed. Throws Error for what was asked for and did not
+  /// happen.
+  void close(std::int64_t sequences);
+
+ private:
+  bool asked_ = false, listed_ = false;
+  TapList list_;
+  std::optional<Interventions> changes_;
+  std::optional<TapWriter> writer_;
+  ModelProbe probe_{nullptr, nullptr}, changing_{nullptr, nullptr};
+};
+
+}  // namespace pipeformer

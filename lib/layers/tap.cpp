@@ -1,0 +1,23 @@
+#include "layers/tap.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+
+Tap TapSource::listed(TapEntry entry) {
+  const auto found =
+      std::find_if(taps_->begin(), taps_->end(), [&](const TapEntry& e) { return e.name == entry.name; });
+  const auto id = static_cast<std::int32_t>(found - taps_->begin());
+  if (found == taps_->end()) taps_->push_back(std::move(entry));
+  return {id};
+}
+
+std::string shape_text(const TapShape& shape) {
+  const std::string rows = shape.rows == TapShape::Rows::own ? "T" : shape.rows == TapShape::Rows::memory ? "S" : "1";
+  return shape.matrix() ? cat("(", shape.heads, ", T, ", rows, ")") : cat("(", rows, ", ", shape.width, ")");
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,55 @@
+/// Taps: the names of intermediates, made while layers are built (law 5). A layer asks the source of its parameters for
+/// one tap for each intermediate, by the name of its parameters ("encoder/0/self_attn" and "query") and its shape; what
+/// is computed is shown to the context's probe under the tap's number. Who looks at nothing gives the source no list:
+/// then no name is made, and no tap has a number.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pipeformer {
+
+struct Tap {
+  std::int32_t id = -1;  ///< Its place in the list; -1: nobody looks.
+};
+
+/// What is there for one sequence.
+struct TapShape {
+  enum class Rows {
+    own,       ///< One for each position of the stack's own sequence (T).
+    memory,    ///< One for each position of what cross-attention attends to (S).
+    sequence,  ///< One for the whole sequence.
+  };
+  std::int64_t width = 0;  ///< Columns of a row; 0 for a matrix, which has the keys.
+  std::int64_t heads = 0;  ///< A row is so many heads side by side, or so many matrices (heads, Tq, Tk); 0: no heads.
+  Rows rows = Rows::own;   ///< Of a matrix: the keys.
+  bool matrix() const { return width == 0; }
+  /// Columns of one head, or of all where there are none.
+  std::int64_t head_width() const { return heads > 0 ? width / heads : width; }
+};
+
+struct TapEntry {
+  std::string name;
+  TapShape shape;
+};
+using TapList = std::vector<TapEntry>;
+
+/// "(T, 32)", "(4, T, S)": T positions, S those of a memory.
+std::string shape_text(const TapShape&);
+
+/// What a source of parameters is besides: where layers get their taps.
+class TapSource {
+ public:
+  /// Layers that are built from now on put their intermediates into a list, which may be null, or find them there.
+  void list_taps(TapList* list) { taps_ = list; }
+  /// An intermediate of a layer (no name: `part` is all).
+  Tap tap(const std::string& layer, const char* part, const TapShape& shape) {
+    return taps_ ? listed({layer.empty() ? part : layer + "/" + part, shape}) : Tap{};
+  }
+
+ private:
+  Tap listed(TapEntry entry);
+  TapList* taps_ = nullptr;
+};
+
+}  // namespace pipeformer

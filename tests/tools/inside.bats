@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# The recipes that look inside models, on a small translator and an imported language model, against NumPy.
+
+setup_file() {
+  export SCRIPTS="$BATS_TEST_DIRNAME/../../scripts" DATA="$BATS_FILE_TMPDIR"
+  export PATH="$BATS_TEST_DIRNAME/../../scripts:$PIPEFORMER_BIN:$PATH"
+  cd "$DATA" || exit 1
+  make-corpus . --train 300 --valid 1 --heldout 6
+  tokenize -q --train --vocab-size 300 -o tok.model train.src train.ref
+  for side in src ref; do for set in train heldout; do tokenize -m tok.model $set.$side -o $set.$side.npy; done; done
+  train -q --source train.src.npy --target train.ref.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 --encoder-layers 1 \
+    --decoder-layers 2 --learning-rate 0.003 --warmup 10 --steps 40 --batch-tokens 500 -o model.h5
+  model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/gpt2" -o gpt2.h5
+  echo 5 6 7 8 | convert --text i4 -o clean.npy
+  echo 5 9 7 8 | convert --text i4 -o other.npy
+  echo 3 | convert --text i4 -o answer.npy
+}
+
+setup() {
+  bats_require_minimum_version 1.5.0
+  cd "$BATS_TEST_TMPDIR" || exit 1
+  ln -s "$DATA"/*.h5 "$DATA"/*.npy "$DATA"/heldout.src "$DATA"/heldout.ref .
+}
+
+@test "logit-lens: the last layer says what the model says" {
+  logit-lens model.h5 heldout.src.npy heldout.ref.npy 2 > lens
+  [ "$(cut -f 1 lens | uniq | xargs)" = "0 1" ]
+  decode -m model.h5 heldout.src.npy --target heldout.ref.npy --give logits | softmax \
+    | peek --top 2 --columns-names <(tokenize -m model.h5 --vocabulary | cut -f 2) | cut -f 2 --complement > last
+  [ -s last ]
+  diff <(grep -P '^1\t' lens | cut -f 2-) last
+  run ! diff <(grep -P '^0\t' lens | cut -f 2-) last
+  logit-lens gpt2.h5 clean.npy answer.npy > lens
+  decode -m gpt2.h5 clean.npy --target answer.npy --give logits | softmax | peek --top 1 | cut -f 2 --complement > last
+  diff <(grep -P '^1\t' lens | cut -f 2- | tail -n 2 | cut -f 3-) <(cut -f 3- last)
+}
+
+@test "ablate-heads.mk: BLEU without each head" {
+  make -s -j 2 -f "$SCRIPTS/ablate-heads.mk" MODEL=model.h5 SRC=heldout.src REF=heldout.ref OUT=heads
+  [ "$(wc -l < heads/heads.tsv)" -eq 20 ]
+  [ "$(cut -f 1 heads/heads.tsv | sort -u | wc -l)" -eq 5 ]
+  all=$(cat heads/all.bleu)
+  awk -F'\t' -v all="$all" '{ d = $3 - all - $4; if (d > 1e-9 || d < -1e-9) exit 1 }' heads/heads.tsv
+  [ "$(decode -q -m model.h5 heads/source.npy --ablate 'decoder/1/cross_attn/context[;;2]' | tokenize -m model.h5 --decode | score --quiet --reference heldout.ref)" \
+    = "$(awk -F'\t' '$1 == "decoder/1/cross_attn" && $2 == 2 { print $3 }' heads/heads.tsv)" ]
+  run -2 make -s -f "$SCRIPTS/ablate-heads.mk" MODEL=model.h5
+}
+
+@test "patch-activations: from one sentence's likelihood to the other's" {
+  patch-activations gpt2.h5 clean.npy other.npy answer.npy > patched
+  [ "$(wc -l < patched)" -eq $((2 + 2 * 2 * 4)) ]
+  value() { awk -F'\t' -v name="$1" -v t="$2" '$1 == name && $2 == t { print $3 }' patched; }
+  # Before position 1 the sentences are the same; the first residual at position 1 undoes nothing that layer 0's attention did elsewhere.
+  [ "$(value decoder/0/residual2 0)" = "$(value none -)" ]
+  [ "$(value decoder/0/residual2 1)" != "$(value none -)" ]
+  [ "$(value all -)" != "$(value none -)" ]
+  patch-activations gpt2.h5 clean.npy clean.npy answer.npy | cut -f 3 | sort -u | wc -l | grep -qx 1
+}
+
+@test "head-entropy, induction-heads, word-alignment: as NumPy has them" {
+  head-entropy model.h5 heldout.src.npy heldout.ref.npy > entropy
+  [ "$(wc -l < entropy)" -eq 20 ]
+  sort -c -t $'\t' -k 3,3g entropy
+  decode -m model.h5 heldout.src.npy --target heldout.ref.npy --tap '*/weights' --tap-file taps.h5 -o /dev/null
+  word-alignment model.h5 heldout.src.npy heldout.ref.npy 1 0,2 > aligned
+  induction-heads gpt2.h5 8 > induction
+  [ "$(wc -l < induction)" -eq 8 ]
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+def records(group):
+    offsets, shapes, data = group["offsets"], group["shapes"], group["data"][()]
+    return [data[a:b].reshape(s) for a, b, s in zip(offsets[:-1], offsets[1:], shapes[()])]
+weights = records(h5py.File("taps.h5")["decoder/1/cross_attn/weights"])
+rows = np.concatenate([(-w[2].astype("f8") * np.log2(np.maximum(w[2], 1e-38))).sum(-1) for w in weights])
+bits = {tuple(l.split("\t")[:2]): float(l.split("\t")[2]) for l in open("entropy")}
+assert abs(bits["decoder/1/cross_attn", "2"] - rows.mean()) < 1e-3, (bits, rows.mean())
+lines = open("aligned").read().splitlines()
+assert len(lines) == len(weights)
+for line, w in zip(lines, weights):
+    best = w[[0, 2]].astype("f8").mean(0).astype("f4")[:-1].argmax(-1)
+    assert line == " ".join(f"{i}-{j}" for j, i in enumerate(best)), line
+chance = [float(l.split("\t")[2]) for l in open("induction")]
+assert chance == sorted(chance, reverse=True) and all(0 < c < 1 for c in chance)
+PYTHON
+}
