@@ -26,7 +26,7 @@ static const ToolSpec spec = {
     .options = join({{choice("give", "probabilities|logits", "what is written", "probabilities"),
                       flag("names", "write the name of the likeliest class as a line of text"),
                       integer("top", "N", "write the N likeliest classes and their probabilities as text", "", 1)},
-                     quantize_options(),
+                     weight_type_options(),
                      probe_options(),
                      batch_options()}),
     .examples = {{"what each line of a text is", "tokenize -m classes.h5 text.en | classify -m classes.h5 --names"},

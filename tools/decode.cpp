@@ -40,7 +40,7 @@ const ToolSpec spec{
         "Results do not depend on --batch-rows, --window or --threads.",
     .options = join({
         decoding_options(),
-        quantize_options(),
+        weight_type_options(),
         probe_options(),
         batch_options(),
     }),

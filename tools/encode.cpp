@@ -26,7 +26,7 @@ static const ToolSpec spec = {
                       choice("pool", "model|mean|first|last|max|end", "write a vector for each sequence, pooled so"),
                       flag("normalize", "pooled vectors get length 1 (default: as the model says)"),
                       text("types", "FILE", "types of the ids, a stream beside the input")},
-                     quantize_options(),
+                     weight_type_options(),
                      probe_options(),
                      batch_options()}),
     .examples = {{"ids to memory", "encode -m model.h5 ids.npy -o memory.npy"},

@@ -12,13 +12,13 @@ std::vector<Option> batch_options() {
                   "1024", 1)};
 }
 
-std::vector<Option> quantize_options() {
-  return {choice("quantize", "int8|f16|bf16",
+std::vector<Option> weight_type_options() {
+  return {choice("weights", "int8|f16|bf16",
                  "run the model with weights of this type; the results are those of what `model quantize` writes")};
 }
 
 std::optional<WeightType> weights_asked(const Args& args) {
-  return args.has("quantize") ? std::optional(weight_type_from_name(args.text("quantize"))) : std::nullopt;
+  return args.has("weights") ? std::optional(weight_type_from_name(args.text("weights"))) : std::nullopt;
 }
 
 void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {

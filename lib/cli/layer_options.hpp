@@ -15,8 +15,8 @@ namespace pipeformer {
 /// --batch-rows.
 std::vector<Option> batch_options();
 
-/// --quantize, of tools that run a whole model, and the type of weights that it asks for.
-std::vector<Option> quantize_options();
+/// --weights, of tools that run a whole model, and the type of weights that it asks for.
+std::vector<Option> weight_type_options();
 std::optional<WeightType> weights_asked(const Args&);
 
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".

@@ -78,19 +78,19 @@ PYTHON
   [ $(($(stat -c %s small.h5) * 100)) -le $(($(stat -c %s large.h5) * 26)) ]
 }
 
-@test "--quantize gives the bits of the quantised file" {
+@test "--weights gives the bits of the quantised file" {
   for type in int8 f16 bf16; do
     encode -m $type.h5 ids.npy -o whole.npy
-    encode -m model.h5 --quantize $type ids.npy | cmp - whole.npy
+    encode -m model.h5 --weights $type ids.npy | cmp - whole.npy
     decode -m $type.h5 text.en.npy --beam 3 --max-length 12 --scores whole-scores.npy -o whole.npy
-    decode -m model.h5 --quantize $type text.en.npy --beam 3 --max-length 12 --scores scores.npy -o ids.out.npy
+    decode -m model.h5 --weights $type text.en.npy --beam 3 --max-length 12 --scores scores.npy -o ids.out.npy
     cmp ids.out.npy whole.npy
     cmp scores.npy whole-scores.npy
   done
   model import "$CHECKPOINTS/bert_cls" -o wide.h5
   /usr/bin/python3 -c "import numpy as np; np.save('few.npy', np.arange(3, 90, 7, dtype='<i4'))"
   classify -m bert_cls.h5 few.npy -o whole.npy
-  classify -m wide.h5 --quantize int8 few.npy | cmp - whole.npy
+  classify -m wide.h5 --weights int8 few.npy | cmp - whole.npy
   run -1 cmp <(encode -m model.h5 ids.npy) <(encode -m int8.h5 ids.npy)
 }
 
@@ -260,7 +260,7 @@ with h5py.File('bad.h5', 'r+') as f: f['encoder/0/ffn/linear1/weight'][1, 2] = 1
 import h5py
 with h5py.File('bad.h5', 'r+') as f: f['encoder/0/ffn/linear1/weight'][1, 2] = float('nan')"
   refused "model: bad.h5: parameter encoder/0/ffn/linear1/weight: holds NaN or infinity" model quantize bad.h5 --weights int8 -o out.h5
-  refused "encode: bad.h5: parameter encoder/0/ffn/linear1/weight: holds NaN or infinity" encode -m bad.h5 --quantize int8 ids.npy -o out.npy
+  refused "encode: bad.h5: parameter encoder/0/ffn/linear1/weight: holds NaN or infinity" encode -m bad.h5 --weights int8 ids.npy -o out.npy
 }
 
 @test "NaN among the inputs is not hidden, and ends as it does with float32 weights: with the name of the record" {
