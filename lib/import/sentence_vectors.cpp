@@ -49,12 +49,6 @@ SentenceModules::Dense dense_of(const Json& config, const std::string& folder) {
                                   [&](const auto& known) { return name.string() == cat(kTorch, known.first); });
   if (found == std::end(activations)) name.fail("an activation that is not supported");
   dense.activation = found->second;
-  // Ours are a layer with bias and activation that keeps the width, and one without either that changes it.
-  if (dense.in != dense.out && (dense.bias || dense.activation != Activation::identity))
-    config.at("out_features")
-        .fail(cat("which is supported with in_features ", dense.out, ", or without bias and activation"));
-  if (dense.in == dense.out && !dense.bias)
-    config.at("bias").fail("which is not supported of a layer that keeps the width");
   return dense;
 }
 
@@ -115,15 +109,16 @@ SentenceModules read_sentence_modules(const std::string& directory) {
 std::optional<SentenceModules> sentence_modules(const Configuration& c) {
   const bool known =
       std::any_of(std::begin(kinds), std::end(kinds), [&](const auto& kind) { return kind.second == c.pooling; });
-  const bool own = c.pooling == Pooling::first && !c.normalize && c.projection == 0 &&
-                   (!c.pooler || c.pooler_activation == Activation::tanh);
+  const bool own =
+      c.pooling == Pooling::first && !c.normalize && c.projection == 0 &&
+      (!c.pooler || (c.pooler_activation == Activation::tanh && c.pooler_bias && c.vector_width() == c.width));
   if (c.kind != ModelKind::encoder_only || c.reads_vectors() || c.head != Head::none || !known || own ||
       c.encoder.causal || (c.pooler && c.projection > 0))
     return std::nullopt;
   SentenceModules modules;
   modules.pooling = c.pooling;
   modules.normalize = c.normalize;
-  if (c.pooler) modules.dense = {"2_Dense", c.width, c.width, true, c.pooler_activation};
+  if (c.pooler) modules.dense = {"2_Dense", c.width, c.vector_width(), c.pooler_bias, c.pooler_activation};
   if (c.projection > 0) modules.dense = {"2_Dense", c.width, c.projection, false, Activation::identity};
   return modules;
 }
@@ -171,14 +166,16 @@ void add_modules(const SentenceModules& modules, Exchange& x) {
   require(dense.in == c.width, dense.folder, "/config.json: in_features is ", dense.in, ", the model's width ",
           c.width);
   const std::string linear = dense.folder + "/linear";
-  if (dense.in == dense.out) {
-    c.pooler = true;
-    c.pooler_activation = dense.activation;
-    x.layer("pooler", linear);
-  } else {
+  // Without bias and activation it is a projection, which CLIP has too.
+  if (dense.in != dense.out && !dense.bias && dense.activation == Activation::identity) {
     c.projection = dense.out;
-    x.layer("projection", linear);
+    return x.layer("projection", linear);
   }
+  c.pooler = true;
+  c.pooler_activation = dense.activation;
+  c.pooler_width = dense.out;
+  c.pooler_bias = dense.bias;
+  x.layer("pooler", linear);
 }
 
 }  // namespace pipeformer

@@ -167,6 +167,13 @@ bool RecordReader::advance(bool (RecordReader::*step)(Record&), Record& record) 
   return true;
 }
 
+bool RecordReader::skip(RecordLocation& place) {
+  Array record;
+  if (!read(record)) return false;
+  place = {record.dtype, record.shape, std::nullopt};
+  return true;
+}
+
 bool RecordReader::next(Array& record) {
   return advance(&RecordReader::read, record);
 }

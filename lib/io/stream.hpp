@@ -67,7 +67,8 @@ class RecordReader {
  protected:
   explicit RecordReader(std::string name) : name_(std::move(name)) {}
   virtual bool read(Array& record) = 0;
-  virtual bool skip(RecordLocation& place) = 0;
+  /// Says where the next record is, without reading it where that can be done.
+  virtual bool skip(RecordLocation& place);
   std::string name_;
   std::int64_t count_ = 0;
 

@@ -227,6 +227,8 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
           "the row of the first end id, all class tokens side by side, or the first row beside the mean of the others"),
       field("pooler", 3, &C::pooler, "a linear layer and an activation after pooling"),
       field("pooler_activation", 3, &C::pooler_activation, "the activation of --pooler"),
+      number("pooler_width", 4, &C::pooler_width, 0, 1 << 20, "width of what --pooler gives; 0: --width"),
+      field("pooler_bias", 4, &C::pooler_bias, "a bias in --pooler"),
       number("projection", 3, &C::projection, 0, 1 << 20, "width that what is pooled is projected to; 0: it is not"),
       field("normalize", 3, &C::normalize, "divide what is pooled by its Euclidean length"),
       number("mask_id", 2, &C::mask_id, 0, kLargest,
@@ -311,6 +313,7 @@ const std::vector<ConfigurationField<StackSpec>>& stack_fields() {
 
 Configuration Configuration::resolved() const {
   Configuration c = *this;
+  if (c.pooler_width == 0) c.pooler_width = width;
   for (const bool decoding : {false, true}) {
     StackSpec& s = decoding ? c.decoder : c.encoder;
     if (s.heads < 1) continue;  // check() will say it
@@ -374,6 +377,8 @@ void Configuration::check(const std::string& where) const {
   require(class_tokens == 0 || reads_vectors(), where, ": a class token stands before vectors only (input_width)");
   require(pooling != Pooling::class_tokens || class_tokens > 0, where, ": there are no class tokens to pool");
   require(output_soft_cap == 0 || head == Head::tokens, where, ": output_soft_cap caps the logits of tokens only");
+  require(pooler_width == 0 || pooler_width == width || (pooler && !head_dense), where,
+          ": pooler_width needs a pooler, and no head_dense after it");
   require(!head_norm || head_dense, where, ": head_norm needs head_dense");
   if (head == Head::classes || head == Head::token_classes) in_range("classes", classes, 1, 1 << 30);
   if (has_encoder() && !reads_vectors()) in_range("source_vocabulary", source_vocabulary, 1, 1 << 30);

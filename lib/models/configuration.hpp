@@ -136,6 +136,8 @@ struct Configuration {
   Pooling pooling = Pooling::mean;
   bool pooler = false;  ///< What is pooled passes a linear layer and an activation.
   Activation pooler_activation = Activation::tanh;
+  std::int64_t pooler_width = 0;  ///< Of what that layer gives; 0: the width.
+  bool pooler_bias = true;
   std::int64_t projection = 0;    ///< What is pooled is projected to this width (CLIP); 0: it is not.
   bool normalize = false;         ///< What is pooled is divided by its Euclidean length.
   std::int64_t mask_id = 0;       ///< What stands for a masked id.
@@ -172,6 +174,8 @@ struct Configuration {
   std::int64_t pooled_width() const {
     return width * (pooling == Pooling::class_tokens ? class_tokens : pooling == Pooling::first_and_mean ? 2 : 1);
   }
+  /// Width of one vector of a sequence, before it is projected.
+  std::int64_t vector_width() const { return !pooler ? pooled_width() : pooler_width > 0 ? pooler_width : width; }
   /// Width of a side's embeddings.
   std::int64_t embedding_width(bool decoding) const {
     return stack(decoding).embedding_width > 0 ? stack(decoding).embedding_width : width;

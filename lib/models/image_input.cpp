@@ -37,12 +37,6 @@ class PatchReader : public RecordReader {
     if (is_image(record)) record = patches(channels_last(record), true, configuration_.patch_size, 1.0f);
     return true;
   }
-  bool skip(RecordLocation& location) override {
-    Array record;
-    if (!read(record)) return false;
-    location = {record.dtype, record.shape, std::nullopt};
-    return true;
-  }
 
  private:
   bool is_image(const Array& record) const {

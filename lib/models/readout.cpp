@@ -97,9 +97,9 @@ Pooler::Pooler(ParameterSource& source, const Configuration& c)
       activation_(c.pooler_activation) {
   pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence});
   if (!c.pooler) return;
-  dense_.emplace(source, "pooler", pooled_width_, c.width, true);
-  dense_tap_ = source.tap("pooler", "dense", {c.width, 0, TapShape::Rows::sequence});
-  activation_tap_ = source.tap("pooler", "activation", {c.width, 0, TapShape::Rows::sequence});
+  dense_.emplace(source, "pooler", pooled_width_, c.vector_width(), c.pooler_bias);
+  dense_tap_ = source.tap("pooler", "dense", {dense_->out(), 0, TapShape::Rows::sequence});
+  activation_tap_ = source.tap("pooler", "activation", {dense_->out(), 0, TapShape::Rows::sequence});
 }
 
 const std::int32_t* Pooler::chosen_rows(Context& ctx, const Ragged& ragged, const std::int32_t* ids,
@@ -172,12 +172,12 @@ const float* Pooler::forward(Context& ctx, const Ragged& ragged, const float* hi
   const std::vector<std::int64_t> offsets = ctx.probe ? one_row_each(sequences) : std::vector<std::int64_t>{0};
   ctx.show(pooled_tap_, saved.pooled, pooled_width_, {offsets});
   if (!dense_) return saved.pooled;
-  saved.dense = ctx.workspace.get(sequences * width);
-  float* y = ctx.workspace.get(sequences * width);
+  saved.dense = ctx.workspace.get(sequences * dense_->out());
+  float* y = ctx.workspace.get(sequences * dense_->out());
   dense_->forward(sequences, saved.pooled, saved.dense);
-  ctx.show(dense_tap_, saved.dense, width, {offsets});
-  activation(activation_, sequences, width, saved.dense, y);
-  ctx.show(activation_tap_, y, width, {offsets});
+  ctx.show(dense_tap_, saved.dense, dense_->out(), {offsets});
+  activation(activation_, sequences, dense_->out(), saved.dense, y);
+  ctx.show(activation_tap_, y, dense_->out(), {offsets});
   return y;
 }
 
@@ -186,8 +186,8 @@ void Pooler::backward(Context& ctx, const Saved& saved, const float* d_pooled, f
   const Ragged& ragged = saved.ragged;
   const std::int64_t sequences = ragged.sequences(), width = hidden_width_;
   if (dense_) {
-    float* d_dense = ctx.workspace.get(sequences * width);
-    activation_backward(activation_, sequences, width, saved.dense, d_pooled, d_dense);
+    float* d_dense = ctx.workspace.get(sequences * dense_->out());
+    activation_backward(activation_, sequences, dense_->out(), saved.dense, d_pooled, d_dense);
     float* d_input = ctx.workspace.get(sequences * pooled_width_);
     dense_->backward(sequences, saved.pooled, d_dense, d_input, false);
     d_pooled = d_input;

@@ -130,7 +130,7 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
 }
 
 std::optional<Linear> output_projection(ParameterSource& source, const Configuration& c) {
-  const std::int64_t pooled = c.pooler ? c.width : c.pooled_width(), vocabulary = c.output_vocabulary();
+  const std::int64_t pooled = c.vector_width(), vocabulary = c.output_vocabulary();
   switch (c.head) {
     case Head::none:
       if (c.projection == 0) return std::nullopt;

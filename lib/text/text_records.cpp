@@ -35,12 +35,6 @@ class TextReader : public RecordReader {
     record = Array::of<std::int32_t>({length}, {ids, static_cast<std::size_t>(length)});
     return true;
   }
-  bool skip(RecordLocation& place) override {
-    Array record;
-    if (!read(record)) return false;
-    place = {record.dtype, record.shape, std::nullopt};
-    return true;
-  }
 
   TextLines lines_;
   const Tokenizer& tokenizer_;

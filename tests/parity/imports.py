@@ -216,7 +216,8 @@ source = save("x.npy", [np.array([5, 7, 9, 3], "<i4"), np.array([11], "<i4"), np
 pools = {"cls_token": lambda x: x[0], "mean_tokens": lambda x: x.mean(0), "max_tokens": lambda x: x.max(0), "lasttoken": lambda x: x[-1]}
 for pooling, dense, normalize, inside in (
     ("mean_tokens", None, True, ""), ("cls_token", None, False, ""), ("max_tokens", None, False, "0_Transformer"), ("lasttoken", None, True, ""),
-    ("cls_token", (32, True, "activation.Tanh"), True, ""), ("mean_tokens", (32, True, "linear.Identity"), False, ""), ("mean_tokens", (24, False, "linear.Identity"), True, "")):
+    ("cls_token", (32, True, "activation.Tanh"), True, ""), ("mean_tokens", (32, True, "linear.Identity"), False, ""), ("mean_tokens", (24, False, "linear.Identity"), True, ""),
+    ("mean_tokens", (20, True, "activation.Tanh"), True, ""), ("max_tokens", (48, True, "linear.Identity"), False, ""), ("mean_tokens", (32, False, "activation.Tanh"), False, "")):
     name = f"sentences by {pooling}{' ' + str(dense) if dense else ''}{' normalised' if normalize else ''}"
     folder, weights = sentence_folder(f"sentences-{len(os.listdir(path('')))}", pooling, dense, normalize, inside)
     model, again = path("sentences.h5"), path("again.h5")

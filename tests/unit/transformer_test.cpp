@@ -2,6 +2,7 @@
 // law 4 for them.
 #include "models/transformer.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -65,6 +66,7 @@ struct Setting {
     examples.source.ids = source.data();
     examples.target = {{target_offsets}, target.data()};
     examples.labels = labels;
+    if (configuration.head == Head::classes) examples.labels = examples.labels.first(source_offsets.size() - 1);
     return model.loss(ctx, examples, 0.1f, 1.0f);
   }
 
@@ -283,6 +285,24 @@ TEST_CASE("gradients of what published models have beside the paper's", "[model]
     c.kind = ModelKind::decoder_only;
     c.head_dense = c.head_norm = c.output_bias = true;
   });
+}
+
+TEST_CASE("gradients of a classifier: each way of pooling, poolers of every width", "[model]") {
+  for (const Pooling pooling : {Pooling::mean, Pooling::first, Pooling::last, Pooling::max, Pooling::first_and_mean})
+    for (const std::int64_t pooler : {-1, 0, 5, 40}) {
+      Configuration c = tiny();
+      c.kind = ModelKind::encoder_only;
+      c.head = Head::classes;
+      c.classes = 23;
+      c.pooling = pooling;
+      c.pooler = pooler >= 0;
+      c.pooler_width = std::max<std::int64_t>(pooler, 0);
+      c.pooler_bias = pooler != 40;
+      c.stacks([](StackSpec& s) { s.layers = 1, s.activation = Activation::gelu; });
+      INFO("pooling " << name_of(pooling) << ", pooler " << pooler);
+      Setting setting(c);
+      setting.check_gradients();
+    }
 }
 
 TEST_CASE("gradients with all dropouts", "[model]") {
