@@ -9,7 +9,7 @@ setup_file() {
   export ROOT="$BATS_TEST_DIRNAME/../.."
   export DATA="$BATS_FILE_TMPDIR/data"
   mkdir -p "$DATA"
-  export PATH="$BATS_TEST_DIRNAME/small:$PIPEFORMER_BIN:$PATH"
+  export PATH="$BATS_TEST_DIRNAME/small:$PIPEFORMER_BIN:$PATH:$ROOT/scripts"
 
   cd "$DATA" || exit 1
   cp -r "$ROOT/scripts" .
