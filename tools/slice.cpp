@@ -1,5 +1,6 @@
 // slice: cuts, joins, turns and averages arrays along their axes.
 #include <functional>
+#include <utility>
 
 #include "cli/tool.hpp"
 #include "core/axes.hpp"
@@ -119,7 +120,7 @@ void slice(const Args& args) {
     Array x;
     try {
       x = others.empty() ? parts[0] : join(parts, axis_named(args.text("along"), "along"));
-      for (const Step& step : steps) x = step(std::move(x));
+      for (const Step& step : steps) x = step(std::exchange(x, Array()));
       if (positions) {
         require(x.rank() > 0, "a number alone has no positions");
         const std::int64_t width = x.shape.back();

@@ -85,6 +85,7 @@ void train(const Args& args, Communicator& ranks) {
   args.allow_only(probing.writes(), "--tap-file", {"tap-steps"});
   settings.taps = probing.list();
   const Selection steps(probing.writes() ? args.text("tap-steps") : "", "--tap-steps");
+  if (!steps.all() && steps.has(0)) throw UsageError("--tap-steps: the first update is number 1");
   if (settings.max_steps > 0 && steps.largest() > settings.max_steps)
     throw UsageError(cat("--tap-steps ", args.text("tap-steps"), ": the run ends at step ", settings.max_steps));
 

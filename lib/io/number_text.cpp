@@ -25,7 +25,15 @@ void append_number(std::string_view word, const TextLines& lines, Buffer<std::by
 std::int64_t append_line(std::string_view line, DType type, const TextLines& lines, Buffer<std::byte>& bytes) {
   constexpr std::string_view kSeparators = " \t\r,";
   std::int64_t count = 0;
-  for (std::size_t begin = 0; (begin = line.find_first_not_of(kSeparators, begin)) != std::string_view::npos; ++count) {
+  for (std::size_t begin = 0;; ++count) {
+    // A comma stands between two numbers: a field without one must not shift those that follow.
+    const std::size_t next = std::min(line.size(), line.find_first_not_of(kSeparators, begin));
+    const auto commas = std::count(line.begin() + static_cast<std::ptrdiff_t>(begin),
+                                   line.begin() + static_cast<std::ptrdiff_t>(next), ',');
+    require(commas <= (count > 0 && next < line.size() ? 1 : 0), lines.name(), ": line ", lines.count(),
+            ": a field holds no number");
+    if (next == line.size()) break;
+    begin = next;
     const std::size_t end = std::min(line.size(), line.find_first_of(kSeparators, begin));
     const std::string_view word = line.substr(begin, end - begin);
     switch (type) {

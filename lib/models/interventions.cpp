@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/error.hpp"
@@ -32,8 +34,10 @@ struct Columns {
   std::int64_t first, count;
 };
 
-void change_cells(Change change, float factor, std::int64_t count, const float* values, float* x) {
+/// Cells of a matrix that are -infinity are masked scores: they stay so, or a query would see what comes after it.
+void change_cells(Change change, float factor, std::int64_t count, const float* values, bool matrix, float* x) {
   for (std::int64_t i = 0; i < count; ++i) {
+    if (matrix && x[i] == -std::numeric_limits<float>::infinity()) continue;
     if (change == Change::scale)
       x[i] *= factor;
     else if (change == Change::add)
@@ -54,6 +58,9 @@ void Interventions::add(Change change, const std::string& text) {
       throw UsageError(cat(option, text, ": expected NAME=", change == Change::scale ? "NUMBER" : "FILE"));
     target = text.substr(0, equals);
     value = text.substr(equals + 1);
+    if (change != Change::scale && value.empty()) throw UsageError(cat(option, text, ": expected NAME=FILE"));
+    if (change != Change::scale && value == "-")
+      throw UsageError(cat(option, text, ": a file is read for each name, and standard input only once"));
   }
   Edit edit;
   edit.change = change;
@@ -72,7 +79,7 @@ void Interventions::add(Change change, const std::string& text) {
   }
   if (change == Change::scale) {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), edit.factor);
-    if (error != std::errc() || end != value.data() + value.size())
+    if (error != std::errc() || end != value.data() + value.size() || !std::isfinite(edit.factor))
       throw UsageError(cat(edit.text, ": '", value, "' is no number"));
   }
   if (change == Change::ablate) edit.file = mean_file_;
@@ -178,7 +185,7 @@ void Interventions::rows(Tap tap, const TapRows& seen) const {
           const std::int64_t head = column / head_width;
           if (!edit.heads.has(head)) continue;
           const std::int64_t source = narrow ? edit.heads.before(head) * head_width : column;
-          change_cells(edit.change, edit.factor, head_width, from ? from + source : nullptr, x + column);
+          change_cells(edit.change, edit.factor, head_width, from ? from + source : nullptr, false, x + column);
         }
       }
     }
@@ -214,7 +221,7 @@ void Interventions::matrix(Tap tap, const TapMatrix& seen) const {
       const std::int64_t position = seen.first + i, row = part ? edit.positions.before(position) : position;
       if (!edit.positions.has(position) || (values && row >= file_rows)) continue;
       const float* from = values ? values->values<float>().data() + (plane * file_rows + row) * file_keys : nullptr;
-      change_cells(edit.change, edit.factor, seen.keys, from, seen.x + i * seen.keys);
+      change_cells(edit.change, edit.factor, seen.keys, from, true, seen.x + i * seen.keys);
     }
   }
 }

@@ -38,7 +38,7 @@ void compare_elements(const Array& a, const Array& b, std::int64_t record, doubl
     d.maximum = std::isnan(apart) || std::isnan(d.maximum) ? NAN : std::max(d.maximum, apart);
     d.sum += apart;
     d.relative = std::max(d.relative, apart / size);
-    if (apart <= tolerance * std::max(1.0, size)) continue;
+    if (std::isfinite(size) && apart <= tolerance * std::max(1.0, size)) continue;
     ++d.differing;
     if (d.first.empty()) d.first = place(record, a.shape, static_cast<std::int64_t>(i));
   }

@@ -116,6 +116,7 @@ PYTHON
   seq 3 | xargs | convert --text i8 -o out.npy && is out.npy '[np.array([1, 2, 3], "i8")]'
   printf '1 2\n3\n' > bad
   refuses 1 "bad: line 2: 1 numbers do not stand in a matrix of 2 columns" convert --text f4 --matrices bad -o none.npy
+  for line in 1,,2 ,1 1, ' , '; do refuses 1 "line 1: a field holds no number" convert --text f4 <(echo "$line") -o none.npy; done
   refuses 1 "line 1: '1.5' is no such number" convert --text i4 <(echo 1.5) -o none.npy
   refuses 2 "--matrices needs --text" convert --matrices x.npy -o none.npy
   [ ! -e none.npy ]
@@ -156,5 +157,8 @@ PYTHON
   [[ $output == *"record 0: (3, 8) and (3, 2)"* ]]
   refuses 2 "peek: none.npy: cannot open" peek --diff x.npy none.npy
   refuses 2 "--diff compares two files" peek --diff x.npy
+  echo inf -inf | convert --text f4 -o up.npy && echo 5 inf | convert --text f4 -o down.npy
+  run -1 peek --diff up.npy down.npy --tolerance 1e9
+  peek --diff up.npy up.npy --tolerance 1e9
   refuses 2 "--tolerance needs --diff" peek --tolerance 1 x.npy
 }

@@ -210,12 +210,32 @@ PYTHON
   refuses 2 "no head 4: encoder/0/self_attn/query has 4" encode -m demo.h5 source.npy --ablate 'encoder/0/self_attn/query[;;4]'
   refuses 2 "'3-1' is no selection" encode -m demo.h5 source.npy --ablate 'encoder/0/norm1[3-1]'
   refuses 2 "expected NAME=FILE" encode -m demo.h5 source.npy --patch encoder/0/norm1
+  refuses 2 "expected NAME=FILE" encode -m demo.h5 source.npy --add encoder/0/norm1=
+  refuses 2 "expected NAME=FILE" encode -m demo.h5 source.npy --patch encoder/0/norm1=
+  refuses 2 "standard input only once" encode -m demo.h5 --patch encoder/0/norm1=- source.npy
+  refuses 2 "'nan' is no number" encode -m demo.h5 source.npy --scale encoder/0/norm1=nan
   refuses 2 "'x' is no number" encode -m demo.h5 source.npy --scale encoder/0/norm1=x
   refuses 2 "--ablate-with needs --ablate" encode -m demo.h5 source.npy --ablate-with mean:taps.h5
   refuses 1 "this run did not compute pooled" encode -m demo.h5 source.npy --ablate pooled
   refuses 1 "one.npy: record 0: shape (32,)" encode -m demo.h5 source.npy --patch encoder/0/self_attn/weights=one.npy
   refuses 2 "--slide computes positions anew" decode -m gpt2.h5 first.npy --slide --tap-file t.h5
   [ ! -e t.h5 ]
+}
+
+@test "masked scores stay masked, whatever is done to the others" {
+  for change in --ablate=decoder/0/self_attn/scores --scale=decoder/0/self_attn/scores=-1 --scale=decoder/0/self_attn/scores=0; do
+    decode -m gpt2.h5 first.npy --target rest.npy "$change" --tap decoder/0/self_attn/weights --tap-file w.h5 -o out.npy
+    convert w.h5:decoder/0/self_attn/weights -o w.npy
+    /usr/bin/python3 -c "
+import numpy as np
+longest = 0
+with open('w.npy', 'rb') as f:
+    while f.peek(1):
+        w = np.load(f)
+        longest = max(longest, w.shape[-1])
+        assert np.isfinite(w).all() and not np.triu(w, 1).any(), w
+assert longest > 3"
+  done
 }
 
 @test "taps do not depend on batches and threads" {
@@ -240,6 +260,7 @@ PYTHON
     peek --diff plain.h5 tapped.h5
     train $options --list-taps | grep -q '^decoder/0/cross_attn/weights'
     refuses 2 "--tap-steps 9: the run ends at step 4" train -q $options --tap-file none-taps.h5 --tap-steps 9
+    refuses 2 "--tap-steps: the first update is number 1" train -q $options --tap-file none-taps.h5 --tap-steps 0
     refuses 2 "--tap-steps needs --tap-file" train -q $options --tap-steps 1
   }
   [ ! -e none-taps.h5 ]
