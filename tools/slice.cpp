@@ -1,6 +1,5 @@
 // slice: cuts, joins, turns and averages arrays along their axes.
 #include <functional>
-#include <utility>
 
 #include "cli/tool.hpp"
 #include "core/axes.hpp"
@@ -120,11 +119,11 @@ void slice(const Args& args) {
     Array x;
     try {
       x = others.empty() ? parts[0] : join(parts, axis_named(args.text("along"), "along"));
-      for (const Step& step : steps) x = step(std::exchange(x, Array()));
+      for (const Step& step : steps) x = step(std::move(x));
       if (positions) {
         require(x.rank() > 0, "a number alone has no positions");
-        const std::int64_t width = x.shape.back();
-        x = reshape(std::move(x), {width == 0 ? 0 : x.size() / width, width});
+        const std::int64_t width = x.shape.back(), rows = width == 0 ? 0 : x.size() / width;
+        x = reshape(std::move(x), {rows, width});
       }
     } catch (const Error& error) {
       throw Error(cat(reader->where(), ": ", error.what()));
