@@ -39,7 +39,8 @@ struct TapMatrix {
   std::int64_t head;
   std::int64_t first;  ///< The position of the first row.
   std::int64_t rows, queries, keys;
-  bool growing;
+  bool growing;       ///< There may be more queries at another time, ...
+  bool growing_keys;  ///< ... and more keys.
 };
 
 /// Sees intermediates as they are computed (law 5), and may change them: what follows reads what it leaves. Looking

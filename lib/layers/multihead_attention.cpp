@@ -1,6 +1,7 @@
 #include "layers/multihead_attention.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "ops/elementwise.hpp"
 
@@ -79,8 +80,11 @@ void MultiheadAttention::attend(Context& ctx, const AttentionInput& in, const Ra
   AttentionLook look;
   const auto show_to_probe = [&](Tap tap) -> AttentionLook::Step {
     if (!ctx.watched(tap)) return {};
-    return [&ctx, &in, tap](const AttentionRows& part) {
-      TapMatrix m{part.x, 0, part.head, 0, part.rows, in.queries.length(part.sequence), part.keys, ctx.places.growing};
+    return [this, &ctx, &in, tap](const AttentionRows& part) {
+      const bool growing = ctx.places.growing;  // of keys only where a sequence attends to itself
+      TapMatrix m{part.x,    0,         part.head,
+                  0,         part.rows, in.queries.length(part.sequence),
+                  part.keys, growing,   growing && shape_.causal};
       if (!ctx.places.positions) {
         m.sequence = ctx.places.number(part.sequence);
         m.first = part.first;
@@ -174,10 +178,12 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   {
     const SameRows same;
     project(ctx, query_, in.queries, in.x, query_positions, saved.query, saved.query_norm);
+    const bool growing = std::exchange(ctx.places.growing, ctx.places.growing && !in.memory);  // a memory is whole
     project(ctx, key_, in.keys, from, key_positions, saved.kv.key, saved.key_norm);
     value_.forward(key_rows, from, saved.kv.value);
+    ctx.show(value_tap_, saved.kv.value, shape_.kv_width(), in.keys);
+    ctx.places.growing = growing;
   }
-  ctx.show(value_tap_, saved.kv.value, shape_.kv_width(), in.keys);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);

@@ -86,7 +86,7 @@ void Interventions::add(Change change, const std::string& text) {
   for (const Tap tap : matching_taps(list_, target, option)) {
     const TapEntry& entry = list_[static_cast<std::size_t>(tap.id)];
     Edit own = edit;
-    own.done = std::make_shared<std::atomic<bool>>(false);
+    own.seen = std::make_shared<Edit::Seen>();
     own.name = entry.name;
     if (!own.heads.all()) {
       if (entry.shape.heads == 0) throw UsageError(cat(edit.text, ": ", entry.name, " has no heads"));
@@ -160,7 +160,7 @@ void Interventions::rows(Tap tap, const TapRows& seen) const {
       const std::int64_t number = seen.places.number(s), first = seen.places.position(s);
       const std::int64_t length = seen.ragged.length(s);
       if (!edit.sequences.has(number)) continue;
-      edit.done->store(true, std::memory_order_relaxed);
+      edit.seen->sequence.store(true, std::memory_order_relaxed);
       if (length == 0) continue;
       const Array* values = record(edit, number);
       const std::int64_t file_rows = values && !edit.everywhere ? values->shape[0] : 0;
@@ -177,6 +177,7 @@ void Interventions::rows(Tap tap, const TapRows& seen) const {
       for (std::int64_t t = 0; t < length; ++t) {
         const std::int64_t position = first + t, row = part ? edit.positions.before(position) : position;
         if (!edit.positions.has(position)) continue;
+        edit.seen->position.store(true, std::memory_order_relaxed);
         if (values && !edit.everywhere && row >= file_rows) continue;  // generated beyond what was given
         const float* from =
             values ? values->values<float>().data() + (edit.everywhere ? 0 : row * file_width) : nullptr;
@@ -197,7 +198,7 @@ void Interventions::matrix(Tap tap, const TapMatrix& seen) const {
   for (const std::size_t index : by_tap_.at(tap.id)) {
     const Edit& edit = edits_[index];
     if (!edit.sequences.has(seen.sequence)) continue;
-    edit.done->store(true, std::memory_order_relaxed);
+    edit.seen->sequence.store(true, std::memory_order_relaxed);
     if (!edit.heads.has(seen.head) || seen.rows == 0) continue;
     const Array* values = record(edit, seen.sequence);
     require(seen.growing || edit.positions.largest() < seen.queries, edit.text, ": record ", seen.sequence, " has ",
@@ -210,16 +211,19 @@ void Interventions::matrix(Tap tap, const TapMatrix& seen) const {
       file_rows = shape[shape.size() - 2];
       file_keys = shape.back();
       part = !edit.positions.all() && file_rows == edit.positions.before(edit.positions.largest() + 1);
-      const bool fits = (file_heads == heads || file_heads == edit.heads.before(heads)) &&
-                        (seen.growing ? file_keys >= seen.keys || file_rows <= seen.first
-                                      : file_keys == seen.keys && (part || file_rows == seen.queries));
+      const bool fits =
+          (file_heads == heads || file_heads == edit.heads.before(heads)) &&
+          (seen.growing_keys ? file_keys >= seen.keys || file_rows <= seen.first : file_keys == seen.keys) &&
+          (seen.growing || part || file_rows == seen.queries);
       require(fits, edit.file, ": shape ", shape_text(shape), " does not match ", edit.name, " of record ",
               seen.sequence, ", ", shape_text(Shape{heads, seen.queries, seen.keys}));
       plane = file_heads == heads ? seen.head : edit.heads.before(seen.head);
     }
     for (std::int64_t i = 0; i < seen.rows; ++i) {
       const std::int64_t position = seen.first + i, row = part ? edit.positions.before(position) : position;
-      if (!edit.positions.has(position) || (values && row >= file_rows)) continue;
+      if (!edit.positions.has(position)) continue;
+      edit.seen->position.store(true, std::memory_order_relaxed);
+      if (values && row >= file_rows) continue;
       const float* from = values ? values->values<float>().data() + (plane * file_rows + row) * file_keys : nullptr;
       change_cells(edit.change, edit.factor, seen.keys, from, true, seen.x + i * seen.keys);
     }
@@ -230,7 +234,9 @@ void Interventions::close(std::int64_t sequences) const {
   for (const Edit& edit : edits_) {
     require(edit.sequences.largest() < sequences, edit.text, ": there is no record ", edit.sequences.largest(),
             ", the run had ", sequences);
-    require(sequences == 0 || *edit.done, edit.text, ": this run did not compute ", edit.name);
+    require(sequences == 0 || edit.seen->sequence, edit.text, ": this run did not compute ", edit.name);
+    require(sequences == 0 || edit.positions.all() || !edit.heads.all() || edit.seen->position, edit.text,
+            ": no record of the run has such a position");
     const std::int64_t given = std::ssize(edit.records), taken = edit.sequences.before(sequences);
     require(given == 0 || edit.everywhere || given == taken || given == sequences, edit.file, ": has ", given,
             " records, the run took ", taken, taken == sequences ? "" : cat(" of ", sequences));

@@ -48,7 +48,11 @@ class Interventions {
     float factor = 0;
     bool everywhere = false;     ///< One vector, for all positions.
     std::vector<Array> records;  ///< f4
-    std::shared_ptr<std::atomic<bool>> done = std::make_shared<std::atomic<bool>>(false);
+    /// What happened: the tap was computed for a selected sequence, which had a selected position.
+    struct Seen {
+      std::atomic<bool> sequence = false, position = false;
+    };
+    std::shared_ptr<Seen> seen = std::make_shared<Seen>();
   };
   void load(Edit&, const TapShape&) const;
   /// The values of a sequence; null where there are none.

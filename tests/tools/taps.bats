@@ -218,6 +218,12 @@ PYTHON
   refuses 2 "--ablate-with needs --ablate" encode -m demo.h5 source.npy --ablate-with mean:taps.h5
   refuses 1 "this run did not compute pooled" encode -m demo.h5 source.npy --ablate pooled
   refuses 1 "one.npy: record 0: shape (32,)" encode -m demo.h5 source.npy --patch encoder/0/self_attn/weights=one.npy
+  refuses 1 "no record of the run has such a position" decode -m gpt2.h5 first.npy --max-length 6 --ablate 'decoder/0/norm1[;500]'
+  decode -m marian.h5 source.npy --max-length 3 --tap 'decoder/0/cross_attn/*' --tap-file memory.h5 -o /dev/null
+  slice memory.h5:decoder/0/cross_attn/key --rows 0 -o one-row.npy
+  refuses 1 "does not match decoder/0/cross_attn/key of record" decode -m marian.h5 source.npy --max-length 3 --patch decoder/0/cross_attn/key=one-row.npy
+  slice memory.h5:decoder/0/cross_attn/weights --keys 0 -o one-key.npy
+  refuses 1 "does not match decoder/0/cross_attn/weights of record" decode -m marian.h5 source.npy --max-length 3 --patch decoder/0/cross_attn/weights=one-key.npy
   refuses 2 "--slide computes positions anew" decode -m gpt2.h5 first.npy --slide --tap-file t.h5
   [ ! -e t.h5 ]
 }
