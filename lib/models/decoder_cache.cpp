@@ -12,7 +12,10 @@ DecoderCache::DecoderCache(const Transformer& model, Storage& storage)
       kv_width_(model.configuration().layer_shape(true, 0).self_attention.kv_width()),
       layers_(storage.layers) {
   layers_.resize(model.decoder().layers().size());
-  if (!layers_.empty()) capacity_ = static_cast<std::int64_t>(layers_[0].key.size()) / kv_width_;
+  // What another model left there may be of another width, and of fewer layers.
+  std::size_t stored = layers_.empty() ? 0 : layers_[0].key.size();
+  for (const Storage::Layer& layer : layers_) stored = std::min(stored, layer.key.size());
+  capacity_ = static_cast<std::int64_t>(stored) / kv_width_;
   ids_.resize(static_cast<std::size_t>(capacity_));
   const StackSpec& stack = model.configuration().decoder;
   if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)

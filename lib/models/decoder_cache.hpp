@@ -34,14 +34,11 @@ class DecoderCache {
   /// Begins with hypothesis s for sentence s: one pass over the beginnings (begin id and what is forced; at least one
   /// id each), against memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state
   /// after the last id of each, after the final norm: (sentences, width), in the workspace. Throws Error for an id
-  /// outside the vocabulary and beyond the last learned position.
+  /// outside the vocabulary and beyond the last learned position. Both calls leave in ctx.places where the rows that
+  /// they return are, for a probe; start() finds there the numbers of the sentences.
   const float* start(Context&, const Ragged& sources, const float* memory, const Ragged& beginnings,
                      const std::int32_t* ids);
 
-  ///
-  /// Both calls leave in ctx.places where the rows that they return are, for a probe; start() finds there the numbers
-  /// of the sentences.
-  ///
   /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may
   /// have any number of children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses,
   /// width), in the workspace.

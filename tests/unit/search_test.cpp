@@ -188,6 +188,33 @@ TEST_CASE("rows of dead hypotheses are used again", "[search]") {
   REQUIRE(cache.stored_rows() <= 4 * (60 + 8));
 }
 
+TEST_CASE("caches of other models may use a storage one after another", "[search]") {
+  std::vector<Configuration> shapes(3, tiny(11));
+  for (Configuration& c : shapes) c.kind = ModelKind::decoder_only;
+  shapes[0].decoder.layers = 1;
+  shapes[2].decoder.heads = shapes[2].decoder.heads / 2;
+  shapes[2].decoder.layers = 3;
+  shapes[2].width = 48;
+  Workspace workspace;
+  Context ctx{workspace};
+  DecoderCache::Storage storage;
+  const std::vector<std::int64_t> one{0, 1};
+  const std::vector<std::int32_t> begin{0};
+  for (const std::size_t shape : {0, 1, 2, 1, 0, 2}) {
+    const Model model(shapes[shape]);
+    const auto last_hidden = [&](DecoderCache::Storage& used) {
+      DecoderCache cache(*model.transformer, used);
+      const float* hidden = cache.start(ctx, {}, nullptr, {one}, begin.data());
+      for (std::int32_t t = 0; t < 30; ++t)
+        hidden = cache.step(ctx, std::vector<std::int32_t>{0}, std::vector<std::int32_t>{2 + t % 9});
+      return std::vector<float>(hidden, hidden + model.configuration.width);
+    };
+    DecoderCache::Storage fresh;
+    const WorkspaceScope scope(workspace);
+    REQUIRE(last_hidden(storage) == last_hidden(fresh));
+  }
+}
+
 TEST_CASE("the best candidates are those of a sort", "[search]") {
   Random random(9);
   for (const std::int64_t n : {1, 5, 63, 64, 65, 1000, 5000}) {
