@@ -1,7 +1,7 @@
 // slice: cuts, joins, turns and averages arrays along their axes.
 #include <functional>
 
-#include "cli/tool.hpp"
+#include "cli/layer_options.hpp"
 #include "core/axes.hpp"
 
 using namespace pipeformer;
@@ -105,6 +105,7 @@ void slice(const Args& args) {
   }
   if (records && positions) throw UsageError("--mean records and --mean positions exclude each other");
   const Selection chosen(args.has("records") ? args.text("records") : "", "--records");
+  expect_one_stdin(args, args.input(), {"join"});
   const auto reader = RecordReader::open(args.input());
   std::vector<std::unique_ptr<RecordReader>> others;
   for (const std::string& file : args.list("join")) others.push_back(RecordReader::open(file));
@@ -112,9 +113,9 @@ void slice(const Args& args) {
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   std::vector<Array> all;
   std::vector<Array> parts(others.size() + 1);
-  while (others.empty() ? reader->next(parts[0]) : next_pair(*reader, parts[0], *others[0], parts[1])) {
-    for (std::size_t i = 1; i < others.size(); ++i)
-      require(others[i]->next(parts[i + 1]), others[i]->name(), ": ended before ", reader->name());
+  std::vector<NextRecord> streams{{reader.get(), &parts[0]}};
+  for (std::size_t i = 0; i < others.size(); ++i) streams.push_back({others[i].get(), &parts[i + 1]});
+  while (next_together(streams)) {
     if (!chosen.has(reader->count() - 1)) continue;
     Array x;
     try {

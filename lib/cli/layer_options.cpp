@@ -22,9 +22,12 @@ std::optional<WeightType> weights_asked(const Args& args) {
 }
 
 void expect_one_stdin(const Args& args, const std::string& input, std::initializer_list<const char*> options) {
-  const auto count =
-      std::count_if(options.begin(), options.end(), [&](const char* o) { return args.has(o) && args.text(o) == "-"; });
-  if (count + (input == "-") > 1) throw UsageError("only one input can be standard input ('-')");
+  std::ptrdiff_t count = input == "-";
+  for (const char* option : options) {
+    const std::vector<std::string> files = args.list(option);
+    count += std::count(files.begin(), files.end(), "-");
+  }
+  if (count > 1) throw UsageError("only one input can be standard input ('-')");
 }
 
 std::optional<std::string> optional_text(const Args& args, const std::string& option) {

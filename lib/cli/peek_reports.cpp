@@ -31,6 +31,7 @@ void write_tops(const Args& args, const std::vector<std::string>& inputs, Output
 
 void write_diff(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
   if (inputs.size() != 2) throw UsageError("--diff compares two files");
+  if (inputs[0] == "-" && inputs[1] == "-") throw UsageError("only one input can be standard input ('-')");
   bool same = false;
   try {
     const bool terminal = args.output() == "-" && isatty(STDOUT_FILENO);

@@ -246,12 +246,12 @@ Array read_single(const std::string& address) {
   return record;
 }
 
-bool next_pair(RecordReader& a, Array& record_a, RecordReader& b, Array& record_b) {
-  const bool has_a = a.next(record_a), has_b = b.next(record_b);
-  if (has_a == has_b) return has_a;
-  const RecordReader& shorter = has_a ? b : a;
-  const RecordReader& longer = has_a ? a : b;
-  throw Error(cat(shorter.name(), " ended after ", shorter.count(), " records, ", longer.name(), " has more"));
+bool next_together(std::span<const NextRecord> streams) {
+  const RecordReader *ended = nullptr, *longer = nullptr;
+  for (const NextRecord& stream : streams) (stream.reader->next(*stream.record) ? longer : ended) = stream.reader;
+  if (ended && longer)
+    throw Error(cat(ended->name(), " ended after ", ended->count(), " records, ", longer->name(), " has more"));
+  return !ended;
 }
 
 }  // namespace pipeformer

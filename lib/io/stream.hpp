@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -120,8 +121,14 @@ class RecordWriter {
 /// Reads one record that must be the only one of its stream (a mask, a weight matrix, an image).
 Array read_single(const std::string& address);
 
-/// Reads from both streams in lock step. Returns false when both end together; throws Error naming both streams and
-/// counts when one ends first.
-bool next_pair(RecordReader& a, Array& record_a, RecordReader& b, Array& record_b);
+/// Where the next record of a stream goes.
+struct NextRecord {
+  RecordReader* reader;
+  Array* record;
+};
+
+/// Reads a record from each stream, in lock step. Returns false when all end together; throws Error naming two streams
+/// and counts when one ends before another.
+bool next_together(std::span<const NextRecord> streams);
 
 }  // namespace pipeformer

@@ -81,6 +81,12 @@ refuses() {
   refuses 1 "x.npy: record 0: f4 (4, 3, 4) cannot be joined to f4 (3, 8)" slice --join w.npy x.npy -o out.npy
   refuses 1 "x.npy: record 0: shape (3, 2) cannot be joined to (3, 8) on axis 0" slice --join y.npy --along rows x.npy -o out.npy
   refuses 1 "ids.npy ended after 1 records, x.npy has more" slice --join ids.npy --along 0 x.npy --records 1 -o out.npy
+  slice --records 0-1 x.npy -o two.npy
+  refuses 1 "two.npy ended after 2 records, x.npy has more" slice --join x.npy --join two.npy x.npy -o out.npy
+  refuses 1 "two.npy ended after 2 records, x.npy has more" slice --join two.npy --join x.npy two.npy -o out.npy
+  refuses 2 "only one input can be standard input ('-')" slice --join - -o out.npy
+  refuses 2 "only one input can be standard input ('-')" slice --join - --join - x.npy -o out.npy
+  refuses 2 "only one input can be standard input ('-')" peek --diff - -
   refuses 1 "x.npy: no record 3, the stream ended after 3" slice --records 3 x.npy -o out.npy
   refuses 1 "the mean of i4 numbers is asked for" slice --mean columns ids.npy -o out.npy
   refuses 1 "cannot be joined to" slice --mean records x.npy -o out.npy

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "files.hpp"
@@ -223,11 +224,13 @@ TEST_CASE("streams pair by position", "[stream]") {
   write_all(directory / "two.npy", {one, one});
   write_all(directory / "three.npy", {one, one, one});
   const auto run = [&](const std::string& x, const std::string& y) {
-    const auto a = RecordReader::open(directory / x), b = RecordReader::open(directory / y);
-    Array record_a, record_b;
-    int pairs = 0;
-    while (next_pair(*a, record_a, *b, record_b)) ++pairs;
-    return pairs;
+    const auto a = RecordReader::open(directory / x), b = RecordReader::open(directory / y),
+               c = RecordReader::open(directory / x);
+    Array record_a, record_b, record_c;
+    const std::array<NextRecord, 3> streams{{{a.get(), &record_a}, {b.get(), &record_b}, {c.get(), &record_c}}};
+    int times = 0;
+    while (next_together(streams)) ++times;
+    return times;
   };
   CHECK(run("two.npy", "two.npy") == 2);
   CHECK_THROWS_WITH(run("two.npy", "three.npy"),
