@@ -38,16 +38,8 @@ Batch with_end(const Batch& targets) {
   return layout;
 }
 
-/// Where in a stream the rows of a layout are, each sequence from a position of its own.
-struct RowPlaces {
-  std::vector<std::int64_t> numbers;
-  std::vector<std::int32_t> positions;
-  bool growing = false;
-  Places places() const { return {0, numbers.data(), positions.data(), growing}; }
-};
-
 /// Record by record: there are many of them.
-void write_logits(Context& ctx, const Transformer& model, const Batch& layout, const RowPlaces& where,
+void write_logits(Context& ctx, const Transformer& model, const Batch& layout, const Places& places,
                   const float* hidden, RecordWriter& writer) {
   const std::int64_t width = model.configuration().width, vocabulary = model.configuration().target_vocabulary;
   std::int64_t sequence = 0;
@@ -55,7 +47,7 @@ void write_logits(Context& ctx, const Transformer& model, const Batch& layout, c
     const WorkspaceScope record(ctx.workspace);
     Shape shape = layout.shapes[static_cast<std::size_t>(r)];
     std::vector<std::int64_t> offsets{0};
-    ctx.places = where.places().from(sequence);
+    ctx.places = places.from(sequence);
     for (std::int64_t n = element_count(layout.leading_axes(r)); n > 0; --n)
       offsets.push_back(offsets.back() + layout.ragged().length(sequence++));
     float* logits = ctx.workspace.get(offsets.back() * vocabulary);
@@ -104,16 +96,10 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
     }
     hidden = rows;
   }
-  // The rows that logits are made of begin with the last id of a prompt, or with the begin id.
-  RowPlaces where{{}, {}, ctx.places.growing};
-  for (std::int64_t s = 0; s < targets.sequences(); ++s) {
-    where.numbers.push_back(ctx.places.number(s));
-    where.positions.push_back(static_cast<std::int32_t>(read.ragged().length(s) - layout.ragged().length(s)));
-  }
+  // For a probe, the first row that logits are made of, of the last id of a prompt or of the begin id, is row 0.
   if (give == Give::logits && writer)
-    return [=, &ctx, &model, where = std::move(where)] { write_logits(ctx, model, layout, where, hidden, *writer); };
+    return [=, &ctx, &model, places = ctx.places] { write_logits(ctx, model, layout, places, hidden, *writer); };
   if (give == Give::hidden && !look) return [=] { write_rows(*writer, layout, hidden, width); };
-  ctx.places = where.places();
   Buffer<std::int32_t> labels;
   for (std::int64_t s = 0; s < targets.sequences(); ++s) {
     const auto begin = targets.tokens.begin() + targets.ragged().begin(s);
@@ -124,7 +110,6 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
   for_logits(ctx, model.head(), layout.ragged(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
     log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
   });
-  ctx.places = {};
   if (!writer) return {};
   if (give == Give::hidden) return [=] { write_rows(*writer, layout, hidden, width); };
   return [=] { write_rows(*writer, layout, log_probabilities, 0); };

@@ -90,6 +90,11 @@ class Search {
   /// Calls body(row, logits) for each row; an error about a row becomes one about its sentence.
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
+    if (ctx_.probe && !model_.configuration().has_encoder()) {
+      // As in force_targets: the row of the last id of a prompt is row 0.
+      positions_.assign(static_cast<std::size_t>(rows), static_cast<std::int32_t>(length_ - 1));
+      ctx_.places.positions = positions_.data();
+    }
     try {
       for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, body);
     } catch (const RowError& error) {
@@ -229,6 +234,7 @@ class Search {
   std::vector<std::vector<std::pair<std::int32_t, double>>> best_;
   std::vector<Extension> extensions_;
   std::vector<std::int32_t> parents_, tokens_;
+  std::vector<std::int32_t> positions_;  ///< Of the rows of logits, for a probe.
   Buffer<float> hidden_;
 };
 

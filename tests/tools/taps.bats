@@ -184,6 +184,22 @@ PYTHON
     [[ $name == *self_attn/weights || $name == *scores ]] || continue
     decode -m demo.h5 source.npy --max-length 12 --patch "$name=plain.h5" | cmp - plain.npy
   done
+  # A language model's rows of logits count from the last id of a prompt, in taps and patches, forced and generated.
+  decode -m gpt2.h5 source.npy --target target.npy --give logits -o whole.npy
+  decode -m gpt2.h5 source.npy --target target.npy --tap logits --tap-file logits.h5 -o /dev/null
+  decode -m gpt2.h5 source.npy --target target.npy --give logits --patch logits=logits.h5 | cmp - whole.npy
+  decode -m gpt2.h5 source.npy --target target.npy --give logits --ablate 'logits[;0]' | slice --records 0 -o ablated.npy
+  /usr/bin/python3 -c 'import numpy as np; x = np.load("ablated.npy"); assert (x[0] == 0).all() and x[1:].all()'
+  decode -m gpt2.h5 source.npy --max-length 6 -o plain.npy --tap logits --tap-file logits.h5
+  for options in "" "--batch-rows 1"; do
+    # shellcheck disable=SC2086
+    decode -m gpt2.h5 source.npy --max-length 6 $options --patch logits=logits.h5 | cmp - plain.npy
+    # shellcheck disable=SC2086
+    decode -m gpt2.h5 source.npy --max-length 6 $options --ablate 'logits[;2-9]' --patch 'logits[;0,1]=logits.h5' -o two.npy
+    slice --records 0 two.npy -o a.npy
+    slice --records 0 plain.npy -o b.npy
+    /usr/bin/python3 -c 'import numpy as np; a, b = np.load("a.npy"), np.load("b.npy"); n = len(b) - 4; assert (a[:n] == b[:n]).all() and (a != b).any()'
+  done
   # A language model: outputs begin with their prompts, which are read once.
   decode -m gpt2.h5 first.npy --max-length 6 -o out.npy --tap-file lm.h5 --scale 'decoder/1/self_attn/context[;;0]=2'
   decode -m gpt2.h5 first.npy --max-length 6 --ablate 'decoder/1/self_attn/weights[;;1]' -o ablated.npy
