@@ -14,12 +14,13 @@ static const ToolSpec spec = {
         "model: learned positions are rows of its table, and vectors of a model that adds none (rotary, none) pass "
         "unchanged.\n\n"
         "Shapes: vectors (..., T, D) -> vectors (..., T, D); with --table no input -> one record (--length, --width).",
-    .options = join({{choice("kind", "sinusoidal|sinusoidal-halved|sinusoidal-fairseq",
-                             "without a model: which encoding", "sinusoidal"),
-                      integer("first", "N", "the position of the first vector of each sequence", "0", 0),
-                      flag("table", "write the table itself"), integer("length", "T", "--table: positions", "", 0),
-                      integer("width", "D", "--table: width, without a model", "", 1, 1 << 20)},
-                     batch_options()}),
+    .options = join(
+        {{choice("kind", "sinusoidal|sinusoidal-halved|sinusoidal-fairseq", "without a model: which encoding",
+                 "sinusoidal"),
+          integer("first", "N", "the position of the first vector of each sequence", "0", 0, std::int64_t{1} << 31),
+          flag("table", "write the table itself"), integer("length", "T", "--table: positions", "", 0),
+          integer("width", "D", "--table: width, without a model", "", 1, 1 << 20)},
+         batch_options()}),
     .examples = {{"ids to what an encoder reads", "embed -m model.h5 ids.npy | posenc -m model.h5 -o x.npy"},
                  {"a picture of the first 64 positions",
                   "posenc --table --length 64 --width 128 | peek --heatmap -o positions.svg"}},
@@ -32,7 +33,7 @@ static void write_table(const Args& args, const Positions& positions, std::int64
   if (!args.inputs().empty()) throw UsageError("--table reads no input");
   if (!positions.added()) throw Error(cat(args.model(), ": the model adds no positions, there is no table"));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
-  writer->write(DType::f4, {length, width}, positions.table(first + length, width).get() + first * width);
+  writer->write(DType::f4, {length, width}, positions.table(first, length, width).get());
   writer->close();
 }
 

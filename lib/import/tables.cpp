@@ -65,13 +65,10 @@ Elements in_tables(const Configuration& c, std::int64_t positions, const std::st
     const bool decoding = parameter.starts_with("decoder");
     const StackSpec& s = c.stack(decoding);
     const std::int64_t width = c.embedding_width(decoding);
-    const Sinusoid form = s.positions == PositionKind::sinusoidal          ? Sinusoid::interleaved
-                          : s.positions == PositionKind::sinusoidal_halved ? Sinusoid::halved
-                                                                           : Sinusoid::fairseq;
-    const Buffer<float> table = sinusoidal_table(s.position_offset + positions, width, form);
+    const Buffer<float> table = sinusoidal_table(s.position_offset, positions, width, sinusoid_of(s.positions));
     Elements e{TensorType::F32, positions, width, {}};
     e.bytes.resize(static_cast<std::size_t>(positions * width) * sizeof(float));
-    std::memcpy(e.bytes.data(), table.data() + s.position_offset * width, e.bytes.size());
+    std::memcpy(e.bytes.data(), table.data(), e.bytes.size());
     return e;
   }
   Elements e = read(source);

@@ -51,6 +51,12 @@ PIPEFORMER_NAMES(Activation, "identity", "relu", "gelu", "gelu-tanh", "silu", "q
 PIPEFORMER_NAMES(RotaryScaling, "none", "linear", "llama3", "yarn", "dynamic", "longrope")
 #undef PIPEFORMER_NAMES
 
+Sinusoid sinusoid_of(PositionKind kind) {
+  return kind == PositionKind::sinusoidal          ? Sinusoid::interleaved
+         : kind == PositionKind::sinusoidal_halved ? Sinusoid::halved
+                                                   : Sinusoid::fairseq;
+}
+
 namespace {
 
 template <class Owner>

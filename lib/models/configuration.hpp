@@ -12,6 +12,7 @@
 
 #include "io/hdf5.hpp"
 #include "layers/transformer_layers.hpp"
+#include "ops/embedding.hpp"
 
 namespace pipeformer {
 
@@ -42,6 +43,7 @@ const std::vector<std::string>& names_of(ModelKind);
 const std::vector<std::string>& names_of(NormKind);
 const std::vector<std::string>& names_of(NormPosition);
 const std::vector<std::string>& names_of(PositionKind);
+Sinusoid sinusoid_of(PositionKind);  ///< Of one of the three sinusoidal kinds.
 const std::vector<std::string>& names_of(Tied);
 const std::vector<std::string>& names_of(Head);
 const std::vector<std::string>& names_of(Pooling);

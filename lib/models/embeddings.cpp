@@ -20,32 +20,39 @@ Positions::Positions(ParameterSource& source, const Configuration& c, const std:
                           Initial::embedding);
 }
 
-std::shared_ptr<const float> Positions::table(std::int64_t positions, std::int64_t width) const {
-  if (kind_ == PositionKind::learned) {
-    require(positions <= max_positions_, "position ", positions - 1, " is beyond the model's ", max_positions_,
-            " learned positions");
-    return {std::shared_ptr<void>(), learned_.value};
-  }
+std::int64_t Positions::positions() const {
+  return kind_ == PositionKind::learned ? max_positions_ : kSinusoidalPositions - offset_;
+}
+
+std::string Positions::beyond(std::int64_t position) const {
+  return cat("position ", position, " is beyond the model's ", positions(), ' ',
+             kind_ == PositionKind::learned ? "learned" : "sinusoidal", " positions");
+}
+
+std::shared_ptr<const float> Positions::table(std::int64_t first, std::int64_t count, std::int64_t width) const {
+  if (first > positions() - count) throw Error(beyond(first + count - 1));
+  if (kind_ == PositionKind::learned) return {std::shared_ptr<void>(), learned_.value + first * width};
   require(width % 2 == 0, "sinusoidal positions need an even width, not ", width);
+  const std::int64_t begin = offset_ + first, end = begin + count;
   const std::lock_guard lock(sinusoids_->growing);
-  auto& kept = sinusoids_->table;
-  if (!kept || width != sinusoids_->width || static_cast<std::int64_t>(kept->size()) < (offset_ + positions) * width) {
-    const std::int64_t count = offset_ + std::max<std::int64_t>(2 * positions, 64);
-    const Sinusoid form = kind_ == PositionKind::sinusoidal          ? Sinusoid::interleaved
-                          : kind_ == PositionKind::sinusoidal_halved ? Sinusoid::halved
-                                                                     : Sinusoid::fairseq;
-    kept = std::make_shared<Buffer<float>>(sinusoidal_table(count, width, form));
-    sinusoids_->width = width;
+  Sinusoids& kept = *sinusoids_;
+  if (!kept.table || width != kept.width || begin < kept.first || end > kept.end) {
+    // From 0, as short sequences and generation want it, where that costs little.
+    constexpr std::int64_t kFew = 1 << 16;
+    kept.first = end <= kFew ? 0 : begin;
+    kept.end = end + std::max<std::int64_t>(end - kept.first, 64);
+    kept.width = width;
+    kept.table =
+        std::make_shared<Buffer<float>>(sinusoidal_table(kept.first, kept.end - kept.first, width, sinusoid_of(kind_)));
   }
-  return {kept, kept->data() + offset_ * width};
+  return {kept.table, kept.table->data() + (begin - kept.first) * width};
 }
 
 void Positions::check(const Ragged& ragged, std::int64_t first) const {
-  if (kind_ != PositionKind::learned) return;
+  if (!added()) return;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
-    if (ragged.length(s) > 0 && first + ragged.length(s) > max_positions_)
-      throw RowError(ragged.begin(s), cat("position ", first + ragged.length(s) - 1, " is beyond the model's ",
-                                          max_positions_, " learned positions"));
+    if (ragged.length(s) > 0 && first > positions() - ragged.length(s))
+      throw RowError(ragged.begin(s), beyond(first + ragged.length(s) - 1));
 }
 
 void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first, const float* x, float* y) const {
@@ -56,7 +63,7 @@ void Positions::add(const Ragged& ragged, std::int64_t width, std::int64_t first
   check(ragged, first);
   std::int64_t longest = 0;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s) longest = std::max(longest, ragged.length(s));
-  add_positions(ragged, width, first, table(longest == 0 ? 0 : first + longest, width).get(), x, y);
+  add_positions(ragged, width, table(longest == 0 ? 0 : first, longest, width).get(), x, y);
 }
 
 Weight embedding_table(ParameterSource& source, const Configuration& c, const std::string& side) {

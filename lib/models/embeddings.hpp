@@ -25,26 +25,28 @@ class Positions {
   explicit Positions(PositionKind kind) : kind_(kind) {}
 
   bool added() const { return kind_ <= PositionKind::learned; }
-  /// Throws RowError for a sequence whose rows, counted from `first`, go beyond the last learned position.
+  /// Throws RowError for a sequence whose rows, counted from `first`, go beyond the last position.
   void check(const Ragged&, std::int64_t first) const;
   /// y (rows, width) = x + positions, counted from `first` in each sequence; y may be x. Throws RowError beyond the
   /// last learned position.
   void add(const Ragged&, std::int64_t width, std::int64_t first, const float* x, float* y) const;
-  /// The table, of at least (positions, width). Throws Error for an odd width of sinusoids, or when learned positions
-  /// are fewer.
-  std::shared_ptr<const float> table(std::int64_t positions, std::int64_t width) const;
+  /// Positions first, first + 1, ...: at least (count, width). Throws Error for an odd width of sinusoids, and beyond
+  /// the last position that there is.
+  std::shared_ptr<const float> table(std::int64_t first, std::int64_t count, std::int64_t width) const;
   const Parameter& learned() const { return learned_; }
 
  private:
+  std::int64_t positions() const;                   ///< How many there are.
+  std::string beyond(std::int64_t position) const;  ///< For messages.
   PositionKind kind_ = PositionKind::none;
   Parameter learned_;
   std::int64_t max_positions_ = 0;
   std::int64_t offset_ = 0;  ///< Of sinusoids.
-  /// Sinusoids, made longer when they are needed, on any thread.
+  /// Sinusoids of some positions, made longer when they are needed, on any thread.
   struct Sinusoids {
     std::mutex growing;
     std::shared_ptr<const Buffer<float>> table;
-    std::int64_t width = 0;
+    std::int64_t width = 0, first = 0, end = 0;
   };
   std::shared_ptr<Sinusoids> sinusoids_ = std::make_shared<Sinusoids>();
 };

@@ -36,19 +36,19 @@ void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids,
   });
 }
 
-Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form) {
-  Buffer<float> table(static_cast<std::size_t>(positions * d));
+Buffer<float> sinusoidal_table(std::int64_t first, std::int64_t count, std::int64_t d, Sinusoid form) {
+  Buffer<float> table(static_cast<std::size_t>(count * d));
   const std::int64_t half = d / 2;
   const double step = form == Sinusoid::fairseq ? -1.0 / static_cast<double>(half - 1) : -2.0 / static_cast<double>(d);
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < half; ++i)
     frequencies.push_back(elementary::exp(static_cast<double>(i) * (step * elementary::log(10000.0))));
   const bool interleaved = form == Sinusoid::interleaved;
-  parallel_for(positions, 16, [&](std::int64_t position, std::int64_t end) {
-    for (; position < end; ++position)
+  parallel_for(count, 16, [&](std::int64_t r, std::int64_t end) {
+    for (; r < end; ++r)
       for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
-        float* row = table.data() + position * d;
+        const double angle = static_cast<double>(first + r) * frequencies[static_cast<std::size_t>(i)];
+        float* row = table.data() + r * d;
         row[interleaved ? 2 * i : i] = static_cast<float>(elementary::sin(angle));
         row[interleaved ? 2 * i + 1 : half + i] = static_cast<float>(elementary::cos(angle));
       }
@@ -56,13 +56,12 @@ Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid 
   return table;
 }
 
-void add_positions(const Ragged& ragged, std::int64_t d, std::int64_t first, const float* table, const float* x,
-                   float* y) {
+void add_positions(const Ragged& ragged, std::int64_t d, const float* table, const float* x, float* y) {
   parallel_for(ragged.sequences(), 8, [&](std::int64_t s, std::int64_t end) {
     for (; s < end; ++s)
       for (std::int64_t t = 0; t < ragged.length(s); ++t) {
         const std::int64_t row = (ragged.begin(s) + t) * d;
-        kernels().add(d, x + row, table + (first + t) * d, y + row);
+        kernels().add(d, x + row, table + t * d, y + row);
       }
   });
 }

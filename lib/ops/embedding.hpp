@@ -20,12 +20,14 @@ void embedding_backward(std::int64_t n, std::int64_t d, const std::int32_t* ids,
 /// sines, then all cosines (tensor2tensor, Marian); fairseq: halved, with frequencies 10000^(-i / (d / 2 - 1)).
 enum class Sinusoid { interleaved, halved, fairseq };
 
-/// Sinusoidal positions (positions, d), float32 from a float64 computation:
+/// Sinusoidal positions `first`, first + 1, ...: (count, d), float32 from a float64 computation:
 ///   PE(pos, 2i) = sin(pos / 10000^(2i / d)),  PE(pos, 2i + 1) = cos(pos / 10000^(2i / d)).        d is even.
-Buffer<float> sinusoidal_table(std::int64_t positions, std::int64_t d, Sinusoid form);
+Buffer<float> sinusoidal_table(std::int64_t first, std::int64_t count, std::int64_t d, Sinusoid form);
+/// The positions that it can be asked for are below this (core/elementary.hpp).
+constexpr std::int64_t kSinusoidalPositions = std::int64_t{1} << 27;
 
-/// y = x + table[position within its sequence + first]. x and y (rows, d), y may be x; table has enough positions.
-void add_positions(const Ragged&, std::int64_t d, std::int64_t first, const float* table, const float* x, float* y);
+/// y = x + table[position within its sequence]. x and y (rows, d), y may be x; table has enough positions.
+void add_positions(const Ragged&, std::int64_t d, const float* table, const float* x, float* y);
 /// d_table[position] += dy, summed over sequences in order.
 void add_positions_backward(const Ragged&, std::int64_t d, const float* dy, float* d_table);
 

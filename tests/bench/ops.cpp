@@ -277,9 +277,9 @@ void positions(State& state) {
   const auto offsets = even_offsets(state.range(0) / 16, 16);
   const std::int64_t d = state.range(1);
   const auto x = random_floats(offsets.back() * d, 1);
-  const auto table = sinusoidal_table(16, d, Sinusoid::interleaved);
+  const auto table = sinusoidal_table(0, 16, d, Sinusoid::interleaved);
   std::vector<float> y(x.size());
-  for (auto _ : state) add_positions({offsets}, d, 0, table.data(), x.data(), y.data());
+  for (auto _ : state) add_positions({offsets}, d, table.data(), x.data(), y.data());
   count(state, "bytes", 2 * 4.0 * static_cast<double>(offsets.back() * d));
 }
 

@@ -253,6 +253,7 @@ END
   fails 1 "encode: bad.npy: record 4: id 50 is outside the vocabulary of 50" encode -m model.h5 bad.npy
   fails 1 "encode: long.npy: record 0: position 899 is beyond the model's 40 learned positions" encode -m learned.h5 long.npy
   fails 1 "posenc: x.npy: record 4: position 40 is beyond the model's 40 learned positions" posenc -m learned.h5 --first 11 x.npy
+  fails 1 "posenc: x.npy: record 0: position 134217730 is beyond the model's 134217728 sinusoidal positions" posenc --first 134217728 x.npy
   fails 1 "posenc: narrow.npy: record 0: width 5 does not match the model's width 32" posenc -m model.h5 narrow.npy
   fails 1 "posenc: sinusoidal positions need an even width, not 5" posenc narrow.npy
   fails 1 "linear: x.npy: record 0: width 32 does not match the layer's width 5" linear --weight w5.npy x.npy

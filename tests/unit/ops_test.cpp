@@ -791,8 +791,8 @@ TEST_CASE("embeddings and their gradient", "[ops]") {
 
 TEST_CASE("positions", "[ops]") {
   const std::int64_t d = 12, length = 3000;
-  const auto plain = sinusoidal_table(length, d, Sinusoid::interleaved),
-             halved = sinusoidal_table(length, d, Sinusoid::halved);
+  const auto plain = sinusoidal_table(0, length, d, Sinusoid::interleaved),
+             halved = sinusoidal_table(0, length, d, Sinusoid::halved);
   for (const std::int64_t p : {0, 1, 2, 100, 2999})
     for (std::int64_t i = 0; i < d / 2; ++i) {
       const double angle =
@@ -806,7 +806,7 @@ TEST_CASE("positions", "[ops]") {
   const std::vector<std::int64_t> offsets{0, 4, 4, 7};
   const Floats x = random_floats(7 * d, 1), dy = random_floats(7 * d, 2);
   Floats y(x.size()), gradient(static_cast<std::size_t>(10 * d), 0.0f);
-  add_positions({offsets}, d, 3, plain.data(), x.data(), y.data());
+  add_positions({offsets}, d, plain.data() + 3 * d, x.data(), y.data());
   add_positions_backward({offsets}, d, dy.data(), gradient.data());
   for (std::int64_t r = 0; r < 7; ++r) {
     const std::int64_t position = r < 4 ? r : r - 4;
