@@ -14,21 +14,23 @@ class TaskData {
       : args_(args), prefix_(std::move(prefix)), task_(task) {
     if (task_.reads_source) streams_.source = RecordSet::open(files("source"));
     if (task_.reads_target) streams_.target = RecordSet::open(files("target"));
+    const bool words = args.given("words") || args.given("valid-words");
+    if (task_.labelled == Labelled::positions && words) streams_.words = RecordSet::open(files("words"));
   }
 
   /// Of the vectors that are the source; 0 for ids.
   std::int64_t input_width() const { return streams_.source.width(); }
   Labels labels(const std::vector<std::string>& names, std::int64_t classes) const {
-    return Labels::load(files("labels"), names, classes);
+    return Labels::load(files("labels"), names, classes, *task_.labelled);
   }
-  /// Hands the data over. labels: of a classification.
+  /// Hands the data over. labels: of a task that has some.
   std::unique_ptr<Examples> examples(const Configuration& c, const Labels& labels) {
     if (task_.reads_source)
       c.reads_vectors() ? streams_.source.expect_vectors(c.input_width)
                         : streams_.source.expect_ids(c.source_vocabulary);
     if (task_.reads_target) streams_.target.expect_ids(c.target_vocabulary);
     streams_.labels = labels;
-    if (task_.head == Head::classes) streams_.labels_name = args_.list(prefix_ + "labels").front();
+    if (task_.labelled) streams_.labels_name = args_.list(prefix_ + "labels").front();
     return task_.examples(args_, std::move(streams_), c);
   }
 
@@ -47,7 +49,17 @@ class TaskData {
 
 /// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
 bool gets_new_head(const TaskSpec& task, const Configuration& from) {
-  return task.head == Head::classes && from.kind == task.kind && from.head != task.head;
+  return task.labelled && from.kind == task.kind && from.head != task.head;
+}
+
+void give_new_head(const Args& args, const TaskSpec& task, Configuration& c) {
+  c.head = task.head;
+  if (task.head == Head::classes) {
+    c.pooling = from_name<Pooling>(args.text("pooling"));
+  } else {
+    c.pooler = c.normalize = c.head_dense = c.head_norm = c.output_bias = false;
+    c.projection = 0;
+  }
 }
 
 /// Throws unless the model of --from is one that the task trains, with the vocabulary of the tokenizer (may be null).
@@ -59,7 +71,7 @@ void check_from(const Args& args, const TaskSpec& task, const ModelFile& from, c
           " trains a model of kind ", name_of(task.kind), " that predicts ", name_of(task.head), ", not of kind ",
           name_of(c.kind), " that predicts ", name_of(c.head));
   for (const Option& option : configuration_options())
-    if (args.given(option.name) && !(new_head && option.name == "pooling"))
+    if (args.given(option.name) && !(new_head && task.head == Head::classes && option.name == "pooling"))
       throw UsageError(cat("--", option.name, " is given by the model that --from names"));
   if (!tokenizer) return;
   for (const std::int64_t vocabulary : {c.source_vocabulary, c.target_vocabulary})
@@ -91,7 +103,7 @@ TrainingStart training_start(const Args& args, ModelFile* from) {
   if (tokenizer) start.texts.tokenizer = tokenizer->bytes();
   TaskData train(args, "", task);
   Labels labels;
-  if (task.head == Head::classes) {
+  if (task.labelled) {
     labels = training_labels(args, train, new_head ? nullptr : from);
     start.texts.labels.clear();
     for (const std::string& name : labels.names) start.texts.labels += name + "\n";
@@ -103,16 +115,15 @@ TrainingStart training_start(const Args& args, ModelFile* from) {
   } else {
     c.kind = task.kind;
     c.head = task.head;
-    if (task.head == Head::classes) {
+    if (task.labelled) {
       c.classes = labels.count();
       c.input_width = train.input_width();
     }
     c = configuration_from(args, tokenizer.get(), c);
   }
   if (new_head) {
-    c.head = task.head;
+    give_new_head(args, task, c);
     c.classes = labels.count();
-    c.pooling = from_name<Pooling>(args.text("pooling"));
   }
   if (args.has("context")) c.context = args.integer("context");  // what decode will keep to
 
@@ -121,7 +132,7 @@ TrainingStart training_start(const Args& args, ModelFile* from) {
     TaskData valid(args, "valid-", task);
     // Numbered classes get no names from the validation data.
     Labels valid_labels;
-    if (task.head == Head::classes) valid_labels = valid.labels(names_or_numbers(labels.names, c.classes), c.classes);
+    if (task.labelled) valid_labels = valid.labels(names_or_numbers(labels.names, c.classes), c.classes);
     start.valid = valid.examples(c, valid_labels);
   }
   return start;

@@ -64,11 +64,29 @@ const std::vector<TaskSpec>& training_tasks() {
           .kind = ModelKind::encoder_only,
           .head = Head::classes,
           .reads_source = true,
-          .options = {"labels", "valid-labels", "class-token", "pooling"},
+          .labelled = Labelled::records,
+          .options = {"class-token", "pooling"},
           .examples =
               [](const Args& args, TaskStreams streams, const Configuration& c) {
                 return classification_examples(std::move(streams.source), std::move(streams.labels.classes),
                                                streams.labels_name, c, integer_or_none(args, "max-length"));
+              },
+      },
+      {
+          .name = "tagging",
+          .help = "--source: the same; --labels: names on a line, or\n"
+                  "numbers (T,): an encoder and a linear layer predict\n"
+                  "the class of each position, or with --words of each\n"
+                  "word's first one (Devlin et al. 2019, section 5.3)",
+          .kind = ModelKind::encoder_only,
+          .head = Head::token_classes,
+          .reads_source = true,
+          .labelled = Labelled::positions,
+          .options = {"words", "valid-words"},
+          .examples =
+              [](const Args& args, TaskStreams streams, const Configuration& c) {
+                return tagging_examples(std::move(streams.source), streams.words, streams.labels, streams.labels_name,
+                                        c, integer_or_none(args, "max-length"));
               },
       },
   };
@@ -98,12 +116,17 @@ std::vector<Option> task_options() {
   for (const TaskSpec& task : training_tasks()) names += (names.empty() ? "" : "|") + task.name;
   return {
       choice("task", names, "what is learned", "translation"),
-      list("source", "FILE", "source ids (classification: or vectors); several files are read one after another"),
+      list("source", "FILE",
+           "source ids (classification, tagging: or vectors); several files are read one after another"),
       list("target", "FILE", "target ids; for a language model the text"),
-      list("labels", "FILE", "classification: a name on each line, or class numbers"),
+      list("labels", "FILE",
+           "classification: a name on each line, or class numbers; tagging: several, with spaces between, or records "
+           "(T,), in which -1 is no label"),
+      list("words", "FILE", "tagging: word numbers (T,) of the ids (tokenize --words); labels are those of words"),
       list("valid-source", "FILE", "the same to validate on"),
       list("valid-target", "FILE", "the same to validate on"),
       list("valid-labels", "FILE", "the same to validate on"),
+      list("valid-words", "FILE", "the same to validate on"),
       text("valid-references", "FILE", "--metric bleu: the validation targets as text"),
       integer("context", "N", "language model: windows of N tokens of one running text (default: each record alone)",
               "", 1),
@@ -135,18 +158,19 @@ void check_task_options(const Args& args, const TaskSpec& task) {
   };
   only(task.reads_source, "translation or another one with sources", {"source", "valid-source"});
   only(task.reads_target, "translation or language-model", {"target", "valid-target"});
+  only(task.labelled.has_value(), "classification or tagging", {"labels", "valid-labels"});
   for (const TaskSpec& other : training_tasks()) only(&other == &task, other.name, other.options);
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
   std::ptrdiff_t stdins = 0;
-  for (const char* option : {"source", "target", "labels", "valid-source", "valid-target", "valid-labels",
-                             "valid-references", "tokenizer", "from"}) {
+  for (const char* option : {"source", "target", "labels", "words", "valid-source", "valid-target", "valid-labels",
+                             "valid-words", "valid-references", "tokenizer", "from"}) {
     const std::vector<std::string> files = args.list(option);
     stdins += std::count(files.begin(), files.end(), "-");
   }
   if (stdins > 1) throw UsageError("only one input can be standard input ('-')");
   if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
   args.allow_only(validates(args, task), "--" + valid_stream(task),
-                  {"patience", "metric", "keep-best", "valid-references", "valid-labels"});
+                  {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-words"});
   if (task.reads_source) args.allow_only(validates(args, task), "--valid-source", {"valid-target"});
   if (std::find(task.metrics.begin(), task.metrics.end(), args.text("metric")) == task.metrics.end())
     throw UsageError(cat("--metric ", args.text("metric"), " needs --task translation"));

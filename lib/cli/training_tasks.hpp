@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace pipeformer {
 /// The data of one side, training or validation; a task reads some of them.
 struct TaskStreams {
   RecordSet source, target;
+  RecordSet words;  ///< Of --words; no records: each position has a label.
   Labels labels;
   std::string labels_name;  ///< For messages.
 };
@@ -25,6 +27,7 @@ struct TaskSpec {
   ModelKind kind = ModelKind::encoder_decoder;
   Head head = Head::tokens;
   bool reads_source = false, reads_target = false;
+  std::optional<Labelled> labelled = {};                    ///< What has one of --labels.
   std::vector<std::string> options = {};                    ///< That no other task has.
   std::vector<std::string> metrics = {"loss", "accuracy"};  ///< What may make a validation better than another.
   double label_smoothing = 0;                               ///< Unless --label-smoothing is given.

@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "core/error.hpp"
+#include "core/words.hpp"
+#include "ops/pooling.hpp"
 
 namespace pipeformer {
 
@@ -23,20 +25,83 @@ std::vector<std::string> class_names(const ModelFile& model) {
   return names;
 }
 
-const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input, bool logits) {
-  const Configuration& c = model.configuration();
+namespace {
+
+Transformer::Source source_of(const Configuration& c, const BatchStream& input) {
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
-  float* classes = ctx.workspace.get(input.batch.sequences() * c.classes);
-  const Ragged ragged = input.batch.ragged();
-  Transformer::Source source{.ragged = ragged};
+  Transformer::Source source{.ragged = input.batch.ragged()};
   source.kind = c.reads_vectors() ? Transformer::Source::Kind::vectors : Transformer::Source::Kind::ids;
   source.ids = input.batch.tokens.data();
   source.rows = input.batch.rows.data();
+  return source;
+}
+
+}  // namespace
+
+const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input, bool logits) {
+  const Configuration& c = model.configuration();
+  const Transformer::Source source = source_of(c, input);
+  const Ragged ragged = source.ragged;
+  float* classes = ctx.workspace.get(ragged.sequences() * c.classes);
   logits ? model.classify_logits(ctx, source, classes) : model.classify(ctx, source, classes);
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     if (std::isnan(classes[s * c.classes]))
       throw RowError(ragged.begin(s), cat("the ", logits ? "logits" : "probabilities", " are not finite"));
   return classes;
+}
+
+TaggedBatch tag_batch(Context& ctx, const Transformer& model, const BatchStream& input, const Batch* words,
+                      bool logits) {
+  const Configuration& c = model.configuration();
+  const Transformer::Source source = source_of(c, input);
+  Transformer::Encoded encoded;
+  model.encode(ctx, source, encoded);
+  float* all = ctx.workspace.get(encoded.ragged.rows() * c.classes);
+  model.class_logits(ctx, source, encoded, all);
+  // Of the encoder's rows those that are asked for: without class tokens, without the later ids of words.
+  TaggedBatch tagged;
+  std::vector<std::int32_t> rows;
+  for (std::int64_t s = 0; s < source.ragged.sequences(); ++s) {
+    const std::int64_t begin = source.ragged.begin(s), length = source.ragged.length(s);
+    const std::int64_t first = encoded.ragged.begin(s) + encoded.ragged.length(s) - length;
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(length));
+    std::iota(positions.begin(), positions.end(), 0);
+    if (words) {
+      positions = first_positions({words->tokens.data() + begin, static_cast<std::size_t>(length)});
+      if (const auto none = std::find(positions.begin(), positions.end(), -1); none != positions.end())
+        throw RowError(begin, cat("word ", none - positions.begin(), " has no id that could be tagged"));
+    }
+    for (const std::int32_t position : positions) {
+      rows.push_back(static_cast<std::int32_t>(first) + position);
+      if (std::isnan(all[(first + position) * c.classes])) throw RowError(begin, "the logits are not finite");
+    }
+    tagged.offsets.push_back(std::ssize(rows));
+  }
+  float* chosen = ctx.workspace.get(std::ssize(rows) * c.classes);
+  gather_rows(std::ssize(rows), c.classes, rows.data(), all, chosen);
+  if (!logits) softmax_rows(std::ssize(rows), c.classes, chosen);
+  tagged.rows = chosen;
+  return tagged;
+}
+
+std::vector<std::int32_t> TaggedBatch::numbers(std::int64_t classes) const {
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(offsets.back()));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const float* row = rows + static_cast<std::int64_t>(i) * classes;
+    numbers[i] = static_cast<std::int32_t>(std::max_element(row, row + classes) - row);
+  }
+  return numbers;
+}
+
+std::string tag_lines(const Ragged& ragged, const std::vector<std::int32_t>& numbers,
+                      const std::vector<std::string>& names) {
+  std::string text;
+  for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
+    for (std::int64_t i = ragged.begin(s); i < ragged.begin(s) + ragged.length(s); ++i)
+      text += (i > ragged.begin(s) ? " " : "") + names[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
+    text += '\n';
+  }
+  return text;
 }
 
 void write_classes(RecordWriter& writer, const Batch& layout, const float* probabilities, std::int64_t classes) {

@@ -20,6 +20,20 @@ std::vector<std::string> class_names(const ModelFile&);
 /// learned positions, and vectors that make probabilities NaN.
 const float* classify_batch(Context&, const Transformer&, const BatchStream&, bool logits);
 
+/// Which positions of a batch are tagged, and their logits or probabilities.
+struct TaggedBatch {
+  std::vector<std::int64_t> offsets{0};  ///< Of the rows below: sequence s has those from offsets[s] on.
+  const float* rows = nullptr;           ///< (offsets.back(), classes), in the workspace.
+  Ragged ragged() const { return {offsets}; }
+  /// The likeliest class of each row, the first of equal ones.
+  std::vector<std::int32_t> numbers(std::int64_t classes) const;
+};
+/// Tags a batch of ids or vectors: each position or, with word numbers beside ids (may be null), the first id of each
+/// word. Throws as classify_batch, and RowError for a word without an id.
+TaggedBatch tag_batch(Context&, const Transformer&, const BatchStream&, const Batch* words, bool logits);
+/// A line for each sequence, the names with spaces between.
+std::string tag_lines(const Ragged&, const std::vector<std::int32_t>& numbers, const std::vector<std::string>& names);
+
 /// One record (..., classes) for each record of `layout`, with its leading axes.
 void write_classes(RecordWriter&, const Batch& layout, const float* probabilities, std::int64_t classes);
 

@@ -274,7 +274,7 @@ void ParameterArena::load(ModelFile& file) {
 
 void ParameterArena::load_shared(ModelFile& file) {
   for (const Entry& entry : entries_)
-    if (file.has(entry.name)) load_entry(file, entry);
+    if (file.has(entry.name) && !entry.name.starts_with("classifier/")) load_entry(file, entry);
 }
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
+#include <span>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "core/words.hpp"
 
 namespace pipeformer {
 
@@ -256,6 +259,60 @@ class Classification : public Lines {
   std::int64_t extra_;
 };
 
+class Tagging : public Lines {
+ public:
+  Tagging(RecordSet records, const RecordSet& words, const Labels& labels, const std::string& labels_name,
+          const Configuration& c, std::int64_t max_length)
+      : Lines(std::move(records), c.class_tokens, c, max_length), extra_(c.class_tokens) {
+    const std::string counts = cat(records_.name(), " has ", records_.records(), " records, ");
+    require(records_.records() == labels.examples(), counts, labels_name, " has labels of ", labels.examples());
+    const bool of_words = words.records() > 0;
+    require(!of_words || records_.records() == words.records(), counts, words.name(), " has ", words.records());
+    for (std::int64_t i = 0; i < records_.records(); ++i) {
+      const std::int64_t length = records_.length(i), first = labels.offsets[static_cast<std::size_t>(i)];
+      const std::span classes(labels.classes.data() + first,
+                              static_cast<std::size_t>(labels.offsets[static_cast<std::size_t>(i) + 1] - first));
+      std::vector<std::int32_t> positions(static_cast<std::size_t>(length));
+      std::iota(positions.begin(), positions.end(), 0);
+      if (of_words) {
+        require(words.width() == 0 && words.length(i) == length, words.name(), ": the word numbers of sequence ", i,
+                " are not one for each of ", length, " ids of ", records_.name());
+        positions = first_positions({words.ids(i), static_cast<std::size_t>(length)});
+      }
+      if (positions.size() != classes.size())
+        throw Error(cat(records_.where(i), ": has ", positions.size(), of_words ? " words, " : " positions, ",
+                        classes.size(), " labels in ", labels_name));
+      for (std::size_t k = 0; k < positions.size(); ++k)
+        if (positions[k] >= 0 && classes[k] >= 0) answers_.push_back({positions[k], classes[k]});
+      ends_.push_back(std::ssize(answers_));
+      fingerprint_ = mix64(fingerprint_ ^ static_cast<std::uint64_t>(ends_.back()));
+    }
+    for (const Answer& a : answers_)
+      fingerprint_ =
+          mix64(fingerprint_ ^ static_cast<std::uint64_t>(a.position) << 32 ^ static_cast<std::uint64_t>(a.label));
+  }
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    // Where the sequence begins among the encoder's rows, after its own class tokens.
+    const std::int64_t begin = batch.source_offsets.back() + extra_ * (batch.sequences() + 1);
+    append_source(records_, i, batch);
+    for (std::int64_t a = i > 0 ? ends_[static_cast<std::size_t>(i) - 1] : 0; a < ends_[static_cast<std::size_t>(i)];
+         ++a) {
+      const Answer& answer = answers_[static_cast<std::size_t>(a)];
+      batch.labels.push_back(answer.label);
+      batch.rows.push_back(static_cast<std::int32_t>(begin) + answer.position);
+    }
+  }
+
+ private:
+  struct Answer {
+    std::int32_t position, label;
+  };
+  std::vector<Answer> answers_;     ///< Of all records, one after another.
+  std::vector<std::int64_t> ends_;  ///< Of each record's.
+  std::int64_t extra_;
+};
+
 /// Cuts an order into batches.
 EpochPlan cut(const Examples& examples, std::vector<std::int64_t> order, std::int64_t tokens) {
   EpochPlan plan;
@@ -314,6 +371,12 @@ std::unique_ptr<Examples> classification_examples(RecordSet records, std::vector
                                                   std::int64_t max_length) {
   return std::make_unique<Classification>(std::move(records), std::move(classes), labels_name, configuration,
                                           max_length);
+}
+
+std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& words, const Labels& labels,
+                                           const std::string& labels_name, const Configuration& configuration,
+                                           std::int64_t max_length) {
+  return std::make_unique<Tagging>(std::move(records), words, labels, labels_name, configuration, max_length);
 }
 
 EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, std::uint64_t seed, std::int64_t epoch) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/transformer.hpp"
+#include "train/labels.hpp"
 #include "train/record_set.hpp"
 
 namespace pipeformer {
@@ -78,6 +79,13 @@ std::unique_ptr<Examples> masked_examples(RecordSet, const Configuration&, doubl
 std::unique_ptr<Examples> classification_examples(RecordSet, std::vector<std::int32_t> classes,
                                                   const std::string& labels_name, const Configuration&,
                                                   std::int64_t max_length);
+
+/// Sequences (ids or vectors) with the number of a class for each position, -1 where there is none. words: beside ids,
+/// the number of each one's word, -1 of none; then the labels are those of words, and the first id of a word is asked
+/// for its label; no records: labels are those of positions. Throws Error naming the record whose counts differ.
+std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& words, const Labels& labels,
+                                           const std::string& labels_name, const Configuration&,
+                                           std::int64_t max_length);
 
 /// The batches of one epoch: examples in the order of training, cut after each batch.
 struct EpochPlan {

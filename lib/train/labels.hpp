@@ -1,4 +1,4 @@
-/// The classes of a classification task.
+/// The labels of a classification or tagging task.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -6,17 +6,26 @@
 
 namespace pipeformer {
 
-struct Labels {
-  std::vector<std::int32_t> classes;  ///< One for each example.
-  std::vector<std::string> names;     ///< Of the classes, in the order of their numbers; empty for numbered ones.
+/// What has a label: each record, or each of its positions (or words).
+enum class Labelled { records, positions };
 
-  /// From one or several files, one after another: streams of class numbers (every element is one label, whatever the
-  /// records' shapes) or text with a name on each line. names: of the classes, in their order; when empty, those that
-  /// occur, sorted by bytes. classes: how many there are; 0: not known yet. Throws Error naming the line or the label
-  /// that is none of these, or an empty one.
-  static Labels load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes);
+struct Labels {
+  std::vector<std::int32_t>
+      classes;                     ///< One for each example, or for the positions of all examples, one after another.
+  std::vector<std::string> names;  ///< Of the classes, in the order of their numbers; empty for numbered ones.
+  std::vector<std::int64_t> offsets;  ///< Of positions: those of example i are classes[offsets[i]] .. [offsets[i + 1]].
+
+  /// From one or several files, one after another: streams of class numbers or text with names. Of records: every
+  /// element is one label, whatever the records' shapes; a line is a name. Of positions: a record (..., T) holds the
+  /// labels of T positions, -1 where there is none; a line holds names with spaces between, an empty one none. names:
+  /// of the classes, in their order; when empty, those that occur, sorted by bytes. classes: how many there are; 0: not
+  /// known yet. Throws Error naming the line or the label that is none of these, or an empty one.
+  static Labels load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes,
+                     Labelled of = Labelled::records);
   /// One more than the largest number.
   std::int64_t count() const;
+  /// The examples that have labels.
+  std::int64_t examples() const;
 };
 
 }  // namespace pipeformer

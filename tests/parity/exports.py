@@ -2,6 +2,7 @@
 original, by names, shapes and bytes; and models that were trained here compute in PyTorch, from the exported files alone, what they compute here."""
 import json
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -77,8 +78,8 @@ def gpt2(config, weights, ids):
     return norm(x, "ln_f") @ weights.get("lm_head.weight", w("wte.weight")).T
 
 
-def bert(config, weights, ids):
-    """(T,) -> logits (classes,); Devlin et al. 2019."""
+def bert_encoder(config, weights, ids):
+    """(T,) -> hidden states (T, D); Devlin et al. 2019."""
     heads, width = config["num_attention_heads"], config["hidden_size"]
     w = lambda name: weights["bert." + name]
     norm = lambda x, name: F.layer_norm(x, (width,), w(name + ".weight"), w(name + ".bias"), config["layer_norm_eps"])
@@ -93,8 +94,20 @@ def bert(config, weights, ids):
         x = norm(x + linear(mixed, layer + "attention.output.dense"), layer + "attention.output.LayerNorm")
         inner = F.gelu(linear(x, layer + "intermediate.dense"))
         x = norm(x + linear(inner, layer + "output.dense"), layer + "output.LayerNorm")
-    pooled = torch.tanh(linear(x[0], "pooler.dense"))
+    return x
+
+
+def bert(config, weights, ids):
+    """(T,) -> logits (classes,)"""
+    pooled = torch.tanh(F.linear(bert_encoder(config, weights, ids)[0], weights["bert.pooler.dense.weight"], weights["bert.pooler.dense.bias"]))
     return F.linear(pooled, weights["classifier.weight"], weights["classifier.bias"])
+
+
+def bert_tagger(config, weights, ids):
+    """(T,) -> logits (T, classes)"""
+    if config["architectures"] != ["BertForTokenClassification"] or config["id2label"] != {"0": "A", "1": "B", "2": "C"}:
+        raise SystemExit(f"config.json of a tagger: {config}")
+    return F.linear(bert_encoder(config, weights, ids), weights["classifier.weight"], weights["classifier.bias"])
 
 
 def compare(name, folder, forward, ours, records):
@@ -131,4 +144,23 @@ for folder, forward, train, give in (
         model = path("narrow.h5")
         run("model", "import", narrow, "-o", model)
         compare(f"{folder} in {kind}", narrow, forward, run(*give, "-m", model, *source, "--give", "logits"), texts)
+
+# A classifier and masked language models become taggers, with names that config.json keeps.
+with open(path("tags"), "w") as file:
+    file.writelines(" ".join("ABC"[k % 3] for k in x) + "\n" for x in texts)
+for folder, architecture in ("bert_cls", "BertForTokenClassification"), ("bert_mlm", "BertForTokenClassification"), \
+        ("roberta", "RobertaForTokenClassification"), ("distilbert", "DistilBertForTokenClassification"):
+    before, after, again, out = path("before.h5"), path("tagger.h5"), path("again.h5"), path(f"{folder}-tagger")
+    run("model", "import", os.path.join(checkpoints, folder), "-o", before)
+    run("train", "--task", "tagging", "--source", path("texts.npy"), "--labels", path("tags"), "--from", before, "--steps", 3, "--warmup", 1, "-q", "-o", after)
+    run("model", "export", after, "-o", out)
+    run("model", "import", out, "-o", again)
+    with open(os.path.join(out, "config.json")) as file:
+        check(f"{folder}: exported as {architecture}", json.load(file)["architectures"] == [architecture])
+    ours, theirs = (run("tag", "-m", m, path("texts.npy"), "--give", "logits") for m in (after, again))
+    check(f"{folder}, a tagger: the same logits after export and import", identical(ours, theirs) and ours[0].shape == (5, 3))
+    lines = [subprocess.run([os.path.join(os.environ["PIPEFORMER_BIN"], "tag"), "-m", m, "--names", path("texts.npy")], capture_output=True).stdout for m in (after, again)]
+    check(f"{folder}, a tagger: its names too", lines[0] == lines[1] == "".join(" ".join("ABC"[k] for k in x.argmax(1)) + "\n" for x in ours).encode())
+    if folder.startswith("bert"):
+        compare(f"{folder}, a tagger", out, bert_tagger, ours, texts)
 finish()

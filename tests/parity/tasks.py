@@ -238,6 +238,45 @@ def classifications():
         compare_gradients(f"classification, {name}", p, cross_entropy(logits, [labels]), ours)
 
 
+def taggings():
+    """A class for each position, where it has a label, or for each word's first id."""
+    kind = ["--kind", "encoder-only", "--head", "token-classes", "--classes", 5, "--encoder-layers", LAYERS]
+    lengths = [5, 1, 0, 12, 9, 3]
+    texts = ids(lengths)
+    vectors = [rng.standard_normal((n, 12)).astype("<f4") for n in lengths]
+    labels = [rng.integers(-1, 5, n).astype("<i4") for n in lengths]
+    words = [np.cumsum(rng.integers(0, 2, n) | (np.arange(n) == 1)).astype("<i4") - 1 for n in lengths]  # the first of some are of no word
+    words[3] = np.array([-1, 0, 0, 1, 2, 2, 1, 3, 4, 4, -1, -1], "<i4")  # as a word may be in two places
+    first = [[list(w).index(k) for k in range(w.max(initial=-1) + 1)] for w in words]
+    names = "v w x y z".split()
+    named = [rng.integers(0, 5, len(f)) for f in first]
+    open(path("l.txt"), "w").writelines(" ".join(names[k] for k in n) + "\n" for n in named)
+    for name, records, shape, options, of_words in [
+        ("ids", texts, dict(pre=False, activation="relu"), ["--source-vocabulary", VOCABULARY], False),
+        ("words", texts, dict(pre=True, activation="gelu"), ["--source-vocabulary", VOCABULARY], True),
+        ("vectors", vectors, dict(pre=False, activation="gelu"), ["--input-width", 12], False),
+        ("vectors, class token", vectors, dict(pre=True, activation="gelu"),
+         ["--input-width", 12, "--class-token", "--positions", "learned", "--max-positions", 16], False),
+    ]:
+        p = make(*kind, *options, "--norm-position", "pre" if shape["pre"] else "post", "--activation", shape["activation"])
+        given = ["--labels", path("l.txt"), "--words", save("w.npy", words)] if of_words else ["--labels", save("l.npy", labels)]
+        ours = gradients("--task", "tagging", "--source", save("s.npy", records), *given)
+        hidden = [stack(p, "encoder", embed(p, "encoder", x), False, **shape)[-len(x) or 99:] for x in records]
+        logits = [x @ p["classifier/weight"].T + p["classifier/bias"] for x in hidden]
+        if of_words:
+            logits, targets = [x[f] for x, f in zip(logits, first)], named
+            given = ["--words", path("w.npy")]
+        else:
+            targets, given = labels, []
+        agree(f"tag, {name}", run("tag", "-m", path("a.h5"), path("s.npy"), *given), [torch.softmax(x, 1) for x in logits])
+        agree(f"tag, {name}, logits", run("tag", "-m", path("a.h5"), path("s.npy"), *given, "--give", "logits"), logits)
+        numbers = run("tag", "-m", path("a.h5"), path("s.npy"), *given, "--give", "numbers")
+        check(f"tag, {name}, numbers", all(n.tolist() == x.argmax(1).tolist() for n, x in zip(numbers, logits)))
+        asked = [t >= 0 for t in targets]
+        loss = cross_entropy([x[a] for x, a in zip(logits, asked)], [t[a] for t, a in zip(targets, asked)])
+        compare_gradients(f"tagging, {name}", p, loss, ours)
+
+
 def vision():
     """patchify | embed | posenc | encode, stage by stage, against the model's forward from the images."""
     images = rng.standard_normal((4, 8, 8)).astype("<f4")
@@ -353,6 +392,7 @@ def optimizers():
 language_models()
 masked_language_models()
 classifications()
+taggings()
 vision()
 optimizers()
 finish()

@@ -44,6 +44,26 @@ for name, n in [("class", 300), ("class-valid", 100)]:
     open(name + ".txt", "w").write("".join(names[c] + "\n" for c in classes))
     np.save(name + "-numbers.npy", np.array([sorted(names).index(names[c]) for c in classes]))
 
+# Tags: what a word is called depends on the first letter of the one before it. Words have one to three letters.
+def tags(n):
+    records, words, named, numbered = [], [], [], []
+    for _ in range(n):
+        lengths = random.integers(1, 4, random.integers(1, 6))
+        record = 14 + random.integers(0, 10, lengths.sum())
+        number = np.repeat(np.arange(len(lengths)), lengths)
+        first = [list(number).index(k) for k in range(len(lengths))]
+        record[first] -= 10
+        label = [0] + [1 + int(record[i] > 8) for i in first[:-1]]
+        each = np.full(len(record), -1)
+        each[first] = label
+        records.append(record), words.append(number), named.append([["start", "low", "high"][k] for k in label]), numbered.append(each)
+    return records, words, named, numbered
+for name, n in [("tags", 600), ("tags-valid", 100)]:
+    records, words, named, numbered = tags(n)
+    records[3], words[3], named[3], numbered[3] = [], [], [], []
+    stream(name, records), stream(name + "-words", words), stream(name + "-numbers", numbered)
+    open(name + ".txt", "w").write("".join(" ".join(x) + "\n" for x in named))
+
 # Images of a bar, lying or standing.
 def images(n):
     pictures, classes = 0.3 * random.standard_normal((n, 8, 8)), random.integers(0, 2, n)
@@ -66,6 +86,7 @@ PYTHON
   export WINDOWS="--task language-model --context 16 --target $DATA/running.npy $LETTERS $SMALL"
   export MASKED="--task masked-language-model --source $DATA/same.npy --source-vocabulary 24 --mask-id 3 --encoder-layers 1 $SMALL"
   export CLASSES="--task classification --source $DATA/class.npy --labels $DATA/class.txt --source-vocabulary 24 --encoder-layers 1 $SMALL"
+  export TAGS="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --source-vocabulary 24 --encoder-layers 2 $SMALL"
   export BARS="--task classification --source $DATA/bars.npy --labels $DATA/bars.txt --encoder-layers 1 --class-token --pooling first
     --positions learned --max-positions 17 --norm-position pre --activation gelu $SMALL"
   export PAIRS="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --encoder-layers 1 --decoder-layers 1 $SMALL"
@@ -158,6 +179,102 @@ names = [sorted(["plant", "animal", "thing"])[x.argmax()] for x in p]
 assert names == open("names.txt").read().split() and np.allclose(np.sum(p, 1), 1)'
   # Whatever the batches and threads.
   classify -m m.h5 --batch-rows 1 -j 2 "$DATA/class-valid.npy" | cmp - p.npy
+}
+
+@test "tags of words: names, numbers, probabilities, and the accuracy that train reported" {
+  train $TAGS --valid-source "$DATA/tags-valid.npy" --valid-labels "$DATA/tags-valid.txt" --valid-words "$DATA/tags-valid-words.npy" \
+    --learning-rate 0.005 --steps 400 --validate-every 400 --batch-tokens 1000 --log log.tsv -o m.h5
+  accuracy=$(column valid_accuracy log.tsv)
+  below 0.9 "$accuracy"
+  tag -m m.h5 --names --words "$DATA/tags-valid-words.npy" "$DATA/tags-valid.npy" > names.txt
+  [ "$(wc -l < names.txt)" -eq 100 ] && [ -z "$(sed -n 4p names.txt)" ]
+  paste -d '\n' names.txt "$DATA/tags-valid.txt" | awk -v expected="$accuracy" '
+    NR % 2 { n = split($0, ours, " "); next }
+    { if (NF != n) exit 1; for (i = 1; i <= n; ++i) { right += ours[i] == $i; ++all } }
+    END { if (!all || (right / all - expected) ^ 2 > 1e-10) exit 1 }'
+  tag -m m.h5 --give numbers --words "$DATA/tags-valid-words.npy" "$DATA/tags-valid.npy" -o numbers.npy
+  [ "$(ids numbers.npy)" = "$(sed 's/high/0/g; s/low/1/g; s/start/2/g' names.txt)" ]
+  # Without words, every position; the words' first ones are those.
+  tag -m m.h5 "$DATA/tags-valid.npy" -o all.npy
+  tag -m m.h5 --words "$DATA/tags-valid-words.npy" "$DATA/tags-valid.npy" -o words.npy
+  /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+def read(name):
+    with open(name, "rb") as file: return [np.load(file) for _ in range(100)]
+for p, chosen, w in zip(read("all.npy"), read("words.npy"), read(os.environ["DATA"] + "/tags-valid-words.npy")):
+    assert p.shape == (len(w), 3) and np.array_equal(p[[i for i in range(len(w)) if i == 0 or w[i] != w[i - 1]]], chosen)
+PYTHON
+  # Whatever the batches and threads.
+  tag -m m.h5 --batch-rows 1 -j 2 "$DATA/tags-valid.npy" | cmp - all.npy
+  tag -m m.h5 --batch-rows 7 -j 1 --words "$DATA/tags-valid-words.npy" "$DATA/tags-valid.npy" | cmp - words.npy
+}
+
+@test "tags of positions as numbers: where there is none nothing is learned, so the same as those of words" {
+  train $TAGS --steps 5 -o words.h5
+  train $(without "$TAGS" words labels) --labels "$DATA/tags-numbers.npy" --steps 5 -o numbers.h5
+  # Other names for the same classes, in another order, and none: the parameters differ by that order alone.
+  [ "$(model describe numbers.h5 | awk '$1 == "classes" { print $2 }')" = 3 ]
+  cat > same.txt <(sed 's/start/0/g; s/low/1/g; s/high/2/g' "$DATA/tags.txt")
+  train $(without "$TAGS" labels) --labels same.txt --steps 5 -o renamed.h5
+  cmp <(tag -m numbers.h5 "$DATA/tags-valid.npy") <(tag -m renamed.h5 "$DATA/tags-valid.npy")
+  ! cmp -s <(tag -m numbers.h5 "$DATA/tags-valid.npy") <(tag -m words.h5 "$DATA/tags-valid.npy")
+}
+
+@test "patches of images are tagged: a dense array in, a dense array out" {
+  /usr/bin/python3 -c 'import os, numpy as np
+images = np.load(os.environ["DATA"] + "/bars-images.npy")
+np.save("map.npy", (images.reshape(400, 4, 2, 4, 2).max((2, 4)) > 1).astype("u1").reshape(400, 16))'
+  words="--task tagging --encoder-layers 1 --class-token --positions learned --max-positions 17 --norm-position pre $SMALL"
+  train ${words/--class-token/} --source "$DATA/bars-dense.npy" --labels map.npy --learning-rate 0.005 --steps 100 --validate-every 100 --batch-tokens 1000 \
+    --valid-source "$DATA/bars-dense.npy" --valid-labels map.npy --log log.tsv -o m.h5
+  below 0.9 "$(column valid_accuracy log.tsv)"
+  tag -m m.h5 --give numbers "$DATA/bars-dense.npy" -o dense.npy
+  /usr/bin/python3 -c 'import numpy as np
+ours = np.load("dense.npy")
+assert ours.shape == (400, 16) and ours.dtype == np.int32 and np.mean(ours == np.load("map.npy")) > 0.9'
+  cmp <(convert --unstack dense.npy) <(tag -m m.h5 --give numbers "$DATA/bars.npy")
+}
+
+@test "a tagger from a language model: a new head, the rest of the parameters" {
+  train $MASKED --steps 3 --head-dense --head-norm --output-bias -o masked.h5
+  words="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --quiet"
+  train $words --from masked.h5 --learning-rate 0 --steps 1 -o tags.h5
+  [ "$(model describe tags.h5 | awk '$1 == "head" { print $2 }')" = token-classes ]
+  model describe tags.h5 | grep -q '^classifier/weight'
+  ! model describe tags.h5 | grep -q head/
+  cmp <(encode -m masked.h5 "$DATA/tags.npy") <(encode -m tags.h5 "$DATA/tags.npy")
+  # Of a model of other classes no classifier is taken.
+  train $CLASSES --steps 3 -o classes.h5
+  train $words --from classes.h5 --learning-rate 0 --steps 1 -o again.h5
+  cmp <(encode -m classes.h5 "$DATA/tags.npy") <(encode -m again.h5 "$DATA/tags.npy")
+  train $words --from tags.h5 --steps 1 -o more.h5
+  run -2 train $words --from tags.h5 --head-dense --steps 1 -o more.h5
+}
+
+@test "labels that do not fit what they are for" {
+  refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
+  sed '6s/^[a-z]*/& low/' "$DATA/tags.txt" > long.txt
+  refused 1 "train: $DATA/tags.npy: record 5: has * words, * labels in long.txt" train $(without "$TAGS" labels) --labels long.txt -o m.h5
+  head -n 20 "$DATA/tags.txt" > short.txt
+  refused 1 "train: $DATA/tags.npy has 600 records, short.txt has labels of 20" train $(without "$TAGS" labels) --labels short.txt -o m.h5
+  refused 1 "train: $DATA/tags.npy: record 0: has * positions, * labels in $DATA/tags.txt" train $(without "$TAGS" words) -o m.h5
+  refused 1 "train: $DATA/tags.npy has 600 records, $DATA/tags-valid-words.npy has 100" train $(without "$TAGS" words) --words "$DATA/tags-valid-words.npy" -o m.h5
+  refused 1 "train: $DATA/tags-valid.npy: record 0: class * is none of the 3 classes" \
+    train $(without "$TAGS" labels words) --labels "$DATA/tags-numbers.npy" --valid-source "$DATA/tags-valid.npy" --valid-labels "$DATA/tags-valid.npy" -o m.h5
+  refused 2 "train: --words needs --task tagging*" train $CLASSES --words "$DATA/tags-words.npy" -o m.h5
+  refused 2 "train: --labels needs --task classification or tagging*" train $MASKED --labels "$DATA/tags.txt" -o m.h5
+  train $TAGS --steps 1 -o m.h5
+  refused 1 "train: $DATA/tags-valid.txt: line *: '*' is none of the 2 classes" \
+    train $(without "$TAGS" labels) --labels <(sed 's/high/low/g' "$DATA/tags.txt") --valid-source "$DATA/tags-valid.npy" \
+      --valid-labels "$DATA/tags-valid.txt" --valid-words "$DATA/tags-valid-words.npy" -o n.h5
+  refused 1 "tag: *$DATA/tags-words.npy*" tag -m m.h5 --words "$DATA/tags-words.npy" "$DATA/tags-valid.npy"
+  /usr/bin/python3 -c 'import numpy as np; np.save("ids.npy", np.full((2, 3), 5, "<i4")); np.save("words.npy", np.array([[0, 2, 2], [0, 1, 2]], "<i4"))
+np.save("uneven.npy", np.array([[0, 1, 1], [0, 1, 2]], "<i4"))'
+  refused 1 "tag: ids.npy: record 0: word 1 has no id that could be tagged" tag -m m.h5 --words words.npy ids.npy
+  refused 1 "tag: ids.npy: record 0: its sequences have 2 and 3 words*" tag -m m.h5 --words uneven.npy ids.npy
+  [ "$(tag -m m.h5 --names --words uneven.npy ids.npy | wc -w)" -eq 5 ]
+  train $CLASSES --steps 1 -o classes.h5
+  refused 1 "tag: classes.h5: a model that predicts classes, not classes of positions: classify reads it" tag -m classes.h5 ids.npy
 }
 
 @test "numbers as labels, in any shape, are the same training; the model knows no names" {
@@ -258,7 +375,8 @@ PYTHON
   i=0
   for words in "$PAIRS $valid --valid-source $DATA/text.en.npy --valid-target $DATA/text.de.npy" "$LINES $valid --valid-target $DATA/valid.npy" \
     "$WINDOWS $valid --valid-target $DATA/running-valid.npy" "$MASKED $valid --valid-source $DATA/same-valid.npy --sort-window 50" \
-    "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS"; do
+    "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS" \
+    "$TAGS $valid --valid-source $DATA/tags-valid.npy --valid-labels $DATA/tags-valid.txt --valid-words $DATA/tags-valid-words.npy"; do
     for optimizer in adam adamw "sgd --momentum 0.8"; do
       run="train $words --optimizer $optimizer --accumulate 2 --average-decay 0.9 --clip-norm 1 --batch-tokens 300 --attention-dropout 0.1"
       rm -f -- *.h5
@@ -347,7 +465,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
 }
 
 @test "refusals: options of another task" {
-  refused 2 "train: --labels needs --task classification" train $LINES --labels "$DATA/class.txt" -o m.h5
+  refused 2 "train: --labels needs --task classification or tagging" train $LINES --labels "$DATA/class.txt" -o m.h5
   refused 2 "train: --source needs --task translation*" train $LINES --source "$DATA/lines.npy" -o m.h5
   refused 2 "train: --target needs --task *" train $CLASSES --target "$DATA/lines.npy" -o m.h5
   refused 2 "train: --context needs --task language-model" train $CLASSES --context 5 -o m.h5
