@@ -1,13 +1,9 @@
-// score: translations and labels against references.
+// score: translations, summaries, labels and numbers against references.
 #include <algorithm>
-#include <cstdio>
 
-#include "cli/layer_options.hpp"
+#include "cli/metric_options.hpp"
 #include "io/output_file.hpp"
-#include "io/text_lines.hpp"
-#include "text/bleu.hpp"
-#include "text/line_batches.hpp"
-#include "text/utf8.hpp"
+#include "metrics/segment_reader.hpp"
 
 using namespace pipeformer;
 
@@ -15,21 +11,21 @@ namespace {
 
 const ToolSpec spec{
     .name = "score",
-    .summary = "BLEU, chrF and accuracy of lines against reference lines",
+    .summary = "metrics of lines or records against references: BLEU, chrF, TER, accuracy",
     .description =
-        "Reads lines of text and a reference with as many lines, and writes one line per metric, each 0 to 100. bleu "
-        "is corpus BLEU with sacreBLEU's defaults: up to 4-grams, 13a tokens, case counts, exponential smoothing, one "
-        "reference. chrf is sacreBLEU's chrF2: up to 6 characters, white space left out. accuracy is the share of "
-        "lines equal to their reference, for labels as well as for sentences.\n\n"
-        "Source: Papineni et al. 2002, Popović 2015, Post 2018.",
-    .options =
-        {
-            text("reference", "FILE", "the right lines"),
-            list("metric", "NAME", "bleu, chrf, accuracy or all; may be repeated (default bleu)"),
-            choice("tokenize", "13a|none", "how lines become words for bleu: mteval-v13a, or split at white space",
-                   "13a"),
-            flag("lowercase", "compare in lower case"),
-        },
+        "Reads lines and references with as many lines, and writes one line per metric. With several "
+        "references an empty line is none, where another is not empty. Metrics: " +
+        metric_list() +
+        ".\n\nbleu, chrf and ter are 0 to 100 (ter may be more, and less is better) and count as sacreBLEU 2 "
+        "does.\n\nSource: Papineni et al. 2002, Popović 2015, Snover et al. 2006, Post 2018.",
+    .options = join(
+        {{
+             list("reference", "FILE", "the right lines; may be repeated"),
+             list("metric", "NAME", "a metric of the list above; may be repeated (default bleu)"),
+             flag("lowercase", "compare in lower case"),
+             flag("sentence-level", "one line of scores, separated by tabs, for each line instead of scores of all"),
+         },
+         metric_options()}),
     .examples =
         {
             {"BLEU of a translation", "score --reference reference.txt hypothesis.txt"},
@@ -40,60 +36,66 @@ const ToolSpec spec{
     .writes_records = false,
 };
 
-template <class... Values>
-std::string formatted(const char* format, Values... values) {
-  char line[256];
-  return {line, static_cast<std::size_t>(std::snprintf(line, sizeof line, format, values...))};
+struct NamedMetric {
+  std::string name;
+  std::unique_ptr<Metric> metric;
+};
+
+std::vector<NamedMetric> chosen_metrics(const Args& args) {
+  const MetricOptions options = metric_settings(args);
+  std::vector<NamedMetric> metrics;
+  for (const MetricEntry* entry :
+       find_metrics(args.given("metric") ? args.list("metric") : std::vector<std::string>{"bleu"})) {
+    metrics.push_back({entry->name, entry->make(options)});
+  }
+  return metrics;
 }
 
-std::vector<std::string> metrics(const Args& args) {
-  std::vector<std::string> known{"bleu", "chrf", "accuracy"};
-  std::vector<std::string> names = args.given("metric") ? args.list("metric") : std::vector<std::string>{"bleu"};
-  for (const std::string& name : names) {
-    if (name == "all") return known;
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      throw UsageError("unknown metric '" + name + "': bleu, chrf, accuracy or all expected");
+/// The metric as one that has a score for each line.
+const SegmentMetric& by_segment(const NamedMetric& m, const std::string& option) {
+  const auto* metric = dynamic_cast<const SegmentMetric*>(m.metric.get());
+  if (metric == nullptr) throw UsageError(cat("--", option, ": ", m.name, " is of all lines only"));
+  return *metric;
+}
+
+void score_lines(SegmentReader& reader, const std::vector<NamedMetric>& metrics, OutputFile& output) {
+  for (const NamedMetric& m : metrics) by_segment(m, "sentence-level");
+  while (reader.next()) {
+    const std::vector<Segment>& segments = reader.segments(0);
+    std::vector<std::vector<double>> statistics;
+    for (const NamedMetric& m : metrics) statistics.push_back(by_segment(m, "").statistics(segments));
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      for (std::size_t k = 0; k < metrics.size(); ++k) {
+        const SegmentMetric& metric = by_segment(metrics[k], "");
+        const double score = metric.score_of(std::span(statistics[k]).subspan(i * metric.size(), metric.size()));
+        output.write(formatted(k + 1 == metrics.size() ? "%.6f\n" : "%.6f\t", score));
+      }
     }
   }
-  return names;
 }
 
 void body(const Args& args) {
-  const std::vector<std::string> names = metrics(args);
-  expect_one_stdin(args, args.input(), {"reference"});
-  TextLines hypotheses(args.input()), references(args.text("reference"));
-  Bleu bleu(args.text("tokenize") == "none" ? BleuTokens::none : BleuTokens::mteval13a);
-  Chrf chrf;
-  Accuracy accuracy;
-  const auto wanted = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
-  std::string_view hypothesis, reference;
-  std::string lower_hypothesis, lower_reference;
-  while (next_line_pair(hypotheses, hypothesis, references, reference)) {
-    if (args.flag("lowercase")) {
-      hypothesis = lower_hypothesis = lowercase_utf8(hypothesis);
-      reference = lower_reference = lowercase_utf8(reference);
-    }
-    if (wanted("bleu")) bleu.add(hypothesis, reference);
-    if (wanted("chrf")) chrf.add(hypothesis, reference);
-    if (wanted("accuracy")) accuracy.add(hypothesis, reference);
+  if (!args.given("reference")) throw UsageError("option '--reference' is required");
+  const std::vector<NamedMetric> metrics = chosen_metrics(args);
+  const std::vector<std::string> references = args.list("reference");
+  if (std::count(references.begin(), references.end(), "-") + (args.input() == "-") > 1) {
+    throw UsageError("only one input can be standard input ('-')");
   }
+  SegmentReader reader({args.input()}, references, args.flag("lowercase"));
   OutputFile output(args.output(), Content::text);
-  for (const std::string& name : names) {
-    if (args.quiet()) {
-      output.write(formatted("%.4f\n", name == "bleu"   ? bleu.score()
-                                       : name == "chrf" ? chrf.score()
-                                                        : accuracy.score()));
-    } else if (name == "bleu") {
-      output.write(formatted(
-          "BLEU %.2f (%.1f/%.1f/%.1f/%.1f, BP %.3f, ratio %.3f, hyp %lld, ref %lld)\n", bleu.score(), bleu.precision(1),
-          bleu.precision(2), bleu.precision(3), bleu.precision(4), bleu.brevity_penalty(), bleu.length_ratio(),
-          static_cast<long long>(bleu.hypothesis_length()), static_cast<long long>(bleu.reference_length())));
-    } else if (name == "chrf") {
-      output.write(formatted("chrF %.2f\n", chrf.score()));
-    } else {
-      output.write(formatted("accuracy %.2f (%lld of %lld)\n", accuracy.score(),
-                             static_cast<long long>(accuracy.equal()), static_cast<long long>(accuracy.lines())));
+  if (args.flag("sentence-level")) {
+    score_lines(reader, metrics, output);
+    return output.close();
+  }
+  while (reader.next()) {
+    try {
+      for (const NamedMetric& m : metrics) m.metric->add(reader.segments(0));
+    } catch (const RowError& error) {
+      reader.fail(0, error);
     }
+  }
+  for (const NamedMetric& m : metrics) {
+    output.write(args.quiet() ? formatted("%.6f\n", m.metric->score()) : m.metric->report() + "\n");
   }
   output.close();
 }

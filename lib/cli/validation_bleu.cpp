@@ -3,8 +3,8 @@
 #include "io/address.hpp"
 #include "io/output_file.hpp"
 #include "io/text_lines.hpp"
+#include "metrics/bleu.hpp"
 #include "search/translate.hpp"
-#include "text/bleu.hpp"
 
 namespace pipeformer {
 
@@ -33,7 +33,11 @@ std::function<double(const Transformer&)> bleu_of_validation(const Args& args, c
     }
     expect_references(lines.size());
     Bleu bleu;
-    for (std::size_t i = 0; i < lines.size(); ++i) bleu.add(lines[i], references[i]);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const std::string_view reference = references[i];
+      const Segment segment{lines[i], {&reference, 1}};
+      bleu.add({&segment, 1});
+    }
     return bleu.score();
   };
 }

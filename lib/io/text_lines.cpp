@@ -9,14 +9,14 @@ namespace pipeformer {
 
 std::span<const std::byte> TextLines::block() {
   try {
-    return source_.peek(1);
+    return source_->peek(1);
   } catch (const Error& error) {
     throw Error(cat(name_, ": line ", count_ + 1, ": ", error.what()));
   }
 }
 
 bool TextLines::next(std::string_view& line) {
-  source_.skip(std::exchange(consumed_, 0));
+  source_->skip(std::exchange(consumed_, 0));
   line_.clear();
   for (;;) {
     const auto bytes = block();
@@ -35,11 +35,11 @@ bool TextLines::next(std::string_view& line) {
         return true;
       }
       line_ += part;
-      source_.skip(part.size() + 1);
+      source_->skip(part.size() + 1);
       break;
     }
     line_.append(text, bytes.size());
-    source_.skip(bytes.size());
+    source_->skip(bytes.size());
   }
   line = line_;
   ++count_;

@@ -76,12 +76,6 @@ bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::str
   return count > 0;
 }
 
-bool next_line_pair(TextLines& a, std::string_view& line_a, TextLines& b, std::string_view& line_b) {
-  const bool more_a = a.next(line_a), more_b = b.next(line_b);
-  if (more_a != more_b) fail_uneven(a, b);
-  return more_a;
-}
-
 void read_same_lines(TextLines& reader, InvalidUtf8 policy, std::size_t count, std::vector<std::string>& lines,
                      TextLines& first) {
   lines.resize(count);

@@ -22,10 +22,6 @@ void require_utf8(std::string_view line, const TextLines& reader);
 /// Reads up to a few thousand lines. False at the end of the input.
 bool read_line_batch(TextLines& reader, InvalidUtf8 policy, std::vector<std::string>& lines);
 
-/// Reads from both files in lock step. False when both end together; throws Error with both files and their numbers of
-/// lines when one ends first.
-bool next_line_pair(TextLines& a, std::string_view& line_a, TextLines& b, std::string_view& line_b);
-
 /// Reads `count` lines of the file beside that of `first`. Throws Error with both files and their numbers of lines when
 /// it ends before; require_end when it does not end.
 void read_same_lines(TextLines& reader, InvalidUtf8 policy, std::size_t count, std::vector<std::string>& lines,

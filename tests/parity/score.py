@@ -1,9 +1,10 @@
-"""score against the published definitions of BLEU and chrF, written here with exact fractions and Python's own regular
+"""score against the published definitions of its metrics, written here with exact fractions and Python's own regular
 expressions, and against NLTK where it is installed."""
 import math
 import os
 import random
 import re
+import string
 import subprocess
 import sys
 import tempfile
@@ -36,60 +37,249 @@ def grams(items, n):
     return Counter(tuple(items[i:i + n]) for i in range(len(items) - n + 1))
 
 
-def bleu(hypotheses, references, tokenize):
+def bleu(hypotheses, references, tokenize, smooth="exp", value=0, effective=False):
+    """references: one list for each file."""
     matches, totals, length, wanted = [0] * 4, [0] * 4, 0, 0
-    for h, r in zip(hypotheses, references):
-        h, r = tokenize(h), tokenize(r)
+    for h, *rs in zip(hypotheses, *references):
+        h, rs = tokenize(h), [tokenize(r) for r in alternatives(rs)]
         length += len(h)
-        wanted += len(r)
+        wanted += min((abs(len(r) - len(h)), len(r)) for r in rs)[1]
         for n in range(4):
-            counts = grams(h, n + 1)
-            matches[n] += sum((counts & grams(r, n + 1)).values())
+            counts, most = grams(h, n + 1), Counter()
+            for r in rs:
+                most |= grams(r, n + 1)
+            matches[n] += sum((counts & most).values())
             totals[n] += sum(counts.values())
-    if not any(matches) or not all(totals):
+    if not any(matches):
         return 0.0
-    product, zeros = Fraction(1), 0
-    for m, t in zip(matches, totals):
+    precisions, zeros = [], 0
+    for n, (m, t) in enumerate(zip(matches, totals)):
+        if smooth == "add-k" and n:
+            m, t = m + Fraction(value), t + Fraction(value)
+        if t == 0:
+            if effective:
+                break
+            return 0.0
         if m == 0:
             zeros += 1
-        product *= Fraction(m, t) if m else Fraction(1, 2 ** zeros * t)
-    penalty = 1.0 if length >= wanted else math.exp(1 - Fraction(wanted, length))
-    return 100 * penalty * math.exp((math.log(product.numerator) - math.log(product.denominator)) / 4)
+            m = {"exp": Fraction(1, 2 ** zeros), "floor": Fraction(value), "add-k": 0, "none": 0}[smooth]
+        precisions.append(Fraction(m) / t)
+    if not all(precisions):
+        return 0.0
+    logs = [math.log(p.numerator) - math.log(p.denominator) for p in precisions]
+    return 100 * (1.0 if length >= wanted else math.exp(1 - Fraction(wanted, length))) * math.exp(sum(logs) / len(logs))
 
 
-def chrf(hypotheses, references):
-    statistics = [[0, 0, 0] for _ in range(6)]
-    for h, r in zip(hypotheses, references):
-        h, r = "".join(h.split()), "".join(r.split())
-        for n, s in enumerate(statistics, 1):
-            hc, rc = grams(h, n), grams(r, n)
-            if not rc:
-                continue
-            s[0] += sum(hc.values())
-            s[1] += sum(rc.values())
-            s[2] += sum((hc & rc).values())
+def alternatives(references):
+    """A line's references: empty ones are none, unless all are."""
+    return [r for r in references if r] or [""]
+
+
+def chrf_words(line):
+    marks = set(string.punctuation)
+    for word in line.split():
+        if len(word) > 1 and word[-1] in marks:
+            yield from (word[:-1], word[-1])
+        elif len(word) > 1 and word[0] in marks:
+            yield from (word[0], word[1:])
+        else:
+            yield word
+
+
+def chrf_score(statistics, beta, eps):
+    if eps:
+        f = []
+        for h, r, m in statistics:
+            p, q = m / h if h else 1e-16, m / r if r else 1e-16
+            f.append((1 + beta * beta) * p * q / (beta * beta * p + q) if p + q else 1e-16)
+        return 100 * sum(f) / len(f)
     pairs = [(Fraction(m, h), Fraction(m, r)) for h, r, m in statistics if h and r]
     if not pairs:
         return 0.0
     p, r = (sum(x) / len(pairs) for x in zip(*pairs))
-    return float(100 * 5 * p * r / (4 * p + r)) if p + r else 0.0
+    b = Fraction(beta) ** 2
+    return float(100 * (1 + b) * p * r / (b * p + r)) if p + r else 0.0
+
+
+def chrf(hypotheses, references, characters=6, words=0, beta=2, whitespace=False, eps=False):
+    sums = [[0, 0, 0] for _ in range(characters + words)]
+    for h, *rs in zip(hypotheses, *references):
+        best = None
+        for r in alternatives(rs):
+            statistics = []
+            for make, orders in ((str if whitespace else lambda x: "".join(x.split()), characters), (lambda x: list(chrf_words(x)), words)):
+                a, b = make(h), make(r)
+                for n in range(1, orders + 1):
+                    x, y = grams(a, n), grams(b, n)
+                    statistics.append((sum(x.values()) if y else 0, sum(y.values()), sum((x & y).values())))
+            score = chrf_score(statistics, beta, eps)
+            if best is None or score > best[0]:
+                best = score, statistics
+        for s, new in zip(sums, best[1]):
+            for i in range(3):
+                s[i] += new[i]
+    return chrf_score(sums, beta, eps)
+
+
+def edit_table(a, b):
+    """Edit distances of the beginnings of a and b, in Tercom's beam; each with how it was reached: 'm'atch, 's'ubstitution, 'd'eletion of a's
+    word, 'i'nsertion of b's; the first of equal ones in that order."""
+    far = 10 ** 9
+    table = [[(far, None)] * (len(b) + 1) for _ in range(len(a) + 1)]
+    table[0] = [(j, "i") for j in range(len(b) + 1)]
+    slope = len(b) / len(a) if a else 1
+    beam = 25 if 25 >= slope / 2 else math.ceil(slope / 2 + 25)
+    for i in range(1, len(a) + 1):
+        middle = math.floor(i * slope)
+        for j in range(max(0, middle - beam), len(b) + 1 if i == len(a) else min(len(b) + 1, middle + beam)):
+            ways = [(table[i - 1][j][0] + 1, "d")]
+            if j:
+                same = a[i - 1] == b[j - 1]
+                ways = [(table[i - 1][j - 1][0] + (not same), "m" if same else "s"), ways[0], (table[i][j - 1][0] + 1, "i")]
+            table[i][j] = min(ways, key=lambda way: way[0])
+    return table
+
+
+def ter_edits(h, r):
+    """Snover et al. 2006, section 2, with Tercom's limits."""
+    if not r:
+        return len(h)
+    shifts = tried = 0
+    while True:
+        table = edit_table(h, r)
+        distance = table[-1][-1][0]
+        i, j, steps = len(h), len(r), []
+        while i or j:
+            step = table[i][j][1]
+            steps.append(step)
+            i, j = i - (step != "i"), j - (step != "d")
+        at, aligned, wrong_h, wrong_r = -1, [], [], []
+        for step in reversed(steps):
+            if step != "i":
+                at += 1
+                wrong_h.append(step != "m")
+            if step != "d":
+                aligned.append(at)
+                wrong_r.append(step != "m")
+        best = None
+        for start, place in ((s, p) for s in range(len(h)) for p in range(len(r)) if abs(s - p) <= 50):
+            for length in range(1, 11):
+                if h[start:start + length] != r[place:place + length] or len(h) < start + length or len(r) < place + length:
+                    break
+                if not any(wrong_h[start:start + length]) or not any(wrong_r[place:place + length]) or start <= aligned[place] < start + length:
+                    continue
+                before = None
+                for k in range(place - 1, place + length):
+                    if k >= len(r):
+                        break
+                    target = 0 if k < 0 else aligned[k] + 1
+                    if target == before:
+                        continue
+                    before = target
+                    run, rest = h[start:start + length], h[:start] + h[start + length:]
+                    # A target behind the run counts without it; one inside it moves the run on by what it reaches in.
+                    goes = target if target <= start + length and target >= start else target - (length if target > start else 0)
+                    moved = rest[:goes] + run + rest[goes:]
+                    tried += 1
+                    rank = (distance - edit_table(moved, r)[-1][-1][0], length, -start, -target)
+                    if best is None or rank > best[0]:
+                        best = rank, moved
+                if tried >= 1000:
+                    return shifts + distance
+        if best is None or best[0][0] <= 0:
+            return shifts + distance
+        shifts, h = shifts + 1, best[1]
+
+
+def ter(hypotheses, references, prepare=str.lower):
+    edits, length = 0, Fraction(0)
+    for h, *rs in zip(hypotheses, *references):
+        rs = [prepare(r).split() for r in alternatives(rs)]
+        edits += min(ter_edits(prepare(h).split(), r) for r in rs)
+        length += Fraction(sum(map(len, rs)), len(rs))
+    return float(100 * edits / length) if length else 100.0 * (edits > 0)
+
+
+def ter_normal(line):
+    line = line.lower()
+    for entity, character in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
+        line = line.replace(entity, character)
+    line = re.sub(r"([{-~[-` -&(-+:-@/])", r" \1 ", f" {line} ").replace("'s ", " 's ")
+    line = re.sub(r"([^0-9])([.,])", r"\1 \2 ", line)
+    line = re.sub(r"([.,])([^0-9])", r" \1 \2", line)
+    return re.sub(r"([0-9])(-)", r"\1 \2 ", line)
+
+
+def write(name, lines):
+    with open(name, "w", newline="\n") as out:
+        out.writelines(line + "\n" for line in lines)
+    return name
+
+
+def score(hypotheses, references, *options):
+    """The numbers that score writes; references: one list for each file."""
+    write("hyp.txt", hypotheses)
+    files = [part for i, lines in enumerate(references) for part in ("--reference", write(f"ref{i}.txt", lines))]
+    out = subprocess.run([SCORE, "--quiet", *files, *options, "hyp.txt"], stdout=subprocess.PIPE, check=True).stdout
+    return [float(x) for x in out.split()]
 
 
 def run(hypotheses, references, *options):
-    for name, lines in (("hyp.txt", hypotheses), ("ref.txt", references)):
-        with open(name, "w", newline="\n") as out:
-            out.writelines(line + "\n" for line in lines)
-    out = subprocess.run([SCORE, "--quiet", "--metric", "all", "--reference", "ref.txt", *options, "hyp.txt"],
-                         stdout=subprocess.PIPE, check=True).stdout
-    return [float(x) for x in out.split()]
+    return score(hypotheses, [references], "--metric", "all", *options)
+
+
+def same(name, got, want):
+    check(name, len(got) == len(want) and all(abs(a - b) < 1e-6 for a, b in zip(got, want)), f"got {got}, want {want}")
 
 
 def compare(name, hypotheses, references):
     for options, tokenize, change in (([], tokens_13a, str), (["--tokenize", "none"], str.split, str), (["--lowercase"], tokens_13a, str.lower)):
         h, r = [change(x) for x in hypotheses], [change(x) for x in references]
-        want = [bleu(h, r, tokenize), chrf(h, r), 100 * sum(a == b for a, b in zip(h, r)) / len(h)]
-        got = run(hypotheses, references, *options)
-        check(f"{name} {' '.join(options)}", all(abs(a - b) < 0.6e-4 for a, b in zip(got, want)), f"got {got}, want {want}")
+        want = [bleu(h, [r], tokenize), chrf(h, [r]), 100 * sum(a == b for a, b in zip(h, r)) / len(h)]
+        same(f"{name} {' '.join(options)}", run(hypotheses, references, *options), want)
+
+
+def shuffled(line, rng):
+    """Parts of the line in another order."""
+    words = line.split(" ")
+    for _ in range(rng.randint(0, 3)):
+        a, b, c = sorted(rng.randint(0, len(words)) for _ in range(3))
+        words = words[:a] + words[b:c] + words[a:b] + words[c:]
+    return " ".join(words)
+
+
+def translation_metrics(rng, words):
+    """Several references, sentence level, smoothing, chrF++, TER."""
+    references = [" ".join(rng.choices(words, k=rng.randint(1, 20))) for _ in range(200)]
+    hypotheses = [noisy(line, rng, words) for line in references]
+    several = [references, [rng.choice(["", noisy(line, rng, words)]) for line in references], [noisy(line, rng, words) for line in references]]
+    for files in ([references], several):
+        name = f"{len(files)} references"
+        same(f"bleu, {name}", score(hypotheses, files), [bleu(hypotheses, files, tokens_13a)])
+        for smooth, value in (("none", 0), ("floor", 0.1), ("floor", 0.5), ("add-k", 1), ("add-k", 2.5)):
+            options = ["--smooth", smooth] + (["--smooth-value", str(value)] if value else [])
+            got = score(hypotheses, files, "--sentence-level", *options)
+            want = [bleu([h], [[r] for r in rs], tokens_13a, smooth, value, True) for h, *rs in zip(hypotheses, *files)]
+            same(f"bleu of sentences, {smooth} {value}, {name}", got, want)
+        same(f"bleu of characters, {name}", score(hypotheses, files, "--tokenize", "char"), [bleu(hypotheses, files, lambda x: list("".join(x.split())))])
+        for options, how in (([], {}), (["--word-order", "2"], {"words": 2}), (["--char-order", "3", "--beta", "1.5"], {"characters": 3, "beta": 1.5}),
+                             (["--whitespace"], {"whitespace": True}), (["--eps-smoothing", "--word-order", "1"], {"eps": True, "words": 1})):
+            same(f"chrf {options}, {name}", score(hypotheses, files, "--metric", "chrf", *options), [chrf(hypotheses, files, **how)])
+            want = [chrf([h], [[r] for r in rs], **how) for h, *rs in zip(hypotheses, *files)]
+            same(f"chrf of sentences {options}, {name}", score(hypotheses, files, "--metric", "chrf", "--sentence-level", *options), want)
+        for options, prepare in (([], str.lower), (["--case-sensitive"], str), (["--normalized"], ter_normal), (["--no-punct"], lambda x: re.sub(r'[.,?:;!"()]', "", x.lower()))):
+            h, fs = hypotheses[:40], [lines[:40] for lines in files]
+            same(f"ter {options}, {name}", score(h, fs, "--metric", "ter", *options), [ter(h, fs, prepare)])
+    few = "a b c d e f g the of".split()
+    references = [" ".join(rng.choices(few + words, k=rng.choice([3, 10, 25, 40]))) for _ in range(40)]
+    hypotheses = [shuffled(noisy(line, rng, few), rng) for line in references]
+    want = [ter([h], [[r]]) for h, r in zip(hypotheses, references)]
+    same("ter of sentences with shifts", score(hypotheses, [references], "--metric", "ter", "--sentence-level"), want)
+    lengths = [(60, 3), (3, 60), (1, 200), (200, 1), (90, 70), (0, 5), (5, 0), (64, 65)]
+    references = [" ".join(rng.choices(few, k=r)) for _, r in lengths]
+    hypotheses = [" ".join(rng.choices(few, k=h)) for h, _ in lengths]
+    want = [ter([h], [[r]]) for h, r in zip(hypotheses, references)]
+    same("ter of odd lengths", score(hypotheses, [references], "--metric", "ter", "--sentence-level"), want)
 
 
 def noisy(line, rng, words):
@@ -127,6 +317,8 @@ with tempfile.TemporaryDirectory() as directory:
     for i, line in enumerate(["Hello, world!", "\"A.B.\" 3.5,4 1.2.3 a,b 5,a a.5 --- 3-4-5 -", "a..b,,c ., 1., ,1 .1 1.", "x&quot;y&#39;z &amp;amp;quot; &nbsp;"]):
         compare(f"tricky line {i}", [line + " one two three"], ["one two " + line + " three"])
 
+    translation_metrics(rng, words)
+
     # Lower case of every letter there is. Python 3.11 and the C library may know different versions of Unicode.
     codes = [c for c in range(0x21, 0x30000) if not 0xD800 <= c < 0xE000 and chr(c).lower() != chr(c)]
     share = run([chr(c) for c in codes], [chr(c).lower() for c in codes], "--lowercase")[2]
@@ -137,7 +329,7 @@ with tempfile.TemporaryDirectory() as directory:
         hypotheses = [noisy(line, rng, words) for line in references]
         want = 100 * corpus_bleu([[r.split()] for r in references], [h.split() for h in hypotheses])
         got = run(hypotheses, references, "--tokenize", "none")[0]
-        check("corpus_bleu of NLTK", abs(got - want) < 0.6e-4, f"got {got}, want {want}")
+        check("corpus_bleu of NLTK", abs(got - want) < 1e-6, f"got {got}, want {want}")
     except ImportError:
         print("skipped: NLTK is not installed")
 

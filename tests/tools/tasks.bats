@@ -165,7 +165,7 @@ without() {  # without WORDS OPTION...: an option may be given once
   below 0.9 "$accuracy"
   classify -m m.h5 --names "$DATA/class-valid.npy" > names.txt
   [ "$(wc -l < names.txt)" -eq 100 ]
-  [ "$(score -q --metric accuracy --reference "$DATA/class-valid.txt" names.txt)" = "$(awk -v a="$accuracy" 'BEGIN { printf "%.4f", 100 * a }')" ]
+  [ "$(score -q --metric accuracy --reference "$DATA/class-valid.txt" names.txt)" = "$(awk -v a="$accuracy" 'BEGIN { printf "%.6f", 100 * a }')" ]
   # The likeliest two of three, with falling probabilities; the names' order is that of bytes.
   classify -m m.h5 --top 2 "$DATA/class-valid.npy" > top.txt
   cut -f 1 top.txt | cmp - names.txt

@@ -1,0 +1,289 @@
+#include "metrics/metrics.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "metrics/accuracy.hpp"
+#include "metrics/ngrams.hpp"
+#include "metrics/ter.hpp"
+
+using namespace pipeformer;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+Lines words(const std::string& line, BleuTokens tokens) {
+  const Words words(tokenized(line, tokens));
+  return {words.list().begin(), words.list().end()};
+}
+Lines words_13a(const std::string& line) {
+  return words(line, BleuTokens::mteval13a);
+}
+
+/// Adds lines; references[r] is a file of references.
+template <class M>
+M&& added(M&& metric, const Lines& hypotheses, const std::vector<Lines>& references) {
+  for (std::size_t i = 0; i < hypotheses.size(); ++i) {
+    std::vector<std::string_view> right;
+    for (const Lines& file : references) right.push_back(file[i]);
+    const Segment segment{hypotheses[i], right};
+    metric.add({&segment, 1});
+  }
+  return std::forward<M>(metric);
+}
+template <class M>
+double scored(M&& metric, const Lines& hypotheses, const std::vector<Lines>& references) {
+  return added(metric, hypotheses, references).score();
+}
+
+double bleu(const std::string& hypothesis, const std::string& reference) {
+  return scored(Bleu(), {hypothesis}, {{reference}});
+}
+double chrf(const std::string& hypothesis, const std::string& reference) {
+  return scored(Chrf(), {hypothesis}, {{reference}});
+}
+
+}  // namespace
+
+TEST_CASE("13a tokens", "[text]") {
+  CHECK(words_13a("Hello, world!") == Lines{"Hello", ",", "world", "!"});
+  CHECK(words_13a("It's 3.14, or 1,000.50 (about).") ==
+        Lines{"It's", "3.14", ",", "or", "1,000.50", "(", "about", ")", "."});
+  CHECK(words_13a("a-b 3-4 x-5") == Lines{"a-b", "3", "-", "4", "x-5"});
+  CHECK(words_13a("&quot;A&amp;B&quot; &lt;c&gt;") == Lines{"\"", "A", "&", "B", "\"", "<", "c", ">"});
+  CHECK(words_13a("&amp;lt;") == Lines{"<"});  // The entities are replaced one kind after another.
+  CHECK(words_13a("U.S. etc...") == Lines{"U", ".", "S", ".", "etc", ".", ".", "."});
+  CHECK(words_13a("5% of $7.50") == Lines{"5", "%", "of", "$", "7.50"});
+  CHECK(words_13a("ends 2005.") == Lines{"ends", "2005", "."});
+  CHECK(words_13a("„Grüße“, sagt’s") == Lines{"„Grüße“", ",", "sagt’s"});
+  CHECK(words_13a("  a\tb\u00A0c\u3000d ") == Lines{"a", "b", "c", "d"});
+  CHECK(words_13a("<skipped>x") == Lines{"x"});
+  CHECK(words_13a("").empty());
+  CHECK(words("Hello, world! ", BleuTokens::none) == Lines{"Hello,", "world!"});
+}
+
+TEST_CASE("BLEU of a sentence against itself is 100", "[text]") {
+  CHECK(bleu("the cat sat on the mat", "the cat sat on the mat") == Approx(100.0));
+}
+
+TEST_CASE("BLEU by hand: clipped counts, smoothing, brevity", "[text]") {
+  // Matches 5, 3, 1, 0 of 6, 5, 4, 3: the first zero counts as 1/2 of one match.
+  CHECK(added(Bleu(), {"the cat sat by the mat"}, {{"the cat sat on the mat"}}).report() ==
+        "BLEU 37.99 (83.3/60.0/25.0/16.7, BP 1.000, ratio 1.000, hyp 6, ref 6)");
+  CHECK(bleu("the cat sat by the mat", "the cat sat on the mat") ==
+        Approx(100.0 * std::pow(5.0 / 6 * 3 / 5 * 1 / 4 * 1 / 6, 0.25)));
+
+  // "the" seven times: clipped to the two of the reference; the higher orders halve again and again.
+  CHECK(bleu("the the the the the the the", "the cat is on the mat") ==
+        Approx(100.0 * std::pow(2.0 / 7 * 1 / (2 * 6) * 1 / (4 * 5) * 1 / (8 * 4), 0.25)));
+
+  // Five words right of ten: only brevity counts.
+  CHECK(bleu("a b c d e", "a b c d e f g h i j") == Approx(100.0 * std::exp(1.0 - 10.0 / 5.0)));
+}
+
+TEST_CASE("BLEU adds counts over the corpus", "[text]") {
+  const Bleu corpus = added(Bleu(), {"a b c d", "x"}, {{"a b c d", "y z"}});
+  CHECK(corpus.report() == "BLEU 77.43 (80.0/100.0/100.0/100.0, BP 0.819, ratio 0.833, hyp 5, ref 6)");
+  CHECK(corpus.score() == Approx(100.0 * std::exp(1.0 - 6.0 / 5.0) * std::pow(0.8, 0.25)));
+}
+
+TEST_CASE("BLEU of several references: closest length, most matches of any", "[text]") {
+  // "the" three times: twice in one reference, once in the other. Lengths 3 and 5 are as far from 4: the shorter
+  // counts.
+  const Bleu two = added(Bleu(), {"the the the a"}, {{"the x the"}, {"a the y z w"}});
+  CHECK(two.report() == "BLEU 21.02 (75.0/16.7/12.5/12.5, BP 1.000, ratio 1.333, hyp 4, ref 3)");
+  CHECK(two.score() == Approx(100.0 * std::pow(3.0 / 4 * 1 / (2 * 3) * 1 / (4 * 2) * 1 / 8, 0.25)));
+}
+
+// Numbers of sacreBLEU's own tests (test/test_bleu.py, test_sentence_bleu.py, test_chrf.py, test_ter.py).
+TEST_CASE("BLEU as sacreBLEU: references, tokens, smoothing", "[text]") {
+  const std::vector<Lines> references{
+      {"The dog bit the man.", "It was not unexpected.", "The man bit him first."},
+      {"The dog had bit the man.", "No one was surprised.", "The man had bitten the dog."}};
+  const Lines hypotheses{"The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."};
+  const auto corpus = [&](BleuTokens tokens, BleuSmoothing smoothing) {
+    return scored(Bleu({.tokens = tokens, .smoothing = smoothing}), hypotheses, references);
+  };
+  CHECK(corpus(BleuTokens::mteval13a, BleuSmoothing::exp) == Approx(48.530827).margin(1e-6));
+  CHECK(corpus(BleuTokens::mteval13a, BleuSmoothing::none) == Approx(48.530827).margin(1e-6));
+  CHECK(corpus(BleuTokens::none, BleuSmoothing::exp) == Approx(49.1919566).margin(1e-6));
+  CHECK(corpus(BleuTokens::intl, BleuSmoothing::exp) == Approx(43.91623493).margin(1e-6));
+  CHECK(scored(Bleu(), {"", "", ""}, references) == 0.0);
+
+  const auto sentence = [](BleuTokens tokens, BleuSmoothing smoothing, double value = 0.0) {
+    return scored(Bleu({tokens, smoothing, value, true}),
+                  {"Producția de zahăr primă va fi exprimată în ceea ce privește zahărul alb;"},
+                  {{"producţia de zahăr brut se exprimă în zahăr alb;"}});
+  };
+  using enum BleuSmoothing;
+  CHECK(sentence(BleuTokens::mteval13a, exp) == Approx(8.493).margin(1e-3));
+  CHECK(sentence(BleuTokens::mteval13a, none) == 0.0);
+  CHECK(sentence(BleuTokens::mteval13a, BleuSmoothing::floor, 0.1) == Approx(4.51688).margin(1e-3));
+  CHECK(sentence(BleuTokens::mteval13a, BleuSmoothing::floor, 0.5) == Approx(10.10).margin(1e-3));
+  CHECK(sentence(BleuTokens::mteval13a, add_k, 1) == Approx(14.882).margin(1e-3));
+  CHECK(sentence(BleuTokens::mteval13a, add_k, 2) == Approx(21.389).margin(1e-3));
+  CHECK(sentence(BleuTokens::none, exp) == Approx(7.347).margin(1e-3));
+  CHECK(sentence(BleuTokens::intl, exp) == Approx(8.493).margin(1e-3));
+  CHECK(sentence(BleuTokens::character, exp) == Approx(40.8759).margin(1e-3));
+  for (const BleuSmoothing smoothing : {exp, none, BleuSmoothing::floor, add_k}) {
+    CHECK(scored(Bleu({BleuTokens::mteval13a, smoothing, 0.1, true}), {"this is a cat"}, {{"okay thanks"}}) == 0.0);
+  }
+  // Smoothing by floor 0.01 with effective order: single words and pairs.
+  const auto raw = [](const Lines& hypothesis, const Lines& reference) {
+    return scored(Bleu({BleuTokens::none, BleuSmoothing::floor, 0.01, true}), hypothesis, {reference});
+  };
+  CHECK(raw({"test"}, {"a test"}) == Approx(36.78794411714425));
+  CHECK(raw({"a test"}, {"a test"}) == Approx(100.0));
+  CHECK(raw({"a little test"}, {"a test"}) == Approx(3.218297948685433));
+  CHECK(raw({"this is a test", "another test"}, {"ref1", "ref2"}) == 0.0);
+  CHECK(raw({"this is a fest"}, {"this is a test"}) == Approx(22.3606797749979));
+  const std::vector<double> sums{9, 7, 5, 3, 10, 8, 6, 4, 11, 11};
+  CHECK(Bleu().score_of(sums) == Approx(83.75922397));
+}
+
+TEST_CASE("BLEU is 0 without matches, without 4-grams and without words", "[text]") {
+  CHECK(bleu("x y z w v", "a b c d e") == 0.0);
+  CHECK(bleu("a b c", "a b c") == 0.0);  // No hypothesis has four words.
+  CHECK(bleu("", "a b c d") == 0.0);
+  CHECK(bleu("", "") == 0.0);
+  CHECK(Bleu().score() == 0.0);
+}
+
+TEST_CASE("chrF by hand", "[text]") {
+  CHECK(chrf("the cat", "the cat") == Approx(100.0));
+  CHECK(chrf("thecat", "the cat") == Approx(100.0));  // White space is left out.
+  // "abc" and "abd": orders 1 to 3 exist: matches 2/3, 1/2, 0/1 on both sides.
+  const double mean = (2.0 / 3 + 1.0 / 2 + 0.0) / 3;
+  CHECK(chrf("abc", "abd") == Approx(100.0 * mean));
+  // "ab" and "abc": precision 2/2, 1/1; recall 2/3, 1/2; the reference's order 3 has no counterpart.
+  const double recall = (2.0 / 3 + 1.0 / 2) / 2;
+  CHECK(chrf("ab", "abc") == Approx(100.0 * 5 * recall / (4 + recall)));
+  CHECK(chrf("äöü", "äöü") == Approx(100.0));  // Characters, not bytes: three orders, all equal.
+  CHECK(chrf("ä", "ö") == 0.0);
+  CHECK(chrf("", "abc") == 0.0);
+  CHECK(chrf("abc", "") == 0.0);
+}
+
+TEST_CASE("chrF as sacreBLEU", "[text]") {
+  const auto of = [](const Lines& hypotheses, const Lines& references, bool eps_smoothing, bool whitespace = false) {
+    return scored(Chrf({.beta = 3, .whitespace = whitespace, .eps_smoothing = eps_smoothing}), hypotheses,
+                  {references});
+  };
+  CHECK(of({"abcdefg"}, {"hijklmnop"}, true) == Approx(0.0).margin(1e-4));
+  CHECK(of({""}, {"reference"}, true) == Approx(0.0).margin(1e-4));
+  CHECK(of({"aa"}, {"ab"}, true) == Approx(8.3333).margin(1e-4));
+  CHECK(of({"a", "b"}, {"a", "c"}, true) == Approx(8.3333).margin(1e-4));
+  CHECK(of({"a"}, {"a"}, true) == Approx(16.6667).margin(1e-4));
+  CHECK(of({"a b c"}, {"abc"}, true) == Approx(50.0).margin(1e-4));
+  const std::string risk =
+      " risk assessment must be made of those who are qualified and expertise in the sector - these are the scientists "
+      ".";
+  const std::string right =
+      "risk assessment has to be undertaken by those who are qualified and expert in that area - that is the "
+      "scientists .";
+  CHECK(of({risk}, {right}, true) == Approx(63.361730).margin(1e-4));
+  CHECK(of({risk.substr(1)}, {right}, false, true) == Approx(65.2414427).margin(1e-4));
+  CHECK(of({" Die    Beziehung zwischen  Obama und Netanjahu ist nicht gerade  freundlich. "},
+           {"Das Verhältnis zwischen Obama und Netanyahu ist nicht gerade freundschaftlich."},
+           true) == Approx(64.1302698).margin(1e-4));
+  CHECK(of({"Die Beziehung zwischen Obama und Netanjahu ist nicht gerade freundlich."},
+           {"Das Verhältnis zwischen Obama und Netanyahu ist nicht gerade freundschaftlich."}, false,
+           true) == Approx(67.3481606).margin(1e-4));
+  CHECK(of({"a"}, {"a"}, false) == Approx(100.0));
+  CHECK(of({"a", "b"}, {"a", "c"}, false) == Approx(50.0));
+  CHECK(of({"aa"}, {"ab"}, false) == Approx(25.0));
+  CHECK(scored(Chrf({.eps_smoothing = true}),
+               {"Co nás nejvíc trápí, protože lékaři si vybírají, kdo bude žít a kdo zemře."},
+               {{"Nejvíce smutní jsme z toho, že musíme rozhodovat o tom, kdo bude žít a kdo zemře."}}) ==
+        Approx(39.14078509).margin(1e-4));
+}
+
+TEST_CASE("chrF++: words with marks apart; the best of several references", "[text]") {
+  // One character order and two of words: "(hi", ")" and "there" on both sides but for one word.
+  // Characters: "(hi)there" against "(hi)thera": 8 of 9. Words: 2 of 3. Pairs: 1 of 2.
+  CHECK(scored(Chrf({.char_order = 1, .word_order = 2}), {"(hi) there"}, {{"(hi) thera"}}) ==
+        Approx(100.0 * (8.0 / 9 + 2.0 / 3 + 1.0 / 2) / 3));
+  CHECK(added(Chrf({.word_order = 2}), {"a"}, {{"a"}}).report() == "chrF++ 100.00");
+  CHECK(scored(Chrf(), {"abc"}, {{"xyz"}, {"abc"}}) == Approx(100.0));
+  CHECK(scored(Chrf(), {"abc"}, {{"abcd"}, {"xyz"}}) == Approx(chrf("abc", "abcd")));
+}
+
+TEST_CASE("TER as sacreBLEU", "[text]") {
+  const auto ter = [](const Lines& hypotheses, const Lines& references) {
+    return scored(Ter(), hypotheses, {references});
+  };
+  CHECK(ter({"aaaa bbbb cccc dddd"}, {"aaaa bbbb cccc dddd"}) == 0.0);
+  CHECK(ter({"dddd eeee ffff"}, {"aaaa bbbb cccc"}) == Approx(100.0));
+  CHECK(ter({""}, {"a"}) == Approx(100.0));
+  CHECK(ter({"d e f g h a b c"}, {"a b c d e f g h"}) == Approx(100.0 / 8));
+  CHECK(
+      ter({"wählen Sie \" Bild neu berechnen , \" um beim Ändern der Bildgröße Pixel hinzuzufügen oder zu entfernen , "
+           "damit das Bild ungefähr dieselbe Größe aufweist wie die andere Größe .",
+           "wenn Sie alle Aufgaben im aktuellen Dokument aktualisieren möchten , wählen Sie im Menü des "
+           "Aufgabenbedienfelds die Option \" Alle Aufgaben aktualisieren . \"",
+           "klicken Sie auf der Registerkarte \" Optionen \" auf die Schaltfläche \" Benutzerdefiniert \" und geben "
+           "Sie Werte für \" Fehlerkorrektur-Level \" und \" Y / X-Verhältnis \" ein .",
+           "Sie können beispielsweise ein Dokument erstellen , das ein Auto über die Bühne enthält .",
+           "wählen Sie im Dialogfeld \" Neu aus Vorlage \" eine Vorlage aus und klicken Sie auf \" Neu . \""},
+          {"wählen Sie \" Bild neu berechnen , \" um beim Ändern der Bildgröße Pixel hinzuzufügen oder zu entfernen , "
+           "damit die Darstellung des Bildes in einer anderen Größe beibehalten wird .",
+           "wenn Sie alle Aufgaben im aktuellen Dokument aktualisieren möchten , wählen Sie im Menü des "
+           "Aufgabenbedienfelds die Option \" Alle Aufgaben aktualisieren . \"",
+           "klicken Sie auf der Registerkarte \" Optionen \" auf die Schaltfläche \" Benutzerdefiniert \" und geben "
+           "Sie für \" Fehlerkorrektur-Level \" und \" Y / X-Verhältnis \" niedrigere Werte ein .",
+           "Sie können beispielsweise ein Dokument erstellen , das ein Auto enthalt , das sich über die Bühne bewegt .",
+           "wählen Sie im Dialogfeld \" Neu aus Vorlage \" eine Vorlage aus und klicken Sie auf \" Neu . \""}) ==
+      Approx(13.6).margin(1e-3));
+  CHECK(ter({"A B"}, {"a b"}) == 0.0);
+  CHECK(scored(Ter({.case_sensitive = true}), {"A B"}, {{"a b"}}) == Approx(100.0));
+  CHECK(ter({""}, {""}) == 0.0);
+  CHECK(ter({"x"}, {""}) == Approx(100.0));
+  CHECK(scored(Ter(), {"a b"}, {{"a b c d"}, {"a c"}}) == Approx(100.0 / 3));  // One edit over a mean of three words.
+}
+
+TEST_CASE("TER's normalisation", "[text]") {
+  CHECK(ter_normalized("Hello, World!", {}) == "hello, world!");
+  const auto normal = [](const std::string& line, TerNormalization how) {
+    const Words words(ter_normalized(line, how));
+    return Lines{words.list().begin(), words.list().end()};
+  };
+  CHECK(normal("It's Bob's &quot;3.14&quot;, 5-6.", {.normalized = true}) ==
+        Lines{"it", "'s", "bob", "'s", "\"", "3.14", "\"", ",", "5", "-", "6", "."});
+  CHECK(normal("Hello, (World)!?", {.no_punct = true}) == Lines{"hello", "world"});
+  CHECK(normal("日本語。abc", {.normalized = true, .asian_support = true}) == Lines{"日", "本", "語", "。", "abc"});
+  CHECK(normal("日本語。abc", {.normalized = true}) == Lines{"日本語。abc"});
+  CHECK(normal("日本語。abc！", {.no_punct = true, .asian_support = true}) == Lines{"日本語abc"});
+}
+
+TEST_CASE("tokens of other languages", "[text]") {
+  CHECK(words("„Grüße“, 3,5 € – 2005.", BleuTokens::intl) == Lines{"„", "Grüße", "“", ",", "3,5", "€", "–", "2005."});
+  CHECK(words("他说hi, 3.5。", BleuTokens::zh) == Lines{"他", "说", "hi", ",", "3.5", "。"});
+  CHECK(words("“a” 5.", BleuTokens::zh) == Lines{"“", "a", "”", "5."});
+  CHECK(words(" ab\tü", BleuTokens::character) == Lines{"a", "b", "ü"});
+  CHECK(words_13a("a\xff") == Lines{"a\xEF\xBF\xBD"});
+}
+
+TEST_CASE("statistics of segments add up to the corpus", "[text]") {
+  Bleu one, other;
+  const std::string_view right[2] = {"a b c d e", "x y"};
+  const Segment segments[2] = {{"a b c d f", {right, 1}}, {"x y", {right + 1, 1}}};
+  one.add(segments);
+  const std::vector<double> statistics = other.statistics(segments);
+  CHECK(statistics.size() == 2 * other.size());
+  other.add_statistics(statistics);
+  CHECK(one.score() == other.score());
+}
+
+TEST_CASE("the table of metrics", "[text]") {
+  CHECK(find_metrics({"chrf", "all"}).size() == 4);
+  CHECK_THROWS_WITH(find_metrics({"blue"}), Catch::Contains("unknown metric 'blue'") && Catch::Contains("bleu, chrf"));
+  for (const MetricEntry& entry : metric_table()) CHECK(entry.make(MetricOptions()) != nullptr);
+}
+
+TEST_CASE("accuracy is the share of equal lines", "[text]") {
+  const Accuracy accuracy = added(Accuracy(), {"a", "a", "", "b "}, {{"a", "A", "", "b"}});
+  CHECK(accuracy.score() == Approx(50.0));
+  CHECK(accuracy.report() == "accuracy 50.00 (2 of 4)");
+}
