@@ -326,9 +326,10 @@ with tempfile.TemporaryDirectory() as directory:
 
     try:
         from nltk.translate.bleu_score import corpus_bleu
-        hypotheses = [noisy(line, rng, words) for line in references]
-        want = 100 * corpus_bleu([[r.split()] for r in references], [h.split() for h in hypotheses])
-        got = run(hypotheses, references, "--tokenize", "none")[0]
+        # NLTK counts one n-gram for a sentence that is too short to have any: such ones are left out.
+        pairs = [(h, r) for h, r in ((noisy(line, rng, words), line) for line in references) if len(h.split()) >= 4]
+        want = 100 * corpus_bleu([[r.split()] for _, r in pairs], [h.split() for h, _ in pairs])
+        got = run(*zip(*pairs), "--tokenize", "none")[0]
         check("corpus_bleu of NLTK", abs(got - want) < 1e-6, f"got {got}, want {want}")
     except ImportError:
         print("skipped: NLTK is not installed")
