@@ -31,6 +31,11 @@ const ToolSpec spec{
         "hypothesis is finished as it is. --nbest N writes N records for each input, the best first. --sample draws "
         "each token from the model's "
         "distribution, by --seed, the number of the record and the position only.\n\n"
+        "Rules about what may come next serve every way to search; what was given, a prompt or --prefix, counts as "
+        "part of the output. --repetition-penalty changes the distribution (Keskar et al. 2019, CTRL) and with it the "
+        "log-probabilities; --no-repeat-ngram (Paulus et al. 2018), --suppress and --ban only forbid ids. A record of "
+        "--ban holds sequences one after another with -1 between them, as `tokenize --phrases` writes them. Where the "
+        "rules leave nothing that could come next, the run stops.\n\n"
         "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
         "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
@@ -126,25 +131,33 @@ void generate(Decoding& d) {
   if (const auto path = optional_text(d.args, "prefix")) prefix.emplace(*path, Accept::ids);
   std::vector<BatchStream*> streams{&*d.input};
   if (prefix) streams.push_back(&*prefix);
+  std::optional<PhraseStream> ban;
+  if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary, true);
   std::unique_ptr<RecordWriter> scores;
   if (const auto path = optional_text(d.args, "scores"))
     scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
+  const HypothesisWriters writers{d.writer.get(), d.args.flag("keep-end"), scores.get()};
   Workspace workspace;
   Progress progress(d.args, "", 0, "sentences");
   const auto start = std::chrono::steady_clock::now();
   std::int64_t sentences = 0, tokens = 0;
   while (read_batches(streams, d.args.integer("window"))) {
     d.check(*d.input, prefix ? &*prefix : nullptr, 2);
+    const std::string name = d.input->reader->name();
+    std::vector<Phrases> banned;
+    if (ban) banned = ban->next(d.input->batch.records(), name);
+    const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr};
     const auto outputs = d.file.explaining([&] {
-      return generate_window(*d.model, *d.input, prefix ? &prefix->batch : nullptr, settings,
+      return generate_window(*d.model, *d.input, beside, settings,
                              [&](std::int64_t n) { progress.update(sentences += n); });
     });
     const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
-    tokens += write_hypotheses(outputs, forced, *d.writer, scores.get());
+    tokens += write_hypotheses(outputs, forced, writers);
     if (d.probing.writes())
       force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.probing.probe(),
                     d.input->batch.first_record);
   }
+  if (ban) ban->finish(d.input->reader->name());
   if (scores) scores->close();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
@@ -153,7 +166,7 @@ void generate(Decoding& d) {
 
 void decode(const Args& args) {
   check_decoding_options(args);
-  expect_one_stdin(args, args.input(), {"target", "prefix"});
+  expect_one_stdin(args, args.input(), {"target", "prefix", "ban"});
   Decoding decoding(args);
   if (decoding.probing.listed()) return;
   args.has("target") ? force(decoding) : generate(decoding);

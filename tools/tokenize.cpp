@@ -34,6 +34,9 @@ const ToolSpec spec{
         "  <|user|>\n  {prompt}<|end|>\n  <|assistant|>\n\n"
         "Each line takes the place of {prompt}; the newline at the end of FILE is no part of the frame. Control tokens "
         "that the tokenizer has (`tokenize --vocabulary`) become their ids, those in FILE as those in the lines.\n\n"
+        "--phrases makes what decode's --ban reads: of a line of phrases between tabs one record, the ids of the "
+        "phrases "
+        "with -1 between two of them.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
     .options = tokenizing_options(),
@@ -130,8 +133,9 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
       if (prompt) line = prompt->apply(line);
     if (pair) read_same_lines(*pair, policy, lines.size(), seconds, texts.reader());
     const std::string name = input_name(args.input());
-    const EncodedLines encoded = args.flag("document") ? encode_document(tokenizer, lines.front(), how, name)
-                                                       : encode_lines(tokenizer, lines, seconds, how, count, name);
+    const EncodedLines encoded = args.flag("document")  ? encode_document(tokenizer, lines.front(), how, name)
+                                 : args.flag("phrases") ? encode_phrases(tokenizer, lines, count, name)
+                                                        : encode_lines(tokenizer, lines, seconds, how, count, name);
     count += static_cast<std::int64_t>(lines.size());
     if (ids) write_ids(*ids, encoded.ids, encoded.ids.tokens.data());
     if (types) write_ids(*types, encoded.types, encoded.types.tokens.data());

@@ -1,6 +1,7 @@
 #include "cli/decoding_options.hpp"
 
 #include "core/error.hpp"
+#include "core/selection.hpp"
 
 namespace pipeformer {
 
@@ -18,6 +19,13 @@ std::vector<Option> decoding_options() {
       flag("beyond-context", "language model: go beyond the context that it was trained on"),
       integer("min-length", "N", "least tokens to generate", "0", 0),
       text("prefix", "FILE", "ids that each output begins with, one record for each input"),
+      integer("no-repeat-ngram", "N", "no N ids in a row come twice (0: they may)", "0", 0, 1000),
+      number("repetition-penalty", "P",
+             "the logit of an id that was there is divided by P, or multiplied where it is below 0 (1: nothing)", "1",
+             0.001, 1000),
+      text("suppress", "IDS", "ids that are never generated, such as 0,7-9"),
+      text("ban", "FILE", "sequences of ids that must not come: a record for each input, or one for all"),
+      flag("keep-end", "the end token stays at the end of an output"),
       flag("sample", "draw the tokens"),
       number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
       integer("top-k", "N", "sampling: only the N most probable tokens (0: all)", "0", 0),
@@ -33,7 +41,8 @@ std::vector<Option> decoding_options() {
 void check_decoding_options(const Args& args) {
   args.allow_only(!args.has("target"), "generation: no --target",
                   {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
-                   "max-length-factor", "min-length", "prefix", "sample", "window", "slide"});
+                   "max-length-factor", "min-length", "prefix", "sample", "window", "slide", "no-repeat-ngram",
+                   "repetition-penalty", "suppress", "ban", "keep-end"});
   if (args.flag("slide") && args.flag("beyond-context"))
     throw UsageError("--slide and --beyond-context exclude each other");
   if (args.flag("slide") && args.has("tap-file"))
@@ -49,6 +58,25 @@ void check_decoding_options(const Args& args) {
     throw UsageError(
         cat("--min-length ", args.integer("min-length"), " is more than --max-length ", args.integer("max-length")));
 }
+
+namespace {
+
+LogitRuleSettings logit_rule_settings(const Args& args, const Configuration& configuration) {
+  LogitRuleSettings rules;
+  rules.repetition_penalty = args.number("repetition-penalty");
+  rules.no_repeat_ngram = args.integer("no-repeat-ngram");
+  rules.min_length = args.integer("min-length");
+  if (!args.has("suppress")) return rules;
+  const Selection ids(args.text("suppress"), "--suppress");
+  if (ids.all()) throw UsageError("--suppress: no ids");
+  const std::int64_t vocabulary = configuration.target_vocabulary;
+  if (ids.largest() >= vocabulary)
+    throw UsageError(cat("--suppress: id ", ids.largest(), " is outside the vocabulary of ", vocabulary));
+  for (const std::int64_t id : ids.below(vocabulary)) rules.suppressed.push_back(static_cast<std::int32_t>(id));
+  return rules;
+}
+
+}  // namespace
 
 Beyond beyond_context(const Args& args, const Configuration& configuration) {
   if (args.flag("beyond-context")) return Beyond::go_on;
@@ -67,7 +95,7 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
               args.integer("nbest"),
               args.number("length-penalty"),
               args.text("length-penalty-kind") == "gnmt",
-              args.integer("min-length"),
+              logit_rule_settings(args, configuration),
               {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
               args.seed()};
   s.length_asked = args.given("max-length");

@@ -12,6 +12,7 @@ std::vector<Option> tokenizing_options() {
       text("prompt-template", "FILE",
            "put each text into the text of FILE, where it says {prompt}; control ids are those of FILE: no --special"),
       flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
+      flag("phrases", "each line holds phrases between tabs: write their ids, with -1 between two phrases"),
       text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
       text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
       integer("max-tokens", "N", "the most ids a record may have, control ids counted", "", 1),
@@ -39,10 +40,13 @@ void check_tokenizing_options(const Args& args) {
   args.allow_only(
       !train, "a trained tokenizer: no --train",
       {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8", "special",
-       "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary", "prompt-template"});
+       "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary", "prompt-template", "phrases"});
   args.allow_only(!decode, "text to encode: no --decode",
                   {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow",
-                   "prompt-template"});
+                   "prompt-template", "phrases"});
+  args.allow_only(!args.flag("phrases"), "whole lines: no --phrases",
+                  {"pieces", "begin", "end", "document", "sample", "nbest", "special", "pair", "types", "max-tokens",
+                   "overflow", "prompt-template"});
   args.allow_only(decode, "--decode", {"keep-special"});
   args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "overflow"});
   if (!train && args.inputs().size() > 1)

@@ -21,6 +21,13 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
+bool RowOfLogits::normalize(std::int64_t n) {
+  float maximum = 0, sum = 0;
+  log_sum_exp(n, values, &maximum, &sum, block_maxima);
+  log_sum = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
+  return std::isfinite(log_sum);
+}
+
 void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, const float* hidden,
                 const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them. A probe sees whole
@@ -48,12 +55,10 @@ void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, cons
     head.logits(ctx, {part}, hidden + first * width, logits);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
-        float* x = logits + r * vocabulary;
-        float maximum = 0, sum = 0;
-        log_sum_exp(vocabulary, x, &maximum, &sum, maxima + r * blocks);
-        const double log_sum = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
-        finite[static_cast<std::size_t>(r)] = std::isfinite(log_sum);
-        if (std::isfinite(log_sum)) body(first + r, {x, log_sum, maxima + r * blocks});
+        RowOfLogits row{logits + r * vocabulary, 0, maxima + r * blocks};
+        const bool good = row.normalize(vocabulary);
+        finite[static_cast<std::size_t>(r)] = good;
+        if (good) body(first + r, row);
       }
     });
     for (std::int64_t r = 0; r < n; ++r)
@@ -102,7 +107,9 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
 
 std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) {
   scale(n, static_cast<float>(1 / sampling.temperature), p);
-  exp_shifted(n, *std::max_element(p, p + n), p);
+  const float maximum = *std::max_element(p, p + n);
+  if (maximum == kMinusInfinity) return -1;
+  exp_shifted(n, maximum, p);
   // p is now proportional to the probabilities.
   if ((sampling.top_k == 0 || sampling.top_k >= n) && sampling.top_p >= 1) {
     double total = 0;
@@ -134,7 +141,6 @@ std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) 
     best.resize(count);
     break;
   }
-  if (best.empty()) return 0;  // no token is allowed
   double rest = u * kept;
   for (const Candidate& c : best)
     if ((rest -= c.logit) < 0) return c.id;

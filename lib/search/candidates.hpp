@@ -12,8 +12,10 @@ namespace pipeformer {
 struct RowOfLogits {
   float* values;   ///< (vocabulary); may be written to.
   double log_sum;  ///< log sum exp(values), as they were computed.
-  /// Bounds: no value of the b-th block of kMaximaBlock (ops/logits.hpp) was above the b-th of these.
-  const float* block_maxima;
+  /// Bounds: no value of the b-th block of kMaximaBlock (ops/logits.hpp) is above the b-th of these.
+  float* block_maxima;
+  /// Makes log_sum and the maxima of n values. False: log_sum is not finite.
+  bool normalize(std::int64_t n);
 };
 
 /// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls
@@ -38,7 +40,7 @@ struct Sampling {
 };
 
 /// A draw from softmax(logits / temperature), cut as the settings say; u is uniform in [0, 1). logits (n) are
-/// overwritten.
+/// overwritten. -1: all of them are -infinity.
 std::int32_t draw(const Sampling&, std::int64_t n, float* logits, double u);
 
 }  // namespace pipeformer

@@ -23,12 +23,13 @@ class BatchGenerator {
     Workspace workspace;
     DecoderCache::Storage cache;
   };
-  BatchGenerator(Memory& memory, const Transformer& model, const Batch& input, const Batch* prefixes,
+  BatchGenerator(Memory& memory, const Transformer& model, const Batch& input, const Beside& beside,
                  const GenerateSettings& settings)
       : memory_(memory),
         model_(model),
         input_(input),
-        prefixes_(model.configuration().has_encoder() ? prefixes : &input),
+        prefixes_(model.configuration().has_encoder() ? beside.prefixes : &input),
+        banned_(beside.banned),
         settings_(settings),
         window_(decoder_window(model.configuration(), settings.beyond)) {}
 
@@ -48,10 +49,14 @@ class BatchGenerator {
     }
     std::vector<std::int32_t> beginning_ids;
     std::vector<std::int64_t> offsets{0}, limits;
+    std::vector<std::span<const std::int32_t>> given;
+    std::vector<const Phrases*> bans;
     for (std::size_t i = 0; i < sentences.size(); ++i) {
       const std::int64_t s = sentences[i];
       if (begin >= 0) beginning_ids.push_back(static_cast<std::int32_t>(begin));
       auto forced = prefix(s);
+      given.push_back(forced);
+      if (banned_) bans.push_back(banned(s));
       if (slides() && std::ssize(forced) >= *window_) forced = forced.last(static_cast<std::size_t>(*window_ / 2));
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
@@ -61,11 +66,17 @@ class BatchGenerator {
     in.beginning_ids = beginning_ids.data();
     in.limits = limits;
     in.numbers = numbers;
+    in.given = given;
+    in.banned = bans;
     auto all = search(ctx, model_, memory_.cache, in, settings_.search);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
       for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
-      if (slides()) slide(ctx, numbers[i], wanted(input_.ragged().length(sentences[i])), std::ssize(forced), all[i][0]);
+      if (slides()) slide(ctx, sentences[i], std::ssize(forced), all[i][0]);
+      // Where a limit makes a model end, it ends by its end token.
+      if (const Configuration& c = model_.configuration(); c.forced_end)
+        for (Hypothesis& h : all[i])
+          if (h.end < 0) h.end = static_cast<std::int32_t>(c.end_id);
     }
     return all;
   }
@@ -77,13 +88,19 @@ class BatchGenerator {
     return {prefixes_->tokens.data() + ragged.begin(s), static_cast<std::size_t>(ragged.length(s))};
   }
 
+  const Phrases* banned(std::int64_t s) const {
+    return banned_ ? &(*banned_)[banned_->size() == 1 ? 0 : static_cast<std::size_t>(s)] : nullptr;
+  }
+
   bool slides() const { return window_ && settings_.beyond == Beyond::slide; }
 
   /// Goes on with a hypothesis (forced ids, then generated ones) that its window cut off.
-  void slide(Context& ctx, std::int64_t number, std::int64_t most, std::int64_t forced, Hypothesis& h) const {
-    const std::int64_t begin = model_.configuration().begin_id, kept = *window_ / 2;
+  void slide(Context& ctx, std::int64_t s, std::int64_t forced, Hypothesis& h) const {
+    const std::int64_t begin = model_.configuration().begin_id, kept = *window_ / 2, number = input_.first_record + s,
+                       most = wanted(input_.ragged().length(s));
+    const Phrases* const bans[] = {banned(s)};
     std::int64_t generated = std::ssize(h.ids) - forced;
-    while (!h.ended && generated < most) {
+    while (h.end < 0 && generated < most) {
       std::vector<std::int32_t> ids;
       if (begin >= 0) ids.push_back(static_cast<std::int32_t>(begin));
       ids.insert(ids.end(), h.ids.end() - kept, h.ids.end());
@@ -95,13 +112,16 @@ class BatchGenerator {
       in.limits = limits;
       in.numbers = numbers;
       in.generated = generated;
+      const std::span<const std::int32_t> given[] = {h.ids};
+      in.given = given;
+      if (banned_) in.banned = bans;
       ctx.places = {0, numbers.data()};
       const Hypothesis more = search(ctx, model_, memory_.cache, in, settings_.search)[0][0];
       h.ids.insert(h.ids.end(), more.ids.begin(), more.ids.end());
       h.log_probability += more.log_probability;
-      h.ended = more.ended;
+      h.end = more.end;
       generated = std::ssize(h.ids) - forced;
-      h.score = length_score(settings_.search, h.log_probability, generated + h.ended);
+      h.score = length_score(settings_.search, h.log_probability, generated + (h.end >= 0));
     }
   }
 
@@ -137,6 +157,7 @@ class BatchGenerator {
   const Transformer& model_;
   const Batch& input_;
   const Batch* prefixes_;
+  const std::vector<Phrases>* banned_;
   const GenerateSettings& settings_;
   std::optional<std::int64_t> window_;
 };
@@ -201,7 +222,7 @@ Batch select_sequences(const Batch& batch, const std::vector<std::int64_t>& sequ
 }
 
 std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, const BatchStream& stream,
-                                                     const Batch* prefixes, const GenerateSettings& settings,
+                                                     const Beside& beside, const GenerateSettings& settings,
                                                      const std::function<void(std::int64_t)>& done) {
   const Batch& input = stream.batch;
   for (std::int64_t r = 0; r < input.records(); ++r)
@@ -235,7 +256,7 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
   const auto generate = [&](BatchGenerator::Memory& memory, const std::vector<std::int64_t>& sentences) {
     std::vector<std::vector<Hypothesis>> found;
     try {
-      found = BatchGenerator(memory, model, input, prefixes, settings).run(sentences);
+      found = BatchGenerator(memory, model, input, beside, settings).run(sentences);
     } catch (const RowError& error) {
       throw Error(cat(stream.where_record(sentences[static_cast<std::size_t>(error.row())]), ": ", error.what()));
     }
@@ -257,20 +278,22 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
 }
 
 std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, const Batch* forced,
-                              RecordWriter& ids, RecordWriter* scores) {
+                              const HypothesisWriters& to) {
   std::int64_t tokens = 0, sequence = 0;
+  std::vector<std::int32_t> ids;
   for (const auto& hypotheses : outputs) {
     const std::int64_t given = forced ? forced->ragged().length(sequence++) : 0;
     for (const Hypothesis& h : hypotheses) {
-      const auto length = static_cast<std::int64_t>(h.ids.size());
-      ids.write(DType::i4, {length}, h.ids.data());
-      tokens += std::max<std::int64_t>(0, length - given);  // an empty input has an empty output
+      ids = h.ids;
+      if (to.keep_end && h.end >= 0) ids.push_back(h.end);
+      to.ids->write(DType::i4, {std::ssize(ids)}, ids.data());
+      tokens += std::max<std::int64_t>(0, std::ssize(h.ids) - given);  // an empty input has an empty output
       const float pair[] = {static_cast<float>(h.log_probability), static_cast<float>(h.score)};
-      if (scores) scores->write(DType::f4, {2}, pair);
+      if (to.scores) to.scores->write(DType::f4, {2}, pair);
     }
   }
-  ids.flush();
-  if (scores) scores->flush();
+  to.ids->flush();
+  if (to.scores) to.scores->flush();
   return tokens;
 }
 

@@ -46,20 +46,31 @@ void check_ids(const BatchStream&, std::int64_t vocabulary, const Configuration&
 /// The sequences of a batch in another order, as records of their own; some may be left out or repeated.
 Batch select_sequences(const Batch&, const std::vector<std::int64_t>& sequences);
 
+/// What the records of a window come with.
+struct Beside {
+  const Batch* prefixes = nullptr;               ///< Ids that each output begins with.
+  const std::vector<Phrases>* banned = nullptr;  ///< Sequences that must not come: of each record, or one for all.
+};
+
 /// For each record of the input settings.search.nbest hypotheses. Input: source ids or memory vectors; of a
-/// decoder-only model the prompt. What is forced (`prefixes`, may be null, or the prompt) begins the ids of the output.
-/// An empty input gives empty outputs, and so are filled up the outputs of a sentence that has fewer, with a score of
-/// -infinity. done(n): n more sentences are ready. Throws Error naming the record that has leading axes (its outputs
-/// could not be one record) or whose scores are not finite.
-std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const BatchStream& input,
-                                                     const Batch* prefixes, const GenerateSettings&,
+/// decoder-only model the prompt. What is forced (the prefixes, or the prompt) begins the ids of the output. An empty
+/// input gives empty outputs, and so are filled up the outputs of a sentence that has fewer, with a score of -infinity.
+/// done(n): n more sentences are ready. Throws Error naming the record that has leading axes (its outputs could not be
+/// one record) or whose scores are not finite.
+std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const BatchStream& input, const Beside&,
+                                                     const GenerateSettings&,
                                                      const std::function<void(std::int64_t)>& done);
 
-/// Writes the outputs as records of ids (T,) and, when there is a second writer, their log-probability and score as
-/// records (2,). Returns the number of generated ids: those after the ones of `forced`, the prefixes or prompts (may be
-/// null).
-std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>&, const Batch* forced, RecordWriter& ids,
-                              RecordWriter* scores);
+/// What is written of the outputs.
+struct HypothesisWriters {
+  RecordWriter* ids;               ///< Records (T,).
+  bool keep_end = false;           ///< With the end token, where there was one.
+  RecordWriter* scores = nullptr;  ///< Log-probability and score (2,). May be null, as may the following ones.
+};
+/// Returns the number of generated ids, ends not counted: those after the ones of `forced`, the prefixes or prompts
+/// (may be null).
+std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>&, const Batch* forced,
+                              const HypothesisWriters&);
 
 /// "1000 sentences, 12000 tokens, 1.234 s, 810 sentences/s, 9724 tokens/s"
 std::string rate_summary(std::int64_t sentences, std::int64_t tokens, double seconds);

@@ -24,6 +24,7 @@ class Search {
         storage_(storage),
         input_(input),
         settings_(settings),
+        rules_(settings.rules, model.configuration(), !input.banned.empty()),
         ends_(static_cast<std::int64_t>(model.configuration().end_ids().size())),
         finished_(input.limits.size()) {}
 
@@ -66,7 +67,7 @@ class Search {
   struct Finished {
     std::int64_t sample, node;
     double sum, score;
-    bool ended;
+    std::int32_t end;
   };
   struct Extension {
     std::size_t from;  ///< Which of live_.
@@ -79,15 +80,8 @@ class Search {
   std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
   bool ends(std::int32_t id) const { return model_.configuration().ends(id); }
 
-  /// Tokens that must not come next: one never, those that end not yet.
-  void forbid(float* logits) const {
-    const Configuration& c = model_.configuration();
-    if (c.suppressed_id >= 0) logits[c.suppressed_id] = -std::numeric_limits<float>::infinity();
-    if (length_ > settings_.min_length) return;
-    for (const std::int64_t id : c.end_ids()) logits[id] = -std::numeric_limits<float>::infinity();
-  }
-
-  /// Calls body(row, logits) for each row; an error about a row becomes one about its sentence.
+  /// Calls body(row, logits) for each row, to which the rules were applied; an error about a row becomes one about its
+  /// sentence.
   template <class Body>
   void for_rows(std::int64_t rows, const float* hidden, Body body) {
     if (ctx_.probe && !model_.configuration().has_encoder()) {
@@ -95,13 +89,34 @@ class Search {
       positions_.assign(static_cast<std::size_t>(rows), static_cast<std::int32_t>(length_ - 1));
       ctx_.places.positions = positions_.data();
     }
+    // Several hypotheses have one row at the first token only, when they hold the same.
+    const std::int64_t copies = std::ssize(live_) / rows, vocabulary = model_.head().projection().out();
+    const auto of_row = [&](std::int64_t row) -> const Live& { return live_[static_cast<std::size_t>(row * copies)]; };
     try {
-      for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, body);
+      for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, [&](std::int64_t row, RowOfLogits logits) {
+        apply_rules(of_row(row), vocabulary, logits);
+        body(row, logits);
+      });
     } catch (const RowError& error) {
-      for (const Live& live : live_)
-        if (live.row == error.row()) throw RowError(live.sentence, error.what());
-      throw;
+      throw RowError(of_row(error.row()).sentence, error.what());
     }
+  }
+
+  void apply_rules(const Live& live, std::int64_t vocabulary, RowOfLogits& logits) const {
+    thread_local std::vector<std::int32_t> ids;
+    const auto s = static_cast<std::size_t>(live.sentence);
+    if (rules_.read_ids()) {
+      ids.clear();
+      for (std::int64_t node = live.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
+        ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
+      if (!input_.given.empty()) ids.insert(ids.end(), input_.given[s].rbegin(), input_.given[s].rend());
+      std::reverse(ids.begin(), ids.end());
+    }
+    rules_.apply({ids, length_, input_.banned.empty() ? nullptr : input_.banned[s]}, vocabulary, logits);
+  }
+
+  [[noreturn]] void nothing_allowed(std::int64_t sentence) const {
+    throw RowError(sentence, cat("the rules allow no token after ", length_ - 1, " generated ones"));
   }
 
   /// Hypothesis `live_[e.from]` with one more token: finished, or one of `next`.
@@ -109,7 +124,7 @@ class Search {
     Live live = live_[e.from];
     live.sum = e.sum;
     if (ends(e.id)) {
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), true});
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), e.id});
       return;
     }
     nodes_.push_back({live.node, e.id});
@@ -117,18 +132,17 @@ class Search {
     if (length_ == limit(live.sentence)) {
       // An end that a model is forced to give costs nothing, but it counts.
       const std::int64_t length = length_ + (model_.configuration().forced_end ? 1 : 0);
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length), false});
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length), -1});
     } else {
       next.push_back(live);
     }
   }
 
   void extend(std::int64_t rows, const float* hidden) {
-    // Of each hypothesis one more than the beam: one of them may be the end token.
+    // Of each hypothesis more than the beam: some of them may be end tokens.
     best_.resize(static_cast<std::size_t>(rows));
     for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<Candidate> candidates;
-      forbid(logits.values);
       best_candidates(model_.head().projection().out(), logits.values, logits.block_maxima, settings_.beam + ends_,
                       candidates);
       auto& best = best_[static_cast<std::size_t>(row)];
@@ -156,6 +170,7 @@ class Search {
         advance(*e, next);
         taken += !end;
       }
+      if (next.size() == first && finished(sentence).empty()) nothing_allowed(sentence);
       if (next.size() > first && done(sentence, next[first].sum)) next.resize(first);
     }
     live_ = std::move(next);
@@ -191,14 +206,16 @@ class Search {
         const std::uint64_t seed =
             derive_seed(derive_seed(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
         weights.assign(logits.values, logits.values + vocabulary);
-        forbid(weights.data());
         const std::int32_t id = draw(settings_.sampling, vocabulary, weights.data(),
                                      Random(derive_seed(seed, static_cast<std::uint64_t>(length_))).uniform());
-        drawn[i] = {i, id, live.sum + (static_cast<double>(logits.values[id]) - logits.log_sum)};
+        drawn[i] = {i, id, id < 0 ? 0 : live.sum + (static_cast<double>(logits.values[id]) - logits.log_sum)};
       }
     });
     std::vector<Live> next;
-    for (const Extension& e : drawn) advance(e, next);
+    for (const Extension& e : drawn) {
+      if (e.id < 0) nothing_allowed(live_[e.from].sentence);
+      advance(e, next);
+    }
     live_ = std::move(next);
   }
 
@@ -211,7 +228,7 @@ class Search {
       });
       list.resize(std::min(list.size(), static_cast<std::size_t>(settings_.nbest)));
       for (const Finished& f : list) {
-        Hypothesis h{{}, f.sum, f.score, f.ended};
+        Hypothesis h{{}, f.sum, f.score, f.end};
         for (std::int64_t node = f.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
           h.ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
         std::reverse(h.ids.begin(), h.ids.end());
@@ -226,6 +243,7 @@ class Search {
   DecoderCache::Storage& storage_;
   const SearchInput& input_;
   const SearchSettings& settings_;
+  LogitRules rules_;
   std::int64_t ends_;        ///< How many ids end a hypothesis.
   std::int64_t length_ = 0;  ///< Tokens that a hypothesis has after this step.
   std::vector<Live> live_;   ///< By sentence; within one, best first.

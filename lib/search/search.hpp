@@ -16,6 +16,7 @@
 
 #include "models/decoder_cache.hpp"
 #include "search/candidates.hpp"
+#include "search/logit_rules.hpp"
 
 namespace pipeformer {
 
@@ -25,7 +26,7 @@ struct SearchSettings {
   std::int64_t nbest = 1;     ///< Outputs for each sentence: the best of the beam (at most `beam`), or so many samples.
   double length_penalty = 1;  ///< A above, at least 0.
   bool gnmt = false;          ///< Wu et al.'s formula.
-  std::int64_t min_length = 0;  ///< Before so many generated tokens there is no end token.
+  LogitRuleSettings rules;
   Sampling sampling;
   std::uint64_t seed = 0;
 };
@@ -38,6 +39,9 @@ struct SearchInput {
   std::span<const std::int64_t>
       limits;                  ///< [sentences] Most tokens to generate, with those that were; at least 1 more.
   std::int64_t generated = 0;  ///< Tokens at the end of each beginning that were generated, not given.
+  std::span<const std::span<const std::int32_t>>
+      given;  ///< [sentences] All ids so far, without begin, also where beginnings are cut; empty: there are none.
+  std::span<const Phrases* const> banned;  ///< [sentences] Sequences that must not come; empty: none.
   std::span<const std::int64_t>
       numbers;  ///< [sentences] Number in the whole stream: sampling draws by (seed, number, sample, position).
 };
@@ -46,14 +50,15 @@ struct Hypothesis {
   std::vector<std::int32_t> ids;  ///< The generated ids, without begin and end.
   double log_probability = 0;     ///< Sum over the generated tokens, with the end token when there was one.
   double score = 0;               ///< The same, normalised for length.
-  bool ended = false;             ///< By an end token, not by a limit.
+  std::int32_t end = -1;          ///< The end token; -1: a limit ended it.
 };
 
 /// A sum of log-probabilities, normalised for the length.
 double length_score(const SearchSettings&, double sum, std::int64_t length);
 
 /// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
-/// different ones). Throws RowError with the number of the sentence when its scores are not finite.
+/// different ones). Throws RowError with the number of the sentence when its scores are not finite, and when the rules
+/// leave no token that could come next.
 std::vector<std::vector<Hypothesis>> search(Context&, const Transformer&, DecoderCache::Storage&, const SearchInput&,
                                             const SearchSettings&);
 

@@ -10,7 +10,7 @@ std::vector<std::string> translate(const Transformer& model, const std::string& 
   BatchStream* streams[] = {&input};
   while (read_batches(streams, kWindow)) {
     check_ids(input, model.configuration().source_vocabulary, model.configuration(), 0);
-    for (const auto& outputs : generate_window(model, input, nullptr, settings, [](std::int64_t) {}))
+    for (const auto& outputs : generate_window(model, input, {}, settings, [](std::int64_t) {}))
       lines.push_back(tokenizer.decode(outputs.front().ids));
   }
   return lines;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/selection.hpp"
 #include "core/threads.hpp"
 
 namespace pipeformer {
@@ -222,6 +223,29 @@ EncodedLines encode_document(const Tokenizer& tokenizer, const std::string& text
   document.types.tokens.assign(ids.size(), 0);
   document.ids.tokens.assign(ids.begin(), ids.end());
   return document;
+}
+
+EncodedLines encode_phrases(const Tokenizer& tokenizer, const std::vector<std::string>& lines, std::int64_t first_line,
+                            const std::string& name) {
+  EncodedLines encoded;
+  Batch& batch = encoded.ids;
+  batch.ids = true;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    for (const std::string& phrase : split(lines[i], '\t')) {
+      Ids ids;
+      try {
+        ids = tokenizer.encode(phrase);
+      } catch (const Error& error) {
+        throw Error(cat(name, ": line ", first_line + static_cast<std::int64_t>(i) + 1, ": ", error.what()));
+      }
+      if (ids.empty()) continue;
+      if (std::ssize(batch.tokens) > batch.offsets.back()) batch.tokens.push_back(-1);
+      batch.tokens.insert(batch.tokens.end(), ids.begin(), ids.end());
+    }
+    batch.shapes.push_back({std::ssize(batch.tokens) - batch.offsets.back()});
+    batch.offsets.push_back(std::ssize(batch.tokens));
+  }
+  return encoded;
 }
 
 std::vector<std::string> decode_batch(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,

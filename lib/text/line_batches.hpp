@@ -64,6 +64,10 @@ bool keeps_newlines(const Tokenizer& tokenizer);
 EncodedLines encode_document(const Tokenizer& tokenizer, const std::string& text, const LineEncoding& how,
                              const std::string& name = "(text)");
 
+/// Lines of phrases between tabs: one record a line, the ids of each phrase without control ids, and -1 between two.
+EncodedLines encode_phrases(const Tokenizer& tokenizer, const std::vector<std::string>& lines, std::int64_t first_line,
+                            const std::string& name);
+
 /// What decode_batch makes of ids: their text, with the text of control ids or without, or pieces separated by spaces.
 enum class Decoding { text, text_with_control, pieces };
 

@@ -1,5 +1,5 @@
 """decode against torch.nn.Transformer, with model files that h5py wrote: what it gives for targets, and its beam against one in plain Python over
-PyTorch's logits. PyTorch takes one sequence at a time, we take them all at once."""
+PyTorch's logits, with the rules about what may come next as their papers define them. PyTorch takes one sequence at a time, we take them all at once."""
 import itertools
 import math
 import os
@@ -30,7 +30,7 @@ causal = lambda n: torch.ones(n, n).triu(1).bool()
 class Model:
     """nn.Transformer with embeddings and an output of its own, and the model file that holds the same."""
 
-    def __init__(self, pre, activation, sharp=1.0):
+    def __init__(self, pre, activation, sharp=1.0, vocabulary=vocabulary, ending=0.5):
         self.whole = nn.Transformer(width, heads, layers, layers, inner, dropout=0.0, activation=activation, batch_first=True, norm_first=pre)
         randomize(self.whole, generator)
         if not pre:
@@ -39,7 +39,7 @@ class Model:
         self.output = nn.Linear(width, vocabulary)
         with torch.no_grad():
             self.output.weight *= sharp
-            self.output.bias[end] += 0.5 * sharp  # so that some outputs end before the limit
+            self.output.bias[end] += ending * sharp  # so that some outputs end before the limit
         parameters = {"encoder/embedding/weight": self.source.weight, "decoder/embedding/weight": self.target.weight,
                       "decoder/output/weight": self.output.weight, "decoder/output/bias": self.output.bias}
         for side in "encoder", "decoder":
@@ -58,40 +58,91 @@ class Model:
     def hidden(self, source, read):
         return self.whole(self.embed(self.source, source), self.embed(self.target, read), tgt_mask=causal(len(read)))[0]
 
-    def log_probabilities(self, source, read):
-        return self.output(self.hidden(source, read)).log_softmax(-1)
+    def logits(self, source, ids):
+        """Of what follows begin and the ids."""
+        return self.output(self.hidden(source, read(torch.tensor(ids, dtype=torch.long)))[-1])
+
+
+class LanguageModel:
+    """A decoder alone, of few ids: outputs repeat themselves."""
+
+    def __init__(self, vocabulary, sharp):
+        layer = nn.TransformerEncoderLayer(width, heads, inner, dropout=0.0, activation="relu", batch_first=True)
+        self.stack = randomize(nn.TransformerEncoder(layer, layers, enable_nested_tensor=False), generator)
+        randomize(self.stack, generator)
+        self.embedding, self.output = nn.Embedding(vocabulary, width), nn.Linear(width, vocabulary)
+        with torch.no_grad():
+            self.output.weight *= sharp
+            self.output.bias[end] -= 0.3 * sharp
+        parameters = {"decoder/embedding/weight": self.embedding.weight, "decoder/output/weight": self.output.weight,
+                      "decoder/output/bias": self.output.bias}
+        for i, layer in enumerate(self.stack.layers):
+            parameters.update(layer_parameters(f"decoder/{i}", layer))
+        self.file = save_model("lm.h5", parameters, kind="decoder-only", target_vocabulary=vocabulary, width=width, heads=heads, kv_heads=heads,
+                               inner=inner, decoder_layers=layers, output_bias=True, begin_id=begin, end_id=end)
+
+    def logits(self, prompt, ids):
+        ids = read(torch.tensor(ids, dtype=torch.long))
+        x = (self.embedding(ids) * math.sqrt(width) + table[:len(ids)])[None]
+        return self.output(self.stack(x, mask=causal(len(ids)))[0, -1])
 
 
 def read(target):
     return torch.cat([torch.tensor([begin]), target])
 
 
-def beam_search(model, source, beam, nbest, penalty, limit, gnmt):
-    """The search as lib/search/search.hpp defines it, one hypothesis at a time."""
+def with_rules(logits, ids, generated, rules):
+    """The log-probabilities (V,) of what follows `ids`, all of them given or generated, `generated` of them so far."""
+    logits = logits.clone()
+    for i in set(ids):  # Keskar et al. 2019, section 4.1
+        logits[i] = logits[i] * rules.get("repetition-penalty", 1) if logits[i] < 0 else logits[i] / rules.get("repetition-penalty", 1)
+    p = logits.log_softmax(-1).double()
+    n = rules.get("no-repeat-ngram", 0)
+    if n:
+        grams = {tuple(ids[i:i + n]) for i in range(len(ids) - n + 1)}
+        for v in range(len(p)):
+            if tuple((ids + [v])[-n:]) in grams and len(ids) + 1 >= n:
+                p[v] = -math.inf
+    for phrase in rules.get("ban", []):
+        for v in range(len(p)):
+            if (ids + [v])[-len(phrase):] == phrase:
+                p[v] = -math.inf
+    for v in rules.get("suppress", []) + [begin] + ([end] if generated < rules.get("min-length", 0) else []):
+        p[v] = -math.inf
+    return p
+
+
+def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}, given=[]):
+    """The search as lib/search/search.hpp defines it, one hypothesis at a time. [(ids, sum, score, ended)]"""
     score = lambda total, length: total / (((5 + length) / 6) if gnmt else length) ** penalty
     live, finished = [([], 0.0)], []
     for length in range(1, limit + 1):
         extensions = []
         for n, (ids, total) in enumerate(live):
-            p = model.log_probabilities(source, read(torch.tensor(ids, dtype=torch.long)))[-1].double()
-            extensions += [(-(total + float(p[v])), n, v) for v in range(vocabulary) if v != begin]
+            p = with_rules(model.logits(source, given + ids), given + ids, len(ids), rules)
+            extensions += [(-(total + float(p[v])), n, v) for v in range(len(p)) if p[v] > -math.inf]
         grown = []
         for rank, (negative, n, v) in enumerate(sorted(extensions)[:2 * beam]):
             if len(grown) == beam:
                 break
             if v == end and rank < beam:
-                finished.append((live[n][0], -negative, score(-negative, length)))
+                finished.append((live[n][0], -negative, score(-negative, length), True))
             elif v != end:
                 grown.append((live[n][0] + [v], -negative))
         if length == limit:
-            finished += [(ids, total, score(total, length)) for ids, total in grown]
+            finished += [(ids, total, score(total, length), False) for ids, total in grown]
             break
-        if len(finished) >= beam:
+        if len(finished) >= beam or not grown:
             break
         if len(finished) >= nbest and sorted((f[2] for f in finished), reverse=True)[nbest - 1] >= score(grown[0][1], limit):
             break
         live = grown
-    return sorted(finished, key=lambda f: -f[2])[:nbest]
+    return [(given + ids, *rest) for ids, *rest in sorted(finished, key=lambda f: -f[2])[:nbest]]
+
+
+def phrases(lists):
+    """A record of phrases."""
+    return np.array([i for phrase in lists for i in [-1] + phrase][1:], "<i4")
 
 
 with torch.no_grad():
@@ -116,8 +167,58 @@ with torch.no_grad():
                    "--length-penalty-kind", "gnmt" if gnmt else "average", "--scores", path("scores.npy"))
         name = f"beam {beam}, {nbest} best, {'gnmt' if gnmt else 'average'} {penalty}"
         check(f"{name}: the ids of a beam in Python", [o.tolist() for o in ours] == [h[0] for h in expected])
-        agree(f"{name}: its scores", load("scores.npy"), [np.array(h[1:]) for h in expected])
+        agree(f"{name}: its scores", load("scores.npy"), [np.array(h[1:3]) for h in expected])
         seen += [tuple(o) for o in ours]
     # The comparison sees something: outputs that end, outputs that reach the limit, and many different ones.
     check(f"{len(set(seen))} different outputs", len(set(seen)) > 12 and min(map(len, seen)) < limit == max(map(len, seen)))
+
+    # The rules, one by one and together: greedy, a beam, and sampling among one. Each must change something.
+    limit = 14
+    for kind in "translation", "language model":
+        few = 9
+        draw = lambda n: torch.randint(3, few, (n,), generator=generator)
+        model = LanguageModel(few, 4.0) if kind == "language model" else Model(True, "relu", 4.0, few, -0.3)
+        inputs = [draw(n) for n in (3, 9, 1, 5)]
+        save("in.npy", [i.numpy().astype("<i4") for i in inputs])
+        prefixes = [draw(n).tolist() for n in (2, 0, 6, 1)]
+        save("prefix.npy", [np.array(p, "<i4") for p in prefixes])
+        given = [i.tolist() for i in inputs] if kind == "language model" else [[] for _ in inputs]
+        free = [beam_search(model, s, 3, 3, 1.0, limit, given=g) for s, g in zip(inputs, given)]
+        # What they would say, so that a ban has something to do: single ids, pairs, and more.
+        new = [[h[0][len(g):] for h in hs] for hs, g in zip(free, given)]
+        bans = [[[ids[0]] for ids in hs[:1] if ids] + [ids[k:k + 2] for ids in hs for k in (1, 4) if len(ids) > k + 1] + [ids[2:6] for ids in hs if len(ids) > 5]
+                for hs in new]
+        bans = [[b for b in ban if end not in b] for ban in bans]
+        every = sum(bans, [])
+        cases = [{"repetition-penalty": 1.3}, {"repetition-penalty": 0.8}, {"no-repeat-ngram": 1}, {"no-repeat-ngram": 2}, {"no-repeat-ngram": 3},
+                 {"suppress": [3, 5]}, {"suppress": [end]}, {"ban": bans}, {"ban": every}, {"min-length": 6},
+                 {"repetition-penalty": 1.2, "no-repeat-ngram": 2, "suppress": [4], "ban": bans, "min-length": 3}]
+        changed = 0
+        for rules, beam, forced in itertools.product(cases, (1, 3), (False, True)):
+            if forced and kind == "language model" or beam == 1 and rules.get("no-repeat-ngram") == 1:
+                continue
+            start = prefixes if forced else given
+            options = []
+            for name, value in rules.items():
+                if name == "ban":
+                    save("ban.npy", [phrases(value)] if value is every else [phrases(b) for b in value])
+                    value = path("ban.npy")
+                options += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else value]
+            if forced:
+                options += ["--prefix", path("prefix.npy")]
+            # A limit counts what is generated, a minimum as well.
+            steps = limit if rules.get("no-repeat-ngram") != 1 else 3
+            expected = [beam_search(model, s, beam, beam, 1.0, steps, rules={**rules, "ban": rules.get("ban", []) if rules.get("ban") is every or "ban" not in rules else rules["ban"][i]},
+                                    given=start[i]) for i, s in enumerate(inputs)]
+            name = f"{kind}, beam {beam}{', a prefix' if forced else ''}, " + ", ".join(k if k == "ban" else f"{k} {v}" for k, v in rules.items())
+            common = ["-m", model.file, path("in.npy"), "--max-length", steps, *options]
+            ours = run("decode", *common, "--beam", beam, "--nbest", beam, "--scores", path("scores.npy"), "--keep-end")
+            flat = [h if k < len(hs) else ([], -math.inf, -math.inf, False) for hs in expected for k in range(beam) for h in [hs[min(k, len(hs) - 1)]]]
+            check(f"{name}: the ids", [o.tolist() for o in ours] == [h[0] + [end] * h[3] for h in flat])
+            agree(f"{name}: the scores", [x for x, h in zip(load("scores.npy"), flat) if h[1] > -math.inf], [np.array(h[1:3]) for h in flat if h[1] > -math.inf], 5e-6)
+            if beam == 1:
+                ours = run("decode", *common, "--sample", "--top-k", 1)
+                check(f"{name}: sampling among one", [o.tolist() for o in ours] == [h[0] for h in flat])
+            changed += [h[0] for h in flat] != [h[0] for g, s in zip(start, inputs) for h in beam_search(model, s, beam, beam, 1.0, steps, given=g)]
+        check(f"{kind}: the rules changed the outputs of {changed} cases", changed >= (14 if kind == "language model" else 22))
 finish()

@@ -361,3 +361,74 @@ assert any((d[-8:] != d[-16:-8]).any() for d in drawn)"
   refuses 2 "--slide: the model does not say" decode -m "$DATA/lm.h5" "$DATA/src.npy" --slide
   refuses 2 "--slide needs generation" decode -m sines.h5 full.npy --target full.npy --slide
 }
+
+@test "rules: the same bits for every batch size, window, number of threads and cut, and outputs that keep them" {
+  python "
+rng = np.random.default_rng(4)
+rows = lambda n: [np.array([int(rng.integers(3, 40)), -1, int(rng.integers(3, 40)), int(rng.integers(3, 40))], np.int32) for _ in range(n)]
+with open('ban.npy', 'wb') as f: [np.save(f, r) for r in rows(12)]
+with open('one.npy', 'wb') as f: [np.save(f, r) for r in rows(1)]
+with open('short.npy', 'wb') as f: [np.save(f, r) for r in rows(11)]
+np.save('negative.npy', np.array([3, -2], np.int32))
+with open('long.npy', 'wb') as f: [np.save(f, r) for r in rows(13)]"
+  local rules="--repetition-penalty 1.2 --no-repeat-ngram 2 --suppress 4-6,9"
+  for options in "--beam 3 --ban ban.npy" "--ban one.npy --keep-end" "--sample --nbest 2 --ban ban.npy"; do
+    decode -m "$DATA/m.h5" $options $rules "$DATA/src.npy" --max-length 16 -o whole.npy
+    for other in "--batch-rows 1 -j 1" "--batch-rows 7 --window 1" "--window 20 -j 2"; do
+      decode -m "$DATA/m.h5" $options $rules $other --max-length 16 "$DATA/src.npy" | cmp - whole.npy
+    done
+    encode -m "$DATA/m.h5" "$DATA/src.npy" | decode -m "$DATA/m.h5" $options $rules --max-length 16 | cmp - whole.npy
+    ban=$(grep -o '[a-z]*.npy' <<< "$options") python "
+import os
+out, bans = records('whole.npy'), records(os.environ['ban'])
+each = len(out) // 12
+assert len(out) == 12 * each and sum(map(len, out)) > 50
+for i, o in enumerate(out):
+    o, ban = o.tolist(), bans[i // each if len(bans) > 1 else 0].tolist()
+    pairs = list(zip(o, o[1:]))
+    assert len(set(pairs)) == len(pairs) and not {4, 5, 6, 9} & set(o)
+    assert ban[0] not in o and tuple(ban[2:]) not in pairs"
+  done
+  refuses 1 "short.npy ended after 11 records, $DATA/src.npy has more" decode -m "$DATA/m.h5" "$DATA/src.npy" --ban short.npy
+  refuses 1 "$DATA/src.npy ended after 12 records, long.npy has more" decode -m "$DATA/m.h5" "$DATA/src.npy" --ban long.npy
+  refuses 1 "negative.npy: record 0: id -2 is outside the vocabulary of 40" decode -m "$DATA/m.h5" "$DATA/src.npy" --ban negative.npy
+  refuses 1 "dense.npy: record 0: shape (4, 5) is not (n,)" decode -m "$DATA/m.h5" "$DATA/src.npy" --ban "$DATA/dense.npy"
+  refuses 2 "--suppress: id 40 is outside the vocabulary of 40" decode -m "$DATA/m.h5" "$DATA/src.npy" --suppress 3,40
+  refuses 2 "--ban needs generation: no --target" decode -m "$DATA/m.h5" "$DATA/src.npy" --target "$DATA/trg.npy" --ban one.npy
+  # An empty input has nothing to ban anything from; rules that are off change nothing.
+  decode -m "$DATA/m.h5" "$DATA/nothing.npy" --ban one.npy -o none.npy
+  [ ! -s none.npy ]
+  python "np.save('none.npy', np.zeros(0, np.int32))"
+  decode -m "$DATA/m.h5" "$DATA/src.npy" -o plain.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --no-repeat-ngram 0 --repetition-penalty 1 --ban none.npy | cmp - plain.npy
+}
+
+@test "rules that leave nothing stop the run; the end token is kept when asked for" {
+  for options in "" "--beam 3" "--sample"; do
+    refuses 1 ": the rules allow no token after 0 generated ones" decode -m "$DATA/m.h5" "$DATA/src.npy" $options --suppress 0-39
+    refuses 1 "the rules allow no token after 38 generated ones" decode -m "$DATA/m.h5" "$DATA/src.npy" $options --no-repeat-ngram 1 --suppress 2 --max-length 60
+  done
+  for options in "--prefix $DATA/first.npy --max-length 9" "--beam 3" "--sample --temperature 3 --nbest 2"; do
+    decode -m "$DATA/m.h5" "$DATA/src.npy" $options -o out.npy --tap 'decoder/0/norm1' --tap-file tap.npy
+    decode -m "$DATA/m.h5" "$DATA/src.npy" $options --keep-end -o kept.npy --tap 'decoder/0/norm1' --tap-file kept.tap.npy
+    cmp tap.npy kept.tap.npy
+    python "
+for o, k in zip(records('out.npy'), records('kept.npy')): assert (k == o).all() if len(k) == len(o) else (k[:-1] == o).all() and k[-1] == 2"
+  done
+  python "
+assert {len(k) - len(o) for o, k in zip(records('out.npy'), records('kept.npy'))} == {0, 1}"
+}
+
+@test "the rules of a window that slides see what came before it" {
+  python "
+rng = np.random.default_rng(7)
+np.save('text.npy', rng.integers(3, 12, 600).astype(np.int32))
+with open('prompts.npy', 'wb') as f: [np.save(f, rng.integers(3, 12, n).astype(np.int32)) for n in (5, 1, 3)]"
+  train --task language-model --target text.npy --target-vocabulary 12 --begin-id 1 --end-id 2 --width 16 --heads 2 --inner 16 --decoder-layers 1 \
+    --steps 5 --warmup 2 --quiet --context 16 -o lm.h5
+  decode -m lm.h5 prompts.npy --slide --min-length 60 --max-length 60 --no-repeat-ngram 2 -o out.npy
+  python "
+for o in records('out.npy'):
+    pairs = list(zip(o.tolist(), o.tolist()[1:]))
+    assert len(o) > 60 and len(set(pairs)) == len(pairs)"
+}

@@ -313,7 +313,7 @@ TEST_CASE("a beam that is wide enough finds the best of all sequences", "[search
         settings.nbest = 30;
         settings.length_penalty = penalty;
         settings.gnmt = gnmt;
-        settings.min_length = min_length;
+        settings.rules.min_length = min_length;
         const auto found = one.run(model, settings);
         REQUIRE(found.size() == 30);
         for (std::size_t i = 0; i < found.size(); ++i) {
@@ -465,7 +465,7 @@ TEST_CASE("outputs do not depend on the batch, the window's order or the threads
         settings.max_length = 15;
         std::int64_t done = 0;
         const auto outputs =
-            generate_window(*model.transformer, stream, nullptr, settings, [&](std::int64_t n) { done += n; });
+            generate_window(*model.transformer, stream, {}, settings, [&](std::int64_t n) { done += n; });
         if (first.empty()) first = outputs;
         REQUIRE(outputs.size() == 40);
         for (std::size_t s = 0; s < outputs.size(); ++s) {

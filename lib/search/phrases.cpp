@@ -1,0 +1,63 @@
+#include "search/phrases.hpp"
+
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace pipeformer {
+
+Phrases split_phrases(std::span<const std::int32_t> record) {
+  Phrases phrases(1);
+  for (const std::int32_t id : record) {
+    if (id >= 0) {
+      phrases.back().push_back(id);
+    } else if (!phrases.back().empty()) {
+      phrases.emplace_back();
+    }
+  }
+  if (phrases.back().empty()) phrases.pop_back();
+  return phrases;
+}
+
+PhraseStream::PhraseStream(const std::string& address, std::int64_t vocabulary, bool shared)
+    : reader_(RecordReader::open(address)), vocabulary_(vocabulary), shared_(shared) {}
+
+bool PhraseStream::read(Phrases& phrases) {
+  Array record;
+  if (!reader_->next(record)) return false;
+  reader_->expect_ids(record);
+  if (record.shape.size() != 1)
+    throw Error(cat(reader_->where(), ": shape ", shape_text(record.shape),
+                    " is not (n,): the phrases of a record stand one after another, with -1 between them"));
+  const auto ids = std::as_const(record).values<std::int32_t>();
+  for (const std::int32_t id : ids)
+    if (id < -1 || id >= vocabulary_)
+      throw Error(cat(reader_->where(), ": id ", id, " is outside the vocabulary of ", vocabulary_));
+  phrases = split_phrases(ids);
+  return true;
+}
+
+std::vector<Phrases> PhraseStream::next(std::int64_t count, const std::string& input) {
+  if (!begun_ && shared_) {  // one record, or more than one?
+    for (Phrases phrases; ahead_.size() < 2 && read(phrases);) ahead_.push_back(std::move(phrases));
+    shared_ = ahead_.size() == 1;
+  }
+  begun_ = true;
+  if (shared_) return ahead_;
+  std::vector<Phrases> all = std::exchange(ahead_, {});
+  while (std::ssize(all) > count) {
+    ahead_.insert(ahead_.begin(), std::move(all.back()));
+    all.pop_back();
+  }
+  for (Phrases phrases; std::ssize(all) < count; all.push_back(std::move(phrases)))
+    if (!read(phrases))
+      throw Error(cat(reader_->name(), " ended after ", reader_->count(), " records, ", input, " has more"));
+  return all;
+}
+
+void PhraseStream::finish(const std::string& input) {
+  if (Phrases phrases; !shared_ && (!ahead_.empty() || read(phrases)))
+    throw Error(cat(input, " ended after ", reader_->count() - 1, " records, ", reader_->name(), " has more"));
+}
+
+}  // namespace pipeformer
