@@ -36,6 +36,9 @@ const ToolSpec spec{
         "log-probabilities; --no-repeat-ngram (Paulus et al. 2018), --suppress and --ban only forbid ids. A record of "
         "--ban holds sequences one after another with -1 between them, as `tokenize --phrases` writes them. Where the "
         "rules leave nothing that could come next, the run stops.\n\n"
+        "--require names in the same way the phrases that an output must hold, whatever the beam (dynamic beam "
+        "allocation: Post and Vilar 2018, Hu et al. 2019). A wider beam finds better places for them; it should be "
+        "wider than the ids of a record's phrases are many. A phrase in --prefix counts, one in a prompt does not.\n\n"
         "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
         "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
@@ -131,8 +134,9 @@ void generate(Decoding& d) {
   if (const auto path = optional_text(d.args, "prefix")) prefix.emplace(*path, Accept::ids);
   std::vector<BatchStream*> streams{&*d.input};
   if (prefix) streams.push_back(&*prefix);
-  std::optional<PhraseStream> ban;
-  if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary, true);
+  std::optional<PhraseStream> ban, require;
+  if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary);
+  if (const auto path = optional_text(d.args, "require")) require.emplace(*path, d.configuration.target_vocabulary);
   std::unique_ptr<RecordWriter> scores;
   if (const auto path = optional_text(d.args, "scores"))
     scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
@@ -144,9 +148,10 @@ void generate(Decoding& d) {
   while (read_batches(streams, d.args.integer("window"))) {
     d.check(*d.input, prefix ? &*prefix : nullptr, 2);
     const std::string name = d.input->reader->name();
-    std::vector<Phrases> banned;
+    std::vector<Phrases> banned, required;
     if (ban) banned = ban->next(d.input->batch.records(), name);
-    const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr};
+    if (require) required = require->next(d.input->batch.records(), name);
+    const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr, require ? &required : nullptr};
     const auto outputs = d.file.explaining([&] {
       return generate_window(*d.model, *d.input, beside, settings,
                              [&](std::int64_t n) { progress.update(sentences += n); });
@@ -158,6 +163,7 @@ void generate(Decoding& d) {
                     d.input->batch.first_record);
   }
   if (ban) ban->finish(d.input->reader->name());
+  if (require) require->finish(d.input->reader->name());
   if (scores) scores->close();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
@@ -166,7 +172,7 @@ void generate(Decoding& d) {
 
 void decode(const Args& args) {
   check_decoding_options(args);
-  expect_one_stdin(args, args.input(), {"target", "prefix", "ban"});
+  expect_one_stdin(args, args.input(), {"target", "prefix", "ban", "require"});
   Decoding decoding(args);
   if (decoding.probing.listed()) return;
   args.has("target") ? force(decoding) : generate(decoding);

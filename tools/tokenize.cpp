@@ -34,7 +34,8 @@ const ToolSpec spec{
         "  <|user|>\n  {prompt}<|end|>\n  <|assistant|>\n\n"
         "Each line takes the place of {prompt}; the newline at the end of FILE is no part of the frame. Control tokens "
         "that the tokenizer has (`tokenize --vocabulary`) become their ids, those in FILE as those in the lines.\n\n"
-        "--phrases makes what decode's --ban reads: of a line of phrases between tabs one record, the ids of the "
+        "--phrases makes what decode's --ban and --require read: of a line of phrases between tabs one record, the ids "
+        "of the "
         "phrases "
         "with -1 between two of them.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",

@@ -25,6 +25,7 @@ std::vector<Option> decoding_options() {
              0.001, 1000),
       text("suppress", "IDS", "ids that are never generated, such as 0,7-9"),
       text("ban", "FILE", "sequences of ids that must not come: a record for each input, or one for all"),
+      text("require", "FILE", "phrases of ids that must come: a record for each input, or one for all"),
       flag("keep-end", "the end token stays at the end of an output"),
       flag("sample", "draw the tokens"),
       number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
@@ -42,7 +43,7 @@ void check_decoding_options(const Args& args) {
   args.allow_only(!args.has("target"), "generation: no --target",
                   {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
                    "max-length-factor", "min-length", "prefix", "sample", "window", "slide", "no-repeat-ngram",
-                   "repetition-penalty", "suppress", "ban", "keep-end"});
+                   "repetition-penalty", "suppress", "ban", "require", "keep-end"});
   if (args.flag("slide") && args.flag("beyond-context"))
     throw UsageError("--slide and --beyond-context exclude each other");
   if (args.flag("slide") && args.has("tap-file"))
@@ -51,7 +52,9 @@ void check_decoding_options(const Args& args) {
     throw UsageError("--slide follows one output for each record: no --beam, no --nbest");
   args.allow_only(args.has("target"), "--target", {"give"});
   args.allow_only(args.flag("sample"), "--sample", {"temperature", "top-k", "top-p", "seed"});
-  args.allow_only(!args.flag("sample"), "beam search: no --sample", {"beam", "length-penalty", "length-penalty-kind"});
+  args.allow_only(!args.flag("sample"), "beam search: no --sample",
+                  {"beam", "length-penalty", "length-penalty-kind", "require"});
+  args.allow_only(!args.flag("slide"), "one window: no --slide", {"require"});
   if (!args.flag("sample") && args.integer("nbest") > args.integer("beam"))
     throw UsageError(cat("--nbest ", args.integer("nbest"), " is more than --beam ", args.integer("beam")));
   if (args.has("max-length") && args.integer("min-length") > args.integer("max-length"))

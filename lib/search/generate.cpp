@@ -30,6 +30,7 @@ class BatchGenerator {
         input_(input),
         prefixes_(model.configuration().has_encoder() ? beside.prefixes : &input),
         banned_(beside.banned),
+        required_(beside.required),
         settings_(settings),
         window_(decoder_window(model.configuration(), settings.beyond)) {}
 
@@ -51,12 +52,14 @@ class BatchGenerator {
     std::vector<std::int64_t> offsets{0}, limits;
     std::vector<std::span<const std::int32_t>> given;
     std::vector<const Phrases*> bans;
+    std::vector<Requirement> required;
     for (std::size_t i = 0; i < sentences.size(); ++i) {
       const std::int64_t s = sentences[i];
       if (begin >= 0) beginning_ids.push_back(static_cast<std::int32_t>(begin));
       auto forced = prefix(s);
       given.push_back(forced);
-      if (banned_) bans.push_back(banned(s));
+      if (banned_) bans.push_back(&of_record(*banned_, s));
+      if (required_) required.emplace_back(of_record(*required_, s));
       if (slides() && std::ssize(forced) >= *window_) forced = forced.last(static_cast<std::size_t>(*window_ / 2));
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
@@ -68,6 +71,7 @@ class BatchGenerator {
     in.numbers = numbers;
     in.given = given;
     in.banned = bans;
+    in.required = required;
     auto all = search(ctx, model_, memory_.cache, in, settings_.search);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
@@ -88,8 +92,8 @@ class BatchGenerator {
     return {prefixes_->tokens.data() + ragged.begin(s), static_cast<std::size_t>(ragged.length(s))};
   }
 
-  const Phrases* banned(std::int64_t s) const {
-    return banned_ ? &(*banned_)[banned_->size() == 1 ? 0 : static_cast<std::size_t>(s)] : nullptr;
+  static const Phrases& of_record(const std::vector<Phrases>& phrases, std::int64_t s) {
+    return phrases[phrases.size() == 1 ? 0 : static_cast<std::size_t>(s)];
   }
 
   bool slides() const { return window_ && settings_.beyond == Beyond::slide; }
@@ -98,7 +102,7 @@ class BatchGenerator {
   void slide(Context& ctx, std::int64_t s, std::int64_t forced, Hypothesis& h) const {
     const std::int64_t begin = model_.configuration().begin_id, kept = *window_ / 2, number = input_.first_record + s,
                        most = wanted(input_.ragged().length(s));
-    const Phrases* const bans[] = {banned(s)};
+    const Phrases* const bans[] = {banned_ ? &of_record(*banned_, s) : nullptr};
     std::int64_t generated = std::ssize(h.ids) - forced;
     while (h.end < 0 && generated < most) {
       std::vector<std::int32_t> ids;
@@ -157,7 +161,7 @@ class BatchGenerator {
   const Transformer& model_;
   const Batch& input_;
   const Batch* prefixes_;
-  const std::vector<Phrases>* banned_;
+  const std::vector<Phrases>*banned_, *required_;
   const GenerateSettings& settings_;
   std::optional<std::int64_t> window_;
 };

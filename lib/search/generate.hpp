@@ -48,8 +48,9 @@ Batch select_sequences(const Batch&, const std::vector<std::int64_t>& sequences)
 
 /// What the records of a window come with.
 struct Beside {
-  const Batch* prefixes = nullptr;               ///< Ids that each output begins with.
-  const std::vector<Phrases>* banned = nullptr;  ///< Sequences that must not come: of each record, or one for all.
+  const Batch* prefixes = nullptr;                 ///< Ids that each output begins with.
+  const std::vector<Phrases>* banned = nullptr;    ///< Sequences that must not come: of each record, or one for all.
+  const std::vector<Phrases>* required = nullptr;  ///< Those that must, likewise.
 };
 
 /// For each record of the input settings.search.nbest hypotheses. Input: source ids or memory vectors; of a

@@ -19,8 +19,8 @@ Phrases split_phrases(std::span<const std::int32_t> record) {
   return phrases;
 }
 
-PhraseStream::PhraseStream(const std::string& address, std::int64_t vocabulary, bool shared)
-    : reader_(RecordReader::open(address)), vocabulary_(vocabulary), shared_(shared) {}
+PhraseStream::PhraseStream(const std::string& address, std::int64_t vocabulary)
+    : reader_(RecordReader::open(address)), vocabulary_(vocabulary) {}
 
 bool PhraseStream::read(Phrases& phrases) {
   Array record;

@@ -1,5 +1,5 @@
-/// Phrases: the sequences of ids that an output must not hold. A record of ids (n,) holds several, one after another
-/// with -1 between them; an empty record holds none.
+/// Phrases: the sequences of ids that an output must, or must not, hold. A record of ids (n,) holds several, one after
+/// another with -1 between them; an empty record holds none.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -20,8 +20,8 @@ Phrases split_phrases(std::span<const std::int32_t> record);
 /// A stream of such records beside the records of an input.
 class PhraseStream {
  public:
-  /// shared: a stream of one record serves every record of the input. Ids must be below `vocabulary`.
-  PhraseStream(const std::string& address, std::int64_t vocabulary, bool shared);
+  /// A stream of one record serves every record of the input. Ids must be below `vocabulary`.
+  PhraseStream(const std::string& address, std::int64_t vocabulary);
   /// The phrases of each of the next `count` records of the input, or of a shared stream those of all. Throws Error
   /// naming a record that is not (n,) of ids in the vocabulary and -1, and when the stream ends before `input` does.
   std::vector<Phrases> next(std::int64_t count, const std::string& input);
@@ -32,7 +32,7 @@ class PhraseStream {
   bool read(Phrases&);
   std::unique_ptr<RecordReader> reader_;
   std::int64_t vocabulary_;
-  bool shared_, begun_ = false;
+  bool shared_ = true, begun_ = false;
   std::vector<Phrases> ahead_;  ///< Read, but not given yet; of a shared stream the one record.
 };
 

@@ -15,6 +15,8 @@
 namespace pipeformer {
 namespace {
 
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
 class Search {
  public:
   Search(Context& ctx, const Transformer& model, DecoderCache::Storage& storage, const SearchInput& input,
@@ -34,7 +36,7 @@ class Search {
     const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
     for (std::int64_t s = 0; s < sentences; ++s)
-      for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, 0});
+      for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, begin_progress(s), 0});
     for (length_ = 1 + input_.generated;; ++length_) {
       settings_.sample ? sample(cache.hypotheses(), hidden) : extend(cache.hypotheses(), hidden);
       if (live_.empty()) break;
@@ -59,9 +61,10 @@ class Search {
     std::int64_t parent;
     std::int32_t id;
   };
-  /// An unfinished hypothesis: `row` is its row in the cache's last answer, `node` its last token (-1: none yet).
+  /// An unfinished hypothesis: `row` is its row in the cache's last answer, `node` its last token (-1: none yet),
+  /// `progress` where in progress_ that of the required phrases begins (-1: nothing is required).
   struct Live {
-    std::int64_t sentence, sample, row, node;
+    std::int64_t sentence, sample, row, node, progress;
     double sum;
   };
   struct Finished {
@@ -73,6 +76,7 @@ class Search {
     std::size_t from;  ///< Which of live_.
     std::int32_t id;
     double sum;
+    std::int64_t bank = 0, turn = 0;  ///< Where something is required.
   };
 
   double score(double sum, std::int64_t length) const { return length_score(settings_, sum, length); }
@@ -116,7 +120,9 @@ class Search {
   }
 
   [[noreturn]] void nothing_allowed(std::int64_t sentence) const {
-    throw RowError(sentence, cat("the rules allow no token after ", length_ - 1, " generated ones"));
+    const bool required = !input_.required.empty() && !requirement(sentence).empty();
+    throw RowError(sentence, cat("the rules allow no token after ", length_ - 1, " generated ones",
+                                 required ? " that leaves room for what is required" : ""));
   }
 
   /// Hypothesis `live_[e.from]` with one more token: finished, or one of `next`.
@@ -126,6 +132,12 @@ class Search {
     if (ends(e.id)) {
       finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), e.id});
       return;
+    }
+    if (live.progress >= 0) {
+      const auto progress = progress_of(live);
+      live.progress = std::ssize(progress_);
+      progress_.insert(progress_.end(), progress.begin(), progress.end());
+      requirement(live.sentence).advance({progress_.data() + live.progress, progress.size()}, e.id);
     }
     nodes_.push_back({live.node, e.id});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
@@ -143,11 +155,23 @@ class Search {
     best_.resize(static_cast<std::size_t>(rows));
     for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<Candidate> candidates;
+      thread_local std::vector<std::int32_t> wanted;
+      const Live& live = live_[static_cast<std::size_t>(row)];
+      if (live.progress >= 0) {
+        requirement(live.sentence).wanted(progress_of(live), wanted);
+        if (!wanted.empty())
+          for (const std::int64_t id : model_.configuration().end_ids()) logits.values[id] = kMinusInfinity;
+      }
       best_candidates(model_.head().projection().out(), logits.values, logits.block_maxima, settings_.beam + ends_,
                       candidates);
       auto& best = best_[static_cast<std::size_t>(row)];
       best.clear();
       for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - logits.log_sum});
+      if (live.progress < 0) return;
+      for (const std::int32_t id : wanted)
+        if (logits.values[id] > kMinusInfinity &&
+            std::none_of(best.begin(), best.end(), [id](const auto& b) { return b.first == id; }))
+          best.push_back({id, static_cast<double>(logits.values[id]) - logits.log_sum});
     });
     std::vector<Live> next;
     for (std::size_t begin = 0; begin < live_.size();) {
@@ -156,12 +180,8 @@ class Search {
       for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
         for (const auto& [id, log_probability] : best_[static_cast<std::size_t>(live_[begin].row)])
           extensions_.push_back({begin, id, live_[begin].sum + log_probability});
-      // Of as many as these at least `beam` are no ends.
-      const auto middle = extensions_.begin() + std::min<std::int64_t>((1 + ends_) * settings_.beam,
-                                                                       static_cast<std::int64_t>(extensions_.size()));
-      std::partial_sort(extensions_.begin(), middle, extensions_.end(), [](const Extension& a, const Extension& b) {
-        return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
-      });
+      const bool required = live_[begin - 1].progress >= 0;
+      const auto middle = required ? allocate(sentence) : likeliest();
       const std::size_t first = next.size();
       std::int64_t taken = 0, rank = 0;
       for (auto e = extensions_.begin(); e != middle && taken < settings_.beam; ++e, ++rank) {
@@ -171,9 +191,66 @@ class Search {
         taken += !end;
       }
       if (next.size() == first && finished(sentence).empty()) nothing_allowed(sentence);
-      if (next.size() > first && done(sentence, next[first].sum)) next.resize(first);
+      const auto better = [](const Live& a, const Live& b) { return a.sum > b.sum; };
+      if (next.size() > first &&
+          done(sentence, std::min_element(next.begin() + static_cast<std::ptrdiff_t>(first), next.end(), better)->sum))
+        next.resize(first);
     }
     live_ = std::move(next);
+  }
+
+  /// Sorts the likeliest of extensions_ to the front; returns the end of those that are enough: at least `beam` of them
+  /// are no ends.
+  std::vector<Extension>::iterator likeliest() {
+    const auto middle = extensions_.begin() + std::min((1 + ends_) * settings_.beam, std::ssize(extensions_));
+    std::partial_sort(extensions_.begin(), middle, extensions_.end(), before);
+    return middle;
+  }
+  static bool before(const Extension& a, const Extension& b) {
+    return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
+  }
+
+  /// Sorts extensions_ as the banks take turns, without those that have no room for what they lack.
+  std::vector<Extension>::iterator allocate(std::int64_t sentence) {
+    const Requirement& required = requirement(sentence);
+    std::vector<std::int32_t> progress;
+    for (Extension& e : extensions_) {
+      const auto now = progress_of(live_[e.from]);
+      progress.assign(now.begin(), now.end());
+      required.advance(progress, e.id);
+      e.bank = required.met(progress);
+    }
+    const std::int64_t least = required.total() - (limit(sentence) - length_);
+    std::erase_if(extensions_, [&](const Extension& e) { return e.bank < least; });
+    std::sort(extensions_.begin(), extensions_.end(), before);
+    std::vector<std::int64_t> turns(static_cast<std::size_t>(required.total()) + 1, 0);
+    for (Extension& e : extensions_) e.turn = turns[static_cast<std::size_t>(e.bank)]++;
+    std::stable_sort(extensions_.begin(), extensions_.end(), [](const Extension& a, const Extension& b) {
+      return std::tie(a.turn, b.bank) < std::tie(b.turn, a.bank);
+    });
+    return extensions_.end();
+  }
+
+  const Requirement& requirement(std::int64_t sentence) const {
+    return input_.required[static_cast<std::size_t>(sentence)];
+  }
+  std::vector<std::int32_t> progress_of(const Live& live) const {
+    const auto first = progress_.begin() + live.progress;
+    return {first, first + static_cast<std::ptrdiff_t>(requirement(live.sentence).phrases())};
+  }
+  /// That of what was given to a translation; a prompt is not what is asked for. -1: nothing is required.
+  std::int64_t begin_progress(std::int64_t sentence) {
+    if (input_.required.empty() || requirement(sentence).empty()) return -1;
+    const Requirement& required = requirement(sentence);
+    const std::int64_t begin = std::ssize(progress_);
+    progress_.resize(progress_.size() + required.phrases(), 0);
+    const std::span progress(progress_.data() + begin, required.phrases());
+    if (model_.configuration().has_encoder() && !input_.given.empty())
+      for (const std::int32_t id : input_.given[static_cast<std::size_t>(sentence)]) required.advance(progress, id);
+    if (const std::int64_t lacks = required.total() - required.met(progress); lacks > limit(sentence))
+      throw RowError(sentence,
+                     cat("room for ", limit(sentence), " ids, and ", lacks, " are needed for what is required"));
+    return begin;
   }
 
   /// Whether the unfinished hypotheses of a sentence, of which the best has this sum, can be given up.
@@ -249,6 +326,7 @@ class Search {
   std::vector<Live> live_;   ///< By sentence; within one, best first.
   std::vector<std::vector<Finished>> finished_;
   std::vector<Node> nodes_;
+  std::vector<std::int32_t> progress_;  ///< Of hypotheses of which phrases are required, old ones too.
   std::vector<std::vector<std::pair<std::int32_t, double>>> best_;
   std::vector<Extension> extensions_;
   std::vector<std::int32_t> parents_, tokens_;

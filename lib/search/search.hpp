@@ -9,6 +9,12 @@
 /// where length counts the generated tokens, with the end token. A sentence is done when `beam` hypotheses are
 /// finished, or when no unfinished one can still enter the n best, whatever follows. Of equals the earlier one, then
 /// the lower id is preferred.
+///
+/// With phrases that the output must hold, the beam is shared out anew at each step (dynamic beam allocation, Post and
+/// Vilar 2018; in turns as Hu et al. 2019): the ids that phrases want next are among the continuations of each
+/// hypothesis, continuations are put into banks by the number of required ids that they meet, and the banks take turns,
+/// the best continuation of each, the most complete bank first, then the second best of each, until the beam is full.
+/// Only a hypothesis that holds all phrases ends, and none is kept that has not room for what it lacks.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -17,6 +23,7 @@
 #include "models/decoder_cache.hpp"
 #include "search/candidates.hpp"
 #include "search/logit_rules.hpp"
+#include "search/requirement.hpp"
 
 namespace pipeformer {
 
@@ -42,6 +49,7 @@ struct SearchInput {
   std::span<const std::span<const std::int32_t>>
       given;  ///< [sentences] All ids so far, without begin, also where beginnings are cut; empty: there are none.
   std::span<const Phrases* const> banned;  ///< [sentences] Sequences that must not come; empty: none.
+  std::span<const Requirement> required;   ///< [sentences] What outputs must hold (beam search only); empty: nothing.
   std::span<const std::int64_t>
       numbers;  ///< [sentences] Number in the whole stream: sampling draws by (seed, number, sample, position).
 };
@@ -58,7 +66,7 @@ double length_score(const SearchSettings&, double sum, std::int64_t length);
 
 /// For each sentence settings.nbest hypotheses: by score, or in the order of drawing (fewer only when there are no more
 /// different ones). Throws RowError with the number of the sentence when its scores are not finite, and when the rules
-/// leave no token that could come next.
+/// leave no token that could come next, or the limit no room for what is required.
 std::vector<std::vector<Hypothesis>> search(Context&, const Transformer&, DecoderCache::Storage&, const SearchInput&,
                                             const SearchSettings&);
 

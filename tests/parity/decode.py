@@ -112,17 +112,49 @@ def with_rules(logits, ids, generated, rules):
     return p
 
 
-def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}, given=[]):
+def contains(ids, phrase):
+    return any(ids[i:i + len(phrase)] == phrase for i in range(len(ids) - len(phrase) + 1))
+
+
+def met(ids, required):
+    """Required ids that are met: of the phrases that are there, and of the one that is furthest."""
+    there = [r for r in required if contains(ids, r)]
+    return sum(map(len, there)) + max((n for r in required if r not in there for n in range(len(r)) if n == 0 or ids[-n:] == r[:n]), default=0)
+
+
+def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}, given=[], prompt=False):
     """The search as lib/search/search.hpp defines it, one hypothesis at a time. [(ids, sum, score, ended)]"""
     score = lambda total, length: total / (((5 + length) / 6) if gnmt else length) ** penalty
+    required = rules.get("require", [])
+    required = [r for i, r in enumerate(required) if not any(contains(o, r) and (o != r or k < i) for k, o in enumerate(required) if k != i)]
+    total_ids, counted = sum(map(len, required)), [] if prompt else given
     live, finished = [([], 0.0)], []
     for length in range(1, limit + 1):
         extensions = []
         for n, (ids, total) in enumerate(live):
             p = with_rules(model.logits(source, given + ids), given + ids, len(ids), rules)
+            if required:
+                lacking = [r for r in required if not contains(counted + ids, r)]
+                if lacking:
+                    p[end] = -math.inf
+                wanted = [r[k] for r in lacking for k in [max(k for k in range(len(r)) if k == 0 or (counted + ids)[-k:] == r[:k])]]
+                best = sorted((-float(p[v]), v) for v in range(len(p)))[:beam + 1]
+                for v in range(len(p)):
+                    if v not in wanted and v not in [b[1] for b in best]:
+                        p[v] = -math.inf
+                for v in range(len(p)):  # there must be room for what is lacking
+                    if total_ids - met(counted + ids + [v], required) > limit - length:
+                        p[v] = -math.inf
             extensions += [(-(total + float(p[v])), n, v) for v in range(len(p)) if p[v] > -math.inf]
+        extensions.sort()
+        if required:
+            banks = [met(counted + live[n][0] + [v], required) for _, n, v in extensions]
+            turns = [banks[:i].count(b) for i, b in enumerate(banks)]
+            extensions = [e for _, _, e in sorted(zip(turns, [-b for b in banks], extensions))]
+        else:
+            extensions = extensions[:2 * beam]
         grown = []
-        for rank, (negative, n, v) in enumerate(sorted(extensions)[:2 * beam]):
+        for rank, (negative, n, v) in enumerate(extensions):
             if len(grown) == beam:
                 break
             if v == end and rank < beam:
@@ -134,7 +166,7 @@ def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}
             break
         if len(finished) >= beam or not grown:
             break
-        if len(finished) >= nbest and sorted((f[2] for f in finished), reverse=True)[nbest - 1] >= score(grown[0][1], limit):
+        if len(finished) >= nbest and sorted((f[2] for f in finished), reverse=True)[nbest - 1] >= score(max(g[1] for g in grown), limit):
             break
         live = grown
     return [(given + ids, *rest) for ids, *rest in sorted(finished, key=lambda f: -f[2])[:nbest]]
@@ -188,35 +220,42 @@ with torch.no_grad():
         new = [[h[0][len(g):] for h in hs] for hs, g in zip(free, given)]
         bans = [[[ids[0]] for ids in hs[:1] if ids] + [ids[k:k + 2] for ids in hs for k in (1, 4) if len(ids) > k + 1] + [ids[2:6] for ids in hs if len(ids) > 5]
                 for hs in new]
-        bans = [[b for b in ban if end not in b] for ban in bans]
+        bans = tuple([b for b in ban if end not in b] for ban in bans)  # a tuple: for each record its own
         every = sum(bans, [])
         cases = [{"repetition-penalty": 1.3}, {"repetition-penalty": 0.8}, {"no-repeat-ngram": 1}, {"no-repeat-ngram": 2}, {"no-repeat-ngram": 3},
                  {"suppress": [3, 5]}, {"suppress": [end]}, {"ban": bans}, {"ban": every}, {"min-length": 6},
                  {"repetition-penalty": 1.2, "no-repeat-ngram": 2, "suppress": [4], "ban": bans, "min-length": 3}]
+        # Phrases that would not come by themselves; some hold each other, overlap, repeat their beginning, or are the whole output.
+        requires = ([[3, 7]], [[5], [8, 3], [5]], [[3, 3, 4], [3, 4], [4, 8, 6]], [[6, 6, 7], [7, 3]])
+        cases += [{"require": requires}, {"require": [[4, 3], [8]]}, {"require": ([], *requires[1:]), "min-length": 6, "repetition-penalty": 1.1},
+                  {"require": [[3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3]], "suppress": [end]}]
         changed = 0
         for rules, beam, forced in itertools.product(cases, (1, 3), (False, True)):
             if forced and kind == "language model" or beam == 1 and rules.get("no-repeat-ngram") == 1:
                 continue
-            start = prefixes if forced else given
+            start, prompt = prefixes if forced else given, kind == "language model"
+            of_record = lambda i: {k: v[i] if isinstance(v, tuple) else v for k, v in rules.items()}
             options = []
             for name, value in rules.items():
-                if name == "ban":
-                    save("ban.npy", [phrases(value)] if value is every else [phrases(b) for b in value])
-                    value = path("ban.npy")
+                if name in ("ban", "require"):
+                    save("phrases.npy", [phrases(v) for v in value] if isinstance(value, tuple) else [phrases(value)])
+                    value = path("phrases.npy")
                 options += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else value]
             if forced:
                 options += ["--prefix", path("prefix.npy")]
             # A limit counts what is generated, a minimum as well.
             steps = limit if rules.get("no-repeat-ngram") != 1 else 3
-            expected = [beam_search(model, s, beam, beam, 1.0, steps, rules={**rules, "ban": rules.get("ban", []) if rules.get("ban") is every or "ban" not in rules else rules["ban"][i]},
-                                    given=start[i]) for i, s in enumerate(inputs)]
-            name = f"{kind}, beam {beam}{', a prefix' if forced else ''}, " + ", ".join(k if k == "ban" else f"{k} {v}" for k, v in rules.items())
+            expected = [beam_search(model, s, beam, beam, 1.0, steps, rules=of_record(i), given=start[i], prompt=prompt) for i, s in enumerate(inputs)]
+            name = f"{kind}, beam {beam}{', a prefix' if forced else ''}, " + ", ".join(k if k in ("ban", "require") else f"{k} {v}" for k, v in rules.items())
             common = ["-m", model.file, path("in.npy"), "--max-length", steps, *options]
             ours = run("decode", *common, "--beam", beam, "--nbest", beam, "--scores", path("scores.npy"), "--keep-end")
             flat = [h if k < len(hs) else ([], -math.inf, -math.inf, False) for hs in expected for k in range(beam) for h in [hs[min(k, len(hs) - 1)]]]
             check(f"{name}: the ids", [o.tolist() for o in ours] == [h[0] + [end] * h[3] for h in flat])
             agree(f"{name}: the scores", [x for x, h in zip(load("scores.npy"), flat) if h[1] > -math.inf], [np.array(h[1:3]) for h in flat if h[1] > -math.inf], 5e-6)
-            if beam == 1:
+            if "require" in rules:
+                held = [contains(o.tolist() if not prompt else o.tolist()[len(start[i // beam]):], r) for i, o in enumerate(ours) if len(o) for r in of_record(i // beam)["require"]]
+                check(f"{name}: {len(held)} phrases are there", all(held))
+            elif beam == 1:
                 ours = run("decode", *common, "--sample", "--top-k", 1)
                 check(f"{name}: sampling among one", [o.tolist() for o in ours] == [h[0] for h in flat])
             changed += [h[0] for h in flat] != [h[0] for g, s in zip(start, inputs) for h in beam_search(model, s, beam, beam, 1.0, steps, given=g)]

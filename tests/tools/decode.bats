@@ -432,3 +432,42 @@ for o in records('out.npy'):
     pairs = list(zip(o.tolist(), o.tolist()[1:]))
     assert len(o) > 60 and len(set(pairs)) == len(pairs)"
 }
+
+@test "required phrases are there with any beam, and with the same bits for every batch size, window and number of threads" {
+  python "
+rng = np.random.default_rng(4)
+def record(i):
+    phrases = [rng.integers(3, 40, rng.integers(1, 4)).tolist() for _ in range(i % 4)]
+    return np.array(sum([[-1] + p for p in phrases], [])[1:], np.int32)
+with open('want.npy', 'wb') as f: [np.save(f, record(i)) for i in range(12)]
+np.save('many.npy', np.arange(3, 33, dtype=np.int32))
+np.save('one.npy', np.array([7], np.int32))"
+  for options in "--beam 1" "--beam 2" "--beam 5 --nbest 2" "--beam 3 --max-length 16 --no-repeat-ngram 3 --prefix $DATA/first.npy"; do
+    decode -m "$DATA/m.h5" "$DATA/src.npy" --require want.npy $options -o whole.npy
+    for other in "--batch-rows 1 -j 1" "--batch-rows 7 --window 1" "--window 20 -j 2"; do
+      decode -m "$DATA/m.h5" $options --require want.npy $other "$DATA/src.npy" | cmp - whole.npy
+    done
+    python "
+out, src = records('whole.npy'), records('$DATA/src.npy')
+each, found = len(out) // 12, 0
+for i, w in enumerate(records('want.npy')):
+    phrases = [p for p in ' '.join(map(str, w)).split(' -1 ') if p]
+    for o in out[each * i : each * (i + 1)]:
+        assert len(src[i]) or len(o) == 0
+        if len(o) or len(src[i]) and phrases:
+            for p in phrases:
+                assert f' {p} ' in f' {\" \".join(map(str, o))} ', (i, p, o)
+                found += 1
+assert found >= 14 * each, found"
+  done
+  # Who requires nothing gets what he gets without.
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 -o plain.npy
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 --require want.npy -o whole.npy
+  python "
+for i in (0, 4, 8): assert (records('plain.npy')[i] == records('whole.npy')[i]).all()"
+  refuses 1 ": room for 8 ids, and 30 are needed for what is required" decode -m "$DATA/m.h5" "$DATA/src.npy" --require many.npy --max-length 8
+  refuses 1 "the rules allow no token after 11 generated ones that leaves room for what is required" \
+    decode -m "$DATA/m.h5" "$DATA/src.npy" --require one.npy --suppress 7 --max-length 12
+  refuses 2 "--require needs beam search: no --sample" decode -m "$DATA/m.h5" "$DATA/src.npy" --sample --require one.npy
+  refuses 2 "--require needs one window: no --slide" decode -m "$DATA/lm.h5" "$DATA/src.npy" --slide --require one.npy
+}

@@ -1,0 +1,63 @@
+#include "search/requirement.hpp"
+
+#include <algorithm>
+
+namespace pipeformer {
+namespace {
+
+bool holds(const std::vector<std::int32_t>& ids, const std::vector<std::int32_t>& phrase) {
+  return std::search(ids.begin(), ids.end(), phrase.begin(), phrase.end()) != ids.end();
+}
+
+}  // namespace
+
+Requirement::Requirement(const Phrases& all) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    bool asked = false;
+    for (std::size_t j = 0; j < all.size() && !asked; ++j)
+      asked = j != i && holds(all[j], all[i]) && (all[j].size() > all[i].size() || j < i);
+    if (asked) continue;
+    Phrase phrase{all[i], {0, 0}};
+    std::int32_t length = 0;
+    for (std::size_t n = 1; n < phrase.ids.size(); ++n) {
+      while (length > 0 && phrase.ids[static_cast<std::size_t>(length)] != phrase.ids[n])
+        length = phrase.fallback[static_cast<std::size_t>(length)];
+      length += phrase.ids[static_cast<std::size_t>(length)] == phrase.ids[n];
+      phrase.fallback.push_back(length);
+    }
+    total_ += std::ssize(phrase.ids);
+    phrases_.push_back(std::move(phrase));
+  }
+}
+
+void Requirement::advance(Progress progress, std::int32_t id) const {
+  for (std::size_t p = 0; p < phrases_.size(); ++p) {
+    const Phrase& phrase = phrases_[p];
+    std::int32_t& length = progress[p];
+    if (length == std::ssize(phrase.ids)) continue;
+    while (length > 0 && phrase.ids[static_cast<std::size_t>(length)] != id)
+      length = phrase.fallback[static_cast<std::size_t>(length)];
+    length += phrase.ids[static_cast<std::size_t>(length)] == id;
+  }
+}
+
+std::int64_t Requirement::met(std::span<const std::int32_t> progress) const {
+  std::int64_t held = 0, furthest = 0;
+  for (std::size_t p = 0; p < phrases_.size(); ++p) {
+    if (progress[p] == std::ssize(phrases_[p].ids)) {
+      held += progress[p];
+    } else {
+      furthest = std::max<std::int64_t>(furthest, progress[p]);
+    }
+  }
+  return held + furthest;
+}
+
+void Requirement::wanted(std::span<const std::int32_t> progress, std::vector<std::int32_t>& ids) const {
+  ids.clear();
+  for (std::size_t p = 0; p < phrases_.size(); ++p)
+    if (progress[p] < std::ssize(phrases_[p].ids))
+      ids.push_back(phrases_[p].ids[static_cast<std::size_t>(progress[p])]);
+}
+
+}  // namespace pipeformer
