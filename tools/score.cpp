@@ -1,8 +1,10 @@
-// score: translations, summaries, labels and numbers against references.
+// score: translations, summaries, answers, labels and numbers against references.
 #include <algorithm>
 
 #include "cli/metric_options.hpp"
 #include "io/output_file.hpp"
+#include "metrics/labels.hpp"
+#include "metrics/paired.hpp"
 #include "metrics/segment_reader.hpp"
 
 using namespace pipeformer;
@@ -11,19 +13,34 @@ namespace {
 
 const ToolSpec spec{
     .name = "score",
-    .summary = "metrics of lines or records against references: BLEU, chrF, TER, accuracy",
+    .summary = "metrics of lines or records against references: BLEU, chrF, TER, ROUGE, F1, accuracy, calibration",
     .description =
-        "Reads lines and references with as many lines, and writes one line per metric. With several "
-        "references an empty line is none, where another is not empty. Metrics: " +
+        "Reads lines and references with as many lines, and writes what each metric says. Records (NPY, HDF5) are read "
+        "as the lines of their values. Where a line has several references, empty ones are none, unless all are. With "
+        "--quiet each metric is one bare number.\n\n" +
         metric_list() +
-        ".\n\nbleu, chrf and ter are 0 to 100 (ter may be more, and less is better) and count as sacreBLEU 2 "
-        "does.\n\nSource: Papineni et al. 2002, Popović 2015, Snover et al. 2006, Post 2018.",
+        "\n\nAll but the errors, correlations, nll, brier and temperature are 0 to 100 (ter may be more, and less is "
+        "better). bleu, chrf and ter count as sacreBLEU 2 does, rouge as Google's rouge_score, exact-match and "
+        "answer-f1 as SQuAD 2.0's script, entity as conlleval, classification as scikit-learn's report. entity, "
+        "token-accuracy and mean-iou take lines of labels, separated by spaces.\n\n"
+        "--paired-bs and --paired-ar take several files, the first of them the baseline, and write a table: score, for "
+        "the bootstrap mean and half the 95 % interval of the samples' scores, and the probability that so large a "
+        "difference from the baseline is chance.\n\n"
+        "Source: Papineni et al. 2002, Popović 2015, Snover et al. 2006, Post 2018, Lin 2004, Koehn 2004, Rajpurkar et "
+        "al. 2018, Tjong Kim Sang and Buchholz 2000, Guo et al. 2017.",
+    .arguments = "[FILE...]",
     .options = join(
         {{
              list("reference", "FILE", "the right lines; may be repeated"),
-             list("metric", "NAME", "a metric of the list above; may be repeated (default bleu)"),
+             list("metric", "NAME", "a metric or a group of the list above; may be repeated (default bleu)"),
              flag("lowercase", "compare in lower case"),
              flag("sentence-level", "one line of scores, separated by tabs, for each line instead of scores of all"),
+             flag("paired-bs", "compare several systems by paired bootstrap"),
+             flag("paired-ar", "compare several systems by approximate randomisation"),
+             integer("samples", "N", "of a paired test (1000 for the bootstrap, 10000 randomised)", "", 1, 1e6),
+             text("confusion", "FILE",
+                  "also write the confusion matrix of classification or mean-iou, a record (K, K) int64: a "
+                  "row for each right label, a column for each predicted one, in the order of the report"),
          },
          metric_options()}),
     .examples =
@@ -31,14 +48,21 @@ const ToolSpec spec{
             {"BLEU of a translation", "score --reference reference.txt hypothesis.txt"},
             {"the share of lines that are right, as a bare number",
              "score --metric accuracy --quiet --reference reference.txt < hypothesis.txt"},
+            {"is one translation better than another?",
+             "score --paired-bs --metric bleu --metric chrf --reference reference.txt hypothesis.txt reference.txt"},
+            {"a confusion matrix as a picture",
+             "printf '%s\\n' cat dog dog > right; printf '%s\\n' cat dog cat |\n"
+             "  score --metric classification --reference right --confusion confusion.npy && peek --heatmap "
+             "confusion.npy -o confusion.svg"},
         },
-    .see_also = {"decode", "tokenize"},
+    .see_also = {"decode", "classify", "tokenize", "peek"},
     .writes_records = false,
 };
 
 struct NamedMetric {
   std::string name;
   std::unique_ptr<Metric> metric;
+  const SegmentMetric* by_segment;  ///< The metric, when single lines have scores; else null.
 };
 
 std::vector<NamedMetric> chosen_metrics(const Args& args) {
@@ -46,56 +70,117 @@ std::vector<NamedMetric> chosen_metrics(const Args& args) {
   std::vector<NamedMetric> metrics;
   for (const MetricEntry* entry :
        find_metrics(args.given("metric") ? args.list("metric") : std::vector<std::string>{"bleu"})) {
-    metrics.push_back({entry->name, entry->make(options)});
+    std::unique_ptr<Metric> metric = entry->make(options);
+    const auto* by_segment = dynamic_cast<const SegmentMetric*>(metric.get());
+    for (const char* option : {"sentence-level", "paired-bs", "paired-ar"}) {
+      args.allow_only(by_segment != nullptr, "a metric of single lines, which " + entry->name + " is not", {option});
+    }
+    metrics.push_back({entry->name, std::move(metric), by_segment});
   }
   return metrics;
 }
 
-/// The metric as one that has a score for each line.
-const SegmentMetric& by_segment(const NamedMetric& m, const std::string& option) {
-  const auto* metric = dynamic_cast<const SegmentMetric*>(m.metric.get());
-  if (metric == nullptr) throw UsageError(cat("--", option, ": ", m.name, " is of all lines only"));
-  return *metric;
-}
-
-void score_lines(SegmentReader& reader, const std::vector<NamedMetric>& metrics, OutputFile& output) {
-  for (const NamedMetric& m : metrics) by_segment(m, "sentence-level");
+/// Calls visit() for all parts of the files; what a metric says of a line names the file.
+template <class Visit>
+void read_all(SegmentReader& reader, std::size_t systems, Visit visit) {
   while (reader.next()) {
-    const std::vector<Segment>& segments = reader.segments(0);
-    std::vector<std::vector<double>> statistics;
-    for (const NamedMetric& m : metrics) statistics.push_back(by_segment(m, "").statistics(segments));
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-      for (std::size_t k = 0; k < metrics.size(); ++k) {
-        const SegmentMetric& metric = by_segment(metrics[k], "");
-        const double score = metric.score_of(std::span(statistics[k]).subspan(i * metric.size(), metric.size()));
-        output.write(formatted(k + 1 == metrics.size() ? "%.6f\n" : "%.6f\t", score));
+    for (std::size_t s = 0; s < systems; ++s) {
+      try {
+        visit(s, reader.segments(s));
+      } catch (const RowError& error) {
+        reader.fail(s, error);
       }
     }
   }
 }
 
-void body(const Args& args) {
-  if (!args.given("reference")) throw UsageError("option '--reference' is required");
-  const std::vector<NamedMetric> metrics = chosen_metrics(args);
-  const std::vector<std::string> references = args.list("reference");
-  if (std::count(references.begin(), references.end(), "-") + (args.input() == "-") > 1) {
-    throw UsageError("only one input can be standard input ('-')");
-  }
-  SegmentReader reader({args.input()}, references, args.flag("lowercase"));
-  OutputFile output(args.output(), Content::text);
-  if (args.flag("sentence-level")) {
-    score_lines(reader, metrics, output);
-    return output.close();
-  }
-  while (reader.next()) {
-    try {
-      for (const NamedMetric& m : metrics) m.metric->add(reader.segments(0));
-    } catch (const RowError& error) {
-      reader.fail(0, error);
+void score_lines(SegmentReader& reader, const std::vector<NamedMetric>& metrics, OutputFile& output) {
+  read_all(reader, 1, [&](std::size_t, const std::vector<Segment>& segments) {
+    std::vector<std::vector<double>> statistics;
+    for (const NamedMetric& m : metrics) statistics.push_back(m.by_segment->statistics(segments));
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      for (std::size_t k = 0; k < metrics.size(); ++k) {
+        const SegmentMetric& metric = *metrics[k].by_segment;
+        const double score = metric.score_of(std::span(statistics[k]).subspan(i * metric.size(), metric.size()));
+        output.write(formatted(k + 1 == metrics.size() ? "%.6f\n" : "%.6f\t", score));
+      }
+    }
+  });
+}
+
+void compare_systems(const Args& args, SegmentReader& reader, const std::vector<NamedMetric>& metrics,
+                     OutputFile& output) {
+  const std::vector<std::string> systems = args.inputs();
+  std::vector<std::vector<std::vector<double>>> statistics(metrics.size());
+  for (auto& of_metric : statistics) of_metric.resize(systems.size());
+  read_all(reader, systems.size(), [&](std::size_t s, const std::vector<Segment>& segments) {
+    for (std::size_t m = 0; m < metrics.size(); ++m) {
+      const std::vector<double> more = metrics[m].by_segment->statistics(segments);
+      statistics[m][s].insert(statistics[m][s].end(), more.begin(), more.end());
+    }
+  });
+  const PairedTest test{.randomization = args.flag("paired-ar"),
+                        .samples = args.has("samples")      ? args.integer("samples")
+                                   : args.flag("paired-ar") ? 10000
+                                                            : 1000,
+                        .seed = args.seed()};
+  if (!args.quiet()) output.write("metric\tsystem\tscore\tmean\tinterval\tp\n");
+  const auto number = [](std::optional<double> value) { return value ? formatted("\t%.6f", *value) : "\t-"; };
+  for (std::size_t m = 0; m < metrics.size(); ++m) {
+    const std::vector<PairedResult> results = paired_test(*metrics[m].by_segment, statistics[m], test);
+    for (std::size_t s = 0; s < systems.size(); ++s) {
+      const PairedResult& r = results[s];
+      output.write(metrics[m].name + "\t" + systems[s] + number(r.score) + number(r.mean) + number(r.interval) +
+                   number(r.p_value) + "\n");
     }
   }
+}
+
+void write_confusion(const std::string& path, const std::vector<NamedMetric>& metrics) {
   for (const NamedMetric& m : metrics) {
-    output.write(args.quiet() ? formatted("%.6f\n", m.metric->score()) : m.metric->report() + "\n");
+    if (m.metric->confusion() == nullptr) continue;
+    const std::vector<std::int64_t> counts = m.metric->confusion()->matrix();
+    const auto labels = static_cast<std::int64_t>(m.metric->confusion()->labels().size());
+    const auto writer = RecordWriter::open(path);
+    writer->write(DType::i8, {labels, labels}, counts.data());
+    return writer->close();
+  }
+}
+
+void body(const Args& args) {
+  if (!args.given("reference")) throw UsageError("option '--reference' is required");
+  const bool paired = args.flag("paired-bs") || args.flag("paired-ar");
+  if (args.flag("paired-bs") && args.flag("paired-ar"))
+    throw UsageError("--paired-bs and --paired-ar exclude each other");
+  args.allow_only(paired, "--paired-bs or --paired-ar", {"samples"});
+  args.allow_only(!paired, "no paired test", {"sentence-level"});
+  if (paired ? args.inputs().size() < 2 : args.inputs().size() > 1) {
+    throw UsageError(paired ? "a paired test compares two files or more"
+                            : "one file is expected without a paired test");
+  }
+  const std::vector<NamedMetric> metrics = chosen_metrics(args);
+  args.allow_only(
+      std::any_of(metrics.begin(), metrics.end(), [](const auto& m) { return m.metric->confusion() != nullptr; }),
+      "--metric classification or mean-iou", {"confusion"});
+  const std::vector<std::string> systems = paired ? args.inputs() : std::vector{args.input()};
+  std::vector<std::string> files = args.list("reference");
+  files.insert(files.end(), systems.begin(), systems.end());
+  if (std::count(files.begin(), files.end(), "-") > 1) throw UsageError("only one input can be standard input ('-')");
+
+  SegmentReader reader(systems, args.list("reference"), args.flag("lowercase"));
+  OutputFile output(args.output(), Content::text);
+  if (paired) {
+    compare_systems(args, reader, metrics, output);
+  } else if (args.flag("sentence-level")) {
+    score_lines(reader, metrics, output);
+  } else {
+    read_all(reader, 1, [&](std::size_t, const std::vector<Segment>& segments) {
+      for (const NamedMetric& m : metrics) m.metric->add(segments);
+    });
+    for (const NamedMetric& m : metrics) {
+      output.write(args.quiet() ? formatted("%.6f\n", m.metric->score()) : m.metric->report() + "\n");
+    }
+    if (args.has("confusion")) write_confusion(args.text("confusion"), metrics);
   }
   output.close();
 }

@@ -22,6 +22,10 @@ std::vector<Option> metric_options() {
       flag("normalized", "ter: punctuation apart from words"),
       flag("no-punct", "ter: without punctuation"),
       flag("asian-support", "ter: with --normalized and --no-punct: Chinese and Japanese as well"),
+      flag("stemmer", "rouge: words of more than three letters as their Porter stems"),
+      text("sentence-break", "TEXT", "rouge-lsum: what stands between the sentences of a line", "<n>"),
+      flag("logits", "ece, nll, brier, temperature: the lines hold logits, not probabilities"),
+      integer("bins", "N", "ece: bins of equal width", "15", 1, 100000),
   };
 }
 
@@ -53,18 +57,22 @@ MetricOptions metric_settings(const Args& args) {
   o.chrf.eps_smoothing = args.flag("eps-smoothing");
   args.allow_only(args.flag("normalized") || args.flag("no-punct"), "--normalized or --no-punct", {"asian-support"});
   o.ter = {args.flag("case-sensitive"), args.flag("normalized"), args.flag("no-punct"), args.flag("asian-support")};
+  o.rouge = {args.flag("stemmer"), args.text("sentence-break")};
+  o.calibration = {args.flag("logits"), static_cast<int>(args.integer("bins"))};
   return o;
 }
 
 std::string metric_list() {
-  std::string list;
+  std::string list = "Metrics:\n";
   for (const MetricEntry& entry : metric_table()) {
-    list += (list.empty() ? "" : "; ") + entry.name + ": " + entry.summary;
+    list += "  " + entry.name + std::string(16 - entry.name.size(), ' ') + entry.summary + "\n";
   }
   for (const MetricGroup& group : metric_groups()) {
-    list += "; " + group.name + ": ";
+    list += "  " + group.name + std::string(16 - group.name.size(), ' ');
     for (std::size_t i = 0; i < group.members.size(); ++i) list += (i == 0 ? "" : ", ") + group.members[i];
+    list += "\n";
   }
+  list.pop_back();
   return list;
 }
 

@@ -7,11 +7,22 @@
 
 namespace pipeformer {
 
+std::string_view only_reference(const Segment& segment) {
+  if (segment.references.size() > 1) {
+    throw Error(cat("one reference is wanted, ", segment.references.size(), " are given"));
+  }
+  return segment.references[0];
+}
+
 std::vector<double> SegmentMetric::statistics(std::span<const Segment> segments) const {
   std::vector<double> all(segments.size() * size());
   parallel_for(static_cast<std::int64_t>(segments.size()), 32, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      count(segments[i], std::span(all).subspan(i * size(), size()));
+      try {
+        count(segments[i], std::span(all).subspan(i * size(), size()));
+      } catch (const Error& error) {
+        throw RowError(static_cast<std::int64_t>(i), error.what());
+      }
     }
   });
   return all;

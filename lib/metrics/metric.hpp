@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
+
 namespace pipeformer {
 
 /// One line of a system's output and the lines that are right: at least one.
@@ -16,6 +18,8 @@ struct Segment {
 };
 
 /// The segments go in with add(), all of them or any parts one after another; the score is of all that went in.
+class Confusion;
+
 class Metric {
  public:
   virtual ~Metric() = default;
@@ -25,7 +29,24 @@ class Metric {
   virtual double score() const = 0;
   /// The score with its name and its parts, as lines for people to read; without the last newline.
   virtual std::string report() const = 0;
+  /// What was taken for what, of metrics that tell; else null.
+  virtual const Confusion* confusion() const { return nullptr; }
 };
+
+/// Calls visit(segment) for each; what it throws becomes a RowError of that segment.
+template <class Visit>
+void for_each_segment(std::span<const Segment> segments, Visit visit) {
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    try {
+      visit(segments[i]);
+    } catch (const Error& error) {
+      throw RowError(static_cast<std::int64_t>(i), error.what());
+    }
+  }
+}
+
+/// The reference for a metric that takes only one; throws Error for more.
+std::string_view only_reference(const Segment& segment);
 
 /// A metric of a corpus that is a function of sums: each segment gives the same few statistics (counts of matches, for
 /// example), and any set of segments has a score. So one line has one, and so have the samples of a bootstrap.
@@ -48,7 +69,8 @@ class SegmentMetric : public Metric {
   virtual double score_of(std::span<const double> sums) const = 0;
 
  protected:
-  /// Counts one segment; `statistics` holds zeros. Called by several threads at once.
+  /// Counts one segment; `statistics` holds zeros. Called by several threads at once. Throws Error for a line that is
+  /// not what the metric takes.
   virtual void count(const Segment& segment, std::span<double> statistics) const = 0;
   virtual std::string report_of(std::span<const double> sums) const = 0;
 

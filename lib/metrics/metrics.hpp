@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "metrics/bleu.hpp"
+#include "metrics/calibration.hpp"
 #include "metrics/chrf.hpp"
 #include "metrics/metric.hpp"
+#include "metrics/rouge.hpp"
 #include "metrics/words.hpp"
 
 namespace pipeformer {
@@ -16,6 +18,8 @@ struct MetricOptions {
   BleuOptions bleu;
   ChrfOptions chrf;
   TerNormalization ter;
+  RougeOptions rouge;
+  CalibrationOptions calibration;
 };
 
 struct MetricEntry {

@@ -29,16 +29,24 @@ class Distances {
   /// Fills the table for a hypothesis and gives its distance.
   std::int64_t table(const Symbols& hypothesis) {
     fill(hypothesis, 0, rows_);
+    states_.assign(1, {~std::uint64_t{0}, 0, static_cast<std::int64_t>(reference_.size())});
+    if (!places_.empty()) {
+      for (const std::uint32_t word : hypothesis) {
+        states_.push_back(states_.back());
+        step(states_.back(), word);
+      }
+    }
     return rows_[hypothesis.size() * width() + width() - 1].distance;
   }
 
   /// The distance of a hypothesis that has the first `same` words of that of the table, and as many.
   std::int64_t distance(const Symbols& hypothesis, std::size_t same) {
     const auto n = static_cast<std::int64_t>(reference_.size()), m = static_cast<std::int64_t>(hypothesis.size());
-    if (n <= 64) {
+    if (!places_.empty()) {
+      State state = states_[same];
+      for (std::size_t i = same; i < hypothesis.size(); ++i) step(state, hypothesis[i]);
       // All ways as short as this one keep that close to the diagonal: where the beam holds them, its result is this.
-      const std::int64_t exact = bit_parallel(hypothesis);
-      if (exact + std::abs(n - m) + 1 < beam) return exact;
+      if (state.distance + std::abs(n - m) + 1 < beam) return state.distance;
     }
     trial_.resize((hypothesis.size() + 1) * width());
     std::copy_n(rows_.begin(), (same + 1) * width(), trial_.begin());
@@ -101,27 +109,29 @@ class Distances {
     }
   }
 
-  /// The plain edit distance, a row of the table as the bits of two words (Hyyrö 2003).
-  std::int64_t bit_parallel(const Symbols& hypothesis) const {
+  /// A row of the table of plain edit distances: where it grows and where it falls by one from word to word of the
+  /// reference, as bits, and its last distance.
+  struct State {
+    std::uint64_t up, down;
+    std::int64_t distance;
+  };
+  /// The next row (Hyyrö 2003).
+  void step(State& s, std::uint32_t word) const {
     const std::uint64_t last = std::uint64_t{1} << (reference_.size() - 1);
-    std::uint64_t up = ~std::uint64_t{0}, down = 0;
-    auto distance = static_cast<std::int64_t>(reference_.size());
-    for (const std::uint32_t word : hypothesis) {
-      const std::uint64_t equal = word < places_.size() ? places_[word] : 0;
-      const std::uint64_t zero = (((equal & up) + up) ^ up) | equal | down;
-      std::uint64_t right_up = down | ~(zero | up), right_down = zero & up;
-      distance += (right_up & last) != 0;
-      distance -= (right_down & last) != 0;
-      right_up = right_up << 1 | 1;
-      right_down <<= 1;
-      up = right_down | ~(zero | right_up);
-      down = right_up & zero;
-    }
-    return distance;
+    const std::uint64_t equal = word < places_.size() ? places_[word] : 0;
+    const std::uint64_t zero = (((equal & s.up) + s.up) ^ s.up) | equal | s.down;
+    std::uint64_t right_up = s.down | ~(zero | s.up), right_down = zero & s.up;
+    s.distance += (right_up & last) != 0;
+    s.distance -= (right_down & last) != 0;
+    right_up = right_up << 1 | 1;
+    right_down <<= 1;
+    s.up = right_down | ~(zero | right_up);
+    s.down = right_up & zero;
   }
 
   const Symbols& reference_;
-  std::vector<std::uint64_t> places_;
+  std::vector<std::uint64_t> places_;  ///< Empty for a reference of more than 64 words.
+  std::vector<State> states_;          ///< After each beginning of the hypothesis of the table.
   std::vector<Cell> rows_, trial_;
 };
 

@@ -1,5 +1,6 @@
 #include "text/utf8.hpp"
 
+#include <algorithm>
 #include <clocale>
 #include <cstdint>
 #include <cstring>
@@ -130,6 +131,11 @@ locale_t unicode_locale() {
 }  // namespace
 
 std::string lowercase_utf8(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    std::string lower(text);
+    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    return lower;
+  }
   const locale_t locale = unicode_locale();
   const std::u32string codes = utf8_to_codes(text);
   const auto is_letter = [&](std::size_t i) {

@@ -294,6 +294,95 @@ def noisy(line, rng, words):
     return " ".join(out)
 
 
+def lcs(a, b):
+    row = [0] * (len(b) + 1)
+    for x in a:
+        row = lcs_row(row, x, b)
+    return row[-1]
+
+
+def lcs_row(above, x, b):
+    row = [0]
+    for j, y in enumerate(b):
+        row.append(above[j] + 1 if x == y else max(above[j + 1], row[j]))
+    return row
+
+
+def f1(p, r):
+    return 2 * p * r / (p + r) if p + r else 0
+
+
+def summaries(rng, words):
+    """ROUGE (Lin 2004), with rouge_score's words."""
+    references = [" ".join(rng.choices(words, k=rng.choice([0, 5, 30, 90]))) for _ in range(60)]
+    files = [references, [noisy(line, rng, words) for line in references]]
+    hypotheses = [shuffled(noisy(line, rng, words), rng) for line in references]
+    rouge_words = lambda line: re.findall("[a-z0-9]+", line.lower())
+    for name, count in (("rouge-1", 1), ("rouge-2", 2), ("rouge-l", 0)):
+        want = []
+        for h, *rs in zip(hypotheses, *files):
+            h, best = rouge_words(h), 0
+            for r in map(rouge_words, alternatives(rs)):
+                shared = sum((grams(h, count) & grams(r, count)).values()) if count else lcs(h, r)
+                sizes = [max(0, len(x) - max(count, 1) + 1) for x in (h, r)]
+                best = max(best, f1(*(shared / s if s else 0 for s in sizes)))
+            want.append(100 * best)
+        same(f"{name} of lines", score(hypotheses, files, "--metric", name, "--sentence-level"), want)
+        same(name, score(hypotheses, files, "--metric", name), [sum(want) / len(want)])
+    try:
+        from nltk.stem.porter import PorterStemmer
+    except ImportError:
+        return print("skipped: NLTK is not installed")
+    parts = [["re", "un", "", "", "ag", "sk", "tr", "y"], ["form", "act", "hop", "fall", "ply", "y", "agre", "log", "sens", "tri", "analog", "ies"],
+             ["", "", "al", "ation", "ational", "iv", "iz", "ful", "at", "ll", "bl", "e", "i", "ement", "ion"],
+             ["", "s", "ed", "ing", "ies", "eed", "ly", "alli", "ness", "ity", "iviti", "er", "ied", "y", "e", "sses", "ogi", "bli", "fulli", "ism", "ous"]]
+    made = sorted({"".join(map(rng.choice, parts)) for _ in range(6000)} | {"dying", "news", "skies", "innings", "proceed", "ties", "died", "by", "say"})
+    stems = [PorterStemmer().stem(w) if len(w) > 3 else w for w in made]
+    got = score(made, [stems], "--metric", "rouge-1", "--stemmer", "--sentence-level")
+    # Stems are stems of themselves nearly always: those that are not compare with what they become.
+    wrong = [w for w, s, x in zip(made, stems, got) if x < 50 and (PorterStemmer().stem(s) if len(s) > 3 else s) == s]
+    check(f"stems of {len(made)} words", not wrong, wrong[:10])
+
+
+def numbers(rng):
+    """Classification, calibration and regression, against scikit-learn and SciPy where they are installed."""
+    right = [rng.randrange(4) for _ in range(500)]
+    logits = [[rng.gauss(0, 2) + 2 * (k == y) for k in range(4)] for y in right]
+    softmax = lambda z, t=1.0: [math.exp((x - max(z)) / t) / sum(math.exp((y - max(z)) / t) for y in z) for x in z]
+    probabilities = [softmax(z) for z in logits]
+    nll = lambda t: -sum(math.log(softmax(z, t)[y]) for z, y in zip(logits, right)) / len(right)
+    bins = [[0, 0, 0] for _ in range(15)]
+    for p, y in zip(probabilities, right):
+        b = bins[min(14, math.ceil(max(p) * 15) - 1)]
+        b[0], b[1], b[2] = b[0] + max(p), b[1] + (p.index(max(p)) == y), b[2] + 1
+    low, high = 0.05, 20.0
+    while high - low > 1e-10:  # golden section: the nll has one lowest point
+        a, b = high - (high - low) * 0.6180339887498949, low + (high - low) * 0.6180339887498949
+        low, high = (low, b) if nll(a) < nll(b) else (a, high)
+    want = [100 * sum(abs(b[0] - b[1]) for b in bins) / len(right), nll(1), sum(sum((x - (k == y)) ** 2 for k, x in enumerate(p)) for p, y in zip(probabilities, right)) / len(right)]
+    lines = [" ".join(map(repr, z)) for z in logits]
+    labels = [[str(y) for y in right]]
+    got = score(lines, labels, "--metric", "calibration", "--logits")
+    same("calibration", got[:3], want)
+    check("temperature", abs(got[3] - low) < 1e-4, f"got {got[3]}, want {low}")
+    same("calibration of probabilities", score([" ".join(map(repr, p)) for p in probabilities], labels, "--metric", "calibration")[:3], want)
+    predicted = [p.index(max(p)) for p in probabilities]
+    a, b = [round(rng.gauss(0, 1), 1) for _ in right], [round(rng.gauss(1, 3), 1) for _ in right]
+    b = [x + y for x, y in zip(a, b)]
+    got = score([repr(x) for x in a], [[repr(x) for x in b]], "--metric", "regression")
+    mse = sum((x - y) ** 2 for x, y in zip(a, b)) / len(a)
+    same("errors", got[2:], [mse, mse ** 0.5, sum(abs(x - y) for x, y in zip(a, b)) / len(a)])
+    try:
+        from scipy import stats
+        from sklearn import metrics
+    except ImportError:
+        return print("skipped: scikit-learn and SciPy are not installed")
+    same("correlations", got[:2], [stats.pearsonr(a, b)[0], stats.spearmanr(a, b)[0]])
+    same("classification", score(list(map(str, predicted)), labels, "--metric", "classification"), [100 * metrics.f1_score(right, predicted, average="macro")])
+    jaccard = 100 * metrics.jaccard_score(right, predicted, average="macro")
+    same("mean IoU", score([" ".join(map(str, predicted))], [[" ".join(map(str, right))]], "--metric", "mean-iou"), [jaccard])
+
+
 with tempfile.TemporaryDirectory() as directory:
     os.chdir(directory)
     rng = random.Random(1)
@@ -318,6 +407,8 @@ with tempfile.TemporaryDirectory() as directory:
         compare(f"tricky line {i}", [line + " one two three"], ["one two " + line + " three"])
 
     translation_metrics(rng, words)
+    summaries(rng, words)
+    numbers(rng)
 
     # Lower case of every letter there is. Python 3.11 and the C library may know different versions of Unicode.
     codes = [c for c in range(0x21, 0x30000) if not 0xD800 <= c < 0xE000 and chr(c).lower() != chr(c)]

@@ -5,8 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "core/threads.hpp"
 #include "metrics/accuracy.hpp"
-#include "metrics/ngrams.hpp"
+#include "metrics/entities.hpp"
+#include "metrics/labels.hpp"
+#include "metrics/paired.hpp"
+#include "metrics/porter_stemmer.hpp"
+#include "metrics/regression.hpp"
+#include "metrics/squad.hpp"
 #include "metrics/ter.hpp"
 
 using namespace pipeformer;
@@ -286,4 +292,292 @@ TEST_CASE("accuracy is the share of equal lines", "[text]") {
   const Accuracy accuracy = added(Accuracy(), {"a", "a", "", "b "}, {{"a", "A", "", "b"}});
   CHECK(accuracy.score() == Approx(50.0));
   CHECK(accuracy.report() == "accuracy 50.00 (2 of 4)");
+}
+
+// Examples of Porter's paper and of the vocabulary that goes with it; "ties", "sky" are NLTK's.
+TEST_CASE("Porter stems", "[text]") {
+  const std::vector<std::pair<const char*, const char*>> stems{{"caresses", "caress"},
+                                                               {"ponies", "poni"},
+                                                               {"ties", "tie"},
+                                                               {"cats", "cat"},
+                                                               {"feed", "feed"},
+                                                               {"agreed", "agre"},
+                                                               {"plastered", "plaster"},
+                                                               {"bled", "bled"},
+                                                               {"motoring", "motor"},
+                                                               {"sing", "sing"},
+                                                               {"conflated", "conflat"},
+                                                               {"troubled", "troubl"},
+                                                               {"sized", "size"},
+                                                               {"hopping", "hop"},
+                                                               {"tanned", "tan"},
+                                                               {"falling", "fall"},
+                                                               {"hissing", "hiss"},
+                                                               {"fizzed", "fizz"},
+                                                               {"failing", "fail"},
+                                                               {"filing", "file"},
+                                                               {"happy", "happi"},
+                                                               {"sky", "sky"},
+                                                               {"relational", "relat"},
+                                                               {"conditional", "condit"},
+                                                               {"rational", "ration"},
+                                                               {"valenci", "valenc"},
+                                                               {"hesitanci", "hesit"},
+                                                               {"digitizer", "digit"},
+                                                               {"conformabli", "conform"},
+                                                               {"radicalli", "radic"},
+                                                               {"differentli", "differ"},
+                                                               {"vileli", "vile"},
+                                                               {"analogousli", "analog"},
+                                                               {"operator", "oper"},
+                                                               {"feudalism", "feudal"},
+                                                               {"decisiveness", "decis"},
+                                                               {"hopefulness", "hope"},
+                                                               {"callousness", "callous"},
+                                                               {"formaliti", "formal"},
+                                                               {"sensitiviti", "sensit"},
+                                                               {"sensibiliti", "sensibl"},
+                                                               {"triplicate", "triplic"},
+                                                               {"formative", "form"},
+                                                               {"formalize", "formal"},
+                                                               {"electriciti", "electr"},
+                                                               {"electrical", "electr"},
+                                                               {"hopeful", "hope"},
+                                                               {"goodness", "good"},
+                                                               {"revival", "reviv"},
+                                                               {"allowance", "allow"},
+                                                               {"inference", "infer"},
+                                                               {"airliner", "airlin"},
+                                                               {"adjustable", "adjust"},
+                                                               {"defensible", "defens"},
+                                                               {"irritant", "irrit"},
+                                                               {"replacement", "replac"},
+                                                               {"adjustment", "adjust"},
+                                                               {"dependent", "depend"},
+                                                               {"adoption", "adopt"},
+                                                               {"communism", "commun"},
+                                                               {"activate", "activ"},
+                                                               {"homologous", "homolog"},
+                                                               {"effective", "effect"},
+                                                               {"bowdlerize", "bowdler"},
+                                                               {"probate", "probat"},
+                                                               {"rate", "rate"},
+                                                               {"cease", "ceas"},
+                                                               {"controll", "control"},
+                                                               {"roll", "roll"},
+                                                               {"gyroscopic", "gyroscop"},
+                                                               {"predication", "predic"},
+                                                               {"angulariti", "angular"},
+                                                               {"vietnamization", "vietnam"}};
+  for (const auto& [word, stem] : stems) {
+    INFO(word);
+    CHECK(porter_stem(word) == stem);
+  }
+}
+
+// Numbers of rouge_score's README and tests (rouge_scorer_test.py).
+TEST_CASE("ROUGE as rouge_score", "[text]") {
+  const auto report = [](RougeKind kind, const std::string& hypothesis, const std::string& reference,
+                         RougeOptions options = {}) {
+    if (kind == RougeKind::lcs_summary) options.sentence_break = "\n";
+    return added(Rouge(kind, options), {hypothesis}, {{reference}}).report();
+  };
+  using enum RougeKind;
+  CHECK(report(unigrams, "testing", "testing one two") == "ROUGE-1 50.00 (P 100.00, R 33.33)");
+  CHECK(report(bigrams, "testing one", "testing one two") == "ROUGE-2 66.67 (P 100.00, R 50.00)");
+  CHECK(report(lcs, "testing one", "testing one two") == "ROUGE-L 80.00 (P 100.00, R 66.67)");
+  CHECK(report(lcs, "testing two", "testing one two") == "ROUGE-L 80.00 (P 100.00, R 66.67)");
+  for (const RougeKind kind : {unigrams, bigrams, lcs, lcs_summary}) {
+    CHECK(scored(Rouge(kind, {}), {""}, {{"testing one two"}}) == 0.0);
+    CHECK(scored(Rouge(kind, {}), {"/"}, {{"w1 w2 w3 w4 w5"}}) == 0.0);
+    CHECK(scored(Rouge(kind, {}), {"w1"}, {{""}}) == 0.0);
+  }
+  const std::string jumped = "The quick brown dog jumps on the log.",
+                    fox = "The quick brown fox jumps over the lazy dog";
+  CHECK(report(unigrams, jumped, fox, {.stemmer = true}) == "ROUGE-1 70.59 (P 75.00, R 66.67)");
+  CHECK(report(lcs, jumped, fox, {.stemmer = true}) == "ROUGE-L 58.82 (P 62.50, R 55.56)");
+  CHECK(report(lcs_summary, "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", "w1 w2 w3 w4 w5") ==
+        "ROUGE-Lsum 53.33 (P 40.00, R 80.00)");
+  CHECK(scored(Rouge(unigrams, {}), {"Jumping DOGS, 3.5!"}, {{"jumping dogs 3 5"}}) == Approx(100.0));
+  CHECK(scored(Rouge(unigrams, {}), {"dogs jumped"}, {{"dog jumping"}}) == 0.0);
+  CHECK(scored(Rouge(unigrams, {.stemmer = true}), {"dogs jumped"}, {{"dog jumping"}}) == Approx(100.0));
+  CHECK(scored(Rouge(unigrams, {}), {"a b", "a"}, {{"x", "b"}, {"a b", "c"}}) == Approx(50.0));  // best; mean of lines
+  // Longer than one word of bits: every second of 200 words.
+  std::string all, half;
+  for (int i = 0; i < 200; ++i) {
+    all += "w" + std::to_string(i) + " ";
+    if (i % 2 == 0) half += "w" + std::to_string(i) + " ";
+  }
+  CHECK(report(lcs, half, all) == "ROUGE-L 66.67 (P 100.00, R 50.00)");
+}
+
+TEST_CASE("answers as SQuAD 2.0 counts them", "[text]") {
+  CHECK(normalized_answer(" The  Norman-French, an a.b. ‘the’ theatre! ") == "normanfrench ab ‘ ’ theatre");
+  CHECK(normalized_answer("A an THE") == "");
+  const auto exact = [](const Lines& a, const std::vector<Lines>& r) {
+    return scored(AnswerMatches(AnswerMatch::exact), a, r);
+  };
+  const auto f1 = [](const Lines& a, const std::vector<Lines>& r) {
+    return scored(AnswerMatches(AnswerMatch::f1), a, r);
+  };
+  CHECK(exact({"the Cat."}, {{"cat"}}) == 100.0);
+  CHECK(exact({"cats"}, {{"cat"}}) == 0.0);
+  CHECK(f1({"the cat sat"}, {{"cat sat down"}}) == Approx(80.0));  // P 2/2, R 2/3
+  CHECK(f1({"x"}, {{"y"}}) == 0.0);
+  CHECK(f1({"in 10th century"}, {{"10th"}, {"10th century"}, {"10 century"}}) == Approx(80.0));
+  // No answer: right where there is none, and only there; an article alone is no answer.
+  CHECK(exact({"", "", "x", "the"}, {{"", "y", "", "a"}}) == 50.0);
+  CHECK(f1({"", "", "x", "the"}, {{"", "y", "", "a"}}) == 50.0);
+  CHECK(added(AnswerMatches(AnswerMatch::exact), {"", "", "x"}, {{"", "y", "x"}}).report() ==
+        "exact match 66.67 (3 questions; 50.00 of 2 with an answer, 100.00 of 1 without)");
+}
+
+TEST_CASE("entities of all kinds of labels", "[text]") {
+  const auto spans = [](const std::string& line) {
+    const Words words{std::string(line)};
+    std::string all;
+    for (const Entity& e : entities(words.list())) all += cat(e.begin, "-", e.end, e.type, " ");
+    return all;
+  };
+  CHECK(spans("O B-A I-A B-A O I-B I-B") == "1-3A 3-4A 5-7B ");         // IOB2, and IOB1 after O
+  CHECK(spans("I-A I-A B-A I-B") == "0-2A 2-3A 3-4B ");                 // IOB1
+  CHECK(spans("I-A E-A I-A E-A E-A O E-B") == "0-2A 2-4A 4-5A 6-7B ");  // IOE
+  CHECK(spans("B-A I-A E-A S-A S-A B-B E-B") == "0-3A 3-4A 4-5A 5-7B ");
+  CHECK(spans("B-A I-B") == "0-1A 1-2B ");
+  CHECK(spans("B-a-b O") == "0-1a-b ");
+  CHECK_THROWS_WITH(spans("PER"), "label 'PER' is neither O nor B-, I-, E- or S- and a type");
+}
+
+TEST_CASE("entity F1 as conlleval", "[text]") {
+  // The counts of conlleval's example (CoNLL-2000): 459 phrases, 539 found, 371 correct: 68.83, 80.83, 74.35.
+  Lines found, wanted;
+  for (int i = 0; i < 371 + 88 + 168; ++i) {
+    found.push_back(i < 371 || i >= 459 ? "B-NP" : "O");
+    wanted.push_back(i < 459 ? "B-NP" : "O");
+  }
+  CHECK(added(Entities(), found, {wanted}).report().starts_with("entity F1 74.35 (P 68.83, R 80.83; 371 right"));
+  // The example of seqeval's README: 0.50, accuracy 0.80; MISC 0, PER 1.
+  const Entities two = added(Entities(), {"O O B-MISC I-MISC I-MISC I-MISC O", "B-PER I-PER O"},
+                             {{"O O O B-MISC I-MISC I-MISC O", "B-PER I-PER O"}});
+  CHECK(two.report() ==
+        "entity F1 50.00 (P 50.00, R 50.00; 1 right, 2 found, 2 wanted; label accuracy 80.00 of 10)\n"
+        "MISC F1 0.00 (P 0.00, R 0.00; 0 right, 1 found, 1 wanted)\nPER F1 100.00 (P 100.00, R 100.00; 1 right, 1 "
+        "found, 1 wanted)");
+  CHECK(scored(Entities(), {"I-A I-A"}, {{"B-A I-A"}}) == 100.0);
+  CHECK(scored(Entities(), {"B-A I-A", ""}, {{"B-B I-B", ""}}) == 0.0);
+  CHECK_THROWS_WITH(scored(Entities(), {"O O"}, {{"O"}}), "2 labels, but the reference has 1");
+  CHECK(scored(TokenAccuracy(), {"a b c", ""}, {{"a x c", ""}}) == Approx(200.0 / 3));
+}
+
+TEST_CASE("classification as scikit-learn's report", "[text]") {
+  // The example of sklearn.metrics.classification_report's documentation.
+  const Classification three = added(Classification(), {"0", "0", "2", "2", "1"}, {{"0", "1", "2", "2", "2"}});
+  CHECK(three.report() ==
+        "classification macro F1 48.89\n"
+        "label             precision  recall      F1  support\n"
+        "0                     50.00  100.00   66.67        1\n"
+        "1                      0.00    0.00    0.00        1\n"
+        "2                    100.00   66.67   80.00        3\n"
+        "micro average         60.00   60.00   60.00        5\n"
+        "macro average         50.00   55.56   48.89        5\n"
+        "weighted average      70.00   60.00   61.33        5\n"
+        "right \\ predicted\n"
+        "       0  1  2\n"
+        "0      1  0  0\n"
+        "1      1  0  0\n"
+        "2      0  1  2");
+  Confusion numbers, names;
+  for (const char* label : {"10", "9", "-1"}) numbers.add(label, label);
+  CHECK(numbers.labels() == Lines{"-1", "9", "10"});
+  for (const char* label : {"10", "9", "x"}) names.add(label, "x");
+  CHECK(names.labels() == Lines{"10", "9", "x"});
+  CHECK(names.matrix() == std::vector<std::int64_t>{0, 0, 1, 0, 0, 1, 0, 0, 1});
+  CHECK_THROWS_WITH(scored(Classification(), {"a"}, {{"a"}, {"b"}}), "one reference is wanted, 2 are given");
+}
+
+TEST_CASE("mean IoU by hand", "[text]") {
+  // Label 0: 2 of 4 in either; 1: 1 of 3; 2 occurs in the predictions only: 0 of 1.
+  const MeanIou iou = added(MeanIou(), {"0 0 1", "0 1 2"}, {{"0 0 0", "1 1 0"}});
+  CHECK(iou.score() == Approx(100.0 * (2.0 / 5 + 1.0 / 3 + 0.0) / 3));
+  CHECK(scored(MeanIou(), {"sky sky tree"}, {{"sky sky tree"}}) == 100.0);
+}
+
+TEST_CASE("calibration by hand", "[text]") {
+  const Lines probabilities{"0.9 0.1", "0.8 0.2", "0.35,0.65", "1 0"}, labels{"0", "1", "1", "0"};
+  const auto of = [&](CalibrationKind kind, int bins = 10) {
+    return scored(Calibration(kind, {.bins = bins}), probabilities, {labels});
+  };
+  // Bins of 0.1: 0.9, 0.8, 0.65 and 1 are alone, one of them wrong.
+  CHECK(of(CalibrationKind::ece) == Approx(100.0 * (0.1 + 0.8 + 0.35 + 0.0) / 4));
+  CHECK(of(CalibrationKind::ece, 1) == Approx(100.0 * std::abs(3.0 - (0.9 + 0.8 + 0.65 + 1.0)) / 4));
+  CHECK(of(CalibrationKind::nll) == Approx(-(std::log(0.9) + std::log(0.2) + std::log(0.65)) / 4));
+  CHECK(of(CalibrationKind::brier) == Approx((2 * 0.01 + 2 * 0.64 + 2 * 0.35 * 0.35) / 4));
+  // Two classes, three lines of four right by the same logit z: 1 / (1 + exp(-z / T)) = 3/4, T = z / ln 3.
+  const Lines logits{"0 2", "0 2", "0 2", "0 2"};
+  CHECK(scored(Calibration(CalibrationKind::temperature, {.logits = true}), logits, {{"1", "1", "0", "1"}}) ==
+        Approx(2.0 / std::log(3.0)).epsilon(1e-9));
+  CHECK(scored(Calibration(CalibrationKind::temperature, {.logits = true}), logits, {{"1", "1", "1", "1"}}) == 0.01);
+  CHECK(scored(Calibration(CalibrationKind::temperature, {.logits = true}), logits, {{"0", "0", "0", "0"}}) == 100.0);
+  const auto fails = [](const std::string& line, const std::string& label) {
+    return scored(Calibration(CalibrationKind::ece, {}), {line}, {{label}});
+  };
+  CHECK_THROWS_WITH(fails("0.5 0.1", "0"), "probabilities sum to 0.6: --logits for logits");
+  CHECK_THROWS_WITH(fails("1.5 -0.5", "0"), "1.5 is no probability: --logits for logits");
+  CHECK_THROWS_WITH(fails("0.5 0.5", "2"), "the reference '2' is no class from 0 to 1");
+  CHECK_THROWS_WITH(fails("0.5 x", "0"), "'x' is no finite number");
+}
+
+// Examples of the documentation of scipy.stats.pearsonr and spearmanr.
+TEST_CASE("regression as SciPy", "[text]") {
+  const auto of = [](RegressionKind kind, const Lines& a, const Lines& b) { return scored(Regression(kind), a, {b}); };
+  using enum RegressionKind;
+  CHECK(of(pearson, {"0 0 0 1", "1 1 1"}, {"0 1 2 3", "4 5 6"}) == Approx(0.8660254037844386));
+  CHECK(of(pearson, {"1", "2", "3", "4", "5"}, {"10", "9", "2.5", "6", "4"}) == Approx(-0.7426106572325057));
+  CHECK(of(spearman, {"1", "2", "3", "4", "5"}, {"5", "6", "7", "8", "7"}) == Approx(0.8207826816681233));
+  CHECK(of(mse, {"1", "2"}, {"2", "4"}) == Approx(2.5));
+  CHECK(of(rmse, {"1", "2"}, {"2", "4"}) == Approx(std::sqrt(2.5)));
+  CHECK(of(mae, {"1", "2"}, {"2", "4"}) == Approx(1.5));
+  CHECK(std::isnan(of(pearson, {"1", "1"}, {"2", "4"})));
+  CHECK(of(pearson, {"1000000001", "1000000002", "1000000003"}, {"1", "2", "3"}) == Approx(1.0));
+}
+
+TEST_CASE("paired tests", "[text]") {
+  // One statistic over how many lines: the score is a mean.
+  const Accuracy metric;
+  std::vector<double> worse, better;
+  for (int i = 0; i < 200; ++i) {
+    worse.insert(worse.end(), {i % 2 == 0 ? 1.0 : 0.0, 1.0});
+    better.insert(better.end(), {i % 4 < 3 ? 1.0 : 0.0, 1.0});
+  }
+  const std::vector<std::vector<double>> systems{worse, better, worse};
+  const std::vector<PairedResult> bs = paired_test(metric, systems, {.samples = 1000, .seed = 1});
+  CHECK(bs[0].score == 50.0);
+  CHECK(bs[1].score == 75.0);
+  // The mean of 200 draws of 1/2 has a deviation of 3.54 points.
+  CHECK(*bs[0].mean == Approx(50.0).margin(0.5));
+  CHECK(*bs[0].interval == Approx(1.96 * 3.54).margin(0.7));
+  CHECK(!bs[0].p_value);
+  CHECK(*bs[1].p_value == 1.0 / 1001);  // no sample's difference is 50 points
+  CHECK(*bs[2].p_value == 1.0 / 1001);  // nothing is larger than no difference at all, as sacreBLEU has it
+  const std::vector<PairedResult> ar =
+      paired_test(metric, systems, {.randomization = true, .samples = 2000, .seed = 1});
+  CHECK(*ar[1].p_value == 1.0 / 2001);
+  CHECK(!ar[1].mean);
+  // Two more of 200: 150 lines differ for either side alike; chance.
+  std::vector<double> alike(better);
+  for (std::size_t i = 0; i < alike.size(); i += 2) alike[i] = (i / 2) % 2 == 1 ? 1.0 : 0.0;
+  alike[0] = alike[4] = 1.0;
+  const std::vector<std::vector<double>> close{worse, alike};
+  CHECK(*paired_test(metric, close, {.samples = 1000, .seed = 1})[1].p_value > 0.3);
+  CHECK(*paired_test(metric, close, {.randomization = true, .samples = 2000, .seed = 1})[1].p_value > 0.7);
+  // Another seed draws otherwise; the number of threads does not count.
+  const auto drawn = bootstrap_scores(metric, systems, 50, 1);
+  CHECK(drawn[0] == drawn[2]);  // the same segments for all systems
+  CHECK(bootstrap_scores(metric, systems, 50, 2)[0] != drawn[0]);
+  const int threads = thread_count();
+  for (const int count : {1, 4}) {
+    set_thread_count(count);
+    CHECK(bootstrap_scores(metric, systems, 50, 1) == drawn);
+  }
+  set_thread_count(threads);
 }
