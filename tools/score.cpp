@@ -31,8 +31,8 @@ const ToolSpec spec{
     .arguments = "[FILE...]",
     .options = join(
         {{
-             list("reference", "FILE", "the right lines; may be repeated"),
-             list("metric", "NAME", "a metric or a group of the list above; may be repeated (default bleu)"),
+             list("reference", "FILE", "the right lines"),
+             list("metric", "NAME", "a metric or a group of the list above (default bleu)"),
              flag("lowercase", "compare in lower case"),
              flag("sentence-level", "one line of scores, separated by tabs, for each line instead of scores of all"),
              flag("paired-bs", "compare several systems by paired bootstrap"),
@@ -48,7 +48,7 @@ const ToolSpec spec{
             {"BLEU of a translation", "score --reference reference.txt hypothesis.txt"},
             {"the share of lines that are right, as a bare number",
              "score --metric accuracy --quiet --reference reference.txt < hypothesis.txt"},
-            {"is one translation better than another?",
+            {"whether one translation is better than another",
              "score --paired-bs --metric bleu --metric chrf --reference reference.txt hypothesis.txt reference.txt"},
             {"a confusion matrix as a picture",
              "printf '%s\\n' cat dog dog > right; printf '%s\\n' cat dog cat |\n"

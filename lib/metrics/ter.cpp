@@ -39,14 +39,20 @@ class Distances {
     return rows_[hypothesis.size() * width() + width() - 1].distance;
   }
 
+  /// Whether the beam holds all shortest ways of a hypothesis of `length` words at this distance, which is then the
+  /// plain edit distance. A way that comes k off the diagonal, and back to the n - m that it ends at, takes |k| + |k -
+  /// (n - m)| edits or more; so all stay within half of distance + |n - m| of the beam's middle.
+  bool exact(std::int64_t distance, std::size_t length) const {
+    const auto n = static_cast<std::int64_t>(reference_.size()), m = static_cast<std::int64_t>(length);
+    return distance + std::abs(n - m) < 2 * beam;
+  }
+
   /// The distance of a hypothesis that has the first `same` words of that of the table, and as many.
   std::int64_t distance(const Symbols& hypothesis, std::size_t same) {
-    const auto n = static_cast<std::int64_t>(reference_.size()), m = static_cast<std::int64_t>(hypothesis.size());
     if (!places_.empty()) {
       State state = states_[same];
       for (std::size_t i = same; i < hypothesis.size(); ++i) step(state, hypothesis[i]);
-      // All ways as short as this one keep that close to the diagonal: where the beam holds them, its result is this.
-      if (state.distance + std::abs(n - m) + 1 < beam) return state.distance;
+      if (exact(state.distance, hypothesis.size())) return state.distance;
     }
     trial_.resize((hypothesis.size() + 1) * width());
     std::copy_n(rows_.begin(), (same + 1) * width(), trial_.begin());
@@ -191,17 +197,20 @@ std::int64_t translation_edits(Symbols hypothesis, const Symbols& reference) {
     // Most edits saved, then the longest run, the earliest one, the earliest target.
     using Rank = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
     Rank best{0, 0, 0, 0};
+    // A shift is at most as many removals and insertions as it has words, and saves no more than those.
+    const bool bounded = distances.exact(distance, hypothesis.size());
     const auto try_targets = [&](std::size_t start, std::size_t place, std::size_t length) {
       std::int64_t previous = -1;
       for (std::size_t before = place; before <= place + length && before <= reference.size(); ++before) {
         const std::int64_t target = before == 0 ? 0 : alignment.of_reference[before - 1] + 1;
         if (target == previous) continue;
         previous = target;
+        ++tried;
+        if (bounded && 2 * static_cast<std::int64_t>(length) < std::get<0>(best)) continue;
         shift(hypothesis, start, length, static_cast<std::size_t>(target), shifted);
         const std::size_t same = std::min(start, static_cast<std::size_t>(target));
         const Rank rank{distance - distances.distance(shifted, same), static_cast<std::int64_t>(length),
                         -static_cast<std::int64_t>(start), -target};
-        ++tried;
         if (std::get<1>(best) == 0 || rank > best) {
           best = rank;
           best_words = shifted;
