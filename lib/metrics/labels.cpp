@@ -9,9 +9,7 @@
 
 namespace pipeformer {
 
-namespace {
-
-std::vector<std::string_view> split(std::string_view line) {
+std::vector<std::string_view> split_labels(std::string_view line) {
   constexpr std::string_view spaces = " \t\r";
   std::vector<std::string_view> parts;
   for (std::size_t at = line.find_first_not_of(spaces); at != std::string_view::npos;) {
@@ -22,6 +20,8 @@ std::vector<std::string_view> split(std::string_view line) {
   return parts;
 }
 
+namespace {
+
 std::optional<std::int64_t> as_integer(const std::string& text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -31,7 +31,7 @@ std::optional<std::int64_t> as_integer(const std::string& text) {
 }  // namespace
 
 LabelPairs::LabelPairs(const Segment& segment)
-    : predicted(split(segment.hypothesis)), right(split(only_reference(segment))) {
+    : predicted(split_labels(segment.hypothesis)), right(split_labels(only_reference(segment))) {
   if (predicted.size() != right.size()) {
     throw Error(cat(predicted.size(), " labels, but the reference has ", right.size()));
   }
@@ -109,6 +109,17 @@ double weighted(const std::vector<LabelScores>& scores, double (LabelScores::*va
   return ratio(sum, all);
 }
 
+/// All labels as one.
+LabelScores sum_of(const std::vector<LabelScores>& scores) {
+  LabelScores sum;
+  for (const LabelScores& s : scores) {
+    sum.right += s.right;
+    sum.predicted += s.predicted;
+    sum.support += s.support;
+  }
+  return sum;
+}
+
 /// How many columns a label takes on a terminal, near enough: bytes that do not continue a character of UTF-8.
 int width_of(const std::string& label) {
   return static_cast<int>(std::count_if(label.begin(), label.end(), [](char c) { return (c & 0xC0) != 0x80; }));
@@ -145,6 +156,33 @@ std::string matrix_text(const Confusion& confusion) {
 
 }  // namespace
 
+double micro_f1(const std::vector<LabelScores>& scores) {
+  return sum_of(scores).f1();
+}
+
+std::string label_table(const std::vector<LabelScores>& scores, const std::vector<AverageRow>& more) {
+  std::vector<std::string> labels;
+  for (const LabelScores& s : scores) labels.push_back(s.label);
+  const int width = widest(labels, 16);
+  std::string text = "\n" + padded("label", width) + "  precision  recall      F1  support";
+  const auto row = [&](const AverageRow& r, std::int64_t support) {
+    text += "\n" + padded(r.name, width) +
+            formatted("  %9.2f  %6.2f  %6.2f  %7lld", 100.0 * r.precision, 100.0 * r.recall, 100.0 * r.f1,
+                      static_cast<long long>(support));
+  };
+  for (const LabelScores& s : scores) row({s.label, s.precision(), s.recall(), s.f1()}, s.support);
+  const LabelScores all = sum_of(scores);
+  row({"micro average", all.precision(), all.recall(), all.f1()}, all.support);
+  row({"macro average", mean(scores, &LabelScores::precision), mean(scores, &LabelScores::recall),
+       mean(scores, &LabelScores::f1)},
+      all.support);
+  row({"weighted average", weighted(scores, &LabelScores::precision), weighted(scores, &LabelScores::recall),
+       weighted(scores, &LabelScores::f1)},
+      all.support);
+  for (const AverageRow& r : more) row(r, all.support);
+  return text;
+}
+
 void Classification::add(std::span<const Segment> segments) {
   for_each_segment(segments, [this](const Segment& s) { confusion_.add(only_reference(s), s.hypothesis); });
 }
@@ -154,28 +192,8 @@ double Classification::score() const {
 }
 
 std::string Classification::report() const {
-  const std::vector<LabelScores> scores = label_scores(confusion_);
-  std::int64_t right = 0, all = 0;
-  for (const LabelScores& s : scores) {
-    right += s.right;
-    all += s.support;
-  }
-  const double accuracy = ratio(static_cast<double>(right), static_cast<double>(all));
-  const int width = widest(confusion_.labels(), 16);
-  const auto row = [&](const std::string& name, double precision, double recall, double f1, std::int64_t support) {
-    return "\n" + padded(name, width) +
-           formatted("  %9.2f  %6.2f  %6.2f  %7lld", 100.0 * precision, 100.0 * recall, 100.0 * f1,
-                     static_cast<long long>(support));
-  };
-  std::string text = formatted("classification macro F1 %.2f\n", score()) + padded("label", width) +
-                     "  precision  recall      F1  support";
-  for (const LabelScores& s : scores) text += row(s.label, s.precision(), s.recall(), s.f1(), s.support);
-  text += row("micro average", accuracy, accuracy, accuracy, all);
-  text += row("macro average", mean(scores, &LabelScores::precision), mean(scores, &LabelScores::recall),
-              mean(scores, &LabelScores::f1), all);
-  text += row("weighted average", weighted(scores, &LabelScores::precision), weighted(scores, &LabelScores::recall),
-              weighted(scores, &LabelScores::f1), all);
-  return text + matrix_text(confusion_);
+  return formatted("classification macro F1 %.2f", score()) + label_table(label_scores(confusion_)) +
+         matrix_text(confusion_);
 }
 
 void MeanIou::add(std::span<const Segment> segments) {

@@ -38,9 +38,17 @@ struct LabelScores {
 };
 std::vector<LabelScores> label_scores(const Confusion&);
 
-/// Each line a label: precision, recall, F1 and support of each, their averages (macro: the mean over labels; weighted:
-/// by support; micro: of all lines, which is the accuracy), and the confusion matrix, as scikit-learn's
-/// classification_report has them. The score is macro F1, in percent.
+struct AverageRow {
+  std::string name;
+  double precision = 0.0, recall = 0.0, f1 = 0.0;
+};
+/// Lines, each begun with a newline: the labels, their averages (micro: of all decisions; macro: the mean over labels;
+/// weighted: by support), and more rows.
+std::string label_table(const std::vector<LabelScores>& scores, const std::vector<AverageRow>& more = {});
+double micro_f1(const std::vector<LabelScores>& scores);
+
+/// Each line a label: precision, recall, F1 and support of each, their averages (the micro average is the accuracy),
+/// and the confusion matrix, as scikit-learn's classification_report has them. The score is macro F1, in percent.
 class Classification : public Metric {
  public:
   void add(std::span<const Segment> segments) override;
@@ -76,7 +84,10 @@ class TokenAccuracy : public SegmentMetric {
   std::string report_of(std::span<const double> sums) const override;
 };
 
-/// The labels of a line, separated by white space, and those of its reference; throws Error when their numbers differ.
+/// The labels of a line, separated by white space.
+std::vector<std::string_view> split_labels(std::string_view line);
+
+/// Those of a line and those of its reference; throws Error when their numbers differ.
 struct LabelPairs {
   std::vector<std::string_view> predicted, right;
   explicit LabelPairs(const Segment&);

@@ -6,6 +6,7 @@
 #include "metrics/accuracy.hpp"
 #include "metrics/entities.hpp"
 #include "metrics/labels.hpp"
+#include "metrics/multi_label.hpp"
 #include "metrics/regression.hpp"
 #include "metrics/squad.hpp"
 #include "metrics/ter.hpp"
@@ -53,6 +54,7 @@ std::span<const MetricEntry> metric_table() {
       {"exact-match", "answers that equal a right one when normalised", answers<AnswerMatch::exact>},
       {"answer-f1", "F1 of the words of answers", answers<AnswerMatch::f1>},
       {"classification", "lines as labels: macro F1, each label, averages, confusion matrix", plain<Classification>},
+      {"multi-label", "lines of any number of labels: micro F1, each label, averages", plain<MultiLabel>},
       {"token-accuracy", "labels that are right", plain<TokenAccuracy>},
       {"entity", "micro F1 of the entities that IOB or BIOES labels spell, each type", plain<Entities>},
       {"mean-iou", "intersection over union of labels, mean over them", plain<MeanIou>},

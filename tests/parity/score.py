@@ -379,6 +379,9 @@ def numbers(rng):
         return print("skipped: scikit-learn and SciPy are not installed")
     same("correlations", got[:2], [stats.pearsonr(a, b)[0], stats.spearmanr(a, b)[0]])
     same("classification", score(list(map(str, predicted)), labels, "--metric", "classification"), [100 * metrics.f1_score(right, predicted, average="macro")])
+    sets = [[[rng.random() < 0.3 for _ in range(5)] for _ in right] for _ in range(2)]
+    lines = [[" ".join(f"l{k}" for k in range(5) if row[k]) for row in rows] for rows in sets]
+    same("several labels a line", score(lines[0], [lines[1]], "--metric", "multi-label"), [100 * metrics.f1_score(sets[1], sets[0], average="micro")])
     jaccard = 100 * metrics.jaccard_score(right, predicted, average="macro")
     same("mean IoU", score([" ".join(map(str, predicted))], [[" ".join(map(str, right))]], "--metric", "mean-iou"), [jaccard])
 

@@ -9,6 +9,7 @@
 #include "metrics/accuracy.hpp"
 #include "metrics/entities.hpp"
 #include "metrics/labels.hpp"
+#include "metrics/multi_label.hpp"
 #include "metrics/paired.hpp"
 #include "metrics/porter_stemmer.hpp"
 #include "metrics/regression.hpp"
@@ -493,6 +494,20 @@ TEST_CASE("classification as scikit-learn's report", "[text]") {
   CHECK(names.labels() == Lines{"10", "9", "x"});
   CHECK(names.matrix() == std::vector<std::int64_t>{0, 0, 1, 0, 0, 1, 0, 0, 1});
   CHECK_THROWS_WITH(scored(Classification(), {"a"}, {{"a"}, {"b"}}), "one reference is wanted, 2 are given");
+}
+
+TEST_CASE("several labels a line", "[text]") {
+  // Right: a b | c | (none); predicted: b a | c b | c. Lines: P 1, 1/2, 0; R 1, 1, 0; F1 1, 2/3, 0.
+  CHECK(added(MultiLabel(), {"b a a", "c b", "c"}, {{"a b", "c", ""}}).report() ==
+        "multi-label micro F1 75.00 (all labels right in 33.33 of 3 lines)\n"
+        "label             precision  recall      F1  support\n"
+        "a                    100.00  100.00  100.00        1\n"
+        "b                     50.00  100.00   66.67        1\n"
+        "c                     50.00  100.00   66.67        1\n"
+        "micro average         60.00  100.00   75.00        3\n"
+        "macro average         66.67  100.00   77.78        3\n"
+        "weighted average      66.67  100.00   77.78        3\n"
+        "samples average       50.00   66.67   55.56        3");
 }
 
 TEST_CASE("mean IoU by hand", "[text]") {
