@@ -29,6 +29,11 @@ static const ToolSpec spec = {
         "names in "
         "one picture, or a panel for each quantity (train_loss and valid_loss are one). A file that ends in .tsv is "
         "drawn so without the option.\n\n"
+        "--html makes one page of a file that --tap-file wrote, for a browser: every layer and head of one record, "
+        "with "
+        "the "
+        "numbers under the pointer and the tokens that a query attends to; it needs no network. --tokenizer (a "
+        "tokenizer or a model) turns ids into pieces.\n\n"
         "--top K writes the K largest numbers of each row, a line for each: record, head (or - without heads), row, "
         "then "
         "columns and their values; --rows-tokens and --columns-tokens name them by the tokens on the record's line, "
@@ -46,6 +51,8 @@ static const ToolSpec spec = {
             flag("values", "write the elements as text"),
             flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
             flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
+            flag("html", "make a page of a file of intermediates, for a browser"),
+            text("tokenizer", "FILE", "--html: its pieces name the ids of the file"),
             integer("top", "K", "write the K largest columns of each row", "", 1),
             flag("diff", "compare two files"),
             number("tolerance", "X", "--diff: numbers this close are the same", "0", 0, 1e300),
@@ -75,6 +82,9 @@ static const ToolSpec spec = {
     .examples = {{"statistics of every record", "peek x.npy"},
                  {"what each query of each head attends to most",
                   "attend --heads 4 x.npy --give weights | peek --top 2"},
+                 {"a page of all heads",
+                  "encode -m model.h5 ids.npy --tap '*/weights' --tap-file taps.h5 -o y.npy && peek --html taps.h5 -o "
+                  "page.html"},
                  {"how two models differ", "peek --diff model.h5 model.h5"},
                  {"a picture of the second record", "peek --heatmap --record 1 x.npy -o second.svg"}},
     .see_also = {"attend", "mhattn", "model", "train"},
@@ -156,8 +166,11 @@ static void write_curves(const Args& args, OutputFile& out) {
 int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
     const int pictures = args.flag("heatmap") + args.flag("curves");
-    const int modes = args.flag("summary") + args.flag("values") + args.flag("diff") + args.has("top") + pictures;
-    if (modes > 1) throw UsageError("--summary, --values, --top, --diff, --heatmap and --curves exclude each other");
+    const int modes =
+        args.flag("summary") + args.flag("values") + args.flag("diff") + args.has("top") + args.flag("html") + pictures;
+    if (modes > 1)
+      throw UsageError("--summary, --values, --top, --diff, --html, --heatmap and --curves exclude each other");
+    args.allow_only(args.flag("html"), "--html", {"tokenizer"});
     args.allow_only(args.flag("diff"), "--diff", {"tolerance"});
     args.allow_only(args.has("top"), "--top", {"columns-names"});
     args.allow_only(args.flag("heatmap") || args.has("top"), "--heatmap", {"rows-tokens", "columns-tokens"});
@@ -165,12 +178,13 @@ int main(int argc, char** argv) {
     auto inputs = args.inputs();
     const bool curves = args.flag("curves") || (modes == 0 && inputs.size() == 1 && inputs[0].ends_with(".tsv"));
     args.allow_only(curves, "--curves", {"x", "y", "log-x", "log-y", "y-title"});
-    args.allow_only(pictures > 0 || curves, "a picture: --heatmap or --curves", {"title"});
+    args.allow_only(pictures > 0 || curves || args.flag("html"), "a picture: --heatmap, --curves or --html", {"title"});
     if (inputs.size() > 1 && pictures > 0)
       throw UsageError(cat("unexpected argument '", inputs[1], "': a picture shows one file"));
     if (inputs.empty()) inputs = {args.input()};
     OutputFile out(args.output(), Content::text);
     if (args.flag("diff")) return write_diff(args, inputs, out);
+    if (args.flag("html")) return write_page(args, inputs, out);
     if (curves) return write_curves(args, out);
     if (args.flag("heatmap")) return write_heatmap(args, out);
     if (args.has("top")) return write_tops(args, inputs, out);

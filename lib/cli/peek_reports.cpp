@@ -5,8 +5,10 @@
 #include <string_view>
 
 #include "io/text_lines.hpp"
+#include "text/tokenizer.hpp"
 #include "view/difference.hpp"
 #include "view/heatmap.hpp"
+#include "view/page.hpp"
 #include "view/top.hpp"
 
 namespace pipeformer {
@@ -26,6 +28,20 @@ void write_tops(const Args& args, const std::vector<std::string>& inputs, Output
       if (args.has("columns-tokens")) options.columns = read_tokens(args.text("columns-tokens"), index);
       write_top(record, index, options, in.where(), [&](const std::string& text) { out.write(text); });
     });
+  out.close();
+}
+
+void write_page(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
+  if (inputs.size() != 1) throw UsageError("--html shows one file");
+  PageOptions options;
+  if (args.has("title")) options.title = args.text("title");
+  if (args.has("record")) options.record = args.integer("record");
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (args.has("tokenizer")) {
+    tokenizer = Tokenizer::load(args.text("tokenizer"));
+    options.piece = [&](std::int32_t id) { return tokenizer->has_piece(id) ? tokenizer->piece(id) : cat(id); };
+  }
+  out.write(draw_page(inputs[0], options));
   out.close();
 }
 

@@ -28,6 +28,9 @@ void for_records(const Args& args, const std::unique_ptr<RecordReader>& reader, 
 /// --top K: the largest columns of each row.
 void write_tops(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
 
+/// --html: a page of one record of a file of taps.
+void write_page(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
+
 /// --diff A B. Throws ExitStatus: 1 when they differ, 2 for what else is an error.
 void write_diff(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
 

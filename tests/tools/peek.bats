@@ -320,3 +320,26 @@ PYTHON
   [[ "$output" == *"none.tsv: no row has a point to draw"* ]]
   [ ! -e c.svg ]
 }
+
+@test "a page holds text as text, and says what it cannot show" {
+  model make --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --encoder-layers 11 --decoder-layers 1 -o m.h5
+  printf '5 6 7\n4\n' | convert --text i4 | encode -m m.h5 --tap '*/weights' --tap '*/embeddings' --tap-file taps.h5 -o y.npy
+  peek --html taps.h5 -o page.html
+  peek --html taps.h5 | cmp - page.html
+  [ "$(grep -c '/[*]DATA' page.html)" -eq 0 ]
+  # Layers in their own order, the ids as tokens.
+  diff <(grep -o '"encoder/[0-9]*/self_attn/weights"' page.html | cut -d / -f 2) <(seq 0 10)
+  grep -q '"encoder": \["5", "6", "7"\]' page.html
+  peek --html --record 1 --title '</script>' taps.h5 -o other.html
+  grep -q '"title": "\\u003c/script>"' other.html
+  [ "$(grep -c '</script>' other.html)" -eq 2 ]
+  run peek --html --record 2 taps.h5 -o none.html
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"taps.h5:encoder/ids: no record 2, the stream ended after 2"* ]]
+  run peek --html y.npy -o none.html
+  [ "$status" -eq 1 ]
+  [[ "$output" == "peek: y.npy: a page shows a whole HDF5 file, as --tap-file writes it" ]]
+  run peek --html m.h5 -o none.html
+  [ "$status" -eq 1 ]
+  [ ! -e none.html ]
+}
