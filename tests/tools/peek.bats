@@ -159,7 +159,7 @@ PYTHON
 @test "a picture shows one file, and only a picture has a title" {
   bats_require_minimum_version 1.5.0
   run -2 peek --title x s.npy
-  [ "${lines[0]}" = "peek: --title needs a picture: --heatmap or --curves" ]
+  [ "${lines[0]}" = "peek: --title needs a picture: --heatmap, --curves or --html" ]
   run -2 peek --heatmap --x step s.npy
   run -2 peek --heatmap a.npy b.npy
   [ "${lines[0]}" = "peek: unexpected argument 'b.npy': a picture shows one file" ]
