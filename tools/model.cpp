@@ -1,4 +1,4 @@
-// model: imports, exports, makes, averages, quantises and describes model files.
+// model: imports, exports, makes, averages, merges, quantises and describes model files.
 #include <map>
 
 #include "cli/model_options.hpp"
@@ -17,7 +17,7 @@ namespace {
 
 const ToolSpec spec{
     .name = "model",
-    .summary = "import, export, make, average, quantise and describe model files",
+    .summary = "import, export, make, average, merge, quantise and describe model files",
     .description =
         "`model import DIR -o FILE.h5` reads a checkpoint in Hugging Face's layout (config.json, safetensors or "
         "pytorch_model.bin, tokenizer.json) and refuses what it does not understand; float16 and bfloat16 stay so "
@@ -33,6 +33,8 @@ const ToolSpec spec{
         "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
         "name "
         "shape and type of each parameter, and their number.\n\n"
+        "`model merge TUNED.h5 -o FILE.h5` adds the adapters that train --adapter made to their weights: an ordinary "
+        "model with the same results.\n\n"
         "`model quantize FILE.h5 --weights int8 -o SMALL.h5` writes the model with the weights of its products and "
         "embeddings in fewer bits; norms, biases and positions stay as they are, and the weights that --keep names. "
         "Every tool runs such a model. int8: symmetric, one scale for each row of a weight, a quarter of the bytes; "
@@ -83,7 +85,7 @@ const ToolSpec spec{
         },
     .see_also = {"train", "peek"},
     .writes_records = false,
-    .commands = {"make", "import", "export", "average", "quantize", "describe"},
+    .commands = {"make", "import", "export", "average", "merge", "quantize", "describe"},
 };
 
 void make(const Args& args) {
@@ -132,6 +134,10 @@ int main(int argc, char** argv) {
     }
     if (words[0] == "average" && words.size() > 1)
       return average_models({words.begin() + 1, words.end()}, args.output());
+    if (words[0] == "merge" && words.size() == 2) {
+      require(ModelFile(words[1]).adapter_scale() > 0, words[1], ": the model has no adapters");
+      return average_models({words[1]}, args.output());
+    }
     if (words[0] == "describe" && words.size() == 2) {
       OutputFile out(args.output(), Content::text);
       const ModelFile file(words[1]);
@@ -141,6 +147,7 @@ int main(int argc, char** argv) {
       return out.close();
     }
     throw UsageError(
-        "expected 'import DIR', 'export FILE', 'make', 'average FILE...', 'quantize FILE' or 'describe FILE'");
+        "expected 'import DIR', 'export FILE', 'make', 'average FILE...', 'merge FILE', 'quantize FILE' or 'describe "
+        "FILE'");
   });
 }

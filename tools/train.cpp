@@ -32,6 +32,11 @@ const ToolSpec spec{
         "two runs are the same.\n\n"
         "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
         "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
+        "--adapter R freezes the model of --from and trains A (R, in) and B (out, R) beside some of its weights W, "
+        "which "
+        "compute as W + alpha / R * B A; the file holds both, every tool runs it, and `model merge` makes an ordinary "
+        "model "
+        "of it with the same results.\n\n"
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
         "nats, the training loss with label smoothing, its perplexity without; both, and tokens a second, are over the "
         "updates "
@@ -73,6 +78,14 @@ void train(const Args& args, Communicator& ranks) {
   std::optional<ModelFile> from;
   if (args.has("from")) from.emplace(args.text("from"));
   const TrainingStart start = training_start(args, from ? &*from : nullptr);
+  args.allow_only(settings.adapters.rank > 0, "--adapter", {"adapter-alpha", "adapter-on"});
+  if (settings.adapters.rank > 0) {
+    if (!from) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
+    // Nothing else is trained, but for a head that the model has not had, and what the user's own factors say.
+    std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
+    if (from->configuration().head != start.configuration.head) factors.emplace_back("classifier/*", 1);
+    settings.rate_factors.insert(settings.rate_factors.begin(), factors.begin(), factors.end());
+  }
   const TrainingFiles files{
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
       args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", start.texts,
@@ -113,6 +126,8 @@ void train(const Args& args, Communicator& ranks) {
   if (ranks.first() && start.train->skipped() > 0) progress.line(skipped_note(*start.train, "training"));
   if (ranks.first() && start.valid && start.valid->skipped() > 0)
     progress.line(skipped_note(*start.valid, "validation"));
+  if (const auto [trained, all] = trainer.trained_parameters(); ranks.first() && trained < all)
+    progress.line(trained_note(trained, all));
   if (ranks.first() && trainer.state().step > 0) progress.line(resumed_note(trainer, files.checkpoint));
   const bool done = trainer.run({
       [&](const TrainingState& state) { progress.update(state.step, step_note(state, settings.label_smoothing > 0)); },

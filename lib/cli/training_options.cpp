@@ -115,6 +115,16 @@ const std::vector<Setting>& training_table() {
          for (const std::string& pattern : a.list("freeze")) s.rate_factors.emplace_back(pattern, 0.0);
        }},
       into(
+          integer("adapter", "R", "--from: train adapters of rank R (Hu et al. 2022, LoRA), and else a new head only",
+                  "", 1),
+          [](Settings & s) -> auto& { return s.adapters.rank; }),
+      into(
+          number("adapter-alpha", "A", "adapters count A / R times (default: R, so once)", "", 1e-6, 1e6),
+          [](Settings & s) -> auto& { return s.adapters.alpha; }),
+      {list("adapter-on", "GLOB",
+            "weights that get an adapter (default: '*_attn/query/weight' and '*_attn/value/weight')"),
+       [](Settings& s, const Args& a) { s.adapters.patterns = a.list("adapter-on"); }},
+      into(
           number("clip-norm", "C", "scale gradients down to this norm (0: never)", "0", 0, 1e30),
           [](Settings & s) -> auto& { return s.clip_norm; }),
       into(

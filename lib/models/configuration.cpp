@@ -22,7 +22,6 @@ namespace pipeformer {
 
 namespace {
 
-constexpr std::int64_t kFormatVersion = 4;
 constexpr const char* kFormat = "pipeformer model";
 
 std::string joined(const std::vector<std::string>& names) {
@@ -416,8 +415,8 @@ Configuration Configuration::read(const Hdf5File& file, const std::string& group
   require(stored_version && std::holds_alternative<std::int64_t>(*stored_version), where, ": has no format_version");
   const std::int64_t version = std::get<std::int64_t>(*stored_version);
   require(version >= 1, where, ": format_version is ", version, "; the first one is 1");
-  require(version <= kFormatVersion, where, ": is a model of format version ", version, "; this program reads up to ",
-          kFormatVersion);
+  require(version <= kAdapterFormatVersion, where, ": is a model of format version ", version,
+          "; this program reads up to ", kAdapterFormatVersion);
   Configuration c;
   const auto load = [&](const std::string& name, const auto& f, auto& owner) {
     const auto value = file.attribute(name, group);

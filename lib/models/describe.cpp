@@ -28,6 +28,16 @@ std::string describe(const ModelFile& model) {
     parameters += entry.size;
   }
   out << '\n' << std::left << std::setw(32) << "parameters" << parameters << '\n';
+  if (model.adapter_scale() > 0) {
+    std::int64_t adapted = 0, rank = 0;
+    for (const auto& entry : list_parameters([&](ParameterSource& source) { Transformer(source, configuration); }))
+      if (entry.name.ends_with(kWeightSuffix) && model.has(adapter_name(entry.name, 'a'))) {
+        ++adapted;
+        rank = model.shape(adapter_name(entry.name, 'a')).at(0);
+      }
+    out << std::setw(32) << "adapters" << cat("rank ", rank, " on ", adapted, " weights, scale ", model.adapter_scale())
+        << '\n';
+  }
   out << std::setw(32) << "tokenizer" << (model.has("tokenizer") ? cat(model.tokenizer()->size(), " bytes") : "none")
       << '\n';
   return out.str();

@@ -8,6 +8,7 @@
 #include "core/random.hpp"
 #include "core/threads.hpp"
 #include "io/address.hpp"
+#include "models/adapters.hpp"
 
 namespace pipeformer {
 
@@ -36,8 +37,44 @@ ModelFile::ModelFile(const std::string& address_text, std::optional<WeightType> 
             "; name one, as in ", file_->name(), ":", file_->groups().empty() ? "" : file_->groups().front());
   }
   configuration_ = Configuration::read(*file_, model_);
+  if (const auto scale = file_->attribute(kAdapterScale, model_)) {
+    const auto* value = std::get_if<double>(&*scale);
+    require(value && std::isfinite(*value) && *value > 0, file_->name(), ": ", kAdapterScale, " is no number above 0");
+    adapter_scale_ = *value;
+  }
   if (!group_.empty() && !file_->has_group(stored(group_)))
     throw Error(cat(file_->name(), ": the model has no group ", group_, file_->nearest(stored(group_))));
+}
+
+std::string adapter_name(const std::string& weight, char which) {
+  return cat(weight.substr(0, weight.size() - std::string_view(kWeightSuffix).size()), "/adapter_", which);
+}
+
+bool ModelFile::has_adapter(const std::string& name) const {
+  return adapter_scale_ > 0 && !adapters_apart_ && name.ends_with(kWeightSuffix) && has(adapter_name(name, 'a'));
+}
+
+WeightView ModelFile::with_adapter(const std::string& name, const Shape& expected) {
+  require(expected.size() == 2, file_->name(), ": parameter ", name, " has an adapter, but is no matrix");
+  const std::int64_t rows = expected[0], columns = expected[1];
+  const std::string sum_name = name + " with its adapter";
+  auto kept = read_.find(sum_name);  // tied weights are asked for twice
+  if (kept == read_.end()) {
+    const std::string a = adapter_name(name, 'a'), b = adapter_name(name, 'b');
+    const Shape found = shape(a);
+    const std::int64_t rank = found.empty() ? 0 : found[0];
+    require(rank > 0, file_->name(), ": parameter ", a, " has shape ", shape_text(found), ", expected (rank, ", columns,
+            ")");
+    const AdapterView adapter{get(a, {rank, columns}, Initial::xavier).value, get(b, {rows, rank}, Initial::zero).value,
+                              rank, static_cast<float>(adapter_scale_)};
+    const WeightView weight = stored_apart(name, expected);
+    Array sum(DType::f4, expected);
+    float* values = sum.values<float>().data();
+    for (std::int64_t r = 0; r < rows; ++r) widen_row(weight, r, values + r * columns);
+    add_adapter(adapter, values, {values, rows, columns});
+    kept = read_.emplace(sum_name, std::move(sum)).first;
+  }
+  return {kept->second.values<float>().data(), rows, columns};
 }
 
 Shape ModelFile::shape(const std::string& name) const {
@@ -76,12 +113,16 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
 
 WeightView ModelFile::stored_parameter(const std::string& name, const Shape& expected) {
   shape(name);  // for the message when there is none
+  return has_adapter(name) ? with_adapter(name, expected) : stored_apart(name, expected);
+}
+
+WeightView ModelFile::stored_apart(const std::string& name, const Shape& expected) {
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   WeightView view = mapped(dataset, name, expected);
   const std::string scales = name + kScaleSuffix;
   if (view.type != WeightType::int8) {
     require(!has(scales), file_->name(), ": parameter ", name, " is not of int8, but has scales (", scales, ")");
-    if (!view.data) view = {get(name, expected, Initial::zero).value, view.rows, view.columns};
+    if (!view.data) view = {get_apart(name, expected).value, view.rows, view.columns};
     return view;
   }
   require(view.columns <= kInt8Depth, file_->name(), ": parameter ", name, " has rows of ", view.columns,
@@ -115,6 +156,11 @@ Weight ModelFile::get_weight(const std::string& name, const Shape& expected, Ini
 
 Parameter ModelFile::get(const std::string& name, const Shape& expected, Initial) {
   shape(name);
+  if (!has_adapter(name)) return get_apart(name, expected);
+  return {(bound_[name] = with_adapter(name, expected)).values()};
+}
+
+Parameter ModelFile::get_apart(const std::string& name, const Shape& expected) {
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   WeightView view = mapped(dataset, name, expected);
   require(view.type != WeightType::int8, file_->name(), ": parameter ", name,
@@ -217,12 +263,15 @@ void ParameterArena::clear_gradients() {
 }
 
 Parameter ParameterArena::get(const std::string& name, const Shape& shape, Initial) {
+  const Entry& found = entry(name);
+  require(found.shape == shape, "parameter ", name, " has shape ", shape_text(found.shape), ", expected ",
+          shape_text(shape));
+  return {values_.data() + found.offset, gradients_.data() + found.offset, &version_};
+}
+
+const ParameterEntry& ParameterArena::entry(const std::string& name) const {
   for (const Entry& entry : entries_)
-    if (entry.name == name) {
-      require(entry.shape == shape, "parameter ", name, " has shape ", shape_text(entry.shape), ", expected ",
-              shape_text(shape));
-      return {values_.data() + entry.offset, gradients_.data() + entry.offset, &version_};
-    }
+    if (entry.name == name) return entry;
   throw Error(cat("unknown parameter ", name));
 }
 
@@ -262,19 +311,13 @@ void ParameterArena::initialize(std::uint64_t seed) {
   });
 }
 
-void ParameterArena::load_entry(ModelFile& file, const Entry& entry) {
-  const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
-  file.explain(parameter.value, entry.size);
-  std::copy_n(parameter.value, entry.size, mutable_values() + entry.offset);
-}
-
-void ParameterArena::load(ModelFile& file) {
-  for (const Entry& entry : entries_) load_entry(file, entry);
-}
-
-void ParameterArena::load_shared(ModelFile& file) {
-  for (const Entry& entry : entries_)
-    if (file.has(entry.name) && !entry.name.starts_with("classifier/")) load_entry(file, entry);
+void ParameterArena::load(ModelFile& file, const std::function<bool(const Entry&)>& keeps) {
+  for (const Entry& entry : entries_) {
+    if (keeps && keeps(entry)) continue;
+    const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
+    file.explain(parameter.value, entry.size);
+    std::copy_n(parameter.value, entry.size, mutable_values() + entry.offset);
+  }
 }
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {

@@ -28,6 +28,11 @@ struct ModelTexts {
 /// The `format` of a file that holds several models, each in a group of its own (the towers of CLIP).
 constexpr const char* kSeveralModels = "pipeformer models";
 
+/// Beside NAME/weight an adapter has the parameters NAME/adapter_a and NAME/adapter_b; the model's attribute has the
+/// scale.
+constexpr const char *kWeightSuffix = "/weight", *kAdapterScale = "adapter_scale";
+std::string adapter_name(const std::string& weight, char which);
+
 /// Writes what stands beside the parameters: hyper-parameters and texts, at the root or into a group.
 void write_model_head(Hdf5File&, const Configuration&, const ModelTexts&, const std::string& group = "");
 
@@ -41,6 +46,9 @@ class ModelFile : public StoredParameters {
   explicit ModelFile(const std::string& address, std::optional<WeightType> weights = std::nullopt);
 
   const Configuration& configuration() const { return configuration_; }
+  /// Of adapters; 0: there are none. Weights are bound as their sums with them, unless they are kept apart.
+  double adapter_scale() const { return adapter_scale_; }
+  void keep_adapters_apart() { adapters_apart_ = true; }
   const std::string& name() const { return file_->name(); }
   const std::string& group() const { return group_; }  ///< "" for the whole model (of several: for the one meant).
   /// `path` below the addressed group: "query/weight" -> "encoder/0/self_attn/query/weight".
@@ -66,6 +74,12 @@ class ModelFile : public StoredParameters {
 
  private:
   std::optional<std::string> text(const std::string& dataset) const;
+  bool has_adapter(const std::string& name) const;
+  /// The sum of a weight and its adapter, which is kept.
+  WeightView with_adapter(const std::string& name, const Shape& expected);
+  /// stored_parameter() and get() of the weight alone.
+  WeightView stored_apart(const std::string& name, const Shape& expected);
+  Parameter get_apart(const std::string& name, const Shape& expected);
   /// The path in the file of a name in the model.
   std::string stored(const std::string& name) const { return model_.empty() ? name : model_ + "/" + name; }
   std::optional<Hdf5File> file_;
@@ -79,6 +93,8 @@ class ModelFile : public StoredParameters {
   std::map<std::string, OwnedWeight> owned_;  ///< The same of weights of other types.
   std::map<std::string, WeightView> bound_;
   std::optional<WeightType> wanted_;
+  double adapter_scale_ = 0;
+  bool adapters_apart_ = false;
 };
 
 /// One parameter of a list of them; offset: where it begins when all are put one after another, each on a cache line.
@@ -109,8 +125,9 @@ class ParameterArena : public ParameterSource {
 
   Parameter get(const std::string& name, const Shape& shape, Initial initial) override;
   const std::vector<Entry>& entries() const { return entries_; }
-  std::int64_t size() const { return size_; }  ///< Of the arena, with the gaps that align its parameters.
-  std::int64_t parameters() const;             ///< Trained numbers.
+  const Entry& entry(const std::string& name) const;  ///< Throws Error when there is none.
+  std::int64_t size() const { return size_; }         ///< Of the arena, with the gaps that align its parameters.
+  std::int64_t parameters() const;                    ///< Trained numbers.
   /// For changing them: packed copies of weights are made anew. It counts a version up, so that it must not be called
   /// by several threads at a time: ask once, before a parallel loop.
   float* mutable_values() {
@@ -126,15 +143,13 @@ class ParameterArena : public ParameterSource {
 
   /// Fresh values; each parameter's draw depends on the seed and its name only.
   void initialize(std::uint64_t seed);
-  /// Throws Error for a parameter that the file lacks or holds in another shape.
-  void load(ModelFile&);
-  /// The same, but what the file lacks keeps its value: a new head on a trained encoder.
-  void load_shared(ModelFile&);
+  /// Throws Error for a parameter that the file lacks or holds in another shape. `keeps`: those that keep their values;
+  /// null: none.
+  void load(ModelFile&, const std::function<bool(const Entry&)>& keeps = {});
   /// Writes the parameters, the configuration and the texts into a file being made.
   void write(Hdf5File&, const Configuration&, const ModelTexts&) const;
 
  private:
-  void load_entry(ModelFile&, const Entry&);
   std::vector<Entry> entries_;
   std::int64_t size_ = 0;
   Buffer<float> values_, gradients_;

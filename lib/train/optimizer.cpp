@@ -118,12 +118,15 @@ void Optimizer::sgd(double rate, double scale, const ParameterGroup& group, floa
   });
 }
 
-void update_average(std::int64_t n, double decay, std::int64_t step, const float* values, float* average) {
+void Optimizer::update_average(double decay, std::int64_t step, const float* values, float* average) const {
   const auto t = static_cast<double>(step);
   const auto keep = static_cast<float>(std::min(decay, (1 + t) / (10 + t)));
-  parallel_for(n, kPiece, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) average[i] = keep * average[i] + (1.0f - keep) * values[i];
-  });
+  for (const ParameterGroup& group : groups_)
+    if (group.rate != 0)
+      parallel_for(group.size, kPiece, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = group.offset + begin; i < group.offset + end; ++i)
+          average[i] = keep * average[i] + (1.0f - keep) * values[i];
+      });
 }
 
 }  // namespace pipeformer

@@ -54,6 +54,10 @@ class Optimizer {
   void forget_frozen(float* gradients) const;
   /// One step, counted from 1: gradients are multiplied by `scale` (clipping) on the way.
   void step(std::int64_t step, double learning_rate, double scale, float* values, const float* gradients);
+  /// average = decay * average + (1 - decay) * values, with decay at most (1 + step) / (10 + step), so that the first
+  /// values do not linger. Frozen parameters stay as they are.
+  void update_average(double decay, std::int64_t step, const float* values, float* average) const;
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
   /// What a checkpoint keeps, by name, each of the arena's size: first_moment, second_moment; or momentum.
   std::vector<std::pair<std::string, Buffer<float>*>> state();
 
@@ -64,9 +68,5 @@ class Optimizer {
   std::vector<ParameterGroup> groups_;
   Buffer<float> m_, v_;
 };
-
-/// average = decay * average + (1 - decay) * values, with decay at most (1 + step) / (10 + step), so that the first
-/// values do not linger.
-void update_average(std::int64_t n, double decay, std::int64_t step, const float* values, float* average);
 
 }  // namespace pipeformer

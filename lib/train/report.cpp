@@ -55,6 +55,11 @@ std::string resumed_note(const Trainer& trainer, const std::string& checkpoint) 
   return cat("going on at step ", trainer.state().step, " from ", checkpoint);
 }
 
+std::string trained_note(std::int64_t trained, std::int64_t all) {
+  return cat("trains ", trained, " of ", all, " parameters (",
+             digits(100.0 * static_cast<double>(trained) / static_cast<double>(all), 3), " %)");
+}
+
 std::string skipped_note(const Examples& examples, const std::string& use) {
   const auto left = static_cast<std::int64_t>(examples.all().size());
   return cat(examples.skipped(), " of ", left + examples.skipped(), " records for ", use,

@@ -16,6 +16,8 @@ std::string row_note(const LogRow&);
 /// "going on at step 500 from m.h5.checkpoint.h5", and when the run's past was computed with other instructions, what
 /// that means for its bits.
 std::string resumed_note(const Trainer&, const std::string& checkpoint);
+/// "trains 4096 of 1052672 parameters (0.389 %)"
+std::string trained_note(std::int64_t trained, std::int64_t all);
 /// "12 of 29000 records for training are longer than --max-length and left out"
 std::string skipped_note(const Examples&, const std::string& use);
 

@@ -137,7 +137,10 @@ class Trainer::AverageInPlace {
 
  private:
   void swap() {
+    if (trainer_.average_.empty()) return;
+    trainer_.adapters_.take_out(trainer_.arena_);
     std::swap_ranges(trainer_.average_.begin(), trainer_.average_.end(), trainer_.arena_.mutable_values());
+    trainer_.adapters_.put_in(trainer_.arena_);
   }
   Trainer& trainer_;
 };
@@ -156,7 +159,12 @@ Trainer::Trainer(const Configuration& configuration, const TrainingSettings& set
       valid_(valid),
       ranks_(ranks),
       fingerprint_(static_cast<std::int64_t>(train.fingerprint())),
-      arena_([&](ParameterSource& source) { Transformer(source, configuration); }),
+      adapters_(settings.adapters,
+                list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })),
+      arena_([&](ParameterSource& source) {
+        Transformer(source, configuration);
+        adapters_.build(source);
+      }),
       transformer_(listing(arena_, settings.taps), configuration),
       optimizer_(arena_.size(), settings.optimizer, parameter_groups(arena_, settings.rate_factors)),
       kept_(files_.model, settings.keep) {}
@@ -167,13 +175,23 @@ void Trainer::initialize() {
 }
 
 void Trainer::start_from(ModelFile& model) {
-  if (model.configuration().head == configuration_.head) {
-    arena_.load(model);
-  } else {
-    arena_.initialize(settings_.seed);
-    arena_.load_shared(model);
-  }
+  const bool new_head = model.configuration().head != configuration_.head;
+  if (new_head || adapters_.any()) arena_.initialize(settings_.seed);
+  arena_.load(model, [&](const ParameterArena::Entry& entry) {
+    return adapters_.owns(entry.name) ||
+           (new_head && (!model.has(entry.name) || entry.name.starts_with("classifier/")));
+  });
   if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
+  adapters_.hold(arena_);
+}
+
+std::pair<std::int64_t, std::int64_t> Trainer::trained_parameters() const {
+  std::int64_t trained = 0;
+  for (const auto& entry : arena_.entries())
+    for (const ParameterGroup& group : optimizer_.groups())
+      if (group.rate != 0 && entry.offset >= group.offset && entry.offset < group.offset + group.size)
+        trained += entry.size;
+  return {trained, arena_.parameters()};
 }
 
 std::int64_t Trainer::steps_per_epoch() const {
@@ -228,6 +246,7 @@ void Trainer::update() {
   }
   ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
   result = sum(result);
+  adapters_.backward(arena_);
   optimizer_.forget_frozen(arena_.gradients());
   const double norm = settings_.clip_norm > 0 ? gradient_norm(arena_.size(), arena_.gradients()) : 0;
   // All ranks see it: the first one says it and ends the others, which wait for it at the next sum.
@@ -245,8 +264,9 @@ void Trainer::update() {
   }
   learning_rate_ = settings_.schedule.rate(state_.step, share);
   optimizer_.step(state_.step, learning_rate_, scale, arena_.mutable_values(), arena_.gradients());
+  adapters_.put_in(arena_);
   if (!average_.empty())
-    update_average(arena_.size(), settings_.average_decay, state_.step, arena_.values(), average_.data());
+    optimizer_.update_average(settings_.average_decay, state_.step, arena_.values(), average_.data());
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
   state_.window_answers += result.rows;
@@ -306,10 +326,17 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
   if (watcher.row && ranks_.first()) watcher.row(row);
 }
 
-void Trainer::save_model(const std::string& path) const {
+void Trainer::write_model(Hdf5File& file) {
+  adapters_.take_out(arena_);
+  arena_.write(file, configuration_, files_.texts);
+  adapters_.write_head(file);
+  adapters_.put_in(arena_);
+}
+
+void Trainer::save_model(const std::string& path) {
   if (!ranks_.first()) return;
   Hdf5File file = Hdf5File::create(path);
-  arena_.write(file, configuration_, files_.texts);
+  write_model(file);
   file.close();
 }
 
@@ -319,7 +346,7 @@ void Trainer::save_checkpoint() {
   run_start_ = now;
   if (!ranks_.first()) return;
   Hdf5File file = Hdf5File::create(files_.checkpoint);
-  arena_.write(file, configuration_, files_.texts);
+  write_model(file);
   file.make_group(kStateGroup);
   const auto set = [&](const char* name, const auto& value) { file.set_attribute(name, value, kStateGroup); };
   each_field(state_, set);
@@ -346,7 +373,12 @@ void Trainer::resume() {
   const std::string difference = expected.difference(model.configuration());
   require(difference.empty(), files_.checkpoint,
           ": was made with other hyper-parameters than this run has: ", difference);
+  require(model.adapter_scale() == (adapters_.any() ? adapters_.scale() : 0), files_.checkpoint, ": was made with ",
+          model.adapter_scale() > 0 ? cat("adapters of scale ", model.adapter_scale()) : "no adapters",
+          ", this run has ", adapters_.any() ? cat("scale ", adapters_.scale()) : "none");
+  model.keep_adapters_apart();
   arena_.load(model);
+  adapters_.hold(arena_);
   each_fixed_setting(settings_, [&](const char* name, std::int64_t expected) {
     const auto attribute = file.attribute(name, kStateGroup);
     require(attribute && std::holds_alternative<std::int64_t>(*attribute), files_.checkpoint, ": has no ", name);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/adapters.hpp"
 #include "models/model_file.hpp"
 #include "models/transformer.hpp"
 #include "train/communicator.hpp"
@@ -44,6 +45,7 @@ struct TrainingSettings {
   Schedule schedule;
   OptimizerSettings optimizer;
   std::vector<std::pair<std::string, double>> rate_factors;  ///< (pattern of parameter names, factor; 0: frozen)
+  AdapterSettings adapters;                                  ///< Then the other parameters are frozen by rate_factors.
   KeepSettings keep;
   TapList* taps = nullptr;  ///< The names of intermediates, when Trainer::probe is used.
 };
@@ -88,7 +90,7 @@ class Trainer {
           Communicator&);
 
   void initialize();                  ///< Fresh parameters.
-  void start_from(ModelFile& model);  ///< Parameters of an existing model; those of a new head are fresh.
+  void start_from(ModelFile& model);  ///< Parameters of an existing model; those of a new head and adapters are fresh.
   void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration,
                   ///< data or settings.
   /// The BLEU of the model's translations of the validation sources, for metric bleu.
@@ -107,6 +109,8 @@ class Trainer {
   bool run(const Watcher&);
 
   const TrainingState& state() const { return state_; }
+  /// How many numbers are trained, and how many the model and its adapters have.
+  std::pair<std::int64_t, std::int64_t> trained_parameters() const;
   /// Updates that an epoch of this seed and these data has; the first epoch's count.
   std::int64_t steps_per_epoch() const;
 
@@ -134,7 +138,9 @@ class Trainer {
   Validation validate();
   void validate_and_save(const Watcher&);
   void log_row(const Watcher&, const Validation*, bool best);
-  void save_model(const std::string& path) const;
+  /// The model as it is now, into a file that is being made.
+  void write_model(Hdf5File&);
+  void save_model(const std::string& path);
   void save_checkpoint();
   void save_gradients() const;
   bool finished() const;
@@ -146,6 +152,7 @@ class Trainer {
   const Examples* valid_;
   Communicator& ranks_;
   std::int64_t fingerprint_;
+  Adapters adapters_;
   ParameterArena arena_;
   Transformer transformer_;
   Optimizer optimizer_;

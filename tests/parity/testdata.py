@@ -57,6 +57,7 @@ for model in sorted(glob.glob(at("model/*.h5"))):
     ours = {"translator": lambda: run("decode", "-m", model, at("npy/ids.npy"), *score),
             "language-model": lambda: run("decode", "-m", model, at("npy/ids.npy"), *score),
             "windows": lambda: run("decode", "-m", model, at("npy/ids.npy"), *score),
+            "adapters": lambda: run("decode", "-m", model, at("npy/ids.npy"), *score),
             "masked": lambda: run("encode", "-m", model, at("npy/ids.npy")),
             "classes": lambda: run("classify", "-m", model, at("npy/i4-ids.npy")),
             "patches": lambda: run("classify", "-m", model, at("npy/f4-patches.npy"))}[kind]()

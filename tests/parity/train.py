@@ -102,6 +102,38 @@ def stream(path, records):
             np.save(file, np.asarray(record, np.int32))
 
 
+def adapters(pairs, vocabulary):
+    """Of a weight W + s B A (Hu et al. 2022): dA = s B^T dW, dB = s dW A^T, dW that of PyTorch at the merged model."""
+    with tempfile.TemporaryDirectory() as d:
+        stream(f"{d}/s.npy", [s for s, _ in pairs])
+        stream(f"{d}/t.npy", [t for _, t in pairs])
+        run("model", "make", "--source-vocabulary", vocabulary, "--target-vocabulary", vocabulary, "--begin-id", 1, "--end-id", 2, "--width", 32,
+            "--heads", 4, "--inner", 64, "--encoder-layers", 2, "--decoder-layers", 2, "--activation", "gelu", "-o", f"{d}/base.h5")
+        train = ["train", "-q", "--source", f"{d}/s.npy", "--target", f"{d}/t.npy", "--from", f"{d}/base.h5", "--dropout", 0, "--warmup", 1, "--learning-rate",
+                 0.01, "--batch-tokens", 100000, "--adapter", 3, "--adapter-alpha", 6, "--adapter-on", "*_attn/*/weight", "--adapter-on", "*/ffn/*/weight",
+                 "-o", f"{d}/a.h5"]
+        run(*train, "--steps", 3)
+        run("model", "merge", f"{d}/a.h5", "-o", f"{d}/merged.h5")
+        base, adapted, merged = parameters(f"{d}/base.h5"), parameters(f"{d}/a.h5"), parameters(f"{d}/merged.h5")
+        run(*train, "--steps", 4, "--resume", "--gradients", f"{d}/g.h5")
+        gradients = parameters(f"{d}/g.h5")
+    weights = [n[: -len("adapter_a")] for n in adapted if n.endswith("adapter_a")]
+    check("24 attention and 8 feed-forward weights have adapters", np.array(len(weights)), np.array(32), 0)
+    check("what is frozen has not changed", np.concatenate([adapted[n].ravel() for n in base]), np.concatenate([base[n].ravel() for n in base]), 0)
+    check("a merged weight is W + s B A", np.concatenate([merged[n + "weight"].ravel() for n in weights]),
+          np.concatenate([(base[n + "weight"] + 2 * adapted[n + "adapter_b"].astype("f8") @ adapted[n + "adapter_a"]).ravel() for n in weights]), 1e-7)
+    model = Model(merged, 32, 4, 64, 2, False, "gelu", torch.float32)
+    criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1, reduction="sum")
+    loss, tokens = 0, sum(len(t) + 1 for _, t in pairs)
+    for source, target in pairs:
+        loss = loss + criterion(model.logits(torch.tensor(source), torch.tensor(np.append(1, target))), torch.tensor(np.append(target, 2)))
+    (loss / tokens).backward()
+    for which, expected in [("a", lambda n, g: 2 * adapted[n + "adapter_b"].T @ g), ("b", lambda n, g: 2 * g @ adapted[n + "adapter_a"].T)]:
+        check(f"gradients of adapters, {which}", np.concatenate([gradients[n + "adapter_" + which].ravel() for n in weights]),
+              np.concatenate([expected(n, model.leaves[n + "weight"].grad.numpy()).ravel() for n in weights]), 1e-5)
+    check("no gradient of what is frozen", np.concatenate([gradients[n].ravel() for n in base]), np.zeros(sum(x.size for x in base.values())), 0)
+
+
 def main():
     rng = np.random.default_rng(7)
     vocabulary, width, heads, inner, layers = 60, 32, 4, 64, 2
@@ -136,6 +168,7 @@ def main():
         torch.optim.Adam(model.leaves.values(), lr=0.01, betas=(0.9, 0.98), eps=1e-8).step()
         worst = max(before, key=lambda n: np.linalg.norm(after[n] - model.leaves[n].detach().numpy()) / np.linalg.norm(model.leaves[n].detach().numpy()))
         check(f"Adam step ({name}), worst: {worst}", after[worst], model.leaves[worst].detach().numpy(), 1e-6)
+    adapters(pairs, vocabulary)
     sys.exit(failures != 0)
 
 

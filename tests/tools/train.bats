@@ -326,3 +326,88 @@ with h5py.File('m.h5.checkpoint.h5', 'r+') as f: del f['training'].attrs['window
   train $SMALL --minutes 0.05 --schedule linear --log-every 1 --log log.tsv --resume -o m.h5
   [ "$(tail -n 1 log.tsv | cut -f 1)" -eq "$steps" ]
 }
+
+@test "adapters: the bits of the merged model, exact resumption, everything else stays" {
+  model make --source-vocabulary 64 --target-vocabulary 64 --begin-id 1 --end-id 2 --width 32 --heads 4 --inner 64 --encoder-layers 1 --decoder-layers 2 -o base.h5
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+random = np.random.default_rng(2)
+source = [random.integers(3, 64, n).astype("i4") for n in random.integers(1, 12, 60)]
+for name, records in [("s.npy", source), ("t.npy", [s[::-1].copy() for s in source])]:
+    with open(name, "wb") as out:
+        for record in records: np.save(out, record)
+PYTHON
+  tune="train --quiet --from base.h5 --source s.npy --target t.npy --batch-tokens 200 --warmup 4 --learning-rate 0.01 --adapter 2 --clip-norm 1"
+  $tune --steps 30 -j 1 -o a.h5
+  model describe a.h5 | grep -qx 'adapters  *rank 2 on 10 weights, scale 1'
+  model merge a.h5 -o merged.h5
+  decode -m a.h5 s.npy --target t.npy --give logits -o a.npy
+  decode -m merged.h5 s.npy --target t.npy --give logits | cmp - a.npy
+  decode -m a.h5 s.npy --beam 3 --max-length 8 -o a.npy
+  decode -m merged.h5 s.npy --beam 3 --max-length 8 --batch-rows 7 | cmp - a.npy
+  for tool in "mhattn -m MODEL:decoder/1/self_attn" "linear -m MODEL:decoder/0/cross_attn/query"; do
+    embed -m base.h5 s.npy | ${tool/MODEL/a.h5} -o a.npy
+    embed -m base.h5 s.npy | ${tool/MODEL/merged.h5} | cmp - a.npy
+  done
+  run ! cmp -s merged.h5 base.h5
+  # Threads, a stop in between, a moving average; what is frozen keeps its bits.
+  $tune --steps 30 -j 3 -o b.h5 && cmp a.h5 b.h5
+  $tune --steps 11 -o c.h5 && $tune --steps 30 -o c.h5 --resume && cmp a.h5 c.h5
+  $tune --steps 30 --average-decay 0.9 --validate-every 7 --valid-source s.npy --valid-target t.npy -o d.h5
+  $tune --steps 15 --average-decay 0.9 --validate-every 7 --valid-source s.npy --valid-target t.npy -o e.h5
+  $tune --steps 30 --average-decay 0.9 --validate-every 7 --valid-source s.npy --valid-target t.npy -o e.h5 --resume
+  cmp d.h5 e.h5
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+base = h5py.File("base.h5")
+for name in "a.h5", "d.h5":
+    tuned, changed = h5py.File(name), []
+    def compare(path, item):
+        if isinstance(item, h5py.Dataset) and not np.array_equal(item[()], tuned[path][()]): changed.append(path)
+    base.visititems(compare)
+    assert not changed, changed
+    assert tuned.attrs["format_version"] == 5 and np.abs(tuned["encoder/0/self_attn/query/adapter_b"][()]).max() > 0
+PYTHON
+  # A new head is trained beside them; quantising and averaging take the sums.
+  seq 60 | awk '{ print $1 % 3 }' > labels
+  model make --source-vocabulary 64 --kind encoder-only --width 32 --heads 4 --inner 64 --encoder-layers 1 -o encoder.h5
+  train --task classification --from encoder.h5 --source s.npy --labels labels --adapter 1 --steps 5 --warmup 1 -o classes.h5 2> notes
+  grep -qx 'train: trains 227 of [0-9]* parameters (.* %)' notes
+  model merge classes.h5 -o m.h5 && classify -m classes.h5 s.npy -o a.npy && classify -m m.h5 s.npy | cmp - a.npy
+  model quantize a.h5 --weights int8 -o q.h5 && model quantize merged.h5 --weights int8 | cmp - q.h5
+  train --quiet --from a.h5 --source s.npy --target t.npy --steps 1 -o f.h5
+  run ! grep -q adapter <(model describe f.h5)
+}
+
+@test "adapters: what cannot be is refused" {
+  model make --source-vocabulary 64 --target-vocabulary 64 --begin-id 1 --end-id 2 --width 32 --heads 4 --inner 64 --encoder-layers 1 --decoder-layers 1 -o base.h5
+  printf '5 6 7\n' | convert --text i4 -o s.npy
+  tune="train --quiet --source s.npy --target s.npy --steps 2 -o a.h5"
+  refused() {
+    run "$@"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"$message"* ]] || { echo "$output"; false; }
+  }
+  message="--adapter needs --from" refused $tune --source-vocabulary 9 --target-vocabulary 9 --begin-id 1 --end-id 2 --adapter 2
+  message="--adapter-on needs --adapter" refused $tune --from base.h5 --adapter-on 'x*'
+  message="no weight of the model matches 'x*'" refused $tune --from base.h5 --adapter 2 --adapter-on 'x*'
+  message="an adapter of rank 32 is no smaller than encoder/0/self_attn/query/weight, (32, 32)" refused $tune --from base.h5 --adapter 32
+  message="base.h5: the model has no adapters" refused model merge base.h5 -o m.h5
+  $tune --from base.h5 --adapter 2
+  message="was made with adapters of scale 1, this run has none" refused $tune --from base.h5 --resume
+  message="was made with adapters of scale 1, this run has scale 2" refused $tune --from base.h5 --adapter 2 --adapter-alpha 4 --resume
+  message="has shape (2, 32), expected (3, 32)" refused $tune --from base.h5 --adapter 3 --resume
+  damaged() {
+    cp a.h5 bad.h5
+    /usr/bin/python3 -c "
+import h5py, numpy as np
+with h5py.File('bad.h5', 'r+') as f: $1"
+    message=$2 refused decode -m bad.h5 s.npy -o none.npy
+  }
+  damaged "f.attrs['adapter_scale'] = -1.0" "bad.h5: adapter_scale is no number above 0"
+  damaged "f.attrs['adapter_scale'] = np.int64(1)" "bad.h5: adapter_scale is no number above 0"
+  damaged "del f['encoder/0/self_attn/query/adapter_b']" "bad.h5: the model has no parameter encoder/0/self_attn/query/adapter_b"
+  damaged "del f['encoder/0/self_attn/query/adapter_a']; f['encoder/0/self_attn/query/adapter_a'] = np.float32(1)" "adapter_a has shape (), expected (rank, 32)"
+  damaged "del f['encoder/0/self_attn/query/adapter_a']; f['encoder/0/self_attn/query/adapter_a'] = np.zeros((3, 32), 'f4')" "adapter_b has shape (32, 2), expected (32, 3)"
+  damaged "f['encoder/0/self_attn/query/adapter_a'][0, 0] = np.nan" "adapter_a holds NaN or infinity"
+}
