@@ -13,7 +13,7 @@ static const ToolSpec spec = {
         "error function; gelu-tanh its approximation; quick-gelu x sigmoid(1.702 x); silu x sigmoid(x); tanh. --times "
         "multiplies the result by another stream of the same shapes: a gated layer (Shazeer 2020).\n\n"
         "Shapes: vectors (..., D) -> vectors (..., D).",
-    .options = join({{choice("kind", "relu|gelu|gelu-tanh|silu|quick-gelu|tanh", "which function", "relu"),
+    .options = join({{choice("kind", activation_choices(), "which function", "relu"),
                       text("times", "FILE", "multiply f(x) by the records of this stream")},
                      batch_options()}),
     .examples = {{"the inside of a feed-forward layer",

@@ -19,7 +19,7 @@ static const ToolSpec spec = {
           text("gate-weight", "FILE", "weight (F, D) of the gate"), text("gate-bias", "FILE", "bias (F,) of the gate"),
           text("linear2-weight", "FILE", "weight (D, F) of the second layer"),
           text("linear2-bias", "FILE", "bias (D,) of the second layer"),
-          choice("activation", "relu|gelu|gelu-tanh|silu|quick-gelu|tanh", "without a model: the activation", "relu")},
+          choice("activation", activation_choices(), "without a model: the activation", "relu")},
          batch_options()}),
     .examples = {{"what a layer of a model does", "ffn -m model.h5:encoder/0/ffn x.npy -o y.npy"},
                  {"with arrays, here without biases",

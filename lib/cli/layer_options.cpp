@@ -17,6 +17,14 @@ std::vector<Option> weight_type_options() {
                  "run the model with weights of this type; the results are those of what `model quantize` writes")};
 }
 
+std::string activation_choices() {
+  std::string names;
+  for (int kind = 0; kind < kActivations; ++kind)
+    if (const auto activation = static_cast<Activation>(kind); activation != Activation::identity)
+      names += (names.empty() ? "" : "|") + name_of(activation);
+  return names;
+}
+
 std::optional<WeightType> weights_asked(const Args& args) {
   return args.has("weights") ? std::optional(weight_type_from_name(args.text("weights"))) : std::nullopt;
 }

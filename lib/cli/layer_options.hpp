@@ -17,6 +17,8 @@ std::vector<Option> batch_options();
 
 /// --weights, of tools that run a whole model, and the type of weights that it asks for.
 std::vector<Option> weight_type_options();
+/// For choice(): all activations but the identity.
+std::string activation_choices();
 std::optional<WeightType> weights_asked(const Args&);
 
 /// Standard input can be read once only: throws UsageError when more than one of the input and these options is "-".

@@ -66,10 +66,20 @@ Activation activation_of(const std::string& name) {
 }
 
 std::string activation_text(Activation activation) {
-  if (activation == Activation::gelu_tanh) return "gelu_new";
-  if (activation == Activation::quick_gelu) return "quick_gelu";
-  if (activation == Activation::identity) return "linear";
-  return name_of(activation);
+  switch (activation) {  // each by its own name there: one that they do not know must not be written
+    case Activation::identity:
+      return "linear";
+    case Activation::gelu_tanh:
+      return "gelu_new";
+    case Activation::quick_gelu:
+      return "quick_gelu";
+    case Activation::relu:
+    case Activation::gelu:
+    case Activation::silu:
+    case Activation::tanh:
+      return name_of(activation);
+  }
+  throw Error(cat("the activation ", name_of(activation), " has no name in other people's checkpoints"));
 }
 
 void ConfigKeys::field(const std::string& key, std::int64_t& value) {

@@ -5,6 +5,7 @@
 namespace pipeformer {
 
 enum class Activation : int { identity, relu, gelu, gelu_tanh, silu, quick_gelu, tanh };
+constexpr int kActivations = 7;  ///< How many there are.
 
 /// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of
 /// parameters.

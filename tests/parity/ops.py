@@ -1,6 +1,8 @@
 """The tools attend, linear, norm, ffn, add, embed, posenc against PyTorch on NumPy-made arrays, ragged and dense, in float32."""
 import math
 import os
+import re
+import subprocess
 import sys
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "common"))
 import tools
-from tools import agree, check, identical, load, path, run, save
+from tools import agree, bin_directory, check, identical, load, path, run, save
 
 random = np.random.RandomState(3)
 
@@ -200,15 +202,17 @@ for kind, function in dict(mean=lambda a: a.mean(0), first=lambda a: a[0], last=
     agree(f"pool, {kind}", run("pool", "--kind", kind, path("x.npy")), [function(a) if len(a) else np.zeros(24) for a in x])
 agree("pool, first-and-mean", run("pool", "--kind", "first-and-mean", save("full.npy", full)), [np.concatenate([a[0], a[1:].mean(0)]) for a in full])
 agree("pool, dense", run("pool", path("dense.npy")), [dense.mean(-2)])
-for kind, function in dict(relu=F.relu, gelu=F.gelu, silu=F.silu, tanh=torch.tanh).items():
+activations = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "tanh": torch.tanh, "gelu-tanh": lambda t: F.gelu(t, approximate="tanh"),
+               "quick-gelu": lambda t: t * torch.sigmoid(1.702 * t)}
+offered = re.search(r"--kind ([a-z|-]*)", subprocess.run([os.path.join(bin_directory, "activate"), "--help"], capture_output=True, text=True).stdout)
+check("every activation is compared", offered and set(offered[1].split("|")) == set(activations))
+for kind, function in activations.items():
     agree(f"activate, {kind}", run("activate", "--kind", kind, path("x.npy")), [function(t) for t in tensors])
-agree("activate, quick-gelu", run("activate", "--kind", "quick-gelu", path("x.npy")), [t * torch.sigmoid(1.702 * t) for t in tensors])
 
 w1, b1, w2, b2, wg, bg = normal(40, 24), normal(40), normal(24, 40), normal(24), normal(40, 24), normal(40)
 for name, array in dict(w1=w1, b1=b1, w2=w2, b2=b2, wg=wg, bg=bg).items():
     save(name + ".npy", array)
 arrays = ["--linear1-weight", path("w1.npy"), "--linear1-bias", path("b1.npy"), "--linear2-weight", path("w2.npy"), "--linear2-bias", path("b2.npy")]
-activations = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "gelu-tanh": lambda t: F.gelu(t, approximate="tanh")}
 linear = lambda t, w, b: F.linear(t, torch.from_numpy(w), torch.from_numpy(b))
 for name, f in activations.items():
     agree(f"ffn, {name}", run("ffn", path("x.npy"), *arrays, "--activation", name), [linear(f(linear(t, w1, b1)), w2, b2) for t in tensors])
