@@ -39,6 +39,10 @@ const ToolSpec spec{
         "--require names in the same way the phrases that an output must hold, whatever the beam (dynamic beam "
         "allocation: Post and Vilar 2018, Hu et al. 2019). A wider beam finds better places for them; it should be "
         "wider than the ids of a record's phrases are many. A phrase in --prefix counts, one in a prompt does not.\n\n"
+        "Beside the outputs: --scores, --token-scores, --alignment (the mean over the heads of a layer, Garg et al. "
+        "2019) and --alternatives, whose row t is what could stand at position t, the last one after all; of a "
+        "language model the rows begin after the prompt. Alternatives and their log-probabilities are the model's, "
+        "before any rule.\n\n"
         "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
         "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
@@ -75,7 +79,9 @@ struct Decoding {
         configuration(file.configuration()),
         encoder(configuration.has_encoder()),
         beyond(beyond_context(a, configuration)),
-        probing(a, [&](ParameterSource& source) { Transformer(source, configuration); }) {
+        probing(
+            a, [&](ParameterSource& source) { Transformer(source, configuration); },
+            a.has("alignment") || a.has("alternatives")) {
     if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
     require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
             " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
@@ -137,10 +143,22 @@ void generate(Decoding& d) {
   std::optional<PhraseStream> ban, require;
   if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary);
   if (const auto path = optional_text(d.args, "require")) require.emplace(*path, d.configuration.target_vocabulary);
-  std::unique_ptr<RecordWriter> scores;
-  if (const auto path = optional_text(d.args, "scores"))
-    scores = RecordWriter::open(*path, {{}, d.args.output_options().dtype, false});
-  const HypothesisWriters writers{d.writer.get(), d.args.flag("keep-end"), scores.get()};
+  std::vector<std::unique_ptr<RecordWriter>> files;
+  const auto open = [&](const char* option) -> RecordWriter* {
+    const auto path = optional_text(d.args, option);
+    if (path) files.push_back(RecordWriter::open(*path, {{}, d.args.output_options().dtype, false}));
+    return path ? files.back().get() : nullptr;
+  };
+  const HypothesisWriters writers{d.writer.get(),
+                                  d.args.flag("keep-end"),
+                                  open("scores"),
+                                  open("token-scores"),
+                                  open("alignment"),
+                                  open("alternatives"),
+                                  open("alternatives-scores"),
+                                  d.args.integer("alternatives-count")};
+  std::optional<OutputProbe> look;
+  if (const auto view = output_view(d.args, d.configuration, d.probing)) look.emplace(*view);
   Workspace workspace;
   Progress progress(d.args, "", 0, "sentences");
   const auto start = std::chrono::steady_clock::now();
@@ -157,14 +175,14 @@ void generate(Decoding& d) {
                              [&](std::int64_t n) { progress.update(sentences += n); });
     });
     const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
-    tokens += write_hypotheses(outputs, forced, writers);
-    if (d.probing.writes())
-      force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows, *d.probing.probe(),
-                    d.input->batch.first_record);
+    if (look || d.probing.writes())
+      force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows,
+                    look ? *look : *d.probing.probe(), d.input->batch.first_record);
+    tokens += write_hypotheses(outputs, forced, look ? look->take() : std::vector<OutputProbe::Seen>{}, writers);
   }
   if (ban) ban->finish(d.input->reader->name());
   if (require) require->finish(d.input->reader->name());
-  if (scores) scores->close();
+  for (const auto& file : files) file->close();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
   d.close(d.input->reader->count());

@@ -1,5 +1,7 @@
 #include "cli/decoding_options.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
 #include "core/selection.hpp"
 
@@ -12,6 +14,14 @@ std::vector<Option> decoding_options() {
       choice("length-penalty-kind", "average|gnmt", "how the length enters", "average"),
       integer("nbest", "N", "outputs for each input: the best of the beam, or N samples", "1", 1, 1000),
       text("scores", "FILE", "write for each output (2,): its log-probability, and its score with the length penalty"),
+      text("token-scores", "FILE",
+           "write the log-probability of each id of each output (T,); 0 of those that were given"),
+      text("alignment", "FILE", "write for each id of each output (T,) the source position that it is aligned with"),
+      integer("alignment-layer", "L", "the layer whose cross-attention aligns, from 0 (default: the last but one)", "",
+              0),
+      text("alternatives", "FILE", "write the likeliest ids at each position of each output (T + 1, K)"),
+      text("alternatives-scores", "FILE", "--alternatives: write their log-probabilities (T + 1, K)"),
+      integer("alternatives-count", "K", "--alternatives: so many at each position", "5", 1),
       integer("max-length", "N",
               "most tokens to generate (default for a decoder-only model: 256, or what its context leaves)", "", 1),
       number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
@@ -41,13 +51,34 @@ std::vector<Option> decoding_options() {
 
 void check_decoding_options(const Args& args) {
   args.allow_only(!args.has("target"), "generation: no --target",
-                  {"beam", "length-penalty", "length-penalty-kind", "nbest", "scores", "max-length",
-                   "max-length-factor", "min-length", "prefix", "sample", "window", "slide", "no-repeat-ngram",
-                   "repetition-penalty", "suppress", "ban", "require", "keep-end"});
+                  {"beam",
+                   "length-penalty",
+                   "length-penalty-kind",
+                   "nbest",
+                   "scores",
+                   "max-length",
+                   "max-length-factor",
+                   "min-length",
+                   "prefix",
+                   "sample",
+                   "window",
+                   "slide",
+                   "no-repeat-ngram",
+                   "repetition-penalty",
+                   "suppress",
+                   "ban",
+                   "require",
+                   "keep-end",
+                   "token-scores",
+                   "alignment",
+                   "alternatives"});
+  args.allow_only(args.has("alignment"), "--alignment", {"alignment-layer"});
+  args.allow_only(args.has("alternatives"), "--alternatives", {"alternatives-scores", "alternatives-count"});
   if (args.flag("slide") && args.flag("beyond-context"))
     throw UsageError("--slide and --beyond-context exclude each other");
   if (args.flag("slide") && args.has("tap-file"))
     throw UsageError("--slide computes positions anew that --tap would show once: give one of them");
+  args.allow_only(!args.flag("slide"), "positions that are computed once: no --slide", {"alignment", "alternatives"});
   if (args.flag("slide") && (args.integer("beam") > 1 || args.integer("nbest") > 1))
     throw UsageError("--slide follows one output for each record: no --beam, no --nbest");
   args.allow_only(args.has("target"), "--target", {"give"});
@@ -80,6 +111,28 @@ LogitRuleSettings logit_rule_settings(const Args& args, const Configuration& con
 }
 
 }  // namespace
+
+std::optional<OutputView> output_view(const Args& args, const Configuration& configuration, const Probing& probing) {
+  if (!args.has("alignment") && !args.has("alternatives")) return std::nullopt;
+  OutputView view;
+  view.also = probing.probe();
+  if (args.has("alignment")) {
+    if (!configuration.has_encoder()) throw UsageError("--alignment needs an encoder");
+    const std::int64_t last = configuration.decoder.layers - 1;
+    const std::int64_t layer =
+        args.has("alignment-layer") ? args.integer("alignment-layer") : std::max<std::int64_t>(0, last - 1);
+    if (layer > last) throw UsageError(cat("--alignment-layer ", layer, ": the last layer is ", last));
+    view.weights = probing.tap(cat("decoder/", layer, "/cross_attn/weights"), "--alignment: ");
+  }
+  if (args.has("alternatives")) {
+    view.alternatives = args.integer("alternatives-count");
+    if (view.alternatives > configuration.target_vocabulary)
+      throw UsageError(cat("--alternatives-count ", view.alternatives, " is more than the vocabulary of ",
+                           configuration.target_vocabulary));
+    view.logits = probing.tap("logits", "--alternatives: ");
+  }
+  return view;
+}
 
 Beyond beyond_context(const Args& args, const Configuration& configuration) {
   if (args.flag("beyond-context")) return Beyond::go_on;

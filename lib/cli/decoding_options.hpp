@@ -1,7 +1,9 @@
 /// The options of decode: search, sampling, limits, and what is written about given targets.
 #pragma once
+#include <optional>
 #include <vector>
 
+#include "cli/probe_options.hpp"
 #include "cli/tool.hpp"
 #include "models/configuration.hpp"
 #include "search/generate.hpp"
@@ -15,6 +17,8 @@ void check_decoding_options(const Args&);
 
 /// What --slide and --beyond-context say. Throws UsageError where the model cannot do it.
 Beyond beyond_context(const Args&, const Configuration&);
+/// What --alignment and --alternatives look at, in a pass over the outputs; nothing when they are not given.
+std::optional<OutputView> output_view(const Args&, const Configuration&, const Probing&);
 GenerateSettings generate_settings(const Args&, const Configuration&);
 
 }  // namespace pipeformer

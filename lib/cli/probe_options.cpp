@@ -24,7 +24,7 @@ std::vector<Option> probe_options() {
         list("add", "NAME[SEL]=FILE", "add a file's values to an intermediate; one vector: at all positions")}});
 }
 
-Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build) {
+Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, bool look) {
   const auto asked = [&](const char* option) { return args.given(option); };
   asked_ = asked("list-taps") || asked("tap") || asked("tap-file");
   struct {
@@ -36,7 +36,7 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
   for (const auto& kind : kinds) changes = changes || asked(kind.option);
   args.allow_only(args.has("tap-file"), "--tap-file", {"tap"});
   if (asked("ablate-with") && !asked("ablate")) throw UsageError("--ablate-with needs --ablate");
-  asked_ = asked_ || changes;
+  asked_ = asked_ || changes || look;
   if (!asked_) return;
   list_ = pipeformer::list_taps(build);
   if (asked("list-taps")) {

@@ -18,12 +18,14 @@ std::vector<Option> probe_options();
 /// What they ask for.
 class Probing {
  public:
-  /// `build` constructs the layers from a source; it is called when somebody looks. Opens and loads files. Throws
-  /// UsageError or Error.
-  Probing(const Args&, const std::function<void(ParameterSource&)>& build);
+  /// `build` constructs the layers from a source; it is called when somebody looks, or an option of the tool's own
+  /// (`look`) needs a tap. Opens and loads files. Throws UsageError or Error.
+  Probing(const Args&, const std::function<void(ParameterSource&)>& build, bool look = false);
 
   /// For the source that the layers are built from; null when nobody looks.
   TapList* list() { return asked_ ? &list_ : nullptr; }
+  /// The tap of this name, for an option of the tool's own. Throws UsageError, which `what` begins, when there is none.
+  Tap tap(const std::string& name, const std::string& what) const { return matching_taps(list_, name, what).front(); }
   /// --list-taps: the names were written, and there is nothing else to do.
   bool listed() const { return listed_; }
   const Probe* probe() const { return changes_ || writer_ ? &probe_ : nullptr; }

@@ -75,12 +75,18 @@ class BatchGenerator {
     auto all = search(ctx, model_, memory_.cache, in, settings_.search);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
-      for (Hypothesis& h : all[i]) h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
+      for (Hypothesis& h : all[i]) {
+        h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
+        h.log_probabilities.insert(h.log_probabilities.begin(), forced.size(), 0);
+      }
       if (slides()) slide(ctx, sentences[i], std::ssize(forced), all[i][0]);
       // Where a limit makes a model end, it ends by its end token.
       if (const Configuration& c = model_.configuration(); c.forced_end)
         for (Hypothesis& h : all[i])
-          if (h.end < 0) h.end = static_cast<std::int32_t>(c.end_id);
+          if (h.end < 0) {
+            h.end = static_cast<std::int32_t>(c.end_id);
+            h.log_probabilities.push_back(0);
+          }
     }
     return all;
   }
@@ -122,6 +128,8 @@ class BatchGenerator {
       ctx.places = {0, numbers.data()};
       const Hypothesis more = search(ctx, model_, memory_.cache, in, settings_.search)[0][0];
       h.ids.insert(h.ids.end(), more.ids.begin(), more.ids.end());
+      h.log_probabilities.insert(h.log_probabilities.end(), more.log_probabilities.begin(),
+                                 more.log_probabilities.end());
       h.log_probability += more.log_probability;
       h.end = more.end;
       generated = std::ssize(h.ids) - forced;
@@ -267,7 +275,7 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
     const std::lock_guard lock(one_at_a_time);
     for (std::size_t i = 0; i < sentences.size(); ++i) {
       found[i].resize(static_cast<std::size_t>(settings.search.nbest),
-                      {{}, -std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
+                      {{}, {}, -std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
       outputs[static_cast<std::size_t>(sentences[i])] = std::move(found[i]);
     }
     done(static_cast<std::int64_t>(sentences.size()));
@@ -282,22 +290,40 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
 }
 
 std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, const Batch* forced,
-                              const HypothesisWriters& to) {
+                              const std::vector<OutputProbe::Seen>& seen, const HypothesisWriters& to) {
   std::int64_t tokens = 0, sequence = 0;
   std::vector<std::int32_t> ids;
+  std::vector<float> scores;
+  auto shown = seen.begin();
   for (const auto& hypotheses : outputs) {
     const std::int64_t given = forced ? forced->ragged().length(sequence++) : 0;
     for (const Hypothesis& h : hypotheses) {
       ids = h.ids;
       if (to.keep_end && h.end >= 0) ids.push_back(h.end);
-      to.ids->write(DType::i4, {std::ssize(ids)}, ids.data());
+      const std::int64_t length = std::ssize(ids);
+      to.ids->write(DType::i4, {length}, ids.data());
       tokens += std::max<std::int64_t>(0, std::ssize(h.ids) - given);  // an empty input has an empty output
       const float pair[] = {static_cast<float>(h.log_probability), static_cast<float>(h.score)};
       if (to.scores) to.scores->write(DType::f4, {2}, pair);
+      if (to.token_scores) {
+        scores.assign(h.log_probabilities.begin(), h.log_probabilities.end());
+        to.token_scores->write(DType::f4, {length}, scores.data());
+      }
+      if (shown == seen.end()) continue;
+      if (to.alignment) to.alignment->write(DType::i4, {length}, shown->alignment.data());
+      if (to.alternatives) {
+        // What an empty input gives has no positions, not even the end's.
+        const std::int64_t rows = h.log_probabilities.empty() ? 0 : std::ssize(shown->tokens) / to.alternative_count;
+        to.alternatives->write(DType::i4, {rows, to.alternative_count}, shown->tokens.data());
+        if (to.alternative_scores)
+          to.alternative_scores->write(DType::f4, {rows, to.alternative_count}, shown->log_probabilities.data());
+      }
+      ++shown;
     }
   }
-  to.ids->flush();
-  if (to.scores) to.scores->flush();
+  for (RecordWriter* writer :
+       {to.ids, to.scores, to.token_scores, to.alignment, to.alternatives, to.alternative_scores})
+    if (writer) writer->flush();
   return tokens;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/workspace.hpp"
 #include "io/batch_stream.hpp"
+#include "search/output_probe.hpp"
 #include "search/search.hpp"
 
 namespace pipeformer {
@@ -62,16 +63,20 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const B
                                                      const GenerateSettings&,
                                                      const std::function<void(std::int64_t)>& done);
 
-/// What is written of the outputs.
+/// What is written of the outputs; a writer may be null.
 struct HypothesisWriters {
-  RecordWriter* ids;               ///< Records (T,).
-  bool keep_end = false;           ///< With the end token, where there was one.
-  RecordWriter* scores = nullptr;  ///< Log-probability and score (2,). May be null, as may the following ones.
+  RecordWriter* ids = nullptr;           ///< Records (T,), ...
+  bool keep_end = false;                 ///< ... with the end token, where there was one.
+  RecordWriter* scores = nullptr;        ///< Log-probability and score (2,).
+  RecordWriter* token_scores = nullptr;  ///< Log-probabilities (T,) of the ids; 0 of those that were given.
+  RecordWriter* alignment = nullptr;     ///< Source positions (T,) of the ids.
+  RecordWriter *alternatives = nullptr, *alternative_scores = nullptr;  ///< (rows, K) as OutputProbe has them.
+  std::int64_t alternative_count = 0;                                   ///< K
 };
-/// Returns the number of generated ids, ends not counted: those after the ones of `forced`, the prefixes or prompts
-/// (may be null).
+/// seen: what an OutputProbe saw of each output, where that is written. Returns the number of generated ids, ends not
+/// counted: those after the ones of `forced`, the prefixes or prompts (may be null).
 std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>&, const Batch* forced,
-                              const HypothesisWriters&);
+                              const std::vector<OutputProbe::Seen>& seen, const HypothesisWriters&);
 
 /// "1000 sentences, 12000 tokens, 1.234 s, 810 sentences/s, 9724 tokens/s"
 std::string rate_summary(std::int64_t sentences, std::int64_t tokens, double seconds);

@@ -56,10 +56,11 @@ class Search {
   }
 
  private:
-  /// The tokens of all hypotheses, as a tree.
+  /// The tokens of all hypotheses, as a tree; sum: of the log-probabilities as far as here.
   struct Node {
     std::int64_t parent;
     std::int32_t id;
+    double sum;
   };
   /// An unfinished hypothesis: `row` is its row in the cache's last answer, `node` its last token (-1: none yet),
   /// `progress` where in progress_ that of the required phrases begins (-1: nothing is required).
@@ -139,7 +140,7 @@ class Search {
       progress_.insert(progress_.end(), progress.begin(), progress.end());
       requirement(live.sentence).advance({progress_.data() + live.progress, progress.size()}, e.id);
     }
-    nodes_.push_back({live.node, e.id});
+    nodes_.push_back({live.node, e.id, e.sum});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
     if (length_ == limit(live.sentence)) {
       // An end that a model is forced to give costs nothing, but it counts.
@@ -305,10 +306,19 @@ class Search {
       });
       list.resize(std::min(list.size(), static_cast<std::size_t>(settings_.nbest)));
       for (const Finished& f : list) {
-        Hypothesis h{{}, f.sum, f.score, f.end};
-        for (std::int64_t node = f.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
-          h.ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
+        Hypothesis h{{}, {}, f.sum, f.score, f.end};
+        const auto sum_at = [&](std::int64_t node) {
+          return node < 0 ? 0 : nodes_[static_cast<std::size_t>(node)].sum;
+        };
+        if (f.end >= 0) h.log_probabilities.push_back(f.sum - sum_at(f.node));
+        for (std::int64_t node = f.node; node >= 0;) {
+          const Node& token = nodes_[static_cast<std::size_t>(node)];
+          h.ids.push_back(token.id);
+          h.log_probabilities.push_back(token.sum - sum_at(token.parent));
+          node = token.parent;
+        }
         std::reverse(h.ids.begin(), h.ids.end());
+        std::reverse(h.log_probabilities.begin(), h.log_probabilities.end());
         all[s].push_back(std::move(h));
       }
     }

@@ -55,10 +55,11 @@ struct SearchInput {
 };
 
 struct Hypothesis {
-  std::vector<std::int32_t> ids;  ///< The generated ids, without begin and end.
-  double log_probability = 0;     ///< Sum over the generated tokens, with the end token when there was one.
-  double score = 0;               ///< The same, normalised for length.
-  std::int32_t end = -1;          ///< The end token; -1: a limit ended it.
+  std::vector<std::int32_t> ids;          ///< The generated ids, without begin and end.
+  std::vector<double> log_probabilities;  ///< Of each of them; and of the end token, when there was one.
+  double log_probability = 0;             ///< Sum over the generated tokens, with the end token when there was one.
+  double score = 0;                       ///< The same, normalised for length.
+  std::int32_t end = -1;                  ///< The end token; -1: a limit ended it.
 };
 
 /// A sum of log-probabilities, normalised for the length.

@@ -471,3 +471,54 @@ for i in (0, 4, 8): assert (records('plain.npy')[i] == records('whole.npy')[i]).
   refuses 2 "--require needs beam search: no --sample" decode -m "$DATA/m.h5" "$DATA/src.npy" --sample --require one.npy
   refuses 2 "--require needs one window: no --slide" decode -m "$DATA/lm.h5" "$DATA/src.npy" --slide --require one.npy
 }
+
+@test "beside the outputs: scores of ids, alignments, alternatives, as --target and taps show them" {
+  beside() { decode -m "$DATA/m.h5" "$DATA/src.npy" --token-scores $1s.npy --alignment $1a.npy --alternatives $1k.npy --alternatives-scores $1l.npy -o $1o.npy "${@:2}"; }
+  for options in "--max-length 9" "--beam 3 --nbest 2" "--sample --temperature 2 --nbest 2 --alternatives-count 40" "--beam 2 --max-length 9 --prefix $DATA/first.npy --no-repeat-ngram 2"; do
+    beside whole. $options --scores whole.scores.npy
+    for other in "--batch-rows 1 -j 1" "--batch-rows 7 --window 1"; do
+      beside part. $options $other
+      for what in s a k l o; do cmp whole.$what.npy part.$what.npy; done
+    done
+    decode -m "$DATA/m.h5" "$DATA/src.npy" ${options%--alt*} --tap "decoder/0/cross_attn/weights" --tap-file w.npy -o o.npy && cmp o.npy whole.o.npy
+    beside end. $options --keep-end --tap 'decoder/0/cross_attn/weights' --tap-file v.npy
+    cmp w.npy v.npy
+    python "
+src, out = records('$DATA/src.npy'), records('whole.o.npy')
+each = len(out) // len(src)
+with open('src.each.npy', 'wb') as f: [np.save(f, s) for s in src for _ in range(each)]"
+    decode -m "$DATA/m.h5" src.each.npy --target whole.o.npy --give logits -o logits.npy
+    decode -m "$DATA/m.h5" src.each.npy --target whole.o.npy -o logp.npy
+    options="$options" python "
+import os
+rules = 'prefix' in os.environ['options']
+names = 'src.each whole.o end.o whole.s end.s whole.scores whole.a end.a whole.k whole.l w logits logp'.split()
+first = records('$DATA/first.npy') if rules else None
+ended = 0
+for i, (src, o, oe, s, se, total, a, ae, k, l, w, logits, logp) in enumerate(zip(*(records(n + '.npy') for n in names))):
+    assert s.shape == a.shape == o.shape and se.shape == ae.shape == oe.shape
+    K = k.shape[1]
+    assert k.dtype == np.int32 and k.shape == l.shape == ((len(o) + 1 if len(src) else 0), K)
+    if len(src) == 0: continue
+    given = len(first[i]) if rules else 0
+    assert (s[:given] == 0).all() and abs(s[given:] - logp[given:len(s)]).max(initial=0) < 1e-5
+    assert abs(se.astype(float).sum() - total[0]) < 1e-4
+    if len(oe) > len(o): ended += 1; assert abs(se[-1] - logp[-1]) < 1e-5
+    mean = w.mean(0)
+    assert w.shape[1] == len(o) + 1 and (mean[np.arange(len(oe)), ae] == mean[:len(oe)].max(1)).all() and (a == ae[:len(a)]).all()
+    full = logits.astype(float) - np.log(np.exp(logits.astype(float)).sum(1, keepdims=True))
+    order = np.argsort(-logits, axis=1, kind='stable')[:, :K]
+    assert (order == k).all() and abs(np.take_along_axis(full, order, 1) - l).max() < 1e-5
+assert ended > 0 or '--sample' not in os.environ['options']"
+  done
+  # A patch changes all of it alike.
+  beside patched. --ablate decoder/1/self_attn/output --max-length 9
+  run ! cmp -s patched.l.npy whole.l.npy
+  decode -m "$DATA/lm.h5" "$DATA/src.npy" --max-length 4 --alternatives k.npy -o out.npy
+  python "
+for s, o, k in zip(records('$DATA/src.npy'), records('out.npy'), records('k.npy')): assert k.shape == ((len(o) - len(s) + 1 if len(s) else 0), 5)"
+  refuses 2 "--alignment needs an encoder" decode -m "$DATA/lm.h5" "$DATA/src.npy" --alignment a.npy
+  refuses 2 "--alignment-layer 2: the last layer is 1" decode -m "$DATA/m.h5" "$DATA/src.npy" --alignment a.npy --alignment-layer 2
+  refuses 2 "--alternatives-count 41 is more than the vocabulary of 40" decode -m "$DATA/m.h5" "$DATA/src.npy" --alternatives a.npy --alternatives-count 41
+  refuses 2 "--alternatives-scores needs --alternatives" decode -m "$DATA/m.h5" "$DATA/src.npy" --alternatives-scores a.npy
+}

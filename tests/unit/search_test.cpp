@@ -280,12 +280,12 @@ void enumerate(const Model& model, const One& one, std::int64_t min_length, std:
                std::vector<std::pair<Hypothesis, std::int64_t>>& all) {
   const std::int64_t length = static_cast<std::int64_t>(ids.size()) - 1;
   if (length == one.limits[0]) {
-    all.push_back({{{ids.begin() + 1, ids.end()}, sum, 0}, length});
+    all.push_back({{{ids.begin() + 1, ids.end()}, {}, sum, 0}, length});
     return;
   }
   const auto p =
       log_probabilities(*model.transformer, whole_pass(*model.transformer, ids, 6, one.sources.memory.data()));
-  if (length >= min_length) all.push_back({{{ids.begin() + 1, ids.end()}, sum + p[1], 0}, length + 1});
+  if (length >= min_length) all.push_back({{{ids.begin() + 1, ids.end()}, {}, sum + p[1], 0}, length + 1});
   for (std::int32_t id = 2; id < static_cast<std::int32_t>(p.size()); ++id) {
     auto longer = ids;
     longer.push_back(id);
