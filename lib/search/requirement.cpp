@@ -41,22 +41,29 @@ void Requirement::advance(Progress progress, std::int32_t id) const {
   }
 }
 
-std::int64_t Requirement::met(std::span<const std::int32_t> progress) const {
-  std::int64_t held = 0, furthest = 0;
-  for (std::size_t p = 0; p < phrases_.size(); ++p) {
-    if (progress[p] == std::ssize(phrases_[p].ids)) {
-      held += progress[p];
-    } else {
-      furthest = std::max<std::int64_t>(furthest, progress[p]);
-    }
-  }
-  return held + furthest;
+std::int64_t Requirement::furthest(std::span<const std::int32_t> progress) const {
+  std::int32_t furthest = 0;
+  for (std::size_t p = 0; p < phrases_.size(); ++p)
+    if (progress[p] < std::ssize(phrases_[p].ids)) furthest = std::max(furthest, progress[p]);
+  return furthest;
 }
 
-void Requirement::wanted(std::span<const std::int32_t> progress, std::vector<std::int32_t>& ids) const {
-  ids.clear();
+std::int64_t Requirement::met(std::span<const std::int32_t> progress) const {
+  std::int64_t held = 0;
   for (std::size_t p = 0; p < phrases_.size(); ++p)
-    if (progress[p] < std::ssize(phrases_[p].ids))
+    if (progress[p] == std::ssize(phrases_[p].ids)) held += progress[p];
+  return held + furthest(progress);
+}
+
+bool Requirement::begun(std::span<const std::int32_t> progress) const {
+  return furthest(progress) > 0;
+}
+
+void Requirement::wanted(std::span<const std::int32_t> progress, bool begun, std::vector<std::int32_t>& ids) const {
+  ids.clear();
+  const std::int64_t least = begun ? furthest(progress) : 0;
+  for (std::size_t p = 0; p < phrases_.size(); ++p)
+    if (progress[p] >= least && progress[p] < std::ssize(phrases_[p].ids))
       ids.push_back(phrases_[p].ids[static_cast<std::size_t>(progress[p])]);
 }
 

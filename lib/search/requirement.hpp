@@ -26,8 +26,10 @@ class Requirement {
   /// Ids that are met: those of phrases that are held, and of the phrase that is furthest. total() when all are held;
   /// at most total() - met() ids more are enough.
   std::int64_t met(std::span<const std::int32_t>) const;
-  /// The next id of each phrase that is not held.
-  void wanted(std::span<const std::int32_t>, std::vector<std::int32_t>& ids) const;
+  /// The next id of each phrase that is not held, or, begun, of those of them that are furthest only.
+  void wanted(std::span<const std::int32_t>, bool begun, std::vector<std::int32_t>& ids) const;
+  /// Whether a phrase is begun that is not held yet.
+  bool begun(std::span<const std::int32_t>) const;
 
  private:
   struct Phrase {
@@ -35,6 +37,7 @@ class Requirement {
     /// [n] Of its first n ids: the longest proper beginning that is also their end (Knuth, Morris and Pratt 1977).
     std::vector<std::int32_t> fallback;
   };
+  std::int64_t furthest(std::span<const std::int32_t>) const;
   std::vector<Phrase> phrases_;
   std::int64_t total_ = 0;
 };

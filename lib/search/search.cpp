@@ -36,7 +36,7 @@ class Search {
     const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
     for (std::int64_t s = 0; s < sentences; ++s)
-      for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, begin_progress(s), 0});
+      for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, begin_progress(s), 0, false});
     for (length_ = 1 + input_.generated;; ++length_) {
       settings_.sample ? sample(cache.hypotheses(), hidden) : extend(cache.hypotheses(), hidden);
       if (live_.empty()) break;
@@ -67,6 +67,12 @@ class Search {
   struct Live {
     std::int64_t sentence, sample, row, node, progress;
     double sum;
+    bool urged;  ///< It is inside of a phrase that the model would not have begun.
+  };
+  struct Continuation {
+    std::int32_t id;
+    double log_probability;
+    bool urged;
   };
   struct Finished {
     std::int64_t sample, node;
@@ -77,6 +83,7 @@ class Search {
     std::size_t from;  ///< Which of live_.
     std::int32_t id;
     double sum;
+    bool urged = false;               ///< It is there only because it is required.
     std::int64_t bank = 0, turn = 0;  ///< Where something is required.
   };
 
@@ -138,7 +145,9 @@ class Search {
       const auto progress = progress_of(live);
       live.progress = std::ssize(progress_);
       progress_.insert(progress_.end(), progress.begin(), progress.end());
-      requirement(live.sentence).advance({progress_.data() + live.progress, progress.size()}, e.id);
+      const std::span now(progress_.data() + live.progress, progress.size());
+      requirement(live.sentence).advance(now, e.id);
+      live.urged = (live.urged || e.urged) && requirement(live.sentence).begun(now);
     }
     nodes_.push_back({live.node, e.id, e.sum});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
@@ -156,31 +165,22 @@ class Search {
     best_.resize(static_cast<std::size_t>(rows));
     for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
       thread_local std::vector<Candidate> candidates;
-      thread_local std::vector<std::int32_t> wanted;
-      const Live& live = live_[static_cast<std::size_t>(row)];
-      if (live.progress >= 0) {
-        requirement(live.sentence).wanted(progress_of(live), wanted);
-        if (!wanted.empty())
-          for (const std::int64_t id : model_.configuration().end_ids()) logits.values[id] = kMinusInfinity;
-      }
       best_candidates(model_.head().projection().out(), logits.values, logits.block_maxima, settings_.beam + ends_,
                       candidates);
       auto& best = best_[static_cast<std::size_t>(row)];
       best.clear();
-      for (const Candidate& c : candidates) best.push_back({c.id, static_cast<double>(c.logit) - logits.log_sum});
-      if (live.progress < 0) return;
-      for (const std::int32_t id : wanted)
-        if (logits.values[id] > kMinusInfinity &&
-            std::none_of(best.begin(), best.end(), [id](const auto& b) { return b.first == id; }))
-          best.push_back({id, static_cast<double>(logits.values[id]) - logits.log_sum});
+      if (const Live& live = live_[static_cast<std::size_t>(row)]; live.progress >= 0)
+        urge(live, logits, candidates, best);
+      for (const Candidate& c : candidates)
+        best.push_back({c.id, static_cast<double>(c.logit) - logits.log_sum, false});
     });
     std::vector<Live> next;
     for (std::size_t begin = 0; begin < live_.size();) {
       const std::int64_t sentence = live_[begin].sentence;
       extensions_.clear();
       for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
-        for (const auto& [id, log_probability] : best_[static_cast<std::size_t>(live_[begin].row)])
-          extensions_.push_back({begin, id, live_[begin].sum + log_probability});
+        for (const auto& [id, log_probability, urged] : best_[static_cast<std::size_t>(live_[begin].row)])
+          extensions_.push_back({begin, id, live_[begin].sum + log_probability, urged});
       const bool required = live_[begin - 1].progress >= 0;
       const auto middle = required ? allocate(sentence) : likeliest();
       const std::size_t first = next.size();
@@ -198,6 +198,23 @@ class Search {
         next.resize(first);
     }
     live_ = std::move(next);
+  }
+
+  /// Adds to the continuations of a hypothesis what is required, and leaves of the model's own candidates those that
+  /// may stand beside it.
+  void urge(const Live& live, const RowOfLogits& logits, std::vector<Candidate>& candidates,
+            std::vector<Continuation>& best) const {
+    thread_local std::vector<std::int32_t> wanted;
+    requirement(live.sentence).wanted(progress_of(live), live.urged, wanted);
+    if (wanted.empty()) return;
+    std::erase_if(wanted, [&](std::int32_t id) { return ends(id) || !(logits.values[id] > kMinusInfinity); });
+    const bool only = live.urged || (!candidates.empty() && ends(candidates.front().id));
+    if (only && !wanted.empty()) candidates.clear();
+    std::erase_if(candidates, [&](const Candidate& c) { return ends(c.id); });
+    for (const std::int32_t id : wanted)
+      if (std::none_of(candidates.begin(), candidates.end(), [id](const Candidate& c) { return c.id == id; }) &&
+          std::none_of(best.begin(), best.end(), [id](const Continuation& c) { return c.id == id; }))
+        best.push_back({id, static_cast<double>(logits.values[id]) - logits.log_sum, true});
   }
 
   /// Sorts the likeliest of extensions_ to the front; returns the end of those that are enough: at least `beam` of them
@@ -226,9 +243,8 @@ class Search {
     std::sort(extensions_.begin(), extensions_.end(), before);
     std::vector<std::int64_t> turns(static_cast<std::size_t>(required.total()) + 1, 0);
     for (Extension& e : extensions_) e.turn = turns[static_cast<std::size_t>(e.bank)]++;
-    std::stable_sort(extensions_.begin(), extensions_.end(), [](const Extension& a, const Extension& b) {
-      return std::tie(a.turn, b.bank) < std::tie(b.turn, a.bank);
-    });
+    std::stable_sort(extensions_.begin(), extensions_.end(),
+                     [](const Extension& a, const Extension& b) { return a.turn < b.turn; });
     return extensions_.end();
   }
 
@@ -337,7 +353,7 @@ class Search {
   std::vector<std::vector<Finished>> finished_;
   std::vector<Node> nodes_;
   std::vector<std::int32_t> progress_;  ///< Of hypotheses of which phrases are required, old ones too.
-  std::vector<std::vector<std::pair<std::int32_t, double>>> best_;
+  std::vector<std::vector<Continuation>> best_;
   std::vector<Extension> extensions_;
   std::vector<std::int32_t> parents_, tokens_;
   std::vector<std::int32_t> positions_;  ///< Of the rows of logits, for a probe.

@@ -13,8 +13,11 @@
 /// With phrases that the output must hold, the beam is shared out anew at each step (dynamic beam allocation, Post and
 /// Vilar 2018; in turns as Hu et al. 2019): the ids that phrases want next are among the continuations of each
 /// hypothesis, continuations are put into banks by the number of required ids that they meet, and the banks take turns,
-/// the best continuation of each, the most complete bank first, then the second best of each, until the beam is full.
-/// Only a hypothesis that holds all phrases ends, and none is kept that has not room for what it lacks.
+/// the best continuation of each, then the second best of each, until the beam is full. Within a turn the bank with the
+/// likelier continuation comes first, so that a beam that is narrower than the banks are many keeps what the model
+/// would say by itself, too. Only a hypothesis that holds all phrases ends; where the model would rather end than go
+/// on, only what phrases want next can follow; a phrase that was begun only because it is wanted is brought to its end;
+/// and no hypothesis is kept that has not room for what it lacks.
 #pragma once
 #include <cstdint>
 #include <span>

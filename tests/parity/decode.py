@@ -116,10 +116,14 @@ def contains(ids, phrase):
     return any(ids[i:i + len(phrase)] == phrase for i in range(len(ids) - len(phrase) + 1))
 
 
+def begun(ids, phrase):
+    """How many ids of the phrase are there: all of them, or those of its first that the ids end with."""
+    return len(phrase) if contains(ids, phrase) else max(n for n in range(len(phrase)) if n == 0 or ids[-n:] == phrase[:n])
+
+
 def met(ids, required):
     """Required ids that are met: of the phrases that are there, and of the one that is furthest."""
-    there = [r for r in required if contains(ids, r)]
-    return sum(map(len, there)) + max((n for r in required if r not in there for n in range(len(r)) if n == 0 or ids[-n:] == r[:n]), default=0)
+    return sum(len(r) for r in required if contains(ids, r)) + max((begun(ids, r) for r in required if not contains(ids, r)), default=0)
 
 
 def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}, given=[], prompt=False):
@@ -127,42 +131,39 @@ def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}
     score = lambda total, length: total / (((5 + length) / 6) if gnmt else length) ** penalty
     required = rules.get("require", [])
     required = [r for i, r in enumerate(required) if not any(contains(o, r) and (o != r or k < i) for k, o in enumerate(required) if k != i)]
-    total_ids, counted = sum(map(len, required)), [] if prompt else given
-    live, finished = [([], 0.0)], []
+    counted = [] if prompt else given  # what a prompt holds is not what is asked for
+    live, finished = [([], 0.0, False)], []
     for length in range(1, limit + 1):
         extensions = []
-        for n, (ids, total) in enumerate(live):
+        for n, (ids, total, urged) in enumerate(live):
             p = with_rules(model.logits(source, given + ids), given + ids, len(ids), rules)
-            if required:
-                lacking = [r for r in required if not contains(counted + ids, r)]
-                if lacking:
-                    p[end] = -math.inf
-                wanted = [r[k] for r in lacking for k in [max(k for k in range(len(r)) if k == 0 or (counted + ids)[-k:] == r[:k])]]
-                best = sorted((-float(p[v]), v) for v in range(len(p)))[:beam + 1]
-                for v in range(len(p)):
-                    if v not in wanted and v not in [b[1] for b in best]:
-                        p[v] = -math.inf
-                for v in range(len(p)):  # there must be room for what is lacking
-                    if total_ids - met(counted + ids + [v], required) > limit - length:
-                        p[v] = -math.inf
-            extensions += [(-(total + float(p[v])), n, v) for v in range(len(p)) if p[v] > -math.inf]
+            own = [v for _, v in sorted((-float(p[v]), v) for v in range(len(p)) if p[v] > -math.inf)[:beam + 1]]
+            lacking, wanted = {tuple(r): begun(counted + ids, r) for r in required if not contains(counted + ids, r)}, []
+            if lacking:
+                wanted = [r[k] for r, k in lacking.items() if not urged or k == max(lacking.values())]
+                wanted = [v for v in wanted if v != end and p[v] > -math.inf]
+                own = [v for v in own if v != end] if not wanted or own and own[0] != end and not urged else []
+            for v in sorted({*own, *wanted}):
+                now = counted + ids + [v]
+                if sum(map(len, required)) - met(now, required) <= limit - length:  # there must be room for what is lacking
+                    inside = any(begun(now, r) for r in required if not contains(now, r))
+                    extensions.append((-(total + float(p[v])), n, v, (urged or v not in own) and inside))
         extensions.sort()
         if required:
-            banks = [met(counted + live[n][0] + [v], required) for _, n, v in extensions]
-            turns = [banks[:i].count(b) for i, b in enumerate(banks)]
-            extensions = [e for _, _, e in sorted(zip(turns, [-b for b in banks], extensions))]
+            banks = [met(counted + live[n][0] + [v], required) for _, n, v, _ in extensions]
+            extensions = [e for _, e in sorted((banks[:i].count(banks[i]), e) for i, e in enumerate(extensions))]
         else:
             extensions = extensions[:2 * beam]
         grown = []
-        for rank, (negative, n, v) in enumerate(extensions):
+        for rank, (negative, n, v, urged) in enumerate(extensions):
             if len(grown) == beam:
                 break
             if v == end and rank < beam:
                 finished.append((live[n][0], -negative, score(-negative, length), True))
             elif v != end:
-                grown.append((live[n][0] + [v], -negative))
+                grown.append((live[n][0] + [v], -negative, urged))
         if length == limit:
-            finished += [(ids, total, score(total, length), False) for ids, total in grown]
+            finished += [(ids, total, score(total, length), False) for ids, total, _ in grown]
             break
         if len(finished) >= beam or not grown:
             break
