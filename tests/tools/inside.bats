@@ -83,3 +83,25 @@ chance = [float(l.split("\t")[2]) for l in open("induction")]
 assert chance == sorted(chance, reverse=True) and all(0 < c < 1 for c in chance)
 PYTHON
 }
+
+@test "word-scores: the sum of a word's pieces; a stream that does not fit is refused" {
+  { head -n 2 heldout.src; echo; tail -n 3 heldout.src; } > text
+  tokenize -m model.h5 text | decode -m model.h5 --beam 2 --max-length 20 --token-scores scores.npy -o out.npy
+  word-scores model.h5 out.npy scores.npy > words
+  paste -d '|' <(tokenize -m model.h5 --decode --pieces out.npy) <(peek --values scores.npy) words > all
+  /usr/bin/python3 - <<'PYTHON'
+lines, several = open("all").read().splitlines(), 0
+assert len(lines) == 6
+for line in lines:
+    pieces, scores, words = (part.split() for part in line.split("|"))
+    expected = []
+    for piece, score in zip(pieces, scores):
+        if piece.startswith("\u2581") or not expected: expected.append(0.0)
+        else: several += 1
+        expected[-1] += float(score)
+    assert len(words) == len(expected) and all(abs(float(a) - b) < 1e-4 * abs(b) for a, b in zip(words, expected)), line
+assert several > 3
+PYTHON
+  run -1 word-scores model.h5 out.npy heldout.src.npy
+  [[ $output == *"word-scores: record 0: "*" ids, "*" scores" ]]
+}
