@@ -38,6 +38,8 @@ const ToolSpec spec{
         "of the "
         "phrases "
         "with -1 between two of them.\n\n"
+        "--words and --offsets say where each id comes from: the word of the line, for `train --task tagging` and "
+        "`tag`, and the characters.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
     .arguments = "[FILE...]",
     .options = tokenizing_options(),
@@ -50,6 +52,8 @@ const ToolSpec spec{
              "tokenize -m char.model --pieces < text.txt"},
             {"another view of a training text, by dropping one merge in ten",
              "tokenize -m tok.model --sample 0.1 --seed 2 text.en > text.en.2.npy"},
+            {"ids, and which word of its line each one belongs to",
+             "tokenize -m tok.model --words words.npy text.en -o ids.npy"},
         },
     .see_also = {"embed", "decode", "score"},
     .uses_model = true,
@@ -115,6 +119,15 @@ class Texts {
   std::vector<std::string> document_;
 };
 
+void write_offsets(RecordWriter& writer, const EncodedLines& encoded) {
+  const std::int32_t* rows = encoded.offsets.data();
+  for (const Shape& shape : encoded.ids.shapes) {
+    writer.write(DType::i4, {shape.back(), 3}, rows);
+    rows += 3 * shape.back();
+  }
+  writer.flush();
+}
+
 void encode(const Args& args, const Tokenizer& tokenizer) {
   const InvalidUtf8 policy = invalid_utf8(args, tokenizer);
   const LineEncoding how = line_encoding(args, tokenizer);
@@ -123,11 +136,12 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
   if (args.has("prompt-template")) prompt = PromptTemplate::read(args.text("prompt-template"));
   std::optional<TextLines> pair;
   if (args.has("pair")) pair.emplace(args.text("pair"));
-  std::unique_ptr<RecordWriter> ids, types;
+  std::unique_ptr<RecordWriter> ids, types, words, offsets;
   std::optional<OutputFile> pieces;
   args.flag("pieces") ? void(pieces.emplace(args.output(), Content::text))
                       : void(ids = RecordWriter::open(args.output(), args.output_options()));
-  if (args.has("types")) types = RecordWriter::open(args.text("types"), args.output_options());
+  for (const auto& [name, writer] : {std::pair("types", &types), {"words", &words}, {"offsets", &offsets}})
+    if (args.has(name)) *writer = RecordWriter::open(args.text(name), args.output_options());
   std::int64_t count = 0;
   for (std::vector<std::string> lines, seconds; texts.next(lines);) {
     for (std::string& line : lines)
@@ -140,13 +154,16 @@ void encode(const Args& args, const Tokenizer& tokenizer) {
     count += static_cast<std::int64_t>(lines.size());
     if (ids) write_ids(*ids, encoded.ids, encoded.ids.tokens.data());
     if (types) write_ids(*types, encoded.types, encoded.types.tokens.data());
+    if (words) write_ids(*words, encoded.ids, encoded.words.data());
+    if (offsets) write_offsets(*offsets, encoded);
     if (!pieces) continue;
     for (const std::string& line : decode_batch(tokenizer, encoded.ids, "(pieces)", Decoding::pieces, true))
       pieces->write(line + "\n");
   }
   if (pair) require_end(*pair, texts.reader());
   if (ids) ids->close();
-  if (types) types->close();
+  for (const auto* writer : {&types, &words, &offsets})
+    if (*writer) (*writer)->close();
   if (pieces) pieces->close();
 }
 

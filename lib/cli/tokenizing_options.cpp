@@ -16,7 +16,12 @@ std::vector<Option> tokenizing_options() {
       text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
       text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
       integer("max-tokens", "N", "the most ids a record may have, control ids counted", "", 1),
+      text("words", "FILE", "also write word numbers (T,): of what white space separates, from 0; -1 for none"),
+      text("offsets", "FILE",
+           "also write where ids stand (T, 3): in which text (0, 1, or -1: a control id), from which character, and "
+           "before which"),
       choice("overflow", "error|truncate|split", "--max-tokens: what to do with a line of more", "error"),
+      integer("stride", "N", "--overflow split: N ids of a record's last text are in the next record too", "0", 0),
       flag("vocabulary", "list the vocabulary: id, piece and score, separated by tabs"),
       flag("begin", "put the begin id before each record"),
       flag("end", "put the end id after each record"),
@@ -37,18 +42,20 @@ std::vector<Option> tokenizing_options() {
 void check_tokenizing_options(const Args& args) {
   const bool train = args.flag("train"), decode = args.flag("decode");
   args.allow_only(train, "--train", {"type", "vocab-size", "character-coverage", "byte-fallback"});
-  args.allow_only(
-      !train, "a trained tokenizer: no --train",
-      {"model", "decode", "pieces", "begin", "end", "document", "sample", "nbest", "invalid-utf8", "special",
-       "keep-special", "pair", "types", "max-tokens", "overflow", "vocabulary", "prompt-template", "phrases"});
+  args.allow_only(!train, "a trained tokenizer: no --train",
+                  {"model",   "decode",       "pieces",   "begin",        "end",        "document",        "sample",
+                   "nbest",   "invalid-utf8", "special",  "keep-special", "pair",       "types",           "words",
+                   "offsets", "max-tokens",   "overflow", "stride",       "vocabulary", "prompt-template", "phrases"});
   args.allow_only(!decode, "text to encode: no --decode",
-                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "max-tokens", "overflow",
-                   "prompt-template", "phrases"});
+                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "words", "offsets", "max-tokens",
+                   "overflow", "stride", "prompt-template", "phrases"});
   args.allow_only(!args.flag("phrases"), "whole lines: no --phrases",
-                  {"pieces", "begin", "end", "document", "sample", "nbest", "special", "pair", "types", "max-tokens",
-                   "overflow", "prompt-template"});
+                  {"pieces", "begin", "end", "document", "sample", "nbest", "special", "pair", "types", "words",
+                   "offsets", "max-tokens", "overflow", "stride", "prompt-template"});
+  args.allow_only(!args.has("sample") && !args.has("prompt-template"), "no --sample and no --prompt-template",
+                  {"words", "offsets"});
   args.allow_only(decode, "--decode", {"keep-special"});
-  args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "overflow"});
+  args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "words", "offsets", "overflow"});
   if (!train && args.inputs().size() > 1)
     throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));
 }
@@ -75,6 +82,9 @@ LineEncoding line_encoding(const Args& args, const Tokenizer& tokenizer) {
   if (args.has("max-tokens")) how.most_tokens = args.integer("max-tokens");
   if (args.text("overflow") == "truncate") how.overflow = Overflow::truncate;
   if (args.text("overflow") == "split") how.overflow = Overflow::split;
+  args.allow_only(how.overflow == Overflow::split, "--overflow split", {"stride"});
+  how.stride = args.integer("stride");
+  how.places = args.has("words") || args.has("offsets");
   how.sampling = sampling_from(args, tokenizer);
   return how;
 }

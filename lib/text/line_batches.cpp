@@ -40,6 +40,74 @@ void append_record(const Tokenizer& tokenizer, const Ids& first, const Ids* seco
   to.types.resize(to.ids.size(), to.types.empty() ? 0 : to.types.back());
 }
 
+bool is_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/// A line's places in characters and words.
+class Placed {
+ public:
+  Placed(const std::string& line, const std::vector<Place>& places, std::int32_t first_word)
+      : words_(first_word), places_(places) {
+    std::int32_t character = -1;
+    bool blank = true;
+    for (const char c : line) {
+      character += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      if (blank && !is_blank(c)) ++words_;
+      blank = is_blank(c);
+      characters_.push_back(character);
+      word_of_.push_back(blank ? -1 : words_ - 1);
+    }
+    characters_.push_back(character + 1);
+  }
+  /// Of its i-th id: characters [begin, end), and the word or -1.
+  struct Where {
+    std::int32_t begin, end, word;
+  };
+  Where operator[](std::size_t i) const {
+    auto [begin, end] = places_[i];
+    end = std::min(end, word_of_.size());
+    while (begin < end && word_of_[begin] < 0) ++begin;
+    while (begin < end && word_of_[end - 1] < 0) --end;
+    return {characters_[begin], begin < end ? characters_[end - 1] + 1 : characters_[begin],
+            begin < end ? word_of_[begin] : -1};
+  }
+  std::int32_t words() const { return words_; }  ///< One more than the last word's number.
+
+ private:
+  std::int32_t words_;
+  const std::vector<Place>& places_;
+  std::vector<std::int32_t> characters_, word_of_;
+};
+
+/// Appends where the ids of a record stand. first, second: which of their texts' ids it holds.
+struct Stretch {
+  std::size_t begin, size;
+};
+void append_places(const Tokenizer& tokenizer, const Placed& first, Stretch of_first, const Placed* second,
+                   Stretch of_second, const LineEncoding& how, std::vector<std::int32_t>& offsets,
+                   std::vector<std::int32_t>& words) {
+  // The tokenizer arranges negative numbers that say which id stands where, as it arranges ids.
+  const auto named = [](Stretch stretch, std::int64_t shift) {
+    Ids names(stretch.size);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      names[i] = static_cast<std::int32_t>(-1 - shift - static_cast<std::int64_t>(i));
+    return names;
+  };
+  const Ids a = named(of_first, 0), b = named(of_second, std::ssize(a));
+  TokenRecord record;
+  append_record(tokenizer, a, second ? &b : nullptr, how, record);
+  for (const std::int32_t name : record.ids) {
+    const auto i = static_cast<std::size_t>(-1 - std::min(name, -1));
+    const bool control = name >= 0, later = !control && i >= of_first.size;
+    const auto where = control ? Placed::Where{-1, -1, -1}
+                       : later ? (*second)[of_second.begin + i - of_first.size]
+                               : first[of_first.begin + i];
+    offsets.insert(offsets.end(), {control ? -1 : later ? 1 : 0, where.begin, where.end});
+    words.push_back(where.word);
+  }
+}
+
 /// Leaves out ends until `room` tokens are left: of the longer text while they differ, of the second when they are
 /// alike.
 void shorten(Ids& first, Ids& second, std::int64_t room) {
@@ -111,8 +179,9 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
   require(!how.begin || tokenizer.begin_id() >= 0, "this tokenizer has no begin id");
   require(!how.end || tokenizer.end_id() >= 0, "this tokenizer has no end id");
   const auto count = static_cast<std::int64_t>(lines.size());
-  const auto encode = [&](const std::string& line, std::int64_t number) {
+  const auto encode = [&](const std::string& line, std::int64_t number, std::vector<Place>& places) {
     try {
+      if (how.places) return tokenizer.encode_places(line, places);
       return how.sampling ? tokenizer.sample(line, *how.sampling, number) : tokenizer.encode(line);
     } catch (const Error& error) {
       throw Error(cat(name, ": line ", number + 1, ": ", error.what()));
@@ -122,6 +191,7 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
   struct Piece {
     TokenRecord tokens;
     std::vector<std::int64_t> lengths;
+    std::vector<std::int32_t> offsets, words;
   };
   std::vector<Piece> pieces(static_cast<std::size_t>((count + lines_per_piece - 1) / lines_per_piece));
   parallel_for(static_cast<std::int64_t>(pieces.size()), 1, [&](std::int64_t from, std::int64_t to) {
@@ -129,12 +199,22 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
       Piece& piece = pieces[static_cast<std::size_t>(from)];
       for (std::int64_t i = from * lines_per_piece; i < std::min(count, (from + 1) * lines_per_piece); ++i) {
         const auto at = static_cast<std::size_t>(i);
-        Ids first = encode(lines[at], first_line + i), second;
-        if (!seconds.empty()) second = encode(seconds[at], first_line + i);
-        const auto put = [&](const Ids& a, const Ids& b) {
+        std::vector<Place> first_places, second_places;
+        Ids first = encode(lines[at], first_line + i, first_places), second;
+        if (!seconds.empty()) second = encode(seconds[at], first_line + i, second_places);
+        std::optional<Placed> first_placed, second_placed;
+        if (how.places) {
+          first_placed.emplace(lines[at], first_places, 0);
+          if (!seconds.empty()) second_placed.emplace(seconds[at], second_places, first_placed->words());
+        }
+        // done: what of the last text was in the records before.
+        const auto put = [&](const Ids& a, const Ids& b, std::size_t done = 0) {
           const std::size_t before = piece.tokens.ids.size();
           append_record(tokenizer, a, seconds.empty() ? nullptr : &b, how, piece.tokens);
           piece.lengths.push_back(static_cast<std::int64_t>(piece.tokens.ids.size() - before));
+          if (how.places)
+            append_places(tokenizer, *first_placed, {seconds.empty() ? done : 0, a.size()},
+                          second_placed ? &*second_placed : nullptr, {done, b.size()}, how, piece.offsets, piece.words);
         };
         if (how.most_tokens == 0) {
           put(first, second);
@@ -159,18 +239,24 @@ EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::str
           const auto step = seconds.empty() ? room : room - static_cast<std::int64_t>(first.size());
           require(step > 0, where, ": the first text alone has ", first.size(), " tokens, which leaves none of ",
                   how.most_tokens, " for the second");
+          require(step > how.stride, where, ": windows of ", step, " ids cannot overlap by ", how.stride);
           const Ids whole = std::exchange(last, {});
-          for (std::size_t done = 0; done < whole.size(); done += last.size()) {
+          for (std::size_t done = 0, end = 0; end < whole.size(); done = end - static_cast<std::size_t>(how.stride)) {
             last.assign(whole.begin() + static_cast<std::ptrdiff_t>(done),
                         whole.begin() + std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(done) + step,
                                                                  static_cast<std::ptrdiff_t>(whole.size())));
-            put(first, second);
+            put(first, second, done);
+            end = done + last.size();
           }
         }
       }
     }
   });
   EncodedLines encoded;
+  for (const Piece& piece : pieces) {
+    encoded.offsets.insert(encoded.offsets.end(), piece.offsets.begin(), piece.offsets.end());
+    encoded.words.insert(encoded.words.end(), piece.words.begin(), piece.words.end());
+  }
   for (Batch* batch : {&encoded.ids, &encoded.types}) {
     batch->ids = true;
     for (const Piece& piece : pieces) {

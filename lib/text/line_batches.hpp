@@ -41,16 +41,24 @@ struct LineEncoding {
   bool control_ids = true;          ///< Those that the tokenizer itself puts around a text (Tokenizer::assemble).
   std::int64_t most_tokens = 0;     ///< Of a record, control ids counted; 0: any number.
   Overflow overflow = Overflow::error;
+  std::int64_t stride = 0;  ///< Of a split: so many ids of a record's last text are in the next one too.
   std::optional<SubwordSampling> sampling = {};
+  bool places = false;  ///< Fill EncodedLines::offsets and words; not with sampling.
 };
 
-/// Records (T,) of ids, and of token types (0: of the first text, 1: of the second; or as the tokenizer has it).
+/// Records (T,) of ids, and of token types (0: of the first text, 1: of the second; or as the tokenizer has it). When
+/// asked for, where each id stands: offsets (T, 3), which text it is of (0 or 1), and the characters [begin, end) of
+/// that text, without the white space around them; and the number of its word (T,). Words are what white space
+/// separates, numbered from 0; those of a second text go on counting. Control ids have -1 everywhere; ids that stand
+/// for no text, or for white space alone, have an empty range and no word (-1).
 struct EncodedLines {
   Batch ids, types;
+  std::vector<std::int32_t> offsets{}, words{};
 };
 
 /// Encodes lines; the result holds one record per line (several where one overflows and is split: then each has all
-/// of the first text of a pair, and the next part of the last text). `seconds` are the second texts, or empty. With
+/// of the first text of a pair, and the next part of the last text, which begins `stride` ids before the end of the one
+/// before it). `seconds` are the second texts, or empty. With
 /// sampling the ids are drawn. The first of the lines is number `first_line` of `name`, from 0, for draws and messages.
 /// Throws Error when the vocabulary lacks a control id, and for a line that is too long, naming it.
 EncodedLines encode_lines(const Tokenizer& tokenizer, const std::vector<std::string>& lines,

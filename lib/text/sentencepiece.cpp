@@ -38,6 +38,17 @@ class SentencePieceTokenizer final : public Tokenizer {
     return ids;
   }
 
+  std::vector<std::int32_t> encode_places(std::string_view line, std::vector<Place>& places) const override {
+    thread_local sp::ImmutableSentencePieceText pieces;
+    check(processor_.Encode(line, pieces.mutable_proto()));
+    std::vector<std::int32_t> ids;
+    for (int i = 0; i < static_cast<int>(pieces.pieces_size()); ++i) {
+      ids.push_back(static_cast<std::int32_t>(pieces.pieces(i).id()));
+      places.push_back({pieces.pieces(i).begin(), pieces.pieces(i).end()});
+    }
+    return ids;
+  }
+
   Sampler sampler() const override {
     // The library does not tell its model's type, but answers for what it can do.
     std::vector<int> ids;

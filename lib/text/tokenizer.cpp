@@ -72,6 +72,10 @@ class SymbolTokenizer : public Tokenizer {
 
 class ByteTokenizer final : public SymbolTokenizer {
  public:
+  std::vector<std::int32_t> encode_places(std::string_view line, std::vector<Place>& places) const override {
+    for (std::size_t at = 0; at < line.size(); ++at) places.push_back({at, at + 1});
+    return encode(line);
+  }
   std::vector<std::int32_t> encode(std::string_view line) const override {
     std::vector<std::int32_t> ids(line.size());
     std::transform(line.begin(), line.end(), ids.begin(),
@@ -124,6 +128,11 @@ class CharTokenizer final : public SymbolTokenizer {
       at += step.length;
     }
     return ids;
+  }
+  std::vector<std::int32_t> encode_places(std::string_view line, std::vector<Place>& places) const override {
+    for (std::size_t at = 0; at < line.size(); at = places.back().end)
+      places.push_back({at, at + utf8_step(line, at).length});
+    return encode(line);
   }
   std::int32_t vocabulary_size() const override { return first_free + static_cast<std::int32_t>(codes_.size()); }
   std::string bytes() const override {

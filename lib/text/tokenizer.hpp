@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/places.hpp"
 #include "text/utf8.hpp"
 
 namespace pipeformer {
@@ -45,6 +46,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   virtual std::vector<std::int32_t> encode(std::string_view line) const = 0;
+  /// As encode, and where each id's text stands in the line. Some ids share a place (the pieces of one character), some
+  /// have an empty one (a mark that stands for no text). Places keep the order of the text.
+  virtual std::vector<std::int32_t> encode_places(std::string_view line, std::vector<Place>& places) const = 0;
   /// How sample() draws: not at all (char, byte), by dropping merges (bpe), among segmentations (unigram).
   enum class Sampler { none, merges, segmentations };
   virtual Sampler sampler() const { return Sampler::none; }

@@ -165,3 +165,38 @@ EOF
   run -2 --separate-stderr decode -m chat.json --prompt-template=frame lines -o failed.npy
   [ "${stderr_lines[0]}" = "decode: option '--prompt-template' is not of decode but of tokenize" ]
 }
+
+@test "--words and --offsets: where ids stand, of a pair, in windows" {
+  printf 'the cat\n\nthe  cat, sat\n' > a.txt
+  printf 'sat\ncat\n the\n' > b.txt
+  tokenize -m t.json --words words.npy --offsets offsets.npy a.txt -o ids.npy
+  tokenize -m t.json a.txt | cmp - ids.npy
+  run -0 /usr/bin/python3 -c "
+import numpy as np
+with open('words.npy', 'rb') as f, open('offsets.npy', 'rb') as g:
+    for line in open('a.txt').read().splitlines():
+        words, offsets = np.load(f), np.load(g)
+        assert offsets.shape == (len(words), 3) and offsets.dtype == words.dtype == np.int32
+        print(*words, '|', *[line[a:b] if t == 0 else t for t, a, b in offsets], sep=' ')"
+  [ "$output" = $'-1 0 1 -1 | -1 the cat -1\n-1 -1 | -1 -1\n-1 0 1 1 2 -1 | -1 the cat , sat -1' ] ||
+    [ "$output" = $'-1 0 1 -1 | -1 the cat -1\n-1 -1 | -1 -1\n-1 0 1 2 -1 | -1 the cat, sat -1' ]
+  tokenize -m t.json --pair b.txt --words words.npy --offsets offsets.npy a.txt -o ids.npy
+  run -0 /usr/bin/python3 -c "
+import numpy as np
+with open('words.npy', 'rb') as f, open('offsets.npy', 'rb') as g: print(np.load(f).tolist(), np.load(g).tolist())"
+  [ "$output" = '[-1, 0, 1, -1, 2, -1] [[-1, -1, -1], [0, 0, 3], [0, 4, 7], [-1, -1, -1], [1, 0, 3], [-1, -1, -1]]' ]
+  # Windows that overlap.
+  printf 'cat\n' > q.txt
+  printf 'the cat sat the cat\n' > long.txt
+  run -0 tokenize -m t.json --max-tokens 7 --overflow split --stride 2 --pair long.txt --offsets offsets.npy --pieces q.txt
+  [ "$output" = $'[CLS] cat [SEP] the cat sat [SEP]\n[CLS] cat [SEP] cat sat the [SEP]\n[CLS] cat [SEP] sat the cat [SEP]' ]
+  run -0 /usr/bin/python3 -c "
+import numpy as np
+with open('offsets.npy', 'rb') as f: print(*[np.load(f)[3:6, 1:].ravel().tolist() for _ in range(3)])"
+  [ "$output" = '[0, 3, 4, 7, 8, 11] [4, 7, 8, 11, 12, 15] [8, 11, 12, 15, 16, 19]' ]
+  run -1 tokenize -m t.json --max-tokens 7 --overflow split --stride 3 --pair long.txt q.txt
+  [[ $output == *'line 1: windows of 3 ids cannot overlap by 3' ]]
+  run -2 tokenize -m t.json --stride 3 q.txt
+  run -2 tokenize -m t.json --words w.npy --decode q.txt
+  run -2 tokenize -m t.json --words w.npy --document q.txt
+}

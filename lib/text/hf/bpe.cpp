@@ -92,6 +92,17 @@ class Bpe final : public Model {
   std::int32_t unknown_id() const override { return unknown_; }
 
  private:
+  std::string text_of(std::int32_t id, bool first, bool last) const override {
+    const auto byte = std::find(bytes_.begin(), bytes_.end(), id);
+    if (byte_fallback_ && byte != bytes_.end()) return {static_cast<char>(byte - bytes_.begin())};
+    const std::string piece = Model::text_of(id, first, last);
+    if (std::string bytes; on_bytes_ && append_bytes_of_characters(piece, bytes)) return bytes;
+    std::string_view text = piece;
+    if (!first && text.starts_with(prefix_)) text.remove_prefix(prefix_.size());
+    if (last && text.ends_with(suffix_)) text.remove_suffix(suffix_.size());
+    return std::string(text);
+  }
+
   void read_merges(JsonObject& object) {
     const Json list = object.array("merges");
     for (std::uint32_t rank = 0; rank < list.size(); ++rank) {

@@ -5,11 +5,40 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "text/utf8.hpp"
 
 namespace pipeformer::hf {
 
 void Model::sample(std::string_view, double, Random&, std::vector<std::int32_t>&) const {
   throw Error("this tokenizer has one segmentation for each line: nothing can be sampled");
+}
+
+std::string Model::text_of(std::int32_t id, bool, bool) const {
+  const std::string* piece = vocabulary_.piece(id);
+  return piece ? *piece : std::string();
+}
+
+std::vector<Place> Model::places(std::string_view word, std::span<const std::int32_t> ids) const {
+  const auto text = [&](std::size_t i) { return text_of(ids[i], i == 0, i + 1 == ids.size()); };
+  std::vector<Place> places;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    std::size_t end = word.size();
+    if (ids[i] == unknown_id()) {
+      // A byte at least, up to where the text of the next id is found.
+      if (i + 1 < ids.size() && ids[i + 1] == unknown_id())
+        end = at < word.size() ? at + utf8_step(word, at).length : at;
+      else if (i + 1 < ids.size())
+        end = std::min(word.find(text(i + 1), at + 1), word.size());
+    } else {
+      const std::string own = text(i);
+      at = std::min(word.find(own, at), word.size());  // the format leaves out some unknown characters
+      end = std::min(at + own.size(), word.size());
+    }
+    places.push_back({at, end});
+    at = end;
+  }
+  return places;
 }
 
 std::unique_ptr<Model> read_model(const Json& section) {

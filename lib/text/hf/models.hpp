@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "core/random.hpp"
 #include "text/hf/json_object.hpp"
 #include "text/hf/vocabulary.hpp"
+#include "text/places.hpp"
 
 namespace pipeformer::hf {
 
@@ -21,6 +23,8 @@ class Model {
   /// Appends the ids of a word, a function of the word alone. Throws Error when the word has a part that the model has
   /// neither a piece nor an unknown id for.
   virtual void encode(std::string_view word, std::vector<std::int32_t>& ids) const = 0;
+  /// Where the ids that encode() gave for a word stand in it. An unknown id reaches to the next one that is found.
+  std::vector<Place> places(std::string_view word, std::span<const std::int32_t> ids) const;
   /// Whether words of its kind may be looked up instead of being encoded again; false when that would not be faster.
   virtual bool caches() const { return true; }
   /// Whether a word's ids are those of its parts when it is cut before each word_mark that another character stands
@@ -37,6 +41,10 @@ class Model {
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  protected:
+  /// What an id stands for within a word, the first or the last of it or not: its piece, but for the marks of its
+  /// place.
+  virtual std::string text_of(std::int32_t id, bool first, bool last) const;
+
   Vocabulary vocabulary_;
 };
 

@@ -15,42 +15,58 @@ namespace {
 
 /// Each character is changed by itself: `put(text, code)` appends what becomes of it.
 template <class Put>
-bool map_characters(std::string& text, Put put) {
-  std::string out;
-  out.reserve(text.size());
+bool map_characters(std::string& text, Origins* origins, Put put) {
+  Rewriting writing(text, origins);
   bool head_gone = false;
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = utf8_step(text, at);
-    put(out, step.code);
-    head_gone |= at == 0 && out.empty();
+    put(writing.out, step.code);
+    head_gone |= at == 0 && writing.out.empty();
+    writing.follow(at, at + step.length);
     at += step.length;
   }
-  text = std::move(out);
+  writing.finish();
   return head_gone;
 }
 
 template <class Gone>
-bool remove_characters(std::string& text, Gone gone) {
-  return map_characters(text, [&](std::string& out, char32_t code) {
+bool remove_characters(std::string& text, Origins* origins, Gone gone) {
+  return map_characters(text, origins, [&](std::string& out, char32_t code) {
     if (!gone(code)) append_utf8(out, code);
   });
 }
 
-void lowercase(std::string& text) {
+void lowercase(std::string& text, Origins* origins) {
   if (is_ascii(text)) {
     for (char& c : text)
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   } else {
-    map_characters(text, append_lowercase);
+    map_characters(text, origins, append_lowercase);
   }
+}
+
+void normalize_in_place(std::string& text, Origins* origins, Form form) {
+  if (is_ascii(text)) return;
+  if (!origins) {
+    text = normalize(text, form);
+    return;
+  }
+  // What comes before such a boundary does not change what comes after it.
+  Rewriting writing(text, origins);
+  for (std::size_t at = 0, end; at < text.size(); at = end) {
+    end = normalization_boundary(text, at, form);
+    writing.out += normalize(std::string_view(text).substr(at, end - at), form);
+    writing.follow(at, end);
+  }
+  writing.finish();
 }
 
 class Sequence final : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
-  bool apply(std::string& text) const override {
+  bool apply(std::string& text, Origins* origins) const override {
     bool head_gone = false;
-    for (const auto& step : steps_) head_gone |= step->apply(text);
+    for (const auto& step : steps_) head_gone |= step->apply(text, origins);
     return head_gone;
   }
 
@@ -61,8 +77,8 @@ class Sequence final : public Normalizer {
 class Unicode final : public Normalizer {
  public:
   explicit Unicode(Form form) : form_(form) {}
-  bool apply(std::string& text) const override {
-    if (!is_ascii(text)) text = normalize(text, form_);
+  bool apply(std::string& text, Origins* origins) const override {
+    normalize_in_place(text, origins, form_);
     return false;
   }
 
@@ -78,18 +94,18 @@ class Bert final : public Normalizer {
         lowercase_(object.boolean("lowercase", true)),
         strip_accents_(object.boolean("strip_accents", lowercase_)) {}
 
-  bool apply(std::string& text) const override {
+  bool apply(std::string& text, Origins* origins) const override {
     bool head_gone = false;
-    if (is_ascii(text)) {
+    if (is_ascii(text) && !origins) {
       if (clean_text_) head_gone = clean_ascii(text);
     } else {
-      head_gone = map_characters(text, [this](std::string& out, char32_t code) { clean(out, code); });
+      head_gone = map_characters(text, origins, [this](std::string& out, char32_t code) { clean(out, code); });
       if (strip_accents_) {
-        text = normalize(text, Form::nfd);
-        head_gone |= remove_characters(text, is_nonspacing_mark);
+        normalize_in_place(text, origins, Form::nfd);
+        head_gone |= remove_characters(text, origins, is_nonspacing_mark);
       }
     }
-    if (lowercase_) hf::lowercase(text);
+    if (lowercase_) hf::lowercase(text, origins);
     return head_gone;
   }
 
@@ -129,8 +145,8 @@ class Bert final : public Normalizer {
 
 class Lowercase final : public Normalizer {
  public:
-  bool apply(std::string& text) const override {
-    lowercase(text);
+  bool apply(std::string& text, Origins* origins) const override {
+    lowercase(text, origins);
     return false;
   }
 };
@@ -138,7 +154,7 @@ class Lowercase final : public Normalizer {
 class Strip final : public Normalizer {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
-  bool apply(std::string& text) const override {
+  bool apply(std::string& text, Origins* origins) const override {
     std::size_t begin = 0, end = text.size(), last = 0;
     bool any = false;
     for (std::size_t at = 0; at < text.size();) {
@@ -153,7 +169,13 @@ class Strip final : public Normalizer {
     if (!any) begin = end;  // Only spaces: either side takes them all.
     if (right_) end = any ? last : 0;
     if (!left_) begin = 0;
-    text = begin < end ? text.substr(begin, end - begin) : std::string();
+    end = std::max(begin, end);
+    Rewriting writing(text, origins);
+    for (std::size_t at = begin; at < end; ++at) {
+      writing.out += text[at];
+      writing.follow(at, at + 1);
+    }
+    writing.finish();
     return left_ && begin > 0;
   }
 
@@ -163,19 +185,35 @@ class Strip final : public Normalizer {
 
 class StripAccents final : public Normalizer {
  public:
-  bool apply(std::string& text) const override { return !is_ascii(text) && remove_characters(text, is_mark); }
+  bool apply(std::string& text, Origins* origins) const override {
+    return !is_ascii(text) && remove_characters(text, origins, is_mark);
+  }
 };
 
 class Replace final : public Normalizer {
  public:
   Replace(Pattern pattern, std::string by) : pattern_(std::move(pattern)), by_(std::move(by)) {}
-  bool apply(std::string& text) const override {
+  bool apply(std::string& text, Origins* origins) const override {
     if (text.empty()) return false;
     std::size_t begin = 0, end = 0;
     if (!pattern_.search(text, 0, std::string_view::npos, begin, end)) return false;
     // What is put there begins where the last character of the match did.
     const bool head_gone = begin == 0 && end > 0 && (by_.empty() || utf8_step(text, 0).length < end);
-    text = pattern_.replace_all(text, by_);
+    thread_local std::vector<Part> parts;
+    pattern_.split(text, parts);
+    Rewriting writing(text, origins);
+    for (const Part& part : parts) {
+      if (part.match) {
+        writing.out += by_;
+        writing.follow(part.begin, part.end);
+        continue;
+      }
+      for (std::size_t at = part.begin; at < part.end; ++at) {
+        writing.out += text[at];
+        writing.follow(at, at + 1);
+      }
+    }
+    writing.finish();
     return head_gone;
   }
 
@@ -187,8 +225,10 @@ class Replace final : public Normalizer {
 class Prepend final : public Normalizer {
  public:
   explicit Prepend(std::string text) : text_(std::move(text)) {}
-  bool apply(std::string& text) const override {
-    if (!text.empty()) text.insert(0, text_);
+  bool apply(std::string& text, Origins* origins) const override {
+    if (text.empty()) return false;
+    text.insert(0, text_);
+    if (origins) origins->insert(origins->begin(), text_.size(), {origins->front().begin, origins->front().begin});
     return false;
   }
 
@@ -201,16 +241,16 @@ class Prepend final : public Normalizer {
 class Precompiled final : public Normalizer {
  public:
   Precompiled(std::string_view bytes, const std::string& where) : map_(bytes, where) {}
-  bool apply(std::string& text) const override {
-    std::string out;
-    out.reserve(text.size());
+  bool apply(std::string& text, Origins* origins) const override {
+    Rewriting writing(text, origins);
     Graphemes graphemes(text);
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = graphemes.end_after(at);
-      put(out, std::string_view(text).substr(at, end - at));
+      put(writing.out, std::string_view(text).substr(at, end - at));
+      writing.follow(at, end);
       at = end;
     }
-    text = std::move(out);
+    writing.finish();
     return false;  // What follows a character that is gone stands in its place, as the format has it.
   }
 
@@ -235,8 +275,8 @@ class Precompiled final : public Normalizer {
 /// What SentencePiece's "nmt" rules add: some controls go, other blanks become spaces.
 class Nmt final : public Normalizer {
  public:
-  bool apply(std::string& text) const override {
-    return map_characters(text, [](std::string& out, char32_t code) {
+  bool apply(std::string& text, Origins* origins) const override {
+    return map_characters(text, origins, [](std::string& out, char32_t code) {
       const auto between = [&](char32_t first, char32_t last) { return code >= first && code <= last; };
       if (between(0x01, 0x08) || code == 0x0B || between(0x0E, 0x1F) || code == 0x7F || code == 0x8F || code == 0x9F)
         return;
@@ -250,8 +290,13 @@ class Nmt final : public Normalizer {
 
 class ByteLevel final : public Normalizer {
  public:
-  bool apply(std::string& text) const override {
-    text = to_byte_characters(text);
+  bool apply(std::string& text, Origins* origins) const override {
+    Rewriting writing(text, origins);
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      append_utf8(writing.out, character_of_byte(static_cast<unsigned char>(text[at])));
+      writing.follow(at, at + 1);
+    }
+    writing.finish();
     return false;
   }
 };

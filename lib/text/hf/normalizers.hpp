@@ -4,6 +4,7 @@
 #include <string>
 
 #include "text/hf/json_object.hpp"
+#include "text/places.hpp"
 
 namespace pipeformer::hf {
 
@@ -12,7 +13,8 @@ class Normalizer {
   virtual ~Normalizer() = default;
   /// Changes `text` in place. Returns whether its first character is gone with nothing in its place: what follows does
   /// not count as the beginning of the line then (Metaspace's scheme "first").
-  virtual bool apply(std::string& text) const = 0;
+  /// origins: of the text, changed with it; null: nobody follows them.
+  virtual bool apply(std::string& text, Origins* origins = nullptr) const = 0;
 };
 
 /// Throws Error naming `where` for a type or key that is not understood.

@@ -27,18 +27,29 @@ void cut_words(Words& words, Cut cut) {
   }
 }
 
-/// The text is written anew: `write(text, word)` appends what becomes of a word.
+/// The text is written anew: `write(word, first, put)` puts what becomes of a word: put(text, begin, end) for bytes
+/// [begin, end) of it.
 template <class Write>
 void rewrite_words(Words& words, Write write) {
-  std::string text;
-  text.reserve(words.text.size() + words.words.size() * 4);
+  Rewriting writing(words.text, words.origins);
   for (Words::Word& word : words.words) {
-    const std::size_t begin = text.size();
-    write(text, std::string_view(words.text).substr(word.begin, word.end - word.begin), word.first);
+    const std::size_t begin = writing.out.size();
+    write(std::string_view(words.text).substr(word.begin, word.end - word.begin), word.first,
+          [&](std::string_view text, std::size_t from, std::size_t to) {
+            writing.out += text;
+            writing.follow(word.begin + from, word.begin + to);
+          });
     word.begin = begin;
-    word.end = text.size();
+    word.end = writing.out.size();
   }
-  words.text = std::move(text);
+  writing.finish();
+}
+
+/// Puts bytes [begin, end) of the word as they are.
+template <class Put>
+void put_as_they_are(std::string_view word, std::size_t begin, std::size_t end, bool followed, Put put) {
+  if (!followed) return put(word.substr(begin, end - begin), begin, end);
+  for (; begin < end; ++begin) put(word.substr(begin, 1), begin, begin + 1);
 }
 
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
@@ -176,9 +187,9 @@ class BertWords final : public PreTokenizer {
 class PrefixSpace final : public PreTokenizer {
  public:
   void apply(Words& words) const override {
-    rewrite_words(words, [](std::string& text, std::string_view word, bool) {
-      if (!word.starts_with(' ')) text += ' ';
-      text += word;
+    rewrite_words(words, [&](std::string_view word, bool, const auto& put) {
+      if (!word.starts_with(' ')) put(" ", 0, 0);
+      put_as_they_are(word, 0, word.size(), words.origins, put);
     });
   }
 };
@@ -194,13 +205,13 @@ class Metaspace final : public PreTokenizer {
   Metaspace(std::string mark, Prepend prepend, bool split) : mark_(std::move(mark)), prepend_(prepend), split_(split) {}
 
   void apply(Words& words) const override {
-    rewrite_words(words, [this](std::string& text, std::string_view word, bool first) {
+    rewrite_words(words, [&](std::string_view word, bool first, const auto& put) {
       const bool prepends = prepend_ == Prepend::always || (prepend_ == Prepend::first && first);
-      if (prepends && !word.starts_with(' ') && !word.starts_with(mark_)) text += mark_;
+      if (prepends && !word.starts_with(' ') && !word.starts_with(mark_)) put(mark_, 0, 0);
       for (std::size_t at = 0; at < word.size();) {
         const std::size_t space = std::min(word.find(' ', at), word.size());
-        text += word.substr(at, space - at);
-        if (space < word.size()) text += mark_;
+        put_as_they_are(word, at, space, words.origins, put);
+        if (space < word.size()) put(mark_, space, space + 1);
         at = space + 1;
       }
     });
@@ -349,7 +360,10 @@ PreTokenizers read_pre_tokenizers(const Json& section, const std::string& where)
 }
 
 void write_bytes_as_characters(Words& words) {
-  rewrite_words(words, [](std::string& text, std::string_view word, bool) { text += to_byte_characters(word); });
+  rewrite_words(words, [&](std::string_view word, bool, const auto& put) {
+    if (!words.origins) return put(to_byte_characters(word), 0, word.size());
+    for (std::size_t at = 0; at < word.size(); ++at) put(to_byte_characters(word.substr(at, 1)), at, at + 1);
+  });
 }
 
 }  // namespace pipeformer::hf

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "text/hf/json_object.hpp"
+#include "text/places.hpp"
 
 namespace pipeformer::hf {
 
@@ -17,6 +18,7 @@ struct Words {
   };
   std::string text;
   std::vector<Word> words;
+  Origins* origins = nullptr;  ///< Of the text, changed with it; null: nobody follows them.
 };
 
 class PreTokenizer {

@@ -65,8 +65,26 @@ class JsonTokenizer final : public Tokenizer {
       else
         model_->encode(word, ids);
     };
-    encode_line(line, ids,
-                [&](std::string_view word) { model_->cuts_at_marks() ? take_parts(word, take) : take(word); });
+    encode_line(line, ids, [&](std::string_view word, const Place*) {
+      model_->cuts_at_marks() ? take_parts(word, take) : take(word);
+    });
+    return ids;
+  }
+
+  std::vector<std::int32_t> encode_places(std::string_view line, std::vector<Place>& places) const override {
+    std::vector<std::int32_t> ids;
+    Origins origins(line.size());
+    for (std::size_t at = 0; at < line.size(); ++at) origins[at] = {at, at + 1};
+    const Following following{&origins, &places};
+    encode_line(
+        line, ids,
+        [&](std::string_view word, const Place* from) {
+          const std::size_t before = ids.size();
+          model_->encode(word, ids);
+          for (const Place& p : model_->places(word, std::span(ids).subspan(before)))
+            places.push_back(joined(from, p.begin, p.end, word.size()));
+        },
+        &following);
     return ids;
   }
 
@@ -75,7 +93,8 @@ class JsonTokenizer final : public Tokenizer {
                                    std::int64_t number) const override {
     Random random(derive_seed(derive_seed(sampling.seed, sampling_stream), static_cast<std::uint64_t>(number)));
     std::vector<std::int32_t> ids;
-    encode_line(line, ids, [&](std::string_view word) { model_->sample(word, sampling.alpha, random, ids); });
+    encode_line(line, ids,
+                [&](std::string_view word, const Place*) { model_->sample(word, sampling.alpha, random, ids); });
     return ids;
   }
 
@@ -156,38 +175,76 @@ class JsonTokenizer final : public Tokenizer {
     return text;
   }
 
-  /// Calls `take(word)` for each word of the line, and appends the ids of added tokens between them.
+  /// Who wants to know where ids stand: the origins of the text so far, and where the places of added tokens go.
+  struct Following {
+    const Origins* origins;
+    std::vector<Place>* places;
+  };
+
+  /// The place of bytes [begin, end) of a word of `size` bytes.
+  static Place joined(const Place* from, std::size_t begin, std::size_t end, std::size_t size) {
+    if (begin < end) return {from[begin].begin, from[end - 1].end};
+    const std::size_t at = begin < size ? from[begin].begin : size > 0 ? from[size - 1].end : 0;
+    return {at, at};
+  }
+
+  /// Calls `take(word, origins)` for each word of the line, and appends the ids of added tokens between them.
+  /// following: of the origins of the line's bytes; null: nobody asks, and take() gets null.
   template <class Take>
-  void encode_line(std::string_view line, std::vector<std::int32_t>& ids, Take take) const {
+  void encode_line(std::string_view line, std::vector<std::int32_t>& ids, Take take,
+                   const Following* following = nullptr) const {
     std::string valid;
-    if (find_invalid_utf8(line) != std::string_view::npos) line = valid = replace_invalid_utf8(line);
-    if (!added_.any(false)) return encode_section(line, true, ids, take);
+    if (!following && find_invalid_utf8(line) != std::string_view::npos) line = valid = replace_invalid_utf8(line);
+    if (!added_.any(false)) return encode_section({line, 0, true}, ids, take, following);
     thread_local std::vector<AddedTokens::Section> sections;
     added_.find(line, false, sections);
     for (const AddedTokens::Section& section : sections) {
-      if (section.id >= 0)
+      if (section.id >= 0) {
         ids.push_back(section.id);
-      else
-        encode_section(line.substr(section.begin, section.end - section.begin), section.begin == 0, ids, take);
+        if (following) following->places->push_back({section.begin, section.end});
+      } else {
+        encode_section({line.substr(section.begin, section.end - section.begin), section.begin, section.begin == 0},
+                       ids, take, following);
+      }
     }
   }
 
+  /// A stretch of the line between added tokens.
+  struct Stretch {
+    std::string_view text;
+    std::size_t begin;
+    bool first;  ///< Of the line.
+  };
+
   template <class Take>
-  void encode_section(std::string_view section, bool first, std::vector<std::int32_t>& ids, Take take) const {
-    if (section.empty()) return;
+  void encode_section(const Stretch& section, std::vector<std::int32_t>& ids, Take take,
+                      const Following* following) const {
+    if (section.text.empty()) return;
     thread_local Words words;
-    words.text.assign(section);
-    if (normalizer_ && normalizer_->apply(words.text)) first = false;
+    Origins origins;
+    words.origins = following ? &origins : nullptr;
+    words.text.assign(section.text);
+    if (following) {
+      const auto from = following->origins->begin() + static_cast<std::ptrdiff_t>(section.begin);
+      origins.assign(from, from + static_cast<std::ptrdiff_t>(section.text.size()));
+    }
+    bool first = section.first;
+    if (normalizer_ && normalizer_->apply(words.text, words.origins)) first = false;
     if (!added_.any(true)) return encode_words(words, first, take);
     thread_local std::string text;
     thread_local std::vector<AddedTokens::Section> sections;
     std::swap(text, words.text);
     added_.find(text, true, sections);
+    const Origins all = origins;
     for (const AddedTokens::Section& part : sections) {
       if (part.id >= 0) {
         ids.push_back(part.id);
+        if (following) following->places->push_back(joined(all.data(), part.begin, part.end, all.size()));
       } else {
         words.text.assign(text, part.begin, part.end - part.begin);
+        if (following)
+          origins.assign(all.begin() + static_cast<std::ptrdiff_t>(part.begin),
+                         all.begin() + static_cast<std::ptrdiff_t>(part.end));
         encode_words(words, first && part.begin == 0, take);
       }
     }
@@ -200,7 +257,8 @@ class JsonTokenizer final : public Tokenizer {
     pre_tokenizers_.apply(words);
     if (bytes_to_write_) write_bytes_as_characters(words);
     for (const Words::Word& word : words.words)
-      take(std::string_view(words.text).substr(word.begin, word.end - word.begin));
+      take(std::string_view(words.text).substr(word.begin, word.end - word.begin),
+           words.origins ? words.origins->data() + word.begin : nullptr);
   }
 
   std::string text_;

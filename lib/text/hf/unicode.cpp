@@ -83,24 +83,40 @@ void append_lowercase(std::string& text, char32_t code) {
     append_utf8(text, static_cast<char32_t>(u_tolower(icu(code))));
 }
 
+namespace {
+
+const icu::Normalizer2* normalizer_of(Form form, UErrorCode& error) {
+  switch (form) {
+    case Form::nfc:
+      return icu::Normalizer2::getNFCInstance(error);
+    case Form::nfd:
+      return icu::Normalizer2::getNFDInstance(error);
+    case Form::nfkc:
+      return icu::Normalizer2::getNFKCInstance(error);
+    case Form::nfkd:
+      return icu::Normalizer2::getNFKDInstance(error);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::size_t normalization_boundary(std::string_view text, std::size_t at, Form form) {
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* normalizer = normalizer_of(form, error);
+  require(U_SUCCESS(error), "ICU cannot normalize: ", u_errorName(error));
+  for (at += utf8_step(text, at).length; at < text.size();) {
+    const Utf8Step step = utf8_step(text, at);
+    if (normalizer->hasBoundaryBefore(icu(step.code))) break;
+    at += step.length;
+  }
+  return at;
+}
+
 std::string normalize(std::string_view text, Form form) {
   if (is_ascii(text)) return std::string(text);
   UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* normalizer = nullptr;
-  switch (form) {
-    case Form::nfc:
-      normalizer = icu::Normalizer2::getNFCInstance(error);
-      break;
-    case Form::nfd:
-      normalizer = icu::Normalizer2::getNFDInstance(error);
-      break;
-    case Form::nfkc:
-      normalizer = icu::Normalizer2::getNFKCInstance(error);
-      break;
-    case Form::nfkd:
-      normalizer = icu::Normalizer2::getNFKDInstance(error);
-      break;
-  }
+  const icu::Normalizer2* normalizer = normalizer_of(form, error);
   std::string normal;
   icu::StringByteSink<std::string> sink(&normal, static_cast<std::int32_t>(text.size()));
   if (U_SUCCESS(error)) {

@@ -23,6 +23,9 @@ void append_lowercase(std::string& text, char32_t code);
 
 enum class Form { nfc, nfd, nfkc, nfkd };
 std::string normalize(std::string_view text, Form form);
+/// The next place after `at` before which text can be cut and its parts be normalized by themselves; the end of the
+/// text when there is none.
+std::size_t normalization_boundary(std::string_view text, std::size_t at, Form form);
 
 /// The end of the user-perceived character (extended grapheme cluster) that begins at `at`, for each `at` in order.
 class Graphemes {

@@ -94,6 +94,12 @@ class Unigram final : public Model {
   std::int32_t unknown_id() const override { return unknown_; }
 
  private:
+  std::string text_of(std::int32_t id, bool first, bool last) const override {
+    const auto byte = std::find(bytes_.begin(), bytes_.end(), id);
+    if (byte_fallback_ && byte != bytes_.end()) return {static_cast<char>(byte - bytes_.begin())};
+    return Model::text_of(id, first, last);
+  }
+
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
   void append_part(std::string_view part, std::vector<std::int32_t>& ids) const {

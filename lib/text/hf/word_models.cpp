@@ -15,12 +15,12 @@ class WordPiece final : public Model {
         most_characters_(object.integer("max_input_chars_per_word", 100)) {
     read_vocabulary(object, vocabulary_);
     unknown_ = vocabulary_.find(unknown_text_);
-    const std::string prefix = object.text("continuing_subword_prefix", "##");
+    prefix_ = object.text("continuing_subword_prefix", "##");
     for (std::int32_t id = 0; id < vocabulary_.size(); ++id) {
       const std::string* piece = vocabulary_.piece(id);
       if (!piece || piece->empty()) continue;
       first_.add(*piece, id);
-      if (piece->starts_with(prefix) && piece->size() > prefix.size()) later_.add(piece->substr(prefix.size()), id);
+      if (piece->starts_with(prefix_) && piece->size() > prefix_.size()) later_.add(piece->substr(prefix_.size()), id);
     }
   }
 
@@ -51,7 +51,12 @@ class WordPiece final : public Model {
   std::int32_t unknown_id() const override { return unknown_; }
 
  private:
-  std::string unknown_text_;
+  std::string text_of(std::int32_t id, bool first, bool last) const override {
+    const std::string piece = Model::text_of(id, first, last);
+    return first ? piece : piece.substr(prefix_.size());
+  }
+
+  std::string unknown_text_, prefix_;
   std::int64_t most_characters_;
   std::int32_t unknown_ = -1;
   Trie first_, later_;
