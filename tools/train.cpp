@@ -17,7 +17,7 @@ namespace {
 
 const ToolSpec spec{
     .name = "train",
-    .summary = "train a Transformer: translation, language models, classes, tags",
+    .summary = "train a Transformer: translation, language models, classes, tags, answers",
     .description =
         "Trains a model from random or given (--from) parameters. What it learns is the --task:\n\n" +
         training_tasks_help() +
@@ -57,7 +57,7 @@ const ToolSpec spec{
              "train --task language-model --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
              "--decoder-layers 1 --steps 30 --warmup 10 --resume --log log.tsv -o lm.h5"},
         },
-    .see_also = {"tokenize", "decode", "classify", "tag", "model", "peek"},
+    .see_also = {"tokenize", "decode", "classify", "tag", "answer", "model", "peek"},
     .writes_records = false,
 };
 

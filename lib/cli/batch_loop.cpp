@@ -148,7 +148,7 @@ BatchOutput rows_to(RecordWriter& writer, const Batch& layout, const float* rows
   return [&writer, &layout, rows, width] { write_rows(writer, layout, rows, width); };
 }
 
-std::int64_t for_batches(const Args& args, std::initializer_list<BatchStream*> streams, Batches batches,
+std::int64_t for_batches(const Args& args, const std::vector<BatchStream*>& streams, Batches batches,
                          const std::function<BatchOutput(BatchTurn&)>& body) {
   const auto start = std::chrono::steady_clock::now();
   BatchLoop loop(args.integer("batch-rows"), body);

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <vector>
 
 #include "cli/tool.hpp"
@@ -40,7 +39,7 @@ BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::
 /// with --verbose, writes one line of summary. The first error in that order is thrown, after all batches before it are
 /// written; a RowError is about a row of the first stream and is thrown on naming the record. Returns the number of
 /// sequences of the first stream.
-std::int64_t for_batches(const Args&, std::initializer_list<BatchStream*> streams, Batches,
+std::int64_t for_batches(const Args&, const std::vector<BatchStream*>& streams, Batches,
                          const std::function<BatchOutput(BatchTurn&)>& body);
 
 }  // namespace pipeformer

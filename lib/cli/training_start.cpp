@@ -1,5 +1,7 @@
 #include "cli/training_start.hpp"
 
+#include <algorithm>
+
 #include "cli/model_options.hpp"
 #include "models/classes.hpp"
 
@@ -14,8 +16,11 @@ class TaskData {
       : args_(args), prefix_(std::move(prefix)), task_(task) {
     if (task_.reads_source) streams_.source = RecordSet::open(files("source"));
     if (task_.reads_target) streams_.target = RecordSet::open(files("target"));
-    const bool words = args.given("words") || args.given("valid-words");
-    if (task_.labelled == Labelled::positions && words) streams_.words = RecordSet::open(files("words"));
+    if (given("words")) streams_.words = RecordSet::open(files("words"));
+    if (given("types")) types_ = RecordSet::open(files("types"));
+    if (!given("offsets")) return;
+    if (!args_.has(prefix_ + "offsets")) throw UsageError(cat("option '--", prefix_, "offsets' is required"));
+    streams_.offsets = MappedRecords::open(args_.text(prefix_ + "offsets"));
   }
 
   /// Of the vectors that are the source; 0 for ids.
@@ -29,12 +34,16 @@ class TaskData {
       c.reads_vectors() ? streams_.source.expect_vectors(c.input_width)
                         : streams_.source.expect_ids(c.source_vocabulary);
     if (task_.reads_target) streams_.target.expect_ids(c.target_vocabulary);
+    if (types_.records() > 0)
+      streams_.source.attach_types(std::move(types_), std::max<std::int64_t>(c.encoder.token_types, 1));
     streams_.labels = labels;
     if (task_.labelled) streams_.labels_name = args_.list(prefix_ + "labels").front();
     return task_.examples(args_, std::move(streams_), c);
   }
 
  private:
+  /// On either side: then both need it.
+  bool given(const std::string& name) const { return args_.given(name) || args_.given("valid-" + name); }
   std::vector<std::string> files(const std::string& name) const {
     auto files = args_.list(prefix_ + name);
     if (files.empty()) throw UsageError(cat("option '--", prefix_, name, "' is required"));
@@ -45,6 +54,7 @@ class TaskData {
   std::string prefix_;
   const TaskSpec& task_;
   TaskStreams streams_;
+  RecordSet types_;
 };
 
 /// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).

@@ -89,6 +89,26 @@ const std::vector<TaskSpec>& training_tasks() {
                                         c, integer_or_none(args, "max-length"));
               },
       },
+      {
+          .name = "spans",
+          .help = "--source: ids of pairs, question and text, --types:\n"
+                  "their types; --labels: two numbers: an encoder and a\n"
+                  "linear layer predict the first and the last position\n"
+                  "of the answer, 0 and 0 where there is none, or with\n"
+                  "--offsets the characters of the text, begin and end\n"
+                  "(Devlin et al. 2019, section 4.2)",
+          .kind = ModelKind::encoder_only,
+          .head = Head::token_classes,
+          .reads_source = true,
+          .labelled = Labelled::spans,
+          .options = {"offsets", "valid-offsets"},
+          .examples =
+              [](const Args& args, TaskStreams streams, const Configuration& c) {
+                return span_examples(std::move(streams.source), streams.labels.classes,
+                                     streams.offsets ? &*streams.offsets : nullptr, streams.labels_name, c,
+                                     integer_or_none(args, "max-length"));
+              },
+      },
   };
   return tasks;
 }
@@ -126,7 +146,11 @@ std::vector<Option> task_options() {
       list("valid-source", "FILE", "the same to validate on"),
       list("valid-target", "FILE", "the same to validate on"),
       list("valid-labels", "FILE", "the same to validate on"),
+      list("types", "FILE", "of an encoder alone: token types (T,) of the ids (tokenize --types)"),
+      text("offsets", "FILE", "spans: where the ids stand (T, 3) (tokenize --offsets); labels are characters"),
       list("valid-words", "FILE", "the same to validate on"),
+      list("valid-types", "FILE", "the same to validate on"),
+      text("valid-offsets", "FILE", "the same to validate on"),
       text("valid-references", "FILE", "--metric bleu: the validation targets as text"),
       integer("context", "N", "language model: windows of N tokens of one running text (default: each record alone)",
               "", 1),
@@ -159,18 +183,20 @@ void check_task_options(const Args& args, const TaskSpec& task) {
   only(task.reads_source, "translation or another one with sources", {"source", "valid-source"});
   only(task.reads_target, "translation or language-model", {"target", "valid-target"});
   only(task.labelled.has_value(), "classification or tagging", {"labels", "valid-labels"});
+  only(task.kind == ModelKind::encoder_only, "of an encoder alone", {"types", "valid-types"});
   for (const TaskSpec& other : training_tasks()) only(&other == &task, other.name, other.options);
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
   std::ptrdiff_t stdins = 0;
-  for (const char* option : {"source", "target", "labels", "words", "valid-source", "valid-target", "valid-labels",
-                             "valid-words", "valid-references", "tokenizer", "from"}) {
+  for (const char* option : {"source", "target", "labels", "words", "types", "valid-source", "valid-target",
+                             "valid-labels", "valid-types", "valid-words", "valid-references", "tokenizer", "from"}) {
     const std::vector<std::string> files = args.list(option);
     stdins += std::count(files.begin(), files.end(), "-");
   }
   if (stdins > 1) throw UsageError("only one input can be standard input ('-')");
   if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
   args.allow_only(validates(args, task), "--" + valid_stream(task),
-                  {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-words"});
+                  {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-words", "valid-types",
+                   "valid-offsets"});
   if (task.reads_source) args.allow_only(validates(args, task), "--valid-source", {"valid-target"});
   if (std::find(task.metrics.begin(), task.metrics.end(), args.text("metric")) == task.metrics.end())
     throw UsageError(cat("--metric ", args.text("metric"), " needs --task translation"));

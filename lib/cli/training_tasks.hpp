@@ -17,6 +17,7 @@ namespace pipeformer {
 struct TaskStreams {
   RecordSet source, target;
   RecordSet words;  ///< Of --words; no records: each position has a label.
+  std::optional<MappedRecords> offsets;
   Labels labels;
   std::string labels_name;  ///< For messages.
 };

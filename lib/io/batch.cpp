@@ -8,9 +8,9 @@
 namespace pipeformer {
 namespace {
 
-/// The axes of a record that number its positions: all for ids, all but the width for vectors.
+/// The axes of a record that number its positions: all for ids, all but the width for vectors and several ids.
 Shape position_axes(const Batch& batch, const Shape& shape) {
-  return batch.ids ? shape : Shape(shape.begin(), shape.end() - 1);
+  return batch.ids && batch.width == 0 ? shape : Shape(shape.begin(), shape.end() - 1);
 }
 
 template <class T>
@@ -39,7 +39,7 @@ void drop_last_record(Batch& batch) {
   batch.offsets.resize(batch.offsets.size() - static_cast<std::size_t>(element_count(axes)));
   batch.shapes.pop_back();
   if (batch.ids) {
-    batch.tokens.resize(static_cast<std::size_t>(batch.positions()));
+    batch.tokens.resize(static_cast<std::size_t>(batch.positions() * std::max<std::int64_t>(batch.width, 1)));
   } else {
     batch.rows.resize(static_cast<std::size_t>(batch.positions() * batch.width));
   }
@@ -56,16 +56,19 @@ void clear_batch(Batch& batch, const RecordReader& reader) {
 bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
   thread_local Array record;  // its memory is used again and again
   if (!reader.next(record)) return false;
-  const bool ids = accept == Accept::ids || (accept == Accept::either && !is_floating(record.dtype));
+  const bool several = accept == Accept::id_rows,
+             ids = several || accept == Accept::ids || (accept == Accept::either && !is_floating(record.dtype));
   if (ids) {
     reader.expect_ids(record);
   } else {
     reader.expect_floats(record);
   }
-  const std::int64_t width = ids || record.rank() < (accept == Accept::rows ? 1 : 2) ? 0 : record.shape.back();
-  if (ids ? record.rank() < 1 : width == 0)
+  const std::int64_t width =
+      (ids && !several) || record.rank() < (accept == Accept::rows ? 1 : 2) ? 0 : record.shape.back();
+  if (ids && !several ? record.rank() < 1 : width == 0)
     throw Error(cat(reader.where(), ": expected ",
-                    ids                      ? "ids (..., T)"
+                    several                  ? "ids (..., T, K)"
+                    : ids                    ? "ids (..., T)"
                     : accept == Accept::rows ? "vectors (..., D)"
                                              : "vectors (..., T, D)",
                     ", not shape ", shape_text(record.shape)));

@@ -15,9 +15,9 @@ namespace pipeformer {
 
 struct Batch {
   bool ids = false;  ///< Records are ids (..., T) int32, in `tokens`; else vectors (..., T, D) float32, in `rows`.
-  std::int64_t width = 0;                ///< D; 0 for ids.
+  std::int64_t width = 0;                ///< D; of ids 0, or K where each position has K of them.
   Buffer<float> rows;                    ///< (offsets.back(), D)
-  Buffer<std::int32_t> tokens;           ///< (offsets.back(),)
+  Buffer<std::int32_t> tokens;           ///< (offsets.back(),), or (offsets.back(), K)
   std::vector<std::int64_t> offsets{0};  ///< [sequences + 1]: sequence s is rows offsets[s] .. offsets[s + 1].
   std::vector<Shape> shapes;             ///< The shape of each record as it was read.
   std::int64_t first_record = 0;         ///< Index in its stream of the first record.
@@ -35,8 +35,9 @@ struct Batch {
 
 /// What kinds of records a tool takes: ids (..., T), vectors (..., T, D), either; rows: vectors of which one may be
 /// alone,
-/// (..., D), for a tool that computes each by itself. A vector alone is a sequence of one.
-enum class Accept { ids, vectors, rows, either };
+/// (..., D), for a tool that computes each by itself. A vector alone is a sequence of one. id_rows: several ids for
+/// each position, (..., T, K).
+enum class Accept { ids, vectors, rows, either, id_rows };
 
 /// Reads records until the batch has an extent of about `max_rows`, or `max_records` records, (at least one record).
 /// False at the end of the stream. Each record must be of an accepted kind and all of one stream of the same kind and

@@ -7,6 +7,7 @@
 #include "core/random.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/pooling.hpp"
+#include "ops/span_cross_entropy.hpp"
 
 namespace pipeformer {
 
@@ -234,8 +235,28 @@ void Transformer::classify(Context& ctx, const Source& source, float* probabilit
   softmax_rows(source.ragged.sequences(), configuration_.classes, probabilities);
 }
 
+CrossEntropy Transformer::span_loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
+  Encoded encoded;
+  encode(ctx, examples.source, encoded);
+  const std::int64_t rows = encoded.ragged.rows();
+  OutputHead::Saved head_saved;
+  const float* prepared = head_.prepare(ctx, encoded.ragged, encoded.memory, head_saved);
+  const Linear& output = head_.projection();
+  float* logits = ctx.workspace.get(rows * output.out());
+  output.forward(rows, prepared, logits);
+  float* d_logits = ctx.training ? ctx.workspace.get(rows * output.out()) : nullptr;
+  const CrossEntropy result = span_cross_entropy(encoded.ragged, logits, examples.labels.data(), form, d_logits);
+  if (!ctx.training) return result;
+  float* d_memory = ctx.workspace.get(rows * std::max(output.in(), configuration_.width));
+  output.backward(rows, prepared, d_logits, d_memory, false);
+  head_.backward(ctx, rows, head_saved, d_memory, d_memory);
+  encode_backward(ctx, examples.source, encoded, d_memory);
+  return result;
+}
+
 CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smoothing, float scale) const {
   const WorkspaceScope scope(ctx.workspace);
+  if (examples.spans) return span_loss(ctx, examples, {smoothing, scale, 0});
   const std::int64_t width = configuration_.width, count = static_cast<std::int64_t>(examples.labels.size());
   const Source& source = examples.source;
   Encoded encoded;

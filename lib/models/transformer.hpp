@@ -135,15 +135,18 @@ class Transformer {
     Source source;
     Target target;  ///< Of a decoder: begin and tokens, for example.
     /// The right answers: one for each row of the target; of an encoder-only model one for each of `rows` (of the
-    /// source, ascending: the masked positions) or one for each sequence (classes).
+    /// source, ascending: the masked positions) or one for each sequence (classes); or the first and the last row of a
+    /// span in each sequence, counted from its first one, -1 for none (spans, of a model of two classes of positions).
     std::span<const std::int32_t> labels;
     const std::int32_t* rows = nullptr;
+    bool spans = false;
   };
   /// Adds to the gradients (of loss * scale) when ctx.training.
   CrossEntropy loss(Context&, const Examples&, float smoothing, float scale) const;
 
  private:
   void enter_encoder(Context&, const Source&) const;
+  CrossEntropy span_loss(Context&, const Examples&, const CrossEntropyForm&) const;
 
   Configuration configuration_;
   TokenEmbedding source_embedding_, target_embedding_;

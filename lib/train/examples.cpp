@@ -7,12 +7,13 @@
 
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "core/text_spans.hpp"
 #include "core/words.hpp"
 
 namespace pipeformer {
 
 void ExampleBatch::clear() {
-  for (auto* ids : {&source_ids, &target_ids, &labels, &rows}) ids->clear();
+  for (auto* ids : {&source_ids, &source_types, &target_ids, &labels, &rows}) ids->clear();
   source_vectors.clear();
   source_offsets.assign(1, 0);
   target_offsets.assign(1, 0);
@@ -28,12 +29,18 @@ Transformer::Examples ExampleBatch::view() const {
   view.source.ragged = {source_offsets};
   if (!source_vectors.empty()) view.source.kind = Transformer::Source::Kind::vectors;
   view.source.ids = source_ids.data();
+  if (!source_types.empty()) view.source.types = source_types.data();
   view.source.rows = source_vectors.data();
   view.source.first = source_first;
   view.target = {{target_offsets}, target_ids.data(), target_first};
   view.labels = labels;
   view.rows = rows.data();
+  view.spans = spans;
   return view;
+}
+
+std::int64_t ExampleBatch::answers() const {
+  return std::count_if(labels.begin(), labels.end(), [](std::int32_t label) { return label >= 0; });
 }
 
 std::vector<std::int64_t> Examples::epoch(std::uint64_t) const {
@@ -49,6 +56,8 @@ void append_ids(const RecordSet& records, std::int64_t r, std::vector<std::int32
 void append_source(const RecordSet& records, std::int64_t r, ExampleBatch& batch) {
   if (records.width() == 0) {
     append_ids(records, r, batch.source_ids);
+    if (const std::int32_t* types = records.types(r))
+      batch.source_types.insert(batch.source_types.end(), types, types + records.length(r));
   } else {
     const float* rows = records.vectors(r);
     batch.source_vectors.insert(batch.source_vectors.end(), rows, rows + records.length(r) * records.width());
@@ -313,6 +322,52 @@ class Tagging : public Lines {
   std::int64_t extra_;
 };
 
+class Spans : public Lines {
+ public:
+  Spans(RecordSet records, const std::vector<std::int32_t>& spans, const MappedRecords* offsets,
+        const std::string& labels_name, const Configuration& c, std::int64_t max_length)
+      : Lines(std::move(records), 0, c, max_length) {
+    const auto count = static_cast<std::int64_t>(spans.size()) / 2;
+    require(records_.records() == count, records_.name(), " has ", records_.records(), " records, ", labels_name,
+            " has ", count, " spans");
+    require(!offsets || offsets->records() == count, records_.name(), " has ", count, " records, ",
+            offsets ? offsets->name() : "", " has ", offsets ? offsets->records() : 0);
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::int32_t first = spans[static_cast<std::size_t>(2 * i)], last = spans[static_cast<std::size_t>(2 * i) + 1];
+      const std::int64_t length = records_.length(i);
+      const auto is_span = [&](bool good, const char* of) {
+        if (!good)
+          throw Error(
+              cat(records_.where(i), ": ", first, " to ", last, " in ", labels_name, " is no span of its ", of));
+      };
+      if (offsets) {
+        is_span(0 <= first && first <= last, "second text");
+        require(offsets->width() == 3 && offsets->length(i) == length, offsets->where(i), ": (", length,
+                ", 3) expected beside ", records_.where(i));
+        const TextSpan span = span_of_characters({offsets->ids(i), static_cast<std::size_t>(3 * length)}, first, last);
+        first = span.first;
+        last = span.last;
+      } else {
+        is_span(0 <= first && first <= last && (last < length || (length == 0 && last == 0)), "positions");
+      }
+      for (const std::int32_t position : {first, last}) {
+        spans_.push_back(length > 0 ? position : -1);
+        fingerprint_ = mix64(fingerprint_ ^ static_cast<std::uint64_t>(position));
+      }
+    }
+  }
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i); }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    append_source(records_, i, batch);
+    batch.spans = true;
+    const auto at = spans_.begin() + 2 * i;
+    batch.labels.insert(batch.labels.end(), at, at + 2);
+  }
+
+ private:
+  std::vector<std::int32_t> spans_;
+};
+
 /// Cuts an order into batches.
 EpochPlan cut(const Examples& examples, std::vector<std::int64_t> order, std::int64_t tokens) {
   EpochPlan plan;
@@ -377,6 +432,12 @@ std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& w
                                            const std::string& labels_name, const Configuration& configuration,
                                            std::int64_t max_length) {
   return std::make_unique<Tagging>(std::move(records), words, labels, labels_name, configuration, max_length);
+}
+
+std::unique_ptr<Examples> span_examples(RecordSet records, const std::vector<std::int32_t>& spans,
+                                        const MappedRecords* offsets, const std::string& labels_name,
+                                        const Configuration& configuration, std::int64_t max_length) {
+  return std::make_unique<Spans>(std::move(records), spans, offsets, labels_name, configuration, max_length);
 }
 
 EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, std::uint64_t seed, std::int64_t epoch) {

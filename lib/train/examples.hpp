@@ -14,7 +14,7 @@ namespace pipeformer {
 
 /// A batch in the making; the buffers behind Transformer::Examples.
 struct ExampleBatch {
-  std::vector<std::int32_t> source_ids, target_ids, labels, rows;
+  std::vector<std::int32_t> source_ids, source_types, target_ids, labels, rows;
   std::vector<float> source_vectors;
   std::vector<std::int64_t> source_offsets{0}, target_offsets{0};
   BatchOffset source_first{}, target_first{};  ///< When it is a part of a batch.
@@ -30,7 +30,8 @@ struct ExampleBatch {
   bool empty() const { return sequences() == 0; }
   std::int64_t sequences() const;
   Transformer::Examples view() const;
-  std::int64_t answers() const { return static_cast<std::int64_t>(labels.size()); }
+  bool spans = false;  ///< Labels are the first and the last position of a span.
+  std::int64_t answers() const;
 };
 
 /// The examples of one task, by number. Numbers are the task's own (records, positions in a text).
@@ -86,6 +87,14 @@ std::unique_ptr<Examples> classification_examples(RecordSet, std::vector<std::in
 std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& words, const Labels& labels,
                                            const std::string& labels_name, const Configuration&,
                                            std::int64_t max_length);
+
+/// Sequences of ids with a span each: spans[2 * i] to spans[2 * i + 1] are its first and its last position (0 and 0
+/// where there is no answer), or, with offsets beside the ids (T, 3) as tokenize writes them, the characters [begin,
+/// end) of the second text that it covers, an empty range where there is none; what has no ids there has no answer
+/// either. Throws Error naming the record whose span is none.
+std::unique_ptr<Examples> span_examples(RecordSet records, const std::vector<std::int32_t>& spans,
+                                        const MappedRecords* offsets, const std::string& labels_name,
+                                        const Configuration&, std::int64_t max_length);
 
 /// The batches of one epoch: examples in the order of training, cut after each batch.
 struct EpochPlan {

@@ -1,6 +1,7 @@
 #include "train/labels.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 #include "core/error.hpp"
@@ -30,6 +31,20 @@ void split_names(std::string_view line, std::vector<std::string>& names) {
   }
 }
 
+/// "12 15"; nothing is 0 0.
+void append_span(std::string_view line, const std::string& where, std::vector<std::int32_t>& numbers) {
+  std::vector<std::string> words;
+  split_names(line, words);
+  if (words.empty()) words = {"0", "0"};
+  for (const std::string& word : words) {
+    std::int32_t number = 0;
+    const char* end = word.data() + word.size();
+    if (words.size() != 2 || std::from_chars(word.data(), end, number).ptr != end)
+      throw Error(cat(where, ": '", line, "' is not two numbers"));
+    numbers.push_back(number);
+  }
+}
+
 LabelFile read(const std::string& address, Labelled of) {
   const std::string path = split_address(address).file;
   TextLines lines(path);
@@ -38,8 +53,10 @@ LabelFile read(const std::string& address, Labelled of) {
     for (std::string_view line; lines.next(line);) {
       require(!line.ends_with('\r'), file.name, ": line ", lines.count(),
               ": ends with a carriage return, as DOS lines do; tr -d '\\r' removes it");
-      of == Labelled::records ? void(file.names.emplace_back(line)) : split_names(line, file.names);
-      file.ends.push_back(file.names.size());
+      if (of == Labelled::records) file.names.emplace_back(line);
+      if (of == Labelled::positions) split_names(line, file.names);
+      if (of == Labelled::spans) append_span(line, cat(file.name, ": line ", lines.count()), file.numbers);
+      file.ends.push_back(of == Labelled::spans ? file.numbers.size() : file.names.size());
     }
     return file;
   }
@@ -53,6 +70,7 @@ LabelFile read(const std::string& address, Labelled of) {
     const auto examples = element_count(of == Labelled::records || record.shape.empty()
                                             ? record.shape
                                             : Shape(record.shape.begin(), record.shape.end() - 1));
+    require(of != Labelled::spans || length == 2, reader->where(), ": a span is two numbers, not ", length);
     for (std::int64_t i = 0; i < examples; ++i)
       file.ends.push_back((file.ends.empty() ? 0 : file.ends.back()) + static_cast<std::size_t>(length));
   }
@@ -64,6 +82,7 @@ LabelFile read(const std::string& address, Labelled of) {
 Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes,
                     Labelled of) {
   const bool positions = of == Labelled::positions;
+  if (of == Labelled::spans) names = {"start", "end"};
   std::vector<LabelFile> files;
   files.reserve(addresses.size());
   for (const std::string& address : addresses) files.push_back(read(address, of));
@@ -93,8 +112,10 @@ Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::
           continue;
         }
         const std::int32_t number = file.numbers[i];
-        if (number < (positions ? -1 : 0)) fail(cat("class ", number, " is negative"));
-        if (classes > 0 && number >= classes) fail(cat("class ", number, " is none of the ", classes, " classes"));
+        if (number < (positions ? -1 : 0))
+          fail(cat(of == Labelled::spans ? "position " : "class ", number, " is negative"));
+        if (of != Labelled::spans && classes > 0 && number >= classes)
+          fail(cat("class ", number, " is none of the ", classes, " classes"));
         all.classes.push_back(number);
       }
       if (positions) all.offsets.push_back(static_cast<std::int64_t>(all.classes.size()));

@@ -6,8 +6,8 @@
 
 namespace pipeformer {
 
-/// What has a label: each record, or each of its positions (or words).
-enum class Labelled { records, positions };
+/// What has a label: each record, each of its positions (or words); or the label is a span of each record, two numbers.
+enum class Labelled { records, positions, spans };
 
 struct Labels {
   std::vector<std::int32_t>
@@ -17,9 +17,10 @@ struct Labels {
 
   /// From one or several files, one after another: streams of class numbers or text with names. Of records: every
   /// element is one label, whatever the records' shapes; a line is a name. Of positions: a record (..., T) holds the
-  /// labels of T positions, -1 where there is none; a line holds names with spaces between, an empty one none. names:
-  /// of the classes, in their order; when empty, those that occur, sorted by bytes. classes: how many there are; 0: not
-  /// known yet. Throws Error naming the line or the label that is none of these, or an empty one.
+  /// labels of T positions, -1 where there is none; a line holds names with spaces between, an empty one none. Of
+  /// spans: a record (2,) or a line of two numbers, an empty one 0 0. names: of the classes, in their order; when
+  /// empty, those that occur, sorted by bytes. classes: how many there are; 0: not known yet. Throws Error naming the
+  /// line or the label that is none of these, or an empty one.
   static Labels load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes,
                      Labelled of = Labelled::records);
   /// One more than the largest number.

@@ -59,6 +59,21 @@ RecordSet RecordSet::open(const std::vector<std::string>& addresses) {
   return set;
 }
 
+void RecordSet::attach_types(RecordSet of_ids, std::int64_t types) {
+  require(of_ids.records() == records(), name_, " has ", records(), " records, ", of_ids.name_, " has ",
+          of_ids.records());
+  require(width_ == 0 && of_ids.width_ == 0, of_ids.name_, ": token types are ids beside ids");
+  for (std::int64_t r = 0; r < records(); ++r) {
+    if (length(r) != of_ids.length(r))
+      throw Error(cat(of_ids.where(r), ": has ", of_ids.length(r), " types, ", where(r), " ", length(r), " ids"));
+    for (std::int64_t i = 0; i < length(r); ++i)
+      if (const std::int32_t type = of_ids.ids(r)[i]; type < 0 || type >= types)
+        throw Error(cat(of_ids.where(r), ": type ", type, " is none of the model's ", types));
+  }
+  fingerprint_ = derive_seed(fingerprint_, of_ids.fingerprint_);
+  types_ = std::make_shared<const RecordSet>(std::move(of_ids));
+}
+
 void RecordSet::expect_ids(std::int64_t vocabulary) const {
   if (width_ > 0) throw Error(where(0) + ": holds vectors (f4), ids expected");
   for (std::int64_t r = 0; r < records(); ++r)

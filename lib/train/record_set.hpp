@@ -2,6 +2,7 @@
 /// memory.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ class RecordSet {
   /// before it, the record that holds NaN or infinity, and the streams when they hold no records at all.
   static RecordSet open(const std::vector<std::string>& addresses);
 
+  /// Takes the types of the ids, record for record. Throws Error when they do not fit or a type is not below `types`.
+  void attach_types(RecordSet of_ids, std::int64_t types);
+
   /// Throws Error naming the record unless the set holds ids of this vocabulary.
   void expect_ids(std::int64_t vocabulary) const;
   /// Throws Error naming the streams unless the set holds vectors of this width.
@@ -25,6 +29,8 @@ class RecordSet {
   std::int64_t length(std::int64_t r) const { return sequences_[static_cast<std::size_t>(r)].length; }
   std::int64_t width() const { return width_; }  ///< 0 for ids.
   const std::int32_t* ids(std::int64_t r) const { return static_cast<const std::int32_t*>(start(r)); }
+  /// Those of the ids; null: all are 0.
+  const std::int32_t* types(std::int64_t r) const { return types_ ? types_->ids(r) : nullptr; }
   const float* vectors(std::int64_t r) const { return static_cast<const float*>(start(r)); }
   const std::string& name() const { return name_; }  ///< For messages: the addresses.
   std::string where(std::int64_t r) const;           ///< "x.npy: record 3", the record that holds sequence r.
@@ -42,6 +48,7 @@ class RecordSet {
   std::string name_;
   std::vector<MappedRecords> streams_;  ///< Those that hold records.
   std::vector<Sequence> sequences_;
+  std::shared_ptr<const RecordSet> types_;
   std::int64_t width_ = 0;
   std::uint64_t fingerprint_ = 0;
 };

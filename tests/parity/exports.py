@@ -110,6 +110,13 @@ def bert_tagger(config, weights, ids):
     return F.linear(bert_encoder(config, weights, ids), weights["classifier.weight"], weights["classifier.bias"])
 
 
+def bert_reader(config, weights, ids):
+    """(T,) -> logits (T, 2)"""
+    if config["architectures"] != ["BertForQuestionAnswering"]:
+        raise SystemExit(f"config.json of a reader: {config}")
+    return F.linear(bert_encoder(config, weights, ids), weights["qa_outputs.weight"], weights["qa_outputs.bias"])
+
+
 def compare(name, folder, forward, ours, records):
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
@@ -163,4 +170,21 @@ for folder, architecture in ("bert_cls", "BertForTokenClassification"), ("bert_m
     check(f"{folder}, a tagger: its names too", lines[0] == lines[1] == "".join(" ".join("ABC"[k] for k in x.argmax(1)) + "\n" for x in ours).encode())
     if folder.startswith("bert"):
         compare(f"{folder}, a tagger", out, bert_tagger, ours, texts)
+
+# And readers, which answer by a span.
+save("spans.npy", [np.array([1, len(x) - 1], "<i4") for x in texts])
+for folder, architecture in ("bert_cls", "Bert"), ("roberta", "Roberta"), ("distilbert", "DistilBert"), ("electra", "Electra"):
+    before, after, again, out = path("before.h5"), path("reader.h5"), path("again.h5"), path(f"{folder}-reader")
+    run("model", "import", os.path.join(checkpoints, folder if folder != "electra" else "bert_mlm"), "-o", before)
+    run("train", "--task", "spans", "--source", path("texts.npy"), "--labels", path("spans.npy"), "--from", before, "--steps", 3, "--warmup", 1, "-q", "-o", after)
+    run("model", "export", after, "-o", out, *(["--family", "electra"] if folder == "electra" else []))
+    run("model", "import", out, "-o", again)
+    with open(os.path.join(out, "config.json")) as file:
+        check(f"{folder}: exported as {architecture}ForQuestionAnswering", json.load(file)["architectures"] == [f"{architecture}ForQuestionAnswering"])
+    logits = run("encode", "-m", after, path("texts.npy"), "--give", "logits")
+    check(f"{folder}, a reader: the same logits after export and import", identical(logits, run("encode", "-m", again, path("texts.npy"), "--give", "logits")))
+    best = [max((x[a, 0] + x[b, 1], -a, -b) for a in range(len(x)) for b in range(a, len(x)) if a > 0 or b == 0)[1:] for x in logits]
+    check(f"{folder}, a reader: its answers", [list(a) for a in run("answer", "-m", again, path("texts.npy"))] == [[-a, -b] for a, b in best])
+    if folder == "bert_cls":
+        compare(f"{folder}, a reader", out, bert_reader, logits, texts)
 finish()

@@ -84,11 +84,11 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return torch.nn.functional.cross_entropy(torch.cat(logits), torch.tensor(np.concatenate(labels), dtype=torch.int64), label_smoothing=smoothing)
 
 
-def compare_gradients(name, p, loss, ours):
+def compare_gradients(name, p, loss, ours, zero=()):
     loss.backward()
-    # A key's bias has a true gradient of zero (the softmax does not see it): it counts in the whole gradient only.
+    # A key's bias has a true gradient of zero (the softmax does not see it), and so has what `zero` names: they count in the whole gradient only.
     theirs = {n: leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for n, leaf in p.items()}
-    each = {n: error([ours[n].detach().numpy()], [g.numpy()]) for n, g in theirs.items() if not n.endswith("key/bias")}
+    each = {n: error([ours[n].detach().numpy()], [g.numpy()]) for n, g in theirs.items() if not n.endswith("key/bias") and n not in zero}
     worst = max(each, key=each.get)
     check(f"{name}: worst gradient of {len(each)}, {worst}: {each[worst]:.1e}", each[worst] <= 1e-5)
     agree(f"{name}: whole gradient", [ours[n].detach().numpy() for n in p], list(theirs.values()), 1e-5)
@@ -277,6 +277,81 @@ def taggings():
         compare_gradients(f"tagging, {name}", p, loss, ours)
 
 
+def spans():
+    """The first and the last position of an answer, each a choice among the positions of its record (Devlin et al. 2019, section 4.2)."""
+    lengths = [5, 1, 0, 12, 9, 3]
+    texts = ids(lengths)
+    types = [(np.arange(n) >= n // 3).astype("<i4") for n in lengths]
+    labels = np.array([[1, 3], [0, 0], [0, 0], [7, 7], [0, 0], [1, 2]], "<i4")
+    # The same as characters: ids of the second text, two characters each, a space between.
+    offsets = [np.array([[t, 3 * i, 3 * i + 2] for i, t in enumerate(kinds)], "<i4").reshape(-1, 3) for kinds in types]
+    characters = np.array([[3 * a + 1, 3 * b + 2] if b else [0, 0] for a, b in labels], "<i4")
+    for name, options, shape, dense in [("types, post-norm", ["--token-types", 2], dict(pre=False, activation="relu"), False),
+                                        ("pre-norm, a dense head", ["--token-types", 2, "--head-dense", "--head-norm"], dict(pre=True, activation="gelu"), True)]:
+        p = make("--kind", "encoder-only", "--head", "token-classes", "--classes", 2, "--encoder-layers", LAYERS, "--source-vocabulary", VOCABULARY,
+                 "--norm-position", "pre" if shape["pre"] else "post", "--activation", shape["activation"], *options)
+        given = ["--task", "spans", "--source", save("s.npy", texts), "--types", save("t.npy", types)]
+        ours = gradients(*given, "--labels", save("l.npy", labels), "--label-smoothing", 0.1)
+        theirs = gradients(*given, "--labels", save("l.npy", list(characters)), "--offsets", save("o.npy", offsets), "--label-smoothing", 0.1)
+        check(f"spans, {name}: of characters the same bits as of positions", all(torch.equal(ours[n], theirs[n]) for n in p))
+        logits = []
+        for x, kinds in zip(texts, types):
+            h = embed(p, "encoder", x) + p["encoder/token_types/weight"][torch.tensor(kinds, dtype=torch.int64)]
+            h = stack(p, "encoder", h, False, **shape)
+            if dense:
+                h = torch.nn.functional.gelu(h @ p["encoder/head/dense/weight"].T + p["encoder/head/dense/bias"])
+                h = torch.nn.functional.layer_norm(h, (WIDTH,), p["encoder/head/norm/weight"], p["encoder/head/norm/bias"])
+            logits.append(h @ p["classifier/weight"].T + p["classifier/bias"])
+        agree(f"spans, {name}: logits", run("encode", "-m", path("a.h5"), path("s.npy"), "--types", path("t.npy"), "--give", "logits"), logits)
+        each = [torch.nn.functional.cross_entropy(x[None, :, k], torch.tensor([int(l[k])]), label_smoothing=0.1)
+                for x, l in zip(logits, labels) for k in (0, 1) if len(x)]
+        # What adds the same to all positions changes no choice among them.
+        zero = ["classifier/bias", "encoder/head/norm/bias" if dense else f"encoder/{LAYERS - 1}/norm2/bias"]
+        compare_gradients(f"spans, {name}", p, torch.stack(each).mean(), ours, zero)
+        # The best answers by definition, of the second text and of all positions.
+        for beside, allowed in [(["--offsets", path("o.npy")], lambda i, t: t > 0 and types[i][t] == 1), ([], lambda i, t: t > 0)]:
+            best = []
+            for i, x in enumerate(logits):
+                x, n = x.detach().numpy(), len(x)
+                spans = [(x[a, 0] + x[b, 1], a, b) for a in range(n) for b in range(a, min(n, a + 4)) if allowed(i, a) and allowed(i, b)]
+                spans = sorted(spans + ([(x[0, 0] + x[0, 1] - 0.5, 0, 0)] if n else [(0, 0, 0)]), reverse=True)[:3]
+                best.append(spans)
+            common = ["answer", "-m", path("a.h5"), "--types", path("t.npy"), *beside, "--max-answer", 4, "--threshold", 0.5, path("s.npy")]
+            places = run(*common, "--nbest", 3)
+            check(f"answer, {name}, {len(beside)}: the best three", [p.tolist() for p in places] == [[[a, b] for _, a, b in spans] for spans in best])
+            agree(f"answer, {name}, {len(beside)}: their scores", run(*common, "--nbest", 3, "--give", "scores"), [np.array([s for s, _, _ in spans]) for spans in best])
+            check(f"answer, {name}, {len(beside)}: the best one, its ids", [x.tolist() for x in run(*common, "--give", "ids")] ==
+                  [texts[i][spans[0][1]:spans[0][2] + 1].tolist() if spans[0][2] else [] for i, spans in enumerate(best)])
+
+
+def windows():
+    """A long text in windows that overlap: each is a record of its own, of a span in two the higher score counts, of no answer the lowest."""
+    p = make("--kind", "encoder-only", "--head", "token-classes", "--classes", 2, "--encoder-layers", LAYERS, "--source-vocabulary", VOCABULARY, "--token-types", 2)
+    record, question, end = ids([60])[0], 6, 59     # 6 ids of the question, 53 of the text, a control id
+    types = np.array([0] * question + [1] * 54, "<i4")
+    offsets = np.array([[-1, -1, -1]] + [[0, i, i + 1] for i in range(5)] + [[1, i, i + 1] for i in range(53)] + [[-1, -1, -1]], "<i4")
+    given = ["--types", save("t.npy", types), "--offsets", save("o.npy", offsets), save("s.npy", record)]
+    candidates, none = {}, []
+    for begin in range(question, end, 20 - 7 - 5):
+        stop = min(begin + 20 - 7, end)
+        places = [*range(question), *range(begin, stop), end]
+        save("ws.npy", record[places]), save("wt.npy", types[places])
+        x = run("encode", "-m", path("a.h5"), path("ws.npy"), "--types", path("wt.npy"), "--give", "logits")[0].astype(np.float64)
+        none.append(x[0].sum())
+        for a in range(begin, stop):
+            for b in range(a, stop):
+                score = x[places.index(a), 0] + x[places.index(b), 1]
+                candidates[a, b] = max(score, candidates.get((a, b), -1e9))
+        if stop == end:
+            break
+    candidates[0, 0] = min(none)
+    best = sorted(candidates, key=candidates.get, reverse=True)[:10]
+    options = ["--window", 20, "--stride", 5, "--nbest", 10]
+    check(f"answer: {len(none)} windows, the best ten", run("answer", "-m", path("a.h5"), *given, *options)[0].tolist() == [list(b) for b in best])
+    check("answer: a window with room for all is none", run("answer", "-m", path("a.h5"), *given, "--window", 60, "--stride", 5, "--nbest", 10)[0].tolist()
+          == run("answer", "-m", path("a.h5"), *given, "--nbest", 10)[0].tolist())
+
+
 def vision():
     """patchify | embed | posenc | encode, stage by stage, against the model's forward from the images."""
     images = rng.standard_normal((4, 8, 8)).astype("<f4")
@@ -393,6 +468,8 @@ language_models()
 masked_language_models()
 classifications()
 taggings()
+spans()
+windows()
 vision()
 optimizers()
 finish()

@@ -65,6 +65,27 @@ wait_for() {  # wait_for FILE
   cmp 2.h5 again.h5
 }
 
+@test "tags and spans, of which some records have no answers: the curve of one" {
+  /usr/bin/python3 -c '
+import numpy as np
+random = np.random.default_rng(2)
+with open("s.npy", "wb") as s, open("l.npy", "wb") as l, open("p.npy", "wb") as p:
+    for i in range(200):
+        n = 0 if i == 7 else random.integers(1, 20)
+        np.save(s, random.integers(4, 24, n).astype("<i4")), np.save(l, random.integers(-1, 3, n).astype("<i4"))
+        np.save(p, np.sort(random.integers(0, max(n, 1), 2)).astype("<i4"))'
+  for task in "tagging --labels l.npy --valid-labels l.npy" "spans --labels p.npy --valid-labels p.npy"; do
+    words="--task $task --source s.npy --valid-source s.npy --validate-every 10 --source-vocabulary 24 --width 32 --heads 4 --inner 64 --encoder-layers 1
+      --warmup 20 --batch-tokens 500 --quiet --threads 1 --steps 40 --log-every 5 --dropout 0.1"
+    rm -f -- *.tsv
+    train $words --log 1.tsv -o 1.h5
+    ranks 2 train $words --log 2.tsv -o 2.h5
+    same_curve 1.tsv 2.tsv
+    ranks 3 train $words --log 3.tsv -o 3.h5
+    same_curve 1.tsv 3.tsv
+  done
+}
+
 @test "accumulated batches, and batches of one sentence, which leave a rank without work" {
   for batches in "--accumulate 3" "--accumulate 2 --average-decay 0.9" ""; do
     small=$SMALL

@@ -142,3 +142,59 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "${lines[-1]}" = "accuracy 100.00 (40 of 40)" ]
   bound mk/masked.tsv valid_loss 2.5
 }
+
+@test "tagger.mk: roles of the corpus, and what the most frequent tags would get" {
+  "$SCRIPTS/make-corpus" corpus --train 1500 --valid 100 --heldout 100 --tags
+  "$SCRIPTS/make-corpus" plain --train 1500 --valid 100 --heldout 100
+  for set in train valid heldout; do cmp corpus/$set.src plain/$set.src && cmp corpus/$set.ref plain/$set.ref; done
+  paste -d '\n' corpus/train.src corpus/train.tags | awk 'NR % 2 { n = NF; next } NF != n || /(^|O )I-/ { exit 1 }'
+  make_tagger() {
+    make -s -f "$SCRIPTS/tagger.mk" TEXT=corpus/train.src TAGS=corpus/train.tags VALID=corpus/valid.src VALID_TAGS=corpus/valid.tags \
+      TEST=corpus/heldout.src TEST_TAGS=corpus/heldout.tags OUT=out VOCABULARY=300 MODEL="--width 48 --heads 4 --inner 96 --encoder-layers 2" \
+      TRAIN="--learning-rate 0.005 --warmup 30 --steps 200 --batch-tokens 1500 --dropout 0" "$@"
+  }
+  run make_tagger
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" =~ ^entity\ F1\ ([5-9][0-9]|100)\. ]]
+  [ "$(make_tagger -n | grep -c '^train ')" -eq 0 ]
+  # Of the tags themselves, and of some by hand: three entities of which two are found, and one that is none.
+  cp corpus/heldout.tags out/test.hyp
+  [ "$(make_tagger -o out/test.hyp)" = "entity F1 100.00 (precision 100.00, recall 100.00, $(grep -o B- corpus/heldout.tags | wc -l) entities)" ]
+  printf 'B-A I-A O B-B\n\nI-A B-A\n' > out/test.hyp
+  printf 'B-A I-A O B-B\n\nB-A I-A\n' > by-hand
+  [ "$(make_tagger -o out/test.hyp TEST_TAGS=by-hand)" = "entity F1 57.14 (precision 50.00, recall 66.67, 3 entities)" ]
+}
+
+@test "segmenter.mk: shapes in scenes" {
+  "$SCRIPTS/make-scenes" scenes --train 200 --valid 20 --heldout 40
+  "$SCRIPTS/make-scenes" again --train 200 --valid 20 --heldout 40
+  cmp scenes/train.pgm again/train.pgm
+  [ "$(awk 'NF == 64' scenes/train.tags | wc -l)" -eq 200 ]
+  make_segmenter() {
+    make -s -f "$SCRIPTS/segmenter.mk" IMAGES=scenes/train.pgm TAGS=scenes/train.tags VALID=scenes/valid.pgm VALID_TAGS=scenes/valid.tags \
+      TEST=scenes/heldout.pgm TEST_TAGS=scenes/heldout.tags OUT=out MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1" \
+      TRAIN="--learning-rate 0.003 --warmup 20 --steps 100 --batch-tokens 1024 --dropout 0" "$@"
+  }
+  run make_segmenter
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" =~ ^mean\ IoU\ 0\.[0-9]{4}\ \([2-4]\ classes\)$ ]]
+  printf 'a a b\nb c\n' > out/test.hyp  # of a 1 of 2, of b 1 of 3, of c 1 of 2
+  printf 'a b b\nc c\n' > by-hand
+  [ "$(make_segmenter -o out/test.hyp TEST_TAGS=by-hand)" = "mean IoU 0.4444 (3 classes)" ]
+}
+
+@test "reader.mk: questions about small texts" {
+  "$SCRIPTS/make-questions" q --train 300 --valid 30 --heldout 40
+  "$SCRIPTS/make-questions" again --train 300 --valid 30 --heldout 40
+  for set in train valid heldout; do
+    for part in question text span answer; do cmp q/$set.$part again/$set.$part; done
+    # The span is where the answer stands.
+    paste -d '\n' q/$set.text q/$set.span q/$set.answer | awk 'NR % 3 == 1 { text = $0 } NR % 3 == 2 { from = $1; to = $2; n = NF }
+      NR % 3 == 0 { if (n ? substr(text, from + 1, to - from) != $0 || $0 == "" : $0 != "") exit 1 }'
+  done
+  run make -s -f "$SCRIPTS/reader.mk" TRAIN=q/train VALID=q/valid TEST=q/heldout OUT=out VOCABULARY=300 \
+    MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1 --token-types 2" SETTINGS="--learning-rate 0.003 --warmup 20 --steps 40 --batch-tokens 2000"
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" == "accuracy "*" of 40)" ]]
+  [ "$(wc -l < out/test.hyp)" -eq 40 ]
+}

@@ -64,6 +64,30 @@ for name, n in [("tags", 600), ("tags-valid", 100)]:
     stream(name, records), stream(name + "-words", words), stream(name + "-numbers", numbered)
     open(name + ".txt", "w").write("".join(" ".join(x) + "\n" for x in named))
 
+# Questions: a letter, then a text of letters and marks; the answer is what stands between two marks of which the first has the letter
+# before it, or nothing where the text has not.
+def questions(n):
+    records, types, spans, offsets = [], [], [], []
+    for _ in range(n):
+        asked, text = random.integers(4, 9), list(9 + random.integers(0, 10, random.integers(6, 16)))
+        answer = None
+        if random.integers(4):
+            at = random.integers(0, len(text) - 4)
+            size = random.integers(1, 4)
+            text[at], answer = asked, (at + 1, at + size)
+            text.insert(at + 1 + size, 20)
+        records.append([asked, 3] + text)
+        types.append([0, 0] + [1] * len(text))
+        spans.append([answer[0] + 2, answer[1] + 2] if answer else [0, 0])
+        offsets.append([[0, 0, 1], [-1, -1, -1]] + [[1, 2 * t, 2 * t + 1] for t in range(len(text))])
+    return records, types, spans, offsets
+for name, n in [("asked", 800), ("asked-valid", 100)]:
+    records, types, spans, offsets = questions(n)
+    records[3], types[3], spans[3], offsets[3] = [], [], [0, 0], np.zeros((0, 3))
+    stream(name, records), stream(name + "-types", types), stream(name + "-spans", spans), stream(name + "-offsets", offsets)
+    open(name + ".spans", "w").write("".join(f"{2 * (a - 2)} {2 * (b - 2) + 1}\n" if b else "\n" for a, b in spans))
+    open(name + ".texts", "w").write("".join(" ".join(chr(93 + i) for i in r[2:]) + "\n" for r in records))
+
 # Images of a bar, lying or standing.
 def images(n):
     pictures, classes = 0.3 * random.standard_normal((n, 8, 8)), random.integers(0, 2, n)
@@ -87,6 +111,8 @@ PYTHON
   export MASKED="--task masked-language-model --source $DATA/same.npy --source-vocabulary 24 --mask-id 3 --encoder-layers 1 $SMALL"
   export CLASSES="--task classification --source $DATA/class.npy --labels $DATA/class.txt --source-vocabulary 24 --encoder-layers 1 $SMALL"
   export TAGS="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --source-vocabulary 24 --encoder-layers 2 $SMALL"
+  export ASKED="--task spans --source $DATA/asked.npy --types $DATA/asked-types.npy --labels $DATA/asked-spans.npy --source-vocabulary 24 --token-types 2
+    --encoder-layers 2 $SMALL"
   export BARS="--task classification --source $DATA/bars.npy --labels $DATA/bars.txt --encoder-layers 1 --class-token --pooling first
     --positions learned --max-positions 17 --norm-position pre --activation gelu $SMALL"
   export PAIRS="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --encoder-layers 1 --decoder-layers 1 $SMALL"
@@ -235,6 +261,64 @@ assert ours.shape == (400, 16) and ours.dtype == np.int32 and np.mean(ours == np
   cmp <(convert --unstack dense.npy) <(tag -m m.h5 --give numbers "$DATA/bars.npy")
 }
 
+@test "answers of questions: positions, characters, ids, text, and the accuracy that train reported" {
+  train $ASKED --valid-source "$DATA/asked-valid.npy" --valid-types "$DATA/asked-valid-types.npy" --valid-labels "$DATA/asked-valid-spans.npy" \
+    --learning-rate 0.005 --steps 500 --validate-every 500 --batch-tokens 1500 --dropout 0 --log log.tsv -o m.h5
+  accuracy=$(column valid_accuracy log.tsv)
+  below 0.8 "$accuracy"
+  beside="--types $DATA/asked-valid-types.npy --offsets $DATA/asked-valid-offsets.npy"
+  answer -m m.h5 $beside "$DATA/asked-valid.npy" -o positions.npy
+  answer -m m.h5 $beside --give characters "$DATA/asked-valid.npy" -o characters.npy
+  answer -m m.h5 $beside --give ids "$DATA/asked-valid.npy" -o ids.npy
+  answer -m m.h5 $beside --texts "$DATA/asked-valid.texts" "$DATA/asked-valid.npy" -o answers.txt
+  answer -m m.h5 $beside --texts "$DATA/asked-valid.texts" --nbest 2 "$DATA/asked-valid.npy" | cut -f 1 | cmp - answers.txt
+  ACCURACY=$accuracy /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+D = os.environ["DATA"] + "/asked-valid"
+def read(name):
+    with open(name, "rb") as file: return [np.load(file) for _ in range(100)]
+records, spans, texts = read(D + ".npy"), read(D + "-spans.npy"), open(D + ".texts").read().split("\n")
+right = 0
+for r, s, p, c, i, text, answer in zip(records, spans, read("positions.npy"), read("characters.npy"), read("ids.npy"), texts, open("answers.txt").read().split("\n")):
+    a, b = p
+    assert list(i) == (list(r[a:b + 1]) if b else []) and answer == text[c[0]:c[1]] == " ".join(chr(93 + k) for k in i)
+    right += list(p) == list(s) and len(r) > 0
+assert right >= 99 * float(os.environ["ACCURACY"]) - 1, right  # train takes each of both ends by itself
+PYTHON
+  # Whatever the batches and threads; a window with room for all changes nothing.
+  answer -m m.h5 $beside --batch-rows 1 -j 2 "$DATA/asked-valid.npy" | cmp - positions.npy
+  answer -m m.h5 $beside --window 40 --stride 3 --batch-rows 60 -j 1 "$DATA/asked-valid.npy" | cmp - positions.npy
+  # Windows of a part of the text are read each by itself, and most answers are in one of them.
+  answer -m m.h5 $beside --window 12 --stride 5 "$DATA/asked-valid.npy" -o windows.npy
+  [ "$(ids windows.npy | wc -l)" -eq 100 ]
+  # However good no answer is, or never.
+  [ "$(answer -m m.h5 $beside --threshold -1e9 "$DATA/asked-valid.npy" -o none.npy && ids none.npy | sort -u)" = "0 0" ]
+  [ "$(answer -m m.h5 $beside --threshold 1e9 "$DATA/asked-valid.npy" -o all.npy && ids all.npy | grep -c '^0 0$')" = 1 ]
+}
+
+@test "spans as characters are those of positions; what does not fit is refused" {
+  train $ASKED --steps 5 -o positions.h5
+  train $(without "$ASKED" labels) --labels "$DATA/asked.spans" --offsets "$DATA/asked-offsets.npy" --steps 5 -o characters.h5
+  cmp <(encode -m positions.h5 --give logits "$DATA/asked-valid.npy") <(encode -m characters.h5 --give logits "$DATA/asked-valid.npy")
+  refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
+  sed '5s/.*/1 x/' "$DATA/asked.spans" > bad
+  refused 1 "train: bad: line 5: '1 x' is not two numbers" train $(without "$ASKED" labels) --labels bad --offsets "$DATA/asked-offsets.npy" -o m.h5
+  sed '5s/.*/7 3/' "$DATA/asked.spans" > bad
+  refused 1 "train: $DATA/asked.npy: record 4: 7 to 3 in bad is no span of its second text" \
+    train $(without "$ASKED" labels) --labels bad --offsets "$DATA/asked-offsets.npy" -o m.h5
+  sed '5s/.*/7 99/' "$DATA/asked.spans" > bad
+  refused 1 "train: $DATA/asked.npy: record * is no span of its positions" train $(without "$ASKED" labels) --labels bad -o m.h5
+  refused 1 "train: $DATA/asked-types.npy: record *: type 1 is none of the model's 1" train $(without "$ASKED" token-types) -o m.h5
+  refused 2 "answer: --window needs --offsets*" answer -m positions.h5 --window 9 "$DATA/asked-valid.npy"
+  refused 2 "answer: --texts needs --offsets*" answer -m positions.h5 --texts "$DATA/asked-valid.texts" "$DATA/asked-valid.npy"
+  refused 1 "answer: $DATA/asked-valid.npy: record 0: windows of 5 leave 3 positions for the text, of which 4 are to overlap" \
+    answer -m positions.h5 --offsets "$DATA/asked-valid-offsets.npy" --window 5 --stride 4 "$DATA/asked-valid.npy"
+  head -n 50 "$DATA/asked-valid.texts" > short
+  refused 1 "answer: short has 50 lines, *" answer -m positions.h5 --offsets "$DATA/asked-valid-offsets.npy" --texts short "$DATA/asked-valid.npy"
+  train $TAGS --steps 1 -o tags.h5
+  refused 1 "answer: tags.h5: a model that predicts token-classes, *" answer -m tags.h5 "$DATA/asked-valid.npy"
+}
+
 @test "a tagger from a language model: a new head, the rest of the parameters" {
   train $MASKED --steps 3 --head-dense --head-norm --output-bias -o masked.h5
   words="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --quiet"
@@ -376,7 +460,8 @@ PYTHON
   for words in "$PAIRS $valid --valid-source $DATA/text.en.npy --valid-target $DATA/text.de.npy" "$LINES $valid --valid-target $DATA/valid.npy" \
     "$WINDOWS $valid --valid-target $DATA/running-valid.npy" "$MASKED $valid --valid-source $DATA/same-valid.npy --sort-window 50" \
     "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS" \
-    "$TAGS $valid --valid-source $DATA/tags-valid.npy --valid-labels $DATA/tags-valid.txt --valid-words $DATA/tags-valid-words.npy"; do
+    "$TAGS $valid --valid-source $DATA/tags-valid.npy --valid-labels $DATA/tags-valid.txt --valid-words $DATA/tags-valid-words.npy" \
+    "$ASKED $valid --valid-source $DATA/asked-valid.npy --valid-types $DATA/asked-valid-types.npy --valid-labels $DATA/asked-valid-spans.npy"; do
     for optimizer in adam adamw "sgd --momentum 0.8"; do
       run="train $words --optimizer $optimizer --accumulate 2 --average-decay 0.9 --clip-norm 1 --batch-tokens 300 --attention-dropout 0.1"
       rm -f -- *.h5
