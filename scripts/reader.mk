@@ -15,9 +15,9 @@ $(foreach name,TRAIN VALID TEST,$(if $($(name)),,$(error $(name) is not set; the
 
 OUT ?= build/reader
 FROM ?=
-VOCABULARY ?= 600
-MODEL ?= --width 128 --heads 4 --inner 256 --encoder-layers 4 --token-types 2 --positions learned --max-positions 256 --norm-position pre --activation gelu
-SETTINGS ?= --schedule linear --learning-rate 0.001 --warmup 300 --steps 4000 --batch-tokens 4000 --dropout 0 --validate-every 500
+VOCABULARY ?= 500
+MODEL ?= --width 96 --heads 4 --inner 192 --encoder-layers 3 --token-types 2 --positions learned --max-positions 256 --norm-position pre --activation gelu
+SETTINGS ?= --schedule linear --learning-rate 0.002 --warmup 200 --steps 5000 --batch-tokens 2000 --dropout 0 --validate-every 500
 
 .PHONY: all score
 all: score

@@ -153,6 +153,9 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
       TEST=corpus/heldout.src TEST_TAGS=corpus/heldout.tags OUT=out VOCABULARY=300 MODEL="--width 48 --heads 4 --inner 96 --encoder-layers 2" \
       TRAIN="--learning-rate 0.005 --warmup 30 --steps 200 --batch-tokens 1500 --dropout 0" "$@"
   }
+  MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1" TRAIN="--steps 5" VOCABULARY=200 run "$SCRIPTS/roles" roles --train 300 --valid 20 --heldout 20
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" == "entity F1 "* ]]
   run make_tagger
   [ "$status" -eq 0 ]
   [[ "${lines[-1]}" =~ ^entity\ F1\ ([5-9][0-9]|100)\. ]]
@@ -175,6 +178,9 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
       TEST=scenes/heldout.pgm TEST_TAGS=scenes/heldout.tags OUT=out MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1" \
       TRAIN="--learning-rate 0.003 --warmup 20 --steps 100 --batch-tokens 1024 --dropout 0" "$@"
   }
+  MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1" TRAIN="--steps 5" run "$SCRIPTS/scenes" short --train 20 --valid 5 --heldout 5
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" == "mean IoU "* ]]
   run make_segmenter
   [ "$status" -eq 0 ]
   [[ "${lines[-1]}" =~ ^mean\ IoU\ 0\.[0-9]{4}\ \([2-4]\ classes\)$ ]]
@@ -192,6 +198,9 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
     paste -d '\n' q/$set.text q/$set.span q/$set.answer | awk 'NR % 3 == 1 { text = $0 } NR % 3 == 2 { from = $1; to = $2; n = NF }
       NR % 3 == 0 { if (n ? substr(text, from + 1, to - from) != $0 || $0 == "" : $0 != "") exit 1 }'
   done
+  MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1 --token-types 2" SETTINGS="--steps 5" VOCABULARY=200 run "$SCRIPTS/questions" short --train 100 --valid 5 --heldout 5
+  [ "$status" -eq 0 ]
+  [[ "${lines[-1]}" == "accuracy "* ]]
   run make -s -f "$SCRIPTS/reader.mk" TRAIN=q/train VALID=q/valid TEST=q/heldout OUT=out VOCABULARY=300 \
     MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1 --token-types 2" SETTINGS="--learning-rate 0.003 --warmup 20 --steps 40 --batch-tokens 2000"
   [ "$status" -eq 0 ]
