@@ -14,7 +14,7 @@ translate = decode -q -m $(MODEL) --beam $(BEAM) -j 1 $(OUT)/source.npy $(1) | t
 
 $(OUT)/heads.tsv: $(OUT)/all.bleu $(HEADS:%=$(OUT)/%.bleu)
 	for head in $(HEADS); do \
-	  awk -v name="$${head%@*}" -v head="$${head#*@}" 'NR == FNR { all = $$1; next } { gsub("[.]", "/", name); print name "\t" head "\t" $$1 "\t" $$1 - all }' $< "$(OUT)/$$head.bleu"; \
+	  awk -v name="$${head%@*}" -v head="$${head#*@}" 'NR == FNR { all = $$1; next } { gsub("[.]", "/", name); printf "%s\t%s\t%s\t%.6f\n", name, head, $$1, $$1 - all }' $< "$(OUT)/$$head.bleu"; \
 	done | sort -t '	' -k 4,4g > $@.part && mv $@.part $@
 $(OUT)/source.npy: $(SRC) $(MODEL)
 	mkdir -p $(OUT) && tokenize -m $(MODEL) $(SRC) -o $@
