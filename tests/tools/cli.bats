@@ -142,6 +142,6 @@ Try 'probe --help'." ]
     source model.bash
     COMP_WORDS=(model "") COMP_CWORD=1; _pipeformer_model; echo "${COMPREPLY[@]}"
     COMP_WORDS=(model make d) COMP_CWORD=2; _pipeformer_model; echo "${COMPREPLY[@]}."'
-  [ "${lines[0]}" = "make import export average quantize describe" ]
+  [ "${lines[0]}" = "make import export average merge quantize describe" ]
   [ "${lines[1]}" = "." ]
 }

@@ -50,7 +50,7 @@ refused() { # refused STATUS MESSAGE FILE...
 @test "what is no whole and finite model is refused" {
   refused 1 "a.h5:encoder/0: expected a whole model, not a part of one" a.h5 a.h5:encoder/0
   refused 1 "none.h5: cannot open: No such file or directory" a.h5 none.h5
-  refused 2 "expected 'import DIR', 'export FILE', 'make', 'average FILE...', 'quantize FILE' or 'describe FILE'"
+  refused 2 "expected 'import DIR', 'export FILE', 'make', 'average FILE...', 'merge FILE', 'quantize FILE' or 'describe FILE'"
   refused 2 "--width needs 'model make'" a.h5 --width 8
   cp a.h5 nan.h5
   cp a.h5 less.h5
