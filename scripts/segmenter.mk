@@ -43,7 +43,4 @@ $(OUT)/test.hyp: $(OUT)/test.npy $(OUT)/model.h5
 
 # Of each class the patches that both say it is, of those that one of them does, over all images; the mean of the classes.
 score: $(OUT)/test.hyp
-	@paste -d '\n' $< $(TEST_TAGS) | awk 'NR % 2 { n = split($$0, ours, " "); next } \
-	  NF != n { print "line " NR / 2 ": " n " tags, expected " NF > "/dev/stderr"; bad = 1; exit } \
-	  { for (i = 1; i <= n; ++i) { ++either[$$i]; if (ours[i] == $$i) ++both[$$i]; else ++either[ours[i]] } } \
-	  END { if (bad) exit 1; for (c in either) { sum += both[c] / either[c]; ++classes } printf "mean IoU %.4f (%d classes)\n", sum / classes, classes }'
+	score --metric mean-iou --reference $(TEST_TAGS) $<

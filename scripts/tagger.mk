@@ -46,14 +46,4 @@ $(OUT)/test.hyp: $(OUT)/test.npy $(OUT)/model.h5
 
 # Entities as conlleval counts them: those whose words and kind are right, of all that were found and of all there are.
 score: $(OUT)/test.hyp
-	@paste -d '\n' $< $(TEST_TAGS) | awk 'function entities(n, tags, set,   i, from, kind, count) { \
-	    split("", set); count = 0; kind = ""; \
-	    for (i = 1; i <= n + 1; ++i) { \
-	      if (kind != "" && (i > n || tags[i] != "I-" kind)) { set[from " " i - 1 " " kind]; ++count; kind = "" } \
-	      if (i <= n && kind == "" && tags[i] != "O") { kind = substr(tags[i], 3); from = i } } \
-	    return count } \
-	  NR % 2 { n = split($$0, ours, " "); next } \
-	  NF != n { print "line " NR / 2 ": " n " tags, expected " NF > "/dev/stderr"; bad = 1; exit } \
-	  { split($$0, theirs, " "); found += entities(n, ours, a); all += entities(n, theirs, b); for (e in a) right += e in b } \
-	  END { if (bad) exit 1; printf "entity F1 %.2f (precision %.2f, recall %.2f, %d entities)\n", 200 * right / (found + all), \
-	    found ? 100 * right / found : 0, all ? 100 * right / all : 0, all }'
+	score --metric entity --reference $(TEST_TAGS) $<

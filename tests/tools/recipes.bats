@@ -155,17 +155,18 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   }
   MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1" TRAIN="--steps 5" VOCABULARY=200 run "$SCRIPTS/roles" roles --train 300 --valid 20 --heldout 20
   [ "$status" -eq 0 ]
-  [[ "${lines[-1]}" == "entity F1 "* ]]
+  [[ "$output" == *"entity F1 "* ]]
   run make_tagger
   [ "$status" -eq 0 ]
-  [[ "${lines[-1]}" =~ ^entity\ F1\ ([5-9][0-9]|100)\. ]]
+  [[ "$output" =~ entity\ F1\ ([5-9][0-9]|100)\. ]]
   [ "$(make_tagger -n | grep -c '^train ')" -eq 0 ]
   # Of the tags themselves, and of some by hand: three entities of which two are found, and one that is none.
   cp corpus/heldout.tags out/test.hyp
-  [ "$(make_tagger -o out/test.hyp)" = "entity F1 100.00 (precision 100.00, recall 100.00, $(grep -o B- corpus/heldout.tags | wc -l) entities)" ]
+  n=$(grep -o B- corpus/heldout.tags | wc -l)
+  [[ "$(make_tagger -o out/test.hyp)" == *"entity F1 100.00 (P 100.00, R 100.00; $n right, $n found, $n wanted;"* ]]
   printf 'B-A I-A O B-B\n\nI-A B-A\n' > out/test.hyp
   printf 'B-A I-A O B-B\n\nB-A I-A\n' > by-hand
-  [ "$(make_tagger -o out/test.hyp TEST_TAGS=by-hand)" = "entity F1 57.14 (precision 50.00, recall 66.67, 3 entities)" ]
+  [[ "$(make_tagger -o out/test.hyp TEST_TAGS=by-hand)" == *"entity F1 57.14 (P 50.00, R 66.67; 2 right, 4 found, 3 wanted;"* ]]
 }
 
 @test "segmenter.mk: shapes in scenes" {
@@ -180,13 +181,13 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   }
   MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1" TRAIN="--steps 5" run "$SCRIPTS/scenes" short --train 20 --valid 5 --heldout 5
   [ "$status" -eq 0 ]
-  [[ "${lines[-1]}" == "mean IoU "* ]]
+  [[ "$output" == *"mean IoU "* ]]
   run make_segmenter
   [ "$status" -eq 0 ]
-  [[ "${lines[-1]}" =~ ^mean\ IoU\ 0\.[0-9]{4}\ \([2-4]\ classes\)$ ]]
+  [[ "$output" =~ mean\ IoU\ [0-9]+\.[0-9]+ ]]
   printf 'a a b\nb c\n' > out/test.hyp  # of a 1 of 2, of b 1 of 3, of c 1 of 2
   printf 'a b b\nc c\n' > by-hand
-  [ "$(make_segmenter -o out/test.hyp TEST_TAGS=by-hand)" = "mean IoU 0.4444 (3 classes)" ]
+  [[ "$(make_segmenter -o out/test.hyp TEST_TAGS=by-hand)" == *"mean IoU 44.44"* ]]
 }
 
 @test "reader.mk: questions about small texts" {
