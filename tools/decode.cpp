@@ -1,5 +1,6 @@
 // decode: memory or source ids to target ids; or what a model makes of given targets.
 #include <chrono>
+#include <deque>
 #include <mutex>
 
 #include "cli/decoding_options.hpp"
@@ -7,6 +8,7 @@
 #include "cli/probe_options.hpp"
 #include "search/forced.hpp"
 #include "search/generate.hpp"
+#include "text/tokenizer.hpp"
 
 using namespace pipeformer;
 
@@ -44,6 +46,9 @@ const ToolSpec spec{
         "2019) and --alternatives, whose row t is what could stand at position t, the last one after all; of a "
         "language model the rows begin after the prompt. Alternatives and their log-probabilities are the model's, "
         "before any rule.\n\n"
+        "Several models (-m A -m B ...) with one vocabulary generate together, from ids: each token has the mean of "
+        "their probabilities, or with --ensemble logs the mean of their log-probabilities, which do not add up to "
+        "1.\n\n"
         "--target reads ids (T,), one record for each input, and generates nothing: it writes what --give names for "
         "the T ids and the end that follows "
         "them, log-probabilities (T + 1,), hidden states (T + 1, D) or logits (T + 1, V).\n\n"
@@ -67,10 +72,33 @@ const ToolSpec spec{
              "decode -m model.h5 text.en.npy --tap 'decoder/0/cross_attn/weights' --tap-file w.h5 -o out.npy"},
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
-    .uses_model = true,
+    .uses_models = true,
     .text_options = {"list-taps"},
     .elsewhere = {{"prompt-template", "tokenize"}},
 };
+
+/// Throws Error unless the models of an ensemble mean the same by the same ids.
+void check_ensemble(const ModelFile& first, const ModelFile& other) {
+  const Configuration &a = first.configuration(), &b = other.configuration();
+  const auto expect = [&](const char* what, const auto& x, const auto& y) {
+    require(x == y, other.name(), ": ", what, " is ", y, ", that of ", first.name(), " is ", x,
+            ": they are no ensemble");
+  };
+  expect("kind", name_of(a.kind), name_of(b.kind));
+  expect("source_vocabulary", a.source_vocabulary, b.source_vocabulary);
+  expect("target_vocabulary", a.target_vocabulary, b.target_vocabulary);
+  expect("begin_id", a.begin_id, b.begin_id);
+  expect("end_id", a.end_id, b.end_id);
+  expect("suppressed_id", a.suppressed_id, b.suppressed_id);
+  const auto ours = first.tokenizer(), theirs = other.tokenizer();
+  if (!ours || !theirs || *ours == *theirs) return;
+  const auto one = Tokenizer::parse(*ours, first.name()), two = Tokenizer::parse(*theirs, other.name());
+  for (std::int32_t id = 0; id < a.target_vocabulary; ++id) {
+    const auto piece = [id](const Tokenizer& t) { return t.has_piece(id) ? t.piece(id) : std::string(); };
+    require(piece(*one) == piece(*two), other.name(), ": id ", id, " is '", piece(*two), "', in ", first.name(), " '",
+            piece(*one), "': they are no ensemble");
+  }
+}
 
 /// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.
 struct Decoding {
@@ -87,6 +115,12 @@ struct Decoding {
     require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
             " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
     if (probing.listed()) return;
+    const std::vector<std::string> names = a.list("model");
+    for (std::size_t i = 1; i < names.size(); ++i) {
+      const ModelFile& other = ensemble.files.emplace_back(names[i], weights_asked(a));
+      if (!other.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", other.group()));
+      check_ensemble(file, other);
+    }
     file.list_taps(probing.list());
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     writer = RecordWriter::open(args.output(), args.output_options());
@@ -96,7 +130,16 @@ struct Decoding {
   void check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
     std::call_once(loaded, [&] {
       model.emplace(file, configuration, sources.batch.ids ? Transformer::Stacks::all : Transformer::Stacks::decoder);
+      for (ModelFile& other : ensemble.files)
+        ensemble.models.emplace_back(other, other.configuration(), Transformer::Stacks::all);
     });
+    require(ensemble.files.empty() || sources.batch.ids, sources.where_record(0),
+            ": vectors are the memory of one model; an ensemble reads ids");
+    for (const ModelFile& other : ensemble.files) {
+      const Configuration& c = other.configuration();
+      check_ids(sources, encoder ? c.source_vocabulary : c.target_vocabulary, c, encoder ? 0 : room, beyond);
+      if (ids) check_ids(*ids, c.target_vocabulary, c, room, beyond);
+    }
     sources.expect_width(configuration.width, "the model's");
     check_ids(sources, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
               encoder ? 0 : room, beyond);
@@ -115,6 +158,10 @@ struct Decoding {
   Probing probing;
   std::once_flag loaded;
   std::optional<Transformer> model;
+  struct {
+    std::deque<ModelFile> files;
+    std::deque<Transformer> models;
+  } ensemble;  ///< The further models.
   std::optional<BatchStream> input;
   std::unique_ptr<RecordWriter> writer;
 };
@@ -170,6 +217,8 @@ void generate(Decoding& d) {
     std::vector<Phrases> banned, required;
     if (ban) banned = ban->next(d.input->batch.records(), name);
     if (require) required = require->next(d.input->batch.records(), name);
+    settings.others.clear();
+    for (const Transformer& other : d.ensemble.models) settings.others.push_back(&other);
     const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr, require ? &required : nullptr};
     const auto outputs = d.file.explaining([&] {
       return generate_window(*d.model, *d.input, beside, settings,

@@ -41,6 +41,8 @@ std::vector<Option> decoding_options() {
       number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
       integer("top-k", "N", "sampling: only the N most probable tokens (0: all)", "0", 0),
       number("top-p", "P", "sampling: only the most probable tokens that together reach P", "1", 0, 1),
+      choice("ensemble", "probabilities|logs",
+             "several models: the mean of their probabilities, or of their log-probabilities", "probabilities"),
       text("target", "FILE", "ids to decode against the inputs, instead of generating"),
       choice("give", "log-probabilities|hidden|logits", "with --target: what to write", "log-probabilities"),
       integer("window", "N",
@@ -72,6 +74,10 @@ void check_decoding_options(const Args& args) {
                    "token-scores",
                    "alignment",
                    "alternatives"});
+  const bool several = args.list("model").size() > 1;
+  args.allow_only(several, "several models", {"ensemble"});
+  args.allow_only(!several, "one model",
+                  {"target", "alignment", "alternatives", "list-taps", "tap-file", "patch", "ablate", "scale", "add"});
   args.allow_only(args.has("alignment"), "--alignment", {"alignment-layer"});
   args.allow_only(args.has("alternatives"), "--alternatives", {"alternatives-scores", "alternatives-count"});
   if (args.flag("slide") && args.flag("beyond-context"))
@@ -153,7 +159,8 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
               args.text("length-penalty-kind") == "gnmt",
               logit_rule_settings(args, configuration),
               {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
-              args.seed()};
+              args.seed(),
+              args.text("ensemble") == "logs" ? EnsembleMean::logs : EnsembleMean::probabilities};
   s.length_asked = args.given("max-length");
   s.beyond = beyond_context(args, configuration);
   s.batch_rows = args.integer("batch-rows");

@@ -46,6 +46,9 @@ std::vector<Option> standard_options(const ToolSpec& spec) {
     all.push_back(
         with_letter('m', text("model", "FILE[:GROUP]", "take the parameters from this model, or a part of it")));
   }
+  if (spec.uses_models)
+    all.push_back(
+        with_letter('m', list("model", "FILE", "take the parameters from this model; several are an ensemble")));
   if (spec.writes_records) {
     all.push_back(choice("format", "npy|h5", "write this format, by default that of the suffix of FILE, else npy"));
     all.push_back(choice("dtype", "f4|f8|f2", "store floating-point records as this type, by default as computed"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <iomanip>
 #include <limits>
 #include <locale>
@@ -22,6 +23,7 @@ class BatchGenerator {
   struct Memory {
     Workspace workspace;
     DecoderCache::Storage cache;
+    std::deque<DecoderCache::Storage> others;
   };
   BatchGenerator(Memory& memory, const Transformer& model, const Batch& input, const Beside& beside,
                  const GenerateSettings& settings)
@@ -32,7 +34,12 @@ class BatchGenerator {
         banned_(beside.banned),
         required_(beside.required),
         settings_(settings),
-        window_(decoder_window(model.configuration(), settings.beyond)) {}
+        window_(decoder_window(model.configuration(), settings.beyond)) {
+    for (const Transformer* other : settings.others)
+      if (const auto window = decoder_window(other->configuration(), settings.beyond))
+        window_ = std::min(window_.value_or(*window), *window);
+    memory_.others.resize(settings.others.size());
+  }
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
     const WorkspaceScope scope(memory_.workspace);
@@ -48,6 +55,10 @@ class BatchGenerator {
       in.sources = sources.ragged();
       in.memory = source_memory(ctx, model_, sources);
     }
+    std::vector<EnsembleMember> others;
+    for (std::size_t k = 0; k < settings_.others.size(); ++k)
+      others.push_back({settings_.others[k], source_memory(ctx, *settings_.others[k], sources), &memory_.others[k]});
+    in.others = others;
     std::vector<std::int32_t> beginning_ids;
     std::vector<std::int64_t> offsets{0}, limits;
     std::vector<std::span<const std::int32_t>> given;

@@ -28,7 +28,8 @@ struct GenerateSettings {
   bool length_asked = false;  ///< max_length was asked for: where it cannot be, an error, and not a shorter output.
   Beyond beyond = Beyond::refuse;  ///< slide: of a decoder-only model, with one output for each record and a beam of 1.
   double max_length_factor = 0;    ///< At most this times the source length, plus kExtraLength; 0: only max_length.
-  const Probe* probe = nullptr;    ///< May change what is computed; sees each sentence by its number in the stream.
+  std::vector<const Transformer*> others;  ///< Further models of an ensemble; the vocabularies are the same.
+  const Probe* probe = nullptr;  ///< May change what is computed; sees each sentence by its number in the stream.
   static constexpr std::int64_t kExtraLength = 50;  ///< As Vaswani et al. 2017, section 6.1.
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <tuple>
@@ -10,7 +11,9 @@
 
 #include "core/elementary.hpp"
 #include "core/error.hpp"
+#include "core/threads.hpp"
 #include "models/decoder_cache.hpp"
+#include "ops/logits.hpp"
 
 namespace pipeformer {
 namespace {
@@ -34,6 +37,13 @@ class Search {
     const WorkspaceScope scope(ctx_.workspace);
     DecoderCache cache(model_, storage_);
     const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
+    std::deque<DecoderCache> other_caches;
+    for (const EnsembleMember& other : input_.others) {
+      DecoderCache& own = other_caches.emplace_back(*other.model, *other.storage);
+      const std::int64_t width = other.model->configuration().width;
+      const float* begun = own.start(ctx_, input_.sources, other.memory, input_.beginnings, input_.beginning_ids);
+      other_hidden_.emplace_back(begun, begun + own.hypotheses() * width);
+    }
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;
     for (std::int64_t s = 0; s < sentences; ++s)
       for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, begin_progress(s), 0, false});
@@ -51,6 +61,11 @@ class Search {
       const float* next = cache.step(ctx_, parents_, tokens_);
       hidden_.assign(next, next + static_cast<std::int64_t>(live_.size()) * model_.configuration().width);
       hidden = hidden_.data();
+      for (std::size_t k = 0; k < other_caches.size(); ++k) {
+        const std::int64_t width = input_.others[k].model->configuration().width;
+        const float* own = other_caches[k].step(ctx_, parents_, tokens_);
+        other_hidden_[k].assign(own, own + static_cast<std::int64_t>(live_.size()) * width);
+      }
     }
     return results();
   }
@@ -105,13 +120,45 @@ class Search {
     const std::int64_t copies = std::ssize(live_) / rows, vocabulary = model_.head().projection().out();
     const auto of_row = [&](std::int64_t row) -> const Live& { return live_[static_cast<std::size_t>(row * copies)]; };
     try {
-      for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, [&](std::int64_t row, RowOfLogits logits) {
+      const auto ruled = [&](std::int64_t row, RowOfLogits logits) {
         apply_rules(of_row(row), vocabulary, logits);
         body(row, logits);
-      });
+      };
+      if (input_.others.empty())
+        for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, ruled);
+      else
+        for_mixture(rows, hidden, ruled);
     } catch (const RowError& error) {
       throw RowError(of_row(error.row()).sentence, error.what());
     }
+  }
+
+  /// As for_logits, of an ensemble: log-probabilities, of which the log_sum is 0, in the place of logits.
+  template <class Body>
+  void for_mixture(std::int64_t rows, const float* hidden, Body body) {
+    const std::int64_t vocabulary = model_.head().projection().out();
+    const float share = 1.0f / static_cast<float>(1 + input_.others.size());
+    const bool logs = settings_.ensemble_mean == EnsembleMean::logs;
+    mixture_.assign(static_cast<std::size_t>(rows * vocabulary), 0.0f);
+    const auto add = [&](const OutputHead& head, const float* of) {
+      for_logits(ctx_, head, {one_row_each(rows)}, of, [&](std::int64_t row, const RowOfLogits& logits) {
+        float* to = mixture_.data() + row * vocabulary;
+        const auto log_sum = static_cast<float>(logits.log_sum);
+        if (!logs) exp_shifted(vocabulary, log_sum, logits.values);
+        for (std::int64_t i = 0; i < vocabulary; ++i)
+          to[i] += share * (logs ? logits.values[i] - log_sum : logits.values[i]);
+      });
+    };
+    add(model_.head(), hidden);
+    for (std::size_t k = 0; k < input_.others.size(); ++k) add(input_.others[k].model->head(), other_hidden_[k].data());
+    parallel_for(rows, 1, [&](std::int64_t row, std::int64_t end) {
+      for (; row < end; ++row) {
+        float* mean = mixture_.data() + row * vocabulary;
+        for (std::int64_t i = 0; i < vocabulary && !logs; ++i)
+          mean[i] = static_cast<float>(elementary::log(static_cast<double>(mean[i])));
+        body(row, RowOfLogits{mean, 0, nullptr});
+      }
+    });
   }
 
   void apply_rules(const Live& live, std::int64_t vocabulary, RowOfLogits& logits) const {
@@ -358,6 +405,8 @@ class Search {
   std::vector<std::int32_t> parents_, tokens_;
   std::vector<std::int32_t> positions_;  ///< Of the rows of logits, for a probe.
   Buffer<float> hidden_;
+  std::vector<Buffer<float>> other_hidden_;  ///< Of the further models of an ensemble.
+  Buffer<float> mixture_;                    ///< Of an ensemble, (rows, vocabulary).
 };
 
 }  // namespace

@@ -30,6 +30,10 @@
 
 namespace pipeformer {
 
+/// How the models of an ensemble make one distribution: by the mean of their probabilities, or that of their
+/// log-probabilities (a geometric mean, which is not normalised).
+enum class EnsembleMean { probabilities, logs };
+
 struct SearchSettings {
   bool sample = false;        ///< Draw tokens; else beam search.
   std::int64_t beam = 1;      ///< Unfinished hypotheses kept for each sentence.
@@ -39,12 +43,21 @@ struct SearchSettings {
   LogitRuleSettings rules;
   Sampling sampling;
   std::uint64_t seed = 0;
+  EnsembleMean ensemble_mean = EnsembleMean::probabilities;
+};
+
+/// A further model of an ensemble: what it makes of the sources, and the memory of its cache.
+struct EnsembleMember {
+  const Transformer* model;
+  const float* memory;
+  DecoderCache::Storage* storage;
 };
 
 struct SearchInput {
-  Ragged sources;                 ///< Empty for a decoder-only model,
-  const float* memory = nullptr;  ///< which has no memory.
-  Ragged beginnings;              ///< Begin id, and what is forced.
+  Ragged sources;                          ///< Empty for a decoder-only model,
+  const float* memory = nullptr;           ///< which has no memory.
+  std::span<const EnsembleMember> others;  ///< Of an ensemble; the beginnings are those of all.
+  Ragged beginnings;                       ///< Begin id, and what is forced.
   const std::int32_t* beginning_ids = nullptr;
   std::span<const std::int64_t>
       limits;                  ///< [sentences] Most tokens to generate, with those that were; at least 1 more.

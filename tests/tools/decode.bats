@@ -522,3 +522,58 @@ for s, o, k in zip(records('$DATA/src.npy'), records('out.npy'), records('k.npy'
   refuses 2 "--alternatives-count 41 is more than the vocabulary of 40" decode -m "$DATA/m.h5" "$DATA/src.npy" --alternatives a.npy --alternatives-count 41
   refuses 2 "--alternatives-scores needs --alternatives" decode -m "$DATA/m.h5" "$DATA/src.npy" --alternatives-scores a.npy
 }
+
+@test "an ensemble: the mean of what its models say, in every search; what is none is refused" {
+  small="--source-vocabulary 40 --target-vocabulary 40 --begin-id 1 --end-id 2 --heads 4 --inner 48 --tied none"
+  model make $small --seed 6 --width 48 --encoder-layers 1 --decoder-layers 1 -o other.h5
+  model make $small --seed 7 --width 32 --encoder-layers 2 --decoder-layers 3 --norm-position pre -o third.h5
+  for mean in probabilities logs; do
+    decode -m "$DATA/m.h5" -m other.h5 -m third.h5 --ensemble $mean "$DATA/src.npy" --max-length 9 --token-scores scores.npy -o out.npy
+    for name in "$DATA/m" other third; do
+      decode -m $name.h5 "$DATA/src.npy" --target out.npy --give logits -o "$(basename $name).npy"
+    done
+    # Each id is the likeliest of the mean, whose logarithm its score is.
+    MEAN=$mean /usr/bin/python3 - <<'PY'
+import os
+import numpy as np
+def records(path):
+    out = []
+    with open(path, "rb") as file:
+        while file.peek(1): out.append(np.load(file))
+    return out
+def logs(x):
+    x = x.astype("f8") - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+checked = 0
+for ids, scores, *models in zip(*map(records, ["out.npy", "scores.npy", "m.npy", "other.npy", "third.npy"])):
+    if not len(ids): continue
+    models = [logs(m) for m in models]
+    mean = sum(models) / 3 if os.environ["MEAN"] == "logs" else np.log(sum(np.exp(m) for m in models) / 3)
+    mean[:, 1] = -np.inf
+    for t, id in enumerate(ids):
+        assert mean[t].argmax() == id and abs(mean[t, id] - scores[t]) < 1e-5
+        checked += 1
+assert checked > 50
+PY
+  done
+  decode -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 --max-length 9 -o alone.npy
+  decode -m "$DATA/m.h5" -m "$DATA/m.h5" "$DATA/src.npy" --beam 3 --max-length 9 | cmp - alone.npy
+  for options in "--beam 4 --nbest 2" "--sample --nbest 3 --seed 3" "--no-repeat-ngram 2"; do
+    decode -m "$DATA/m.h5" -m other.h5 "$DATA/src.npy" $options --max-length 9 --scores a.npy -o whole.npy
+    decode -m "$DATA/m.h5" -m other.h5 "$DATA/src.npy" $options --max-length 9 --batch-rows 1 --window 3 -j 2 --scores b.npy | cmp - whole.npy
+    cmp a.npy b.npy
+  done
+  decode -m "$DATA/lm.h5" -m "$DATA/lm.h5" "$DATA/src.npy" --max-length 4 | cmp - <(decode -m "$DATA/lm.h5" "$DATA/src.npy" --max-length 4)
+  refused() {
+    run "$@" -o refused.npy
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"$message"* ]] || { echo "$output"; false; }
+    [ ! -e refused.npy ]
+  }
+  message="lm.h5: kind is decoder-only, that of $DATA/m.h5 is encoder-decoder: they are no ensemble" refused decode -m "$DATA/m.h5" -m "$DATA/lm.h5" "$DATA/src.npy"
+  model make ${small/--end-id 2/--end-id 3} --width 32 --encoder-layers 1 --decoder-layers 1 -o end.h5
+  message="end.h5: end_id is 3, that of $DATA/m.h5 is 2" refused decode -m "$DATA/m.h5" -m end.h5 "$DATA/src.npy"
+  message="vectors.npy: record 0: vectors are the memory of one model" refused decode -m "$DATA/m.h5" -m other.h5 "$DATA/vectors.npy"
+  message="--target needs one model" refused decode -m "$DATA/m.h5" -m other.h5 "$DATA/src.npy" --target "$DATA/trg.npy"
+  message="--ensemble needs several models" refused decode -m "$DATA/m.h5" "$DATA/src.npy" --ensemble logs
+}
