@@ -44,6 +44,8 @@ std::deque<Tower> towers_of(const std::string& address) {
   const auto add = [&](const std::string& name, const std::string& where) {
     ModelFile file(where);
     require(file.group().empty(), where, ": expected a whole model, not a part of one");
+    require(file.adapter_scale() == 0, where,
+            ": has adapters, which these checkpoints do not know; `model merge` adds them to their weights");
     Shapes parameters = parameters_of(file.configuration());
     for (const auto& [parameter, shape] : parameters) {
       require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,

@@ -394,6 +394,8 @@ PYTHON
   message="an adapter of rank 32 is no smaller than encoder/0/self_attn/query/weight, (32, 32)" refused $tune --from base.h5 --adapter 32
   message="base.h5: the model has no adapters" refused model merge base.h5 -o m.h5
   $tune --from base.h5 --adapter 2
+  message="a.h5: has adapters, which these checkpoints do not know; \`model merge\` adds them to their weights" refused model export a.h5 -o exported
+  [ ! -e exported ]
   message="was made with adapters of scale 1, this run has none" refused $tune --from base.h5 --resume
   message="was made with adapters of scale 1, this run has scale 2" refused $tune --from base.h5 --adapter 2 --adapter-alpha 4 --resume
   message="has shape (2, 32), expected (3, 32)" refused $tune --from base.h5 --adapter 3 --resume
