@@ -72,9 +72,9 @@ const ToolSpec spec{
              "decode -m model.h5 text.en.npy --tap 'decoder/0/cross_attn/weights' --tap-file w.h5 -o out.npy"},
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
-    .uses_models = true,
     .text_options = {"list-taps"},
     .elsewhere = {{"prompt-template", "tokenize"}},
+    .uses_models = true,
 };
 
 /// Throws Error unless the models of an ensemble mean the same by the same ids.

@@ -58,12 +58,12 @@ struct ToolSpec {
   std::vector<std::pair<std::string, std::string>> examples;  ///< Two runnable ones: (what it does, command).
   std::vector<std::string> see_also;
   bool uses_model = false;                  ///< Takes -m/--model FILE[:GROUP].
-  bool uses_models = false;                 ///< The same, which may be repeated: Args::list("model").
   bool writes_records = true;               ///< Takes --format and --dtype.
   std::vector<std::string> commands{};      ///< What the first ordinary argument may be, when it is a word of ours.
   std::vector<std::string> text_options{};  ///< Of a tool that writes records: with one of these it writes text.
   /// Options that are looked for here but are another tool's: (option, tool).
   std::vector<std::pair<std::string, std::string>> elsewhere{};
+  bool uses_models = false;  ///< Takes -m/--model FILE, which may be repeated: Args::list("model").
 };
 
 /// The parsed command line. Numbers are already in their range. Asking for the value of an option that was not given

@@ -53,7 +53,7 @@ void count_orders(const Symbols& hypothesis, const Symbols& reference, std::span
 
 void Chrf::count(const Segment& segment, std::span<double> statistics) const {
   const Symbols hypothesis = characters(segment.hypothesis, options_.whitespace);
-  const auto in_characters = static_cast<std::size_t>(3 * options_.char_order);
+  const auto in_characters = 3 * static_cast<std::size_t>(options_.char_order);
   double best = -1.0;
   std::vector<double> of_reference(size());
   for (const std::string_view line : segment.references) {
@@ -88,7 +88,8 @@ double Chrf::score_of(std::span<const double> sums) const {
     recall += r;
     ++orders;
   }
-  if (options_.eps_smoothing) return 100.0 * smoothed / static_cast<double>(sums.size() / 3);
+  const std::size_t all_orders = sums.size() / 3;
+  if (options_.eps_smoothing) return 100.0 * smoothed / static_cast<double>(all_orders);
   return orders == 0 ? 0.0 : 100.0 * f_score(precision / orders, recall / orders, options_.beta);
 }
 

@@ -118,12 +118,11 @@ void past_and_participle(std::string& word) {
   const std::size_t ending = all.ends_with("ed") ? 2 : all.ends_with("ing") ? 3 : 0;
   if (ending == 0 || !has_vowel(all.substr(0, all.size() - ending))) return;
   word.resize(word.size() - ending);
-  if (word.ends_with("at") || word.ends_with("bl") || word.ends_with("iz")) {
+  const bool lost_its_e = word.ends_with("at") || word.ends_with("bl") || word.ends_with("iz");
+  if (lost_its_e || (!ends_double(word) && measure(word) == 1 && ends_short(word))) {
     word += 'e';
   } else if (ends_double(word)) {
     if (word.back() != 'l' && word.back() != 's' && word.back() != 'z') word.pop_back();
-  } else if (measure(word) == 1 && ends_short(word)) {
-    word += 'e';
   }
 }
 

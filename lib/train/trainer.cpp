@@ -162,7 +162,7 @@ Trainer::Trainer(const Configuration& configuration, const TrainingSettings& set
       adapters_(settings.adapters,
                 list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })),
       arena_([&](ParameterSource& source) {
-        Transformer(source, configuration);
+        const Transformer listed(source, configuration);
         adapters_.build(source);
       }),
       transformer_(listing(arena_, settings.taps), configuration),

@@ -225,6 +225,7 @@ TEST_CASE("TER as sacreBLEU", "[text]") {
   CHECK(ter({"dddd eeee ffff"}, {"aaaa bbbb cccc"}) == Approx(100.0));
   CHECK(ter({""}, {"a"}) == Approx(100.0));
   CHECK(ter({"d e f g h a b c"}, {"a b c d e f g h"}) == Approx(100.0 / 8));
+  // NOLINTBEGIN(bugprone-suspicious-missing-comma): long lines in several parts
   CHECK(
       ter({"wählen Sie \" Bild neu berechnen , \" um beim Ändern der Bildgröße Pixel hinzuzufügen oder zu entfernen , "
            "damit das Bild ungefähr dieselbe Größe aufweist wie die andere Größe .",
@@ -243,6 +244,7 @@ TEST_CASE("TER as sacreBLEU", "[text]") {
            "Sie können beispielsweise ein Dokument erstellen , das ein Auto enthalt , das sich über die Bühne bewegt .",
            "wählen Sie im Dialogfeld \" Neu aus Vorlage \" eine Vorlage aus und klicken Sie auf \" Neu . \""}) ==
       Approx(13.6).margin(1e-3));
+  // NOLINTEND(bugprone-suspicious-missing-comma)
   CHECK(ter({"A B"}, {"a b"}) == 0.0);
   CHECK(scored(Ter({.case_sensitive = true}), {"A B"}, {{"a b"}}) == Approx(100.0));
   CHECK(ter({""}, {""}) == 0.0);
