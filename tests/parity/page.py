@@ -40,14 +40,15 @@ class Browser:
             self.port = probe.getsockname()[1]
         self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.session = ""
-        options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000", f"--user-data-dir={directory}/profile"]}
+        options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,1000", f"--user-data-dir={directory}/profile"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
         for attempt in range(100):
             try:
                 self.session = "/session/" + self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
                 break
-            except OSError:
+            except (OSError, RuntimeError):  # not listening yet; or the browser of a busy machine was slow
                 if attempt == 99:
+                    self.close()
                     raise
                 time.sleep(0.2)
 
