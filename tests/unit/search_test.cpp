@@ -196,13 +196,13 @@ TEST_CASE("caches of other models may use a storage one after another", "[search
   shapes[2].decoder.layers = 3;
   shapes[2].width = 48;
   Workspace workspace;
-  Context ctx{workspace};
   DecoderCache::Storage storage;
   const std::vector<std::int64_t> one{0, 1};
   const std::vector<std::int32_t> begin{0};
   for (const std::size_t shape : {0, 1, 2, 1, 0, 2}) {
     const Model model(shapes[shape]);
     const auto last_hidden = [&](DecoderCache::Storage& used) {
+      Context ctx{workspace};  // a cache leaves places in it that end with the cache
       DecoderCache cache(*model.transformer, used);
       const float* hidden = cache.start(ctx, {}, nullptr, {one}, begin.data());
       for (std::int32_t t = 0; t < 30; ++t)
