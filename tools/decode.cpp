@@ -1,14 +1,12 @@
 // decode: memory or source ids to target ids; or what a model makes of given targets.
 #include <chrono>
-#include <deque>
 #include <mutex>
 
 #include "cli/decoding_options.hpp"
 #include "cli/layer_options.hpp"
 #include "cli/probe_options.hpp"
+#include "search/ensemble.hpp"
 #include "search/forced.hpp"
-#include "search/generate.hpp"
-#include "text/tokenizer.hpp"
 
 using namespace pipeformer;
 
@@ -77,29 +75,6 @@ const ToolSpec spec{
     .uses_models = true,
 };
 
-/// Throws Error unless the models of an ensemble mean the same by the same ids.
-void check_ensemble(const ModelFile& first, const ModelFile& other) {
-  const Configuration &a = first.configuration(), &b = other.configuration();
-  const auto expect = [&](const char* what, const auto& x, const auto& y) {
-    require(x == y, other.name(), ": ", what, " is ", y, ", that of ", first.name(), " is ", x,
-            ": they are no ensemble");
-  };
-  expect("kind", name_of(a.kind), name_of(b.kind));
-  expect("source_vocabulary", a.source_vocabulary, b.source_vocabulary);
-  expect("target_vocabulary", a.target_vocabulary, b.target_vocabulary);
-  expect("begin_id", a.begin_id, b.begin_id);
-  expect("end_id", a.end_id, b.end_id);
-  expect("suppressed_id", a.suppressed_id, b.suppressed_id);
-  const auto ours = first.tokenizer(), theirs = other.tokenizer();
-  if (!ours || !theirs || *ours == *theirs) return;
-  const auto one = Tokenizer::parse(*ours, first.name()), two = Tokenizer::parse(*theirs, other.name());
-  for (std::int32_t id = 0; id < a.target_vocabulary; ++id) {
-    const auto piece = [id](const Tokenizer& t) { return t.has_piece(id) ? t.piece(id) : std::string(); };
-    require(piece(*one) == piece(*two), other.name(), ": id ", id, " is '", piece(*two), "', in ", first.name(), " '",
-            piece(*one), "': they are no ensemble");
-  }
-}
-
 /// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.
 struct Decoding {
   explicit Decoding(const Args& a)
@@ -116,11 +91,7 @@ struct Decoding {
             " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
     if (probing.listed()) return;
     const std::vector<std::string> names = a.list("model");
-    for (std::size_t i = 1; i < names.size(); ++i) {
-      const ModelFile& other = ensemble.files.emplace_back(names[i], weights_asked(a));
-      if (!other.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", other.group()));
-      check_ensemble(file, other);
-    }
+    others.emplace(file, std::span(names).subspan(1), weights_asked(a));
     file.list_taps(probing.list());
     input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
     writer = RecordWriter::open(args.output(), args.output_options());
@@ -130,20 +101,11 @@ struct Decoding {
   void check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
     std::call_once(loaded, [&] {
       model.emplace(file, configuration, sources.batch.ids ? Transformer::Stacks::all : Transformer::Stacks::decoder);
-      for (ModelFile& other : ensemble.files)
-        ensemble.models.emplace_back(other, other.configuration(), Transformer::Stacks::all);
+      others->load();
     });
-    require(ensemble.files.empty() || sources.batch.ids, sources.where_record(0),
-            ": vectors are the memory of one model; an ensemble reads ids");
-    for (const ModelFile& other : ensemble.files) {
-      const Configuration& c = other.configuration();
-      check_ids(sources, encoder ? c.source_vocabulary : c.target_vocabulary, c, encoder ? 0 : room, beyond);
-      if (ids) check_ids(*ids, c.target_vocabulary, c, room, beyond);
-    }
+    others->check(sources, ids, room, beyond);
     sources.expect_width(configuration.width, "the model's");
-    check_ids(sources, encoder ? configuration.source_vocabulary : configuration.target_vocabulary, configuration,
-              encoder ? 0 : room, beyond);
-    if (ids) check_ids(*ids, configuration.target_vocabulary, configuration, room, beyond);
+    check_ids_of(configuration, sources, ids, room, beyond);
   }
   void close(std::int64_t sequences) {
     probing.close(sequences);
@@ -158,10 +120,7 @@ struct Decoding {
   Probing probing;
   std::once_flag loaded;
   std::optional<Transformer> model;
-  struct {
-    std::deque<ModelFile> files;
-    std::deque<Transformer> models;
-  } ensemble;  ///< The further models.
+  std::optional<Ensemble> others;
   std::optional<BatchStream> input;
   std::unique_ptr<RecordWriter> writer;
 };
@@ -191,20 +150,7 @@ void generate(Decoding& d) {
   std::optional<PhraseStream> ban, require;
   if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary);
   if (const auto path = optional_text(d.args, "require")) require.emplace(*path, d.configuration.target_vocabulary);
-  std::vector<std::unique_ptr<RecordWriter>> files;
-  const auto open = [&](const char* option) -> RecordWriter* {
-    const auto path = optional_text(d.args, option);
-    if (path) files.push_back(RecordWriter::open(*path, {{}, d.args.output_options().dtype, false}));
-    return path ? files.back().get() : nullptr;
-  };
-  const HypothesisWriters writers{d.writer.get(),
-                                  d.args.flag("keep-end"),
-                                  open("scores"),
-                                  open("token-scores"),
-                                  open("alignment"),
-                                  open("alternatives"),
-                                  open("alternatives-scores"),
-                                  d.args.integer("alternatives-count")};
+  HypothesisFiles files(d.args, d.writer.get());
   std::optional<OutputProbe> look;
   if (const auto view = output_view(d.args, d.configuration, d.probing)) look.emplace(*view);
   Workspace workspace;
@@ -217,8 +163,7 @@ void generate(Decoding& d) {
     std::vector<Phrases> banned, required;
     if (ban) banned = ban->next(d.input->batch.records(), name);
     if (require) required = require->next(d.input->batch.records(), name);
-    settings.others.clear();
-    for (const Transformer& other : d.ensemble.models) settings.others.push_back(&other);
+    settings.others = d.others->models();
     const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr, require ? &required : nullptr};
     const auto outputs = d.file.explaining([&] {
       return generate_window(*d.model, *d.input, beside, settings,
@@ -228,11 +173,12 @@ void generate(Decoding& d) {
     if (look || d.probing.writes())
       force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows,
                     look ? *look : *d.probing.probe(), d.input->batch.first_record);
-    tokens += write_hypotheses(outputs, forced, look ? look->take() : std::vector<OutputProbe::Seen>{}, writers);
+    tokens +=
+        write_hypotheses(outputs, forced, look ? look->take() : std::vector<OutputProbe::Seen>{}, files.writers());
   }
   if (ban) ban->finish(d.input->reader->name());
   if (require) require->finish(d.input->reader->name());
-  for (const auto& file : files) file->close();
+  files.close();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
   d.close(d.input->reader->count());

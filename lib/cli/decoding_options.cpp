@@ -150,6 +150,25 @@ Beyond beyond_context(const Args& args, const Configuration& configuration) {
   return Beyond::slide;
 }
 
+HypothesisFiles::HypothesisFiles(const Args& args, RecordWriter* ids) {
+  const auto open = [&](const char* option) -> RecordWriter* {
+    if (!args.has(option)) return nullptr;
+    return files_.emplace_back(RecordWriter::open(args.text(option), {{}, args.output_options().dtype, false})).get();
+  };
+  writers_ = {ids,
+              args.flag("keep-end"),
+              open("scores"),
+              open("token-scores"),
+              open("alignment"),
+              open("alternatives"),
+              open("alternatives-scores"),
+              args.integer("alternatives-count")};
+}
+
+void HypothesisFiles::close() {
+  for (const auto& file : files_) file->close();
+}
+
 GenerateSettings generate_settings(const Args& args, const Configuration& configuration) {
   GenerateSettings s;
   s.search = {args.flag("sample"),

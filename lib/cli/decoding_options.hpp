@@ -1,5 +1,6 @@
 /// The options of decode: search, sampling, limits, and what is written about given targets.
 #pragma once
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,6 +20,17 @@ void check_decoding_options(const Args&);
 Beyond beyond_context(const Args&, const Configuration&);
 /// What --alignment and --alternatives look at, in a pass over the outputs; nothing when they are not given.
 std::optional<OutputView> output_view(const Args&, const Configuration&, const Probing&);
+/// The files that options name for what is written beside the ids.
+class HypothesisFiles {
+ public:
+  HypothesisFiles(const Args&, RecordWriter* ids);
+  const HypothesisWriters& writers() const { return writers_; }
+  void close();
+
+ private:
+  std::vector<std::unique_ptr<RecordWriter>> files_;
+  HypothesisWriters writers_;
+};
 GenerateSettings generate_settings(const Args&, const Configuration&);
 
 }  // namespace pipeformer
