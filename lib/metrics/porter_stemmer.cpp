@@ -62,7 +62,7 @@ struct Rule {
 };
 
 /// The first rule whose ending fits decides, whether or not its condition holds.
-void apply(std::string& word, std::span<const Rule> rules) {
+void apply_first(std::string& word, std::span<const Rule> rules) {
   for (const Rule& rule : rules) {
     if (!word.ends_with(rule.ending)) continue;
     const std::size_t length = word.size() - rule.ending.size();
@@ -133,7 +133,7 @@ void suffixes_of_two(std::string& word) {
     if (positive(Text(word).substr(0, word.size() - 3))) word.pop_back();
     return;
   }
-  apply(word, double_suffixes);
+  apply_first(word, double_suffixes);
 }
 
 constexpr std::array<std::pair<Text, Text>, 16> irregular{{{"sky", "sky"},
@@ -163,13 +163,13 @@ std::string porter_stem(std::string_view word) {
   if (word.size() == 4 && word.ends_with("ies")) {
     stem.pop_back();
   } else {
-    apply(stem, plurals);
+    apply_first(stem, plurals);
   }
   past_and_participle(stem);
   if (stem.size() > 2 && stem.back() == 'y' && consonant(stem, stem.size() - 2)) stem.back() = 'i';
   suffixes_of_two(stem);
-  apply(stem, more_suffixes);
-  apply(stem, last_suffixes);
+  apply_first(stem, more_suffixes);
+  apply_first(stem, last_suffixes);
   if (stem.ends_with('e')) {
     const Text before = Text(stem).substr(0, stem.size() - 1);
     if (measure(before) > 1 || (measure(before) == 1 && !ends_short(before))) stem.pop_back();

@@ -131,8 +131,10 @@ void int8_product(const MatrixView& a, const PackedView& packed, const WeightVie
       if (height <= 0) continue;
       const Int8Rows block = row_range(from, row, height);
       for (std::int64_t p = first; p < last; ++p) {
-        const auto* panel = static_cast<const std::byte*>(whole) + p * bytes;
-        if (!whole) {
+        const std::byte* panel;
+        if (whole) {
+          panel = static_cast<const std::byte*>(whole) + p * bytes;
+        } else {
           std::byte* out = at_least(own, bytes);
           pack_panels(w, p, p + 1, out);
           panel = out;
