@@ -67,6 +67,18 @@ blocks() {
   ((failed == 0 && count >= 5))
 }
 
+@test "UNFOLDED.md shows what its commands print" {
+  mkdir -p run && cd run || exit 1
+  # A block of text follows each block of commands: both, ended by a NUL.
+  mapfile -t -d '' parts < <(awk '/^```(sh|text)$/ { inside = 1; next } inside && /^```$/ { printf "%c", 0; inside = 0; next } inside' "$ROOT/UNFOLDED.md")
+  ((${#parts[@]} >= 14 && ${#parts[@]} % 2 == 0))
+  for ((i = 0; i < ${#parts[@]}; i += 2)); do
+    # Without the stand-ins that make trainings short: nothing is trained here.
+    PATH="$PIPEFORMER_BIN:$PATH" bash -o pipefail -ec "${parts[i]}" > printed
+    diff printed - <<< "${parts[i + 1]%$'\n'}" || { printf 'after:\n%s' "${parts[i]}"; false; }
+  done
+}
+
 @test "what is not run is known" {
   for document in $(documents); do
     mapfile -t -d '' commands < <(blocks "$document" left)
