@@ -1,4 +1,5 @@
 // patchify: cuts images into patches, the tokens of a Vision Transformer (Dosovitskiy et al. 2021).
+#include <exception>
 #include <optional>
 
 #include "cli/tool.hpp"
@@ -63,7 +64,7 @@ static void patchify(const Args& args) {
     Array vectors;
     try {
       vectors = cut(args, preparation, images, pnm);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       throw Error(cat(reader->where(), ": ", error.what()));
     }
     reader->expect_like_first(false, vectors.shape.back());

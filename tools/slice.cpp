@@ -1,4 +1,5 @@
 // slice: cuts, joins, turns and averages arrays along their axes.
+#include <exception>
 #include <functional>
 
 #include "cli/layer_options.hpp"
@@ -126,7 +127,7 @@ void slice(const Args& args) {
         const std::int64_t width = x.shape.back(), rows = width == 0 ? 0 : x.size() / width;
         x = reshape(std::move(x), {rows, width});
       }
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       throw Error(cat(reader->where(), ": ", error.what()));
     }
     if (records) x.shape.insert(x.shape.begin(), 1);

@@ -158,6 +158,8 @@ int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<vo
     return fail(2, e.what(), "Try '" + called.name + " --help'.\n");
   } catch (const UpstreamFailure& e) {
     return fail(1, e.what(), "", true);
+  } catch (const OutOfMemory& e) {
+    return fail(1, e.what());
   } catch (const std::bad_alloc&) {
     return fail(1, "out of memory");
   } catch (const std::exception& e) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <type_traits>
 
 #include "core/error.hpp"
@@ -28,7 +29,8 @@ std::align_val_t alignment(std::size_t bytes) {
 }  // namespace
 
 void* allocate_buffer(std::size_t bytes) {
-  void* memory = ::operator new(bytes, alignment(bytes));
+  void* memory = ::operator new(bytes, alignment(bytes), std::nothrow);
+  if (!memory) throw OutOfMemory(bytes);
   if (bytes >= kLarge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may be refused
   return memory;
 }

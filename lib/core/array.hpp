@@ -28,6 +28,7 @@ std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,
 
 /// Memory for Buffer: 64-byte aligned; large pieces in huge pages where the system has them, since clearing and mapping
 /// small pages one by one can take longer than the computation that fills them.
+/// Throws OutOfMemory.
 void* allocate_buffer(std::size_t bytes);
 void free_buffer(void* memory, std::size_t bytes);
 

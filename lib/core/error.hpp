@@ -1,7 +1,9 @@
 /// Errors. Thrown anywhere in the library, caught once, in cli::run_tool, which turns them into one line on
 /// standard error ("attend: k.npy: record 17: key width 64 does not match query width 512") and an exit status.
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -18,6 +20,16 @@ class Error : public std::runtime_error {
 class UsageError : public Error {
  public:
   using Error::Error;
+};
+
+/// An allocation that failed, and its size. Who knows which record it was for says so (lib/io, for_batches).
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::size_t bytes) : what_("out of memory for " + std::to_string(bytes) + " bytes") {}
+  const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  std::string what_;
 };
 
 /// An Error about one row of a batch. Who computes does not know the files; who reads them (for_batches,

@@ -75,7 +75,11 @@ bool read_record(RecordReader& reader, Batch& batch, Accept accept) {
   reader.expect_like_first(ids, width);
   batch.ids = ids;
   batch.width = width;
-  append_record(batch, record);
+  try {
+    append_record(batch, record);
+  } catch (const OutOfMemory& error) {
+    throw Error(cat(reader.where(), ": ", error.what(), ": a batch of ", batch.records(), " records and this one"));
+  }
   return true;
 }
 

@@ -142,6 +142,22 @@ for pickled in (False, True):
   cmp expected.npy got.npy
 }
 
+@test "a record that does not fit in memory is named, with its size" {
+  ! ldd "$PIPEFORMER_BIN/train" | grep -qE 'lib(asan|tsan)' || skip "a sanitizer needs more address space"
+  # Sparse: 400 MB of zeros.
+  /usr/bin/python3 -c "import numpy; numpy.lib.format.open_memmap('large.npy', 'w+', 'f4', (400000, 256))"
+  for tool in 'norm --kind unit' attend 'slice --columns 0-9' 'activate'; do
+    for limit in 200000 450000; do # the file cannot be mapped; it can, and what is computed of it does not fit
+      run -1 --separate-stderr timeout 60 bash -c "ulimit -v $limit; exec $tool -j 1 large.npy -o got.npy"
+      [[ $stderr == "${tool%% *}: large.npy: record 0: "*40[0-9]*" bytes"* ]]
+      [ "${#stderr_lines[@]}" = 1 ] && [ ! -e got.npy ]
+    done
+  done
+  run -1 --separate-stderr timeout 60 bash -c "ulimit -v 200000; exec posenc --table --length 100000 --width 4096 -o got.npy"
+  [[ $stderr == 'posenc: out of memory for '*' bytes' ]]
+  rm large.npy
+}
+
 @test "empty records without end flow in constant memory" {
   ! ldd "$PIPEFORMER_BIN/train" | grep -qE 'lib(asan|tsan)' || skip "a sanitizer needs more address space"
   run -0 timeout 60 bash -c "ulimit -v 2000000; yes '' | tokenize -m char.model | embed -m model.h5 | head -c 1000000 | wc -c"
