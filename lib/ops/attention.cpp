@@ -129,6 +129,15 @@ void product_transposed(const MatrixView& a, const float* panels, const MutableM
                                     accumulate);
 }
 
+/// Has the processor bring rows of `width` elements while something else is computed.
+void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width) {
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  for (std::int64_t r = 0; r < count; ++r) {
+    const float* row = rows.data + (rows.index ? rows.index[r] : r) * rows.stride;
+    for (std::int64_t k = 0; k < width; k += kLine) __builtin_prefetch(row + k, 0, 3);
+  }
+}
+
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum) {
   const AttentionShape& shape = head.shape;
   const Kernels& kernel = kernels();
@@ -166,12 +175,18 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
       if (j0 > begin && (seen <= 0 || j0 + block <= head.first_visible(i0))) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
-      if (few)
+      if (few) {
+        // A single query reads a head's columns of rows that lie far apart: nothing but this sees them coming.
+        ask_for(head.values_from(j0), columns, dv);
         kernel.dot_few({head.query(i0), count, dk, head.in.query_stride}, head.keys_from(j0),
                        {scores, count, columns, kKeyBlock});
-      else
+        TableRows next_head = head.keys_from(j0);
+        next_head.data += dk;
+        ask_for(next_head, columns, dk);
+      } else {
         product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
                 false);
+      }
       float correction[kQueryBlock];
       std::int64_t seen_by[kQueryBlock];
       for (std::int64_t i = i0; i < i1; ++i) {

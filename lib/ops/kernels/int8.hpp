@@ -386,12 +386,17 @@ struct PlainInt8 {
   }
 };
 
-template <class M, int Rows>
+/// `Ahead`: on the way the panel that follows is asked for, so that it comes from memory while the rows below are
+/// computed.
+template <class M, int Rows, bool Ahead>
 void int8_tile(const Int8Operands& from, const Int8Output& out) {
   typename M::Sum sums[Rows][M::kVectors] = {};
   const auto* a = static_cast<const typename M::Element*>(from.a);
   const std::int8_t* panel = from.panel;
+  const std::int64_t following = from.quads * kInt8Panel * kQuad;
   for (std::int64_t q = 0; q < from.quads; ++q, a += kQuad, panel += kInt8Panel * kQuad) {
+    if constexpr (Ahead)
+      for (int line = 0; line < kInt8Panel * kQuad; line += 64) __builtin_prefetch(panel + following + line, 0, 2);
     decltype(M::weights(panel, 0)) w[M::kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < M::kVectors; ++v) w[v] = M::weights(panel, v);
@@ -407,11 +412,11 @@ void int8_tile(const Int8Operands& from, const Int8Output& out) {
   for (int r = 0; r < Rows; ++r, to.c += to.ldc) M::put(sums[r], from.column_sums, to, to.row_scales[r]);
 }
 
-template <class M, int Rows = M::kRows>
+template <class M, bool Ahead, int Rows = M::kRows>
 inline void int8_tile(int rows, const Int8Operands& from, const Int8Output& to) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return int8_tile<M, Rows>(from, to);
-    int8_tile<M, Rows - 1>(rows, from, to);
+    if (rows == Rows) return int8_tile<M, Rows, Ahead>(from, to);
+    int8_tile<M, Ahead, Rows - 1>(rows, from, to);
   }
 }
 
@@ -432,11 +437,12 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
     for (std::int64_t t = 0; t < tiles; ++t) {
       const int height = static_cast<int>((a.rows - row + (tiles - t) - 1) / (tiles - t));  // no thin last tile
       float* c_tile = c.data + row * c.stride + first;
-      int8_tile<M>(height,
-                   {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads,
-                    weights + first * kQuad, sums + first},
-                   {a.scales + row, column_scales + first, column_bias + first, whole ? c_tile : edge,
-                    whole ? c.stride : kInt8Panel});
+      const auto tile = t == 0 && first == 0 ? int8_tile<M, true> : int8_tile<M, false>;
+      tile(height,
+           {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads, weights + first * kQuad,
+            sums + first},
+           {a.scales + row, column_scales + first, column_bias + first, whole ? c_tile : edge,
+            whole ? c.stride : kInt8Panel});
       for (int r = 0; r < height && !whole; ++r)
         for (int j = 0; first + j < columns; ++j) c_tile[r * c.stride + j] = edge[r * kInt8Panel + j];
       row += height;
