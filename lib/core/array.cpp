@@ -1,6 +1,7 @@
 #include "core/array.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <bit>
@@ -37,6 +38,13 @@ void* allocate_buffer(std::size_t bytes) {
 
 void free_buffer(void* memory, std::size_t bytes) {
   ::operator delete(memory, alignment(bytes));
+}
+
+void release_mapped(const void* begin, std::size_t bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)),
+             from = reinterpret_cast<std::uintptr_t>(begin);
+  const std::uintptr_t first = (from + page - 1) / page * page, last = (from + bytes) / page * page;  // whole pages
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 namespace {

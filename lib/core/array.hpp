@@ -31,6 +31,8 @@ std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,
 /// Throws OutOfMemory.
 void* allocate_buffer(std::size_t bytes);
 void free_buffer(void* memory, std::size_t bytes);
+/// Lets go of memory that is mapped read-only from a file: whoever reads it again gets it from the file again.
+void release_mapped(const void* begin, std::size_t bytes);
 
 /// Allocator that leaves new elements uninitialised: buffers here are always filled by their user.
 template <class T>

@@ -108,6 +108,7 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
   require(*offset + static_cast<std::uint64_t>(count * element_size(type)) <= mapping_->bytes().size(), file_->name(),
           ": parameter ", name, " lies beyond the end of the file");
   view.data = mapping_->bytes().data() + *offset;
+  view.mapped = true;
   return view;
 }
 

@@ -222,8 +222,12 @@ const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, Pa
 }
 
 PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {
-  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, [&](void* to) { pack_nt(w, to); }), w.type,
-          w.scales};
+  const auto pack = [&](void* to) {
+    pack_nt(w, to);
+    // The panels are read from now on; of a model's file only single rows of embeddings are.
+    if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * w.columns * element_size(w.type)));
+  };
+  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, pack), w.type, w.scales};
 }
 
 PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {

@@ -24,6 +24,7 @@ struct WeightView {
   std::int64_t rows = 0, columns = 0;
   WeightType type = WeightType::float32;
   const float* scales = nullptr;  ///< int8: of each row.
+  bool mapped = false;            ///< `data` lies in a file that is mapped read-only.
 
   WeightView() = default;
   WeightView(const void* d, WeightType t, std::int64_t r, std::int64_t c) : data(d), rows(r), columns(c), type(t) {}
