@@ -42,7 +42,7 @@ const ToolSpec spec{
         "updates "
         "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.\n\n"
         "--tap writes intermediates of the updates that --tap-steps names, below step-N: its examples in their order, "
-        "with their ids, dropped out as they are (pipeformer(7), SEEING INSIDE).",
+        "with their ids, dropped out as they are, and their gradients, gradient/NAME (pipeformer(7), SEEING INSIDE).",
     .arguments = "",
     .options = join({training_options(),
                      configuration_options(),
@@ -92,7 +92,8 @@ void train(const Args& args, Communicator& ranks) {
       // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
       args.flag("overwrite") || args.flag("resume")};
 
-  Probing probing(args, [&](ParameterSource& source) { Transformer(source, start.configuration); });
+  Probing probing(
+      args, [&](ParameterSource& source) { Transformer(source, start.configuration); }, false, true);
   if (probing.listed()) return;
   if (probing.writes() && ranks.size() > 1) throw UsageError("--tap-file: one process only");
   args.allow_only(probing.writes(), "--tap-file", {"tap-steps"});

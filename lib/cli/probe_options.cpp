@@ -24,7 +24,7 @@ std::vector<Option> probe_options() {
         list("add", "NAME[SEL]=FILE", "add a file's values to an intermediate; one vector: at all positions")}});
 }
 
-Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, bool look) {
+Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, bool look, bool training) {
   const auto asked = [&](const char* option) { return args.given(option); };
   asked_ = asked("list-taps") || asked("tap") || asked("tap-file");
   struct {
@@ -38,7 +38,7 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
   if (asked("ablate-with") && !asked("ablate")) throw UsageError("--ablate-with needs --ablate");
   asked_ = asked_ || changes || look;
   if (!asked_) return;
-  list_ = pipeformer::list_taps(build);
+  list_ = pipeformer::list_taps(build, training);
   if (asked("list-taps")) {
     OutputFile out(args.output(), Content::text);
     out.write(describe(list_));

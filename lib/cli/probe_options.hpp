@@ -19,8 +19,9 @@ std::vector<Option> probe_options();
 class Probing {
  public:
   /// `build` constructs the layers from a source; it is called when somebody looks, or an option of the tool's own
-  /// (`look`) needs a tap. Opens and loads files. Throws UsageError or Error.
-  Probing(const Args&, const std::function<void(ParameterSource&)>& build, bool look = false);
+  /// (`look`) needs a tap. `training`: gradients are intermediates too. Opens and loads files. Throws UsageError or
+  /// Error.
+  Probing(const Args&, const std::function<void(ParameterSource&)>& build, bool look = false, bool training = false);
 
   /// For the source that the layers are built from; null when nobody looks.
   TapList* list() { return asked_ ? &list_ : nullptr; }

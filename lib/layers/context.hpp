@@ -26,7 +26,7 @@ struct Places {
 
 /// Rows (ragged.rows(), width) of an intermediate.
 struct TapRows {
-  float* x;
+  float* x;  ///< Of a gradient: not to be changed.
   std::int64_t width;
   Ragged ragged;
   Places places;
@@ -85,6 +85,10 @@ struct Context {
   bool watched(Tap tap) const { return probe && probe->wants(tap); }
   void show(Tap tap, float* x, std::int64_t width, const Ragged& ragged) const {
     if (watched(tap)) probe->rows(tap, {x, width, ragged, places});
+  }
+  /// The gradient of the update's loss with respect to an intermediate, from its layer's backward pass.
+  void show_gradient(Tap tap, const float* d, std::int64_t width, const Ragged& ragged) const {
+    show({tap.gradient}, const_cast<float*>(d), width, ragged);
   }
 };
 

@@ -40,15 +40,18 @@ void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, fl
   ctx.show(output_tap_, y, shape_.width, ragged);
 }
 
-void FeedForward::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx) const {
+void FeedForward::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy, float* dx) const {
   const WorkspaceScope scope(ctx.workspace);
-  const std::int64_t inner = shape_.inner, count = rows * inner;
+  const std::int64_t rows = ragged.rows(), inner = shape_.inner, count = rows * inner;
+  ctx.show_gradient(output_tap_, dy, shape_.width, ragged);
   float* d_inner = ctx.workspace.get(count);
   linear2_.backward(rows, saved.inner, dy, d_inner, false);
   if (const float p = ctx.rate(ctx.dropout.activation); p > 0)
     dropout(p, saved.seed, ctx.first.row, rows, inner, d_inner, d_inner);
+  ctx.show_gradient(activation_tap_, d_inner, inner, ragged);
   if (!shape_.gated) {
     activation_backward(shape_.activation, rows, inner, saved.up, d_inner, d_inner);
+    ctx.show_gradient(hidden_tap_, d_inner, inner, ragged);
     linear1_.backward(rows, saved.input, d_inner, dx, false);
     return;
   }
@@ -59,6 +62,8 @@ void FeedForward::backward(Context& ctx, std::int64_t rows, const Saved& saved, 
   multiply(count, d_inner, active, d_up);
   multiply(count, d_inner, saved.up, d_inner);
   activation_backward(shape_.activation, rows, inner, saved.gate, d_inner, d_inner);
+  ctx.show_gradient(hidden_tap_, d_up, inner, ragged);
+  ctx.show_gradient(gate_tap_, d_inner, inner, ragged);
   linear1_.backward(rows, saved.input, d_up, dx, false);
   gate_.backward(rows, saved.input, d_inner, dx, true);
 }

@@ -25,7 +25,7 @@ class FeedForward {
   FeedForward() = default;
   FeedForward(ParameterSource&, const std::string& name, const FeedForwardShape&);
   void forward(Context&, const Ragged&, const float* x, float* y, Saved&) const;
-  void backward(Context&, std::int64_t rows, const Saved&, const float* dy, float* dx) const;
+  void backward(Context&, const Ragged&, const Saved&, const float* dy, float* dx) const;
   const FeedForwardShape& shape() const { return shape_; }
 
  private:

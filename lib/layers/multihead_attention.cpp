@@ -38,8 +38,8 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
   if (key_.norm) key_.norm_tap = source.tap(name, "key_norm", keys);
   if (shape.rotary) key_.rotated_tap = source.tap(name, "key_rotated", keys);
   value_tap_ = source.tap(name, "value", keys);
-  scores_tap_ = source.tap(name, "scores", {0, shape.heads, rows});
-  weights_tap_ = source.tap(name, "weights", {0, shape.heads, rows});
+  scores_tap_ = source.tap(name, "scores", {0, shape.heads, rows}, false);  // no pass holds their gradients
+  weights_tap_ = source.tap(name, "weights", {0, shape.heads, rows}, false);
   context_tap_ = source.tap(name, "context", queries);
   output_tap_ = source.tap(name, "output", {shape.width});
 }
@@ -126,11 +126,18 @@ void MultiheadAttention::project(Context& ctx, const Projection& to, const Ragge
   ctx.show(to.rotated_tap, y, width, ragged);
 }
 
-void MultiheadAttention::project_backward(const Projection& to, std::int64_t rows, const RowPositions& positions,
-                                          const Projected& saved, float* dy) const {
-  const std::int64_t heads = to.heads(shape_.head_width);
-  if (shape_.rotary) turn(rows, heads, positions, true, dy);
-  if (to.norm) to.norm->backward(rows * heads, saved.norm, dy, dy);
+void MultiheadAttention::project_backward(Context& ctx, const Projection& to, const Ragged& ragged,
+                                          const RowPositions& positions, const Projected& saved, float* dy) const {
+  const std::int64_t rows = ragged.rows(), width = to.linear.out(), heads = to.heads(shape_.head_width);
+  if (shape_.rotary) {
+    ctx.show_gradient(to.rotated_tap, dy, width, ragged);
+    turn(rows, heads, positions, true, dy);
+  }
+  if (to.norm) {
+    ctx.show_gradient(to.norm_tap, dy, width, ragged);
+    to.norm->backward(rows * heads, saved.norm, dy, dy);
+  }
+  ctx.show_gradient(to.raw_tap, dy, width, ragged);
 }
 
 void MultiheadAttention::project_keys(Context& ctx, const Ragged& ragged, const float* memory,
@@ -200,14 +207,17 @@ void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Rag
   d.key = ctx.workspace.get(key_rows * shape_.kv_width());
   d.value = ctx.workspace.get(key_rows * shape_.kv_width());
   d.distance_bias = gradients.distance_bias;
+  ctx.show_gradient(output_tap_, dy, shape_.width, queries);
   output_.backward(rows, saved.context, dy, d_context, false);
+  ctx.show_gradient(context_tap_, d_context, shape_.query_width(), queries);
   attention_backward(attention_shape(ctx, saved), attention_input(queries, keys, nullptr, saved), saved.context,
                      saved.log_sum, d_context, d);
   RowPositions positions;
   if (shape_.rotary) positions = rotary_positions(ctx.workspace, queries, *shape_.rotary);
-  project_backward(query_, rows, positions, saved.query_norm, d.query);
+  project_backward(ctx, query_, queries, positions, saved.query_norm, d.query);
   if (shape_.rotary) positions = rotary_positions(ctx.workspace, keys, *shape_.rotary);
-  project_backward(key_, key_rows, positions, saved.key_norm, d.key);
+  project_backward(ctx, key_, keys, positions, saved.key_norm, d.key);
+  ctx.show_gradient(value_tap_, d.value, shape_.kv_width(), keys);
   query_.linear.backward(rows, saved.input, d.query, dx, false);
   const float* from = saved.memory ? saved.memory : saved.input;
   float* d_from = saved.memory ? gradients.memory : dx;

@@ -110,7 +110,7 @@ class MultiheadAttention {
   void project(Context&, const Projection&, const Ragged& ragged, const float* x, const RowPositions& positions,
                float* y, Projected&) const;
   /// dy, the gradient of what project() gave, becomes that of what the linear layer gave.
-  void project_backward(const Projection&, std::int64_t rows, const RowPositions& positions, const Projected&,
+  void project_backward(Context&, const Projection&, const Ragged&, const RowPositions& positions, const Projected&,
                         float* dy) const;
   void turn(std::int64_t rows, std::int64_t heads, const RowPositions& positions, bool back, float* x) const;
 

@@ -10,7 +10,8 @@
 namespace pipeformer {
 
 struct Tap {
-  std::int32_t id = -1;  ///< Its place in the list; -1: nobody looks.
+  std::int32_t id = -1;        ///< Its place in the list; -1: nobody looks.
+  std::int32_t gradient = -1;  ///< The place of its gradient, in training.
 };
 
 /// What is there for one sequence.
@@ -40,16 +41,22 @@ std::string shape_text(const TapShape&);
 /// What a source of parameters is besides: where layers get their taps.
 class TapSource {
  public:
-  /// Layers that are built from now on put their intermediates into a list, which may be null, or find them there.
-  void list_taps(TapList* list) { taps_ = list; }
-  /// An intermediate of a layer (no name: `part` is all).
-  Tap tap(const std::string& layer, const char* part, const TapShape& shape) {
-    return taps_ ? listed({layer.empty() ? part : layer + "/" + part, shape}) : Tap{};
+  /// Layers that are built from now on put their intermediates into a list, which may be null, or find them there; with
+  /// their gradients, "gradient/NAME", in training.
+  void list_taps(TapList* list, bool gradients = false) {
+    taps_ = list;
+    gradients_ = gradients;
+  }
+  /// An intermediate of a layer (no name: `part` is all). Whether its backward pass shows the gradient too.
+  Tap tap(const std::string& layer, const char* part, const TapShape& shape, bool has_gradient = true) {
+    return taps_ ? listed({layer.empty() ? part : layer + "/" + part, shape}, has_gradient) : Tap{};
   }
 
  private:
-  Tap listed(TapEntry entry);
+  Tap listed(const TapEntry& entry, bool has_gradient);
+  std::int32_t place(const TapEntry& entry);
   TapList* taps_ = nullptr;
+  bool gradients_ = false;
 };
 
 }  // namespace pipeformer

@@ -61,16 +61,18 @@ void Residual::forward(Context& ctx, const Ragged& ragged, const float* x, const
 }
 
 template <class Sublayer>
-void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx, bool with_base,
-                        Sublayer sublayer) const {
+void Residual::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy, float* dx,
+                        bool with_base, Sublayer sublayer) const {
   const WorkspaceScope scope(ctx.workspace);
-  const std::int64_t count = rows * width_;
+  const std::int64_t rows = ragged.rows(), count = rows * width_;
   const float* d_sum = dy;
   if (!pre_norm_) {
     float* through_norm = ctx.workspace.get(count);
+    ctx.show_gradient(norm_tap_, dy, width_, ragged);
     norm_.backward(rows, saved.norm, dy, through_norm);
     d_sum = through_norm;
   }
+  ctx.show_gradient(residual_tap_, d_sum, width_, ragged);
   const float* d_output = d_sum;
   if (const float p = ctx.rate(ctx.dropout.residual); p > 0) {
     float* dropped = ctx.workspace.get(count);
@@ -78,18 +80,23 @@ void Residual::backward(Context& ctx, std::int64_t rows, const Saved& saved, con
     d_output = dropped;
   }
   if (scale_.value) {
+    ctx.show_gradient(scale_tap_, d_output, width_, ragged);
     float* unscaled = ctx.workspace.get(count);
     scale_columns_backward(rows, width_, saved.unscaled, scale_.value, d_output, unscaled, scale_.gradient);
     d_output = unscaled;
   }
   if (sublayer_norm_) {
+    ctx.show_gradient(sublayer_norm_tap_, d_output, width_, ragged);
     float* given = ctx.workspace.get(count);
     sublayer_norm_->backward(rows, saved.sublayer_norm, d_output, given);
     d_output = given;
   }
   float* d_input = ctx.workspace.get(count);
   sublayer(d_output, d_input);
-  if (pre_norm_) norm_.backward(rows, saved.norm, d_input, d_input);
+  if (pre_norm_) {
+    ctx.show_gradient(norm_tap_, d_input, width_, ragged);
+    norm_.backward(rows, saved.norm, d_input, d_input);
+  }
   add(count, with_base ? d_sum : dx, d_input, dx);
 }
 
@@ -129,28 +136,28 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
 
 const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, const Surroundings& around,
                                         const Saved& saved, const float* dy) const {
-  const std::int64_t rows = ragged.rows(), count = rows * shape_.feed_forward.width;
+  const std::int64_t count = ragged.rows() * shape_.feed_forward.width;
   float* dx = ctx.workspace.get(count);
   const auto through_attention = [&](const float* d_output, float* d_input) {
     self_attention_.backward(ctx, ragged, ragged, saved.self_attention, d_output, d_input,
                              {nullptr, around.d_distance});
   };
   const auto through_feed_forward = [&](const float* d_output, float* d_input) {
-    feed_forward_.backward(ctx, rows, saved.feed_forward, d_output, d_input);
+    feed_forward_.backward(ctx, ragged, saved.feed_forward, d_output, d_input);
   };
   if (shape_.parallel) {
-    residual_[0].backward(ctx, rows, saved.residual[0], dy, dx, true, through_attention);
-    residual_[1].backward(ctx, rows, saved.residual[1], dy, dx, false, through_feed_forward);
+    residual_[0].backward(ctx, ragged, saved.residual[0], dy, dx, true, through_attention);
+    residual_[1].backward(ctx, ragged, saved.residual[1], dy, dx, false, through_feed_forward);
     return dx;
   }
   int last = shape_.cross ? 2 : 1;
-  residual_[last].backward(ctx, rows, saved.residual[last], dy, dx, true, through_feed_forward);
+  residual_[last].backward(ctx, ragged, saved.residual[last], dy, dx, true, through_feed_forward);
   if (shape_.cross)
-    residual_[1].backward(ctx, rows, saved.residual[1], dx, dx, true, [&](const float* d_output, float* d_input) {
+    residual_[1].backward(ctx, ragged, saved.residual[1], dx, dx, true, [&](const float* d_output, float* d_input) {
       cross_attention_.backward(ctx, ragged, around.memory_ragged, saved.cross_attention, d_output, d_input,
                                 {around.d_memory, nullptr});
     });
-  residual_[0].backward(ctx, rows, saved.residual[0], dx, dx, true, through_attention);
+  residual_[0].backward(ctx, ragged, saved.residual[0], dx, dx, true, through_attention);
   return dx;
 }
 

@@ -42,7 +42,7 @@ class Residual {
   /// dx (+)= its gradient through frame and sublayer, where sublayer(d_output, d_input) overwrites d_input. Without
   /// `with_base` that of the base is left out.
   template <class Sublayer>
-  void backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* dy, float* dx, bool with_base,
+  void backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy, float* dx, bool with_base,
                 Sublayer sublayer) const;
 
  private:

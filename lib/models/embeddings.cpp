@@ -109,7 +109,9 @@ const float* TokenEmbedding::forward(Context& ctx, const Ragged& ragged, const s
   return y;
 }
 
-void TokenEmbedding::backward(Context&, const Ragged& ragged, const Saved& saved, const float* dy) const {
+void TokenEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy) const {
+  ctx.show_gradient(positions_tap_, dy, width_, ragged);
+  ctx.show_gradient(embeddings_tap_, dy, width_, ragged);
   if (positions_.learned().value) pipeformer::add_positions_backward(ragged, width_, dy, positions_.learned().gradient);
   for (std::int64_t r = 0; r < ragged.rows() && types_ > 0; ++r) {
     float* gradient = type_table_.gradient + (saved.types ? saved.types[r] : 0) * width_;
@@ -158,6 +160,8 @@ void VectorEmbedding::backward(Context& ctx, const Ragged& ragged, const Saved& 
   const WorkspaceScope scope(ctx.workspace);
   const Ragged rows = saved.ragged();
   const std::int64_t extra = class_tokens_;
+  ctx.show_gradient(positions_tap_, dy, width(), rows);
+  ctx.show_gradient(embeddings_tap_, dy, width(), rows);
   if (positions_.learned().value) add_positions_backward(rows, width(), dy, positions_.learned().gradient);
   const float* d_projected = dy;
   if (extra > 0) {

@@ -241,10 +241,10 @@ std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSo
   return std::move(lister.entries);
 }
 
-TapList list_taps(const std::function<void(ParameterSource&)>& build) {
+TapList list_taps(const std::function<void(ParameterSource&)>& build, bool gradients) {
   Lister lister;
   TapList taps;
-  lister.list_taps(&taps);
+  lister.list_taps(&taps, gradients);
   build(lister);
   return taps;
 }

@@ -110,7 +110,7 @@ struct ParameterEntry {
 std::vector<ParameterEntry> list_parameters(const std::function<void(ParameterSource&)>& build);
 
 /// The intermediates of the layers that `build` constructs, in the order in which they are made.
-TapList list_taps(const std::function<void(ParameterSource&)>& build);
+TapList list_taps(const std::function<void(ParameterSource&)>& build, bool gradients = false);
 
 /// All parameters of a model in training: values and gradients are each one contiguous arena, so that an optimizer
 /// step, an all-reduce and a checkpoint are one pass each.

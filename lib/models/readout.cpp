@@ -20,14 +20,14 @@ OutputHead::OutputHead(ParameterSource& source, const Configuration& c, const st
   const std::string head = side + "/head";
   if (c.head_dense) {
     dense_.emplace(source, head + "/dense", width, projection_.in(), true);
-    dense_tap_ = source.tap(head, "dense", {projection_.in(), 0, rows});
-    activation_tap_ = source.tap(head, "activation", {projection_.in(), 0, rows});
+    dense_tap_ = source.tap(head, "dense", {projection_.in(), 0, rows}, false);
+    activation_tap_ = source.tap(head, "activation", {projection_.in(), 0, rows}, false);
   }
   if (c.head_norm) {
     norm_.emplace(source, head + "/norm", projection_.in(), c.norm_shape(c.has_decoder()));
-    norm_tap_ = source.tap(head, "norm", {projection_.in(), 0, rows});
+    norm_tap_ = source.tap(head, "norm", {projection_.in(), 0, rows}, false);
   }
-  output_tap_ = source.tap("", c.head == Head::none ? "projection" : "logits", {projection_.out(), 0, rows});
+  output_tap_ = source.tap("", c.head == Head::none ? "projection" : "logits", {projection_.out(), 0, rows}, false);
 }
 
 bool OutputHead::watched(const Context& ctx) const {
@@ -95,11 +95,11 @@ Pooler::Pooler(ParameterSource& source, const Configuration& c)
       class_tokens_(c.class_tokens),
       end_id_(c.end_id),
       activation_(c.pooler_activation) {
-  pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence});
+  pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence}, false);
   if (!c.pooler) return;
   dense_.emplace(source, "pooler", pooled_width_, c.vector_width(), c.pooler_bias);
-  dense_tap_ = source.tap("pooler", "dense", {dense_->out(), 0, TapShape::Rows::sequence});
-  activation_tap_ = source.tap("pooler", "activation", {dense_->out(), 0, TapShape::Rows::sequence});
+  dense_tap_ = source.tap("pooler", "dense", {dense_->out(), 0, TapShape::Rows::sequence}, false);
+  activation_tap_ = source.tap("pooler", "activation", {dense_->out(), 0, TapShape::Rows::sequence}, false);
 }
 
 const std::int32_t* Pooler::chosen_rows(Context& ctx, const Ragged& ragged, const std::int32_t* ids,

@@ -101,6 +101,7 @@ const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, 
 const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& memory, const Saved& saved,
                              const float* dy, float* d_memory) const {
   if (norm_) {
+    ctx.show_gradient(norm_tap_, dy, width_, ragged);
     float* dx = ctx.workspace.get(ragged.rows() * width_);
     norm_->backward(ragged.rows(), saved.norm, dy, dx);
     dy = dx;
@@ -113,6 +114,7 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
 
   const std::int64_t rows = ragged.rows();
   if (entry_linear_) {
+    ctx.show_gradient(entry_linear_tap_, dy, width_, ragged);
     float* dx = ctx.workspace.get(rows * input_width_);
     entry_linear_->backward(rows, saved.normed, dy, dx, false);
     dy = dx;
@@ -123,6 +125,7 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
     dy = dx;
   }
   if (entry_norm_) {
+    ctx.show_gradient(entry_norm_tap_, dy, input_width_, ragged);
     float* dx = ctx.workspace.get(rows * input_width_);
     entry_norm_->backward(rows, saved.entry_norm, dy, dx);
     dy = dx;

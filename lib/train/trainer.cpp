@@ -146,7 +146,7 @@ class Trainer::AverageInPlace {
 };
 
 static ParameterArena& listing(ParameterArena& arena, TapList* taps) {
-  arena.list_taps(taps);
+  arena.list_taps(taps, true);
   return arena;
 }
 

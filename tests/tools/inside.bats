@@ -35,6 +35,14 @@ setup() {
   diff <(grep -P '^1\t' lens | cut -f 2- | tail -n 2 | cut -f 3-) <(cut -f 3- last)
 }
 
+@test "saliency: a gradient for each source piece, of that sentence alone" {
+  saliency model.h5 heldout.src.npy heldout.ref.npy > all
+  cut -f 4 all | xargs | diff - <(tokenize -m model.h5 --decode --pieces heldout.src.npy | xargs)
+  convert --skip 2 --take 1 heldout.src.npy -o one.npy && convert --skip 2 --take 1 heldout.ref.npy -o ref.npy
+  diff <(saliency model.h5 one.npy ref.npy | cut -f 2-) <(grep -P '^2\t' all | cut -f 2-)
+  awk -F '\t' '!($3 > 0) { exit 1 }' all
+}
+
 @test "ablate-heads.mk: BLEU without each head" {
   make -s -j 2 -f "$SCRIPTS/ablate-heads.mk" MODEL=model.h5 SRC=heldout.src REF=heldout.ref OUT=heads
   [ "$(wc -l < heads/heads.tsv)" -eq 20 ]
