@@ -21,9 +21,10 @@ def run(*words):
     return subprocess.run([os.path.join(BIN, words[0]), *map(str, words[1:])], check=True, capture_output=True, text=True).stdout
 
 
-def check(name, a, b, limit=2e-5):
+def check(name, a, b, limit=2e-5, size=None):
+    """Of sums that cancel, as those of keys do, `size` is what is summed."""
     global failures
-    difference = float(np.linalg.norm((a - b).ravel()) / (np.linalg.norm(b.ravel()) + 1e-30))
+    difference = float(np.linalg.norm((a - b).ravel()) / (np.linalg.norm((b if size is None else size).ravel()) + 1e-30))
     failures += not difference <= limit
     if not difference <= limit:
         print(f"FAILED {name}: {difference:.2e}")
@@ -37,12 +38,15 @@ def refuse(model, what, names):
 
 
 def equations(model, options):
-    work = ["--source", "source.npy", "--target", "target.npy"] if "decoder-only" not in options else ["--source", "target.npy"]
+    work = ["--source", "source.npy", "--target", "target.npy"] if "language-model" not in options else ["--target", "target.npy"]
     # At a rate of 0 the model that is written has the weights of the update.
-    base = ["train", "-q", "--learning-rate", 0, "--schedule", "constant", *work, "--target-vocabulary", 30, *([] if "decoder-only" in options else ["--source-vocabulary", 30]), "--begin-id", 1, "--end-id", 2,
-            "--width", 16, "--heads", 4, "--inner", 24, "--steps", 1, "--batch-tokens", 500, "--dropout", 0, "--max-positions", 32, *options]
+    base = ["train", "-q", "--learning-rate", 0, "--schedule", "constant", *work, "--target-vocabulary", 30, *([] if "language-model" in options else ["--source-vocabulary", 30]), "--begin-id", 1, "--end-id", 2,
+            "--width", 16, "--heads", 4, "--inner", 24, "--steps", 1, "--batch-tokens", 500, "--dropout", 0, *options]
     names = [line.split("\t")[0] for line in run(*base, "--list-taps").splitlines() if line.startswith("gradient/")]
-    run(*base, "-o", "m.h5", "--overwrite", "--tap-file", "taps.h5", "--gradients", "g.h5")
+    for name in ("m.h5", "m.h5.checkpoint.h5"):
+        if os.path.exists(name):
+            os.remove(name)
+    run(*base, "-o", "m.h5", "--tap-file", "taps.h5", "--gradients", "g.h5")
     with h5py.File("taps.h5") as taps, h5py.File("g.h5") as parameters, h5py.File("m.h5") as weights:
         step, used = taps["step-1"], set()
         value = lambda name: step[name + "/data"][()].astype("f8")
@@ -58,7 +62,7 @@ def equations(model, options):
         def linear(name, y, x):
             check(f"{model} {name}", d(y).T @ value(x), g(name + "/weight"))
             if name + "/bias" in parameters:
-                check(f"{model} {name} bias", d(y).sum(0), g(name + "/bias"))
+                check(f"{model} {name} bias", d(y).sum(0), g(name + "/bias"), size=d(y))
 
         for side in ("encoder", "decoder"):
             if f"gradient/{side}/embeddings" not in names:
@@ -139,10 +143,10 @@ with tempfile.TemporaryDirectory() as directory:
     both = ["--encoder-layers", 2, "--decoder-layers", 2]
     for model, options in {
         "the paper's": [*both, "--tied", "none"],
-        "norms first": [*both, "--tied", "none", "--norm-position", "pre", "--positions", "learned"],
+        "norms first": [*both, "--tied", "none", "--norm-position", "pre", "--positions", "learned", "--max-positions", 32],
         "gated, layer scale": [*both, "--tied", "none", "--gated", "--activation", "silu", "--layer-scale", "--norm-position", "pre", "--embedding-norm"],
-        "rotary, norms of queries and keys": ["--kind", "decoder-only", "--decoder-layers", 2, "--tied", "none", "--positions", "rotary", "--query-key-norm", "--norm-position", "pre"],
-        "norms of sublayers": ["--kind", "decoder-only", "--decoder-layers", 2, "--tied", "none", "--sublayer-norm", "--norm-position", "pre"],
+        "rotary, norms of queries and keys": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--positions", "rotary", "--query-key-norm", "--norm-position", "pre"],
+        "norms of sublayers": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--sublayer-norm", "--norm-position", "pre"],
     }.items():
         equations(model, options)
 
