@@ -51,22 +51,23 @@ const ToolSpec spec{
         "values depend on --seed "
         "and its name only.",
     .arguments = "FILE...",
-    .options = join({{flag("widen", "import: float16 and bfloat16 become float32"),
-                      list("drop", "PATTERN", "import: leave out the tensors whose names match"),
-                      text("family", "NAME",
-                           "export: model_type of the checkpoint (default: that of the import, else "
-                           "the nearest)"),
-                      flag("without-tokenizer", "export: leave the tokenizer out"),
-                      choice("weights", "int8|f16|bf16|f32", "quantize: the type of the weights"),
-                      list("keep", "GLOB", "quantize: weights whose names match stay as they are"),
-                      integer("positions-table", "N",
-                              "export: positions of the table that sinusoids become where the family has tables only "
-                              "(default: the context that the model was trained with, or --max-positions)",
-                              "", 1),
-                      flag("taps", "describe: the names and shapes of all intermediates instead")},
-                     {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
-                     kind_options(),
-                     configuration_options()}),
+    .options =
+        join({{flag("widen", "import: float16 and bfloat16 become float32"),
+               list("drop", "PATTERN", "import: leave out the tensors whose names match"),
+               text("family", "NAME",
+                    "export: model_type of the checkpoint (default: that of the import, else "
+                    "the nearest)"),
+               flag("without-tokenizer", "export: leave the tokenizer out"),
+               choice("weights", "int8|f16|bf16|f32", "quantize: the type of the weights"),
+               list("keep", "GLOB", "quantize: weights whose names (of `model describe`) match stay as they are"),
+               integer("positions-table", "N",
+                       "export: positions of the table that sinusoids become where the family has tables only "
+                       "(default: the context that the model was trained with, or --max-positions)",
+                       "", 1),
+               flag("taps", "describe: the names and shapes of all intermediates instead")},
+              {text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary")},
+              kind_options(),
+              configuration_options()}),
     .examples =
         {
             {"a small random model",
@@ -140,10 +141,12 @@ int main(int argc, char** argv) {
     }
     if (words[0] == "describe" && words.size() == 2) {
       OutputFile out(args.output(), Content::text);
-      const ModelFile file(words[1]);
-      out.write(!args.flag("taps")
-                    ? describe(file)
-                    : describe(list_taps([&](ParameterSource& source) { Transformer(source, file.configuration()); })));
+      if (args.flag("taps")) {
+        const ModelFile file(words[1]);
+        out.write(describe(list_taps([&](ParameterSource& source) { Transformer(source, file.configuration()); })));
+      } else {
+        out.write(describe_models(words[1]));
+      }
       return out.close();
     }
     throw UsageError(

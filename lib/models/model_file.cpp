@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 
 #include "core/error.hpp"
@@ -11,6 +12,17 @@
 #include "models/adapters.hpp"
 
 namespace pipeformer {
+
+std::vector<ModelPlace> models_at(const std::string& address) {
+  const Address parts = split_address(address);
+  if (!parts.group.empty() || !std::filesystem::is_regular_file(parts.file))
+    return {{"", address}};  // a pipe is read once
+  const Hdf5File file = Hdf5File::open(parts.file);
+  if (file.attribute("format") != Attribute(std::string(kSeveralModels))) return {{"", address}};
+  std::vector<ModelPlace> models;
+  for (const std::string& group : file.groups()) models.push_back({group, parts.file + ":" + group});
+  return models;
+}
 
 void write_model_head(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts,
                       const std::string& group) {

@@ -28,6 +28,14 @@ struct ModelTexts {
 /// The `format` of a file that holds several models, each in a group of its own (the towers of CLIP).
 constexpr const char* kSeveralModels = "pipeformer models";
 
+/// The models at an address: all of a file of several, each with the group that it stands in; else the one meant, whose
+/// names need none.
+struct ModelPlace {
+  std::string group, address;
+  std::string path(const std::string& name) const { return group.empty() ? name : group + "/" + name; }
+};
+std::vector<ModelPlace> models_at(const std::string& address);
+
 /// Beside NAME/weight an adapter has the parameters NAME/adapter_a and NAME/adapter_b; the model's attribute has the
 /// scale.
 constexpr const char *kWeightSuffix = "/weight", *kAdapterScale = "adapter_scale";

@@ -47,22 +47,23 @@ void write_weight(Hdf5File& file, const std::string& path, const Shape& shape, c
 }
 
 /// Writes one model of a file; the patterns that matched a weight are added to `used`.
-void quantize_one(ModelFile& model, const std::string& group, const QuantizationOptions& options, Hdf5File& file,
+void quantize_one(const ModelPlace& place, const QuantizationOptions& options, Hdf5File& file,
                   std::set<std::string>& used) {
+  ModelFile model(place.address);
   require(model.group().empty(), model.name(), ": expected a whole model, not its part ", model.group());
   const Configuration& configuration = model.configuration();
-  write_model_head(file, configuration, model.texts(), group);
+  write_model_head(file, configuration, model.texts(), place.group);
   for (const ParameterEntry& entry :
        list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })) {
+    const std::string path = place.path(entry.name);
     bool kept = !entry.weight && options.type != WeightType::float32;
     for (const std::string& pattern : options.keep)
-      if (entry.weight && fnmatch(pattern.c_str(), entry.name.c_str(), 0) == 0) {
+      if (entry.weight && fnmatch(pattern.c_str(), path.c_str(), 0) == 0) {
         used.insert(pattern);
         kept = true;
       }
     const WeightView stored = model.stored_parameter(entry.name, entry.shape);
     const WeightType type = kept ? stored.type : options.type;
-    const std::string path = group.empty() ? entry.name : group + "/" + entry.name;
     const OwnedWeight converted = convert(stored, type, cat(model.name(), ": parameter ", entry.name));
     write_weight(file, path, entry.shape, converted.view(type, stored.rows, stored.columns));
   }
@@ -116,24 +117,18 @@ OwnedWeight convert(const WeightView& from, WeightType to, const std::string& wh
 }
 
 void quantize_model(const std::string& address, const std::string& output, const QuantizationOptions& options) {
-  const Address parts = split_address(address);
-  const Hdf5File source = Hdf5File::open(parts.file);
-  const bool several = parts.group.empty() && source.attribute("format") == Attribute(std::string(kSeveralModels));
+  const std::vector<ModelPlace> models = models_at(address);
   Hdf5File file = Hdf5File::create(output);
   std::set<std::string> used;
-  if (!several) {
-    ModelFile model(address);
-    quantize_one(model, "", options, file, used);
-  } else {
-    for (const std::string& group : source.groups()) {
-      ModelFile model(parts.file + ":" + group);
-      quantize_one(model, group, options, file, used);
-    }
+  for (const ModelPlace& place : models) quantize_one(place, options, file, used);
+  const std::string source_path = split_address(address).file;
+  if (models.size() != 1 || !models.front().group.empty()) {
     file.set_attribute("format", std::string(kSeveralModels));
+    const Hdf5File source = Hdf5File::open(source_path);
     for (const std::string& name : source.datasets()) file.write(name, source.read(name));
   }
   for (const std::string& pattern : options.keep)
-    require(used.contains(pattern), parts.file, ": --keep '", pattern, "' is no weight of this model");
+    require(used.contains(pattern), source_path, ": --keep '", pattern, "' is no weight of this model");
   file.close();
 }
 

@@ -28,7 +28,7 @@ OwnedWeight convert(const WeightView& from, WeightType to, const std::string& wh
 
 struct QuantizationOptions {
   WeightType type = WeightType::int8;
-  std::vector<std::string> keep;  ///< Patterns of the names of weights that stay as they are.
+  std::vector<std::string> keep;  ///< Patterns of the names, as describe() shows them, of weights that stay.
 };
 
 /// Writes a model (or all models of a file of several) with its weights in another type: those of products and

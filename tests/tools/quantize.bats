@@ -224,6 +224,18 @@ PYTHON
   encode -m mixed.h5 ids.npy > /dev/null
 }
 
+@test "--keep takes the names that model describe shows, of one model or of a file of several" {
+  model import "$CHECKPOINTS/clip" -o clip-wide.h5
+  model quantize clip-wide.h5 --weights int8 --keep 'text/*' -o kept.h5
+  [ "$(model describe kept.h5 | grep -c '^image/.*int8$')" -gt 5 ]
+  run ! bash -c "model describe kept.h5 | grep -q '^text/.*int8$'"
+  model quantize clip-wide.h5:text --weights int8 --keep 'encoder/0/*' -o text.h5
+  run ! bash -c "model describe text.h5 | grep -q '^encoder/0/.*int8$'"
+  model describe text.h5 | grep -q '^encoder/1/.*int8$'
+  refused "model: clip-wide.h5: --keep 'encoder/0/*' is no weight of this model" model quantize clip-wide.h5 --weights int8 --keep 'encoder/0/*' -o out.h5
+  model describe <(cat int8.h5) | cmp - <(model describe int8.h5)
+}
+
 @test "what 8-bit weights cannot do is refused with what to do instead" {
   local message="is of int8, which is for running a model; \`model quantize --weights f32\` widens it"
   refused "train: int8.h5: parameter embedding/weight $message" train --from int8.h5 --source text.en.npy --target text.de.npy --steps 1 -o out.h5
