@@ -17,6 +17,7 @@
 #include "io/safetensors.hpp"
 #include "models/model_file.hpp"
 #include "text/hf/control_tokens.hpp"
+#include "text/hf/sentencepiece_json.hpp"
 
 namespace pipeformer {
 namespace {
@@ -409,7 +410,7 @@ void export_checkpoint(const std::string& model, const std::string& output, cons
     const std::string& name = towers.front().file.name();
     tokenizer = Tokenizer::parse(texts.tokenizer, name);
     try {
-      files = hf::without_control_tokens(tokenizer_json(*tokenizer));
+      files = hf::without_control_tokens(hf::without_unused_pieces(tokenizer_json(*tokenizer)));
     } catch (const Error& error) {
       throw Error(cat(name, ": ", error.what(), " (--without-tokenizer leaves it out)"));
     }

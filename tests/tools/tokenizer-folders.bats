@@ -85,6 +85,30 @@ END
   run -0 tokenize -m d --pieces <<< '>>de<< the'
   [[ $output == '>>de<< ▁t'*' </s>' ]]
   tokenize -m d/target.spm target.txt | tokenize -m d --decode | cmp - target.txt
+  # A piece of the target alone has an id here, but no tokenizer.json can say that the source is never cut into it.
+  model make --kind decoder-only --tokenizer d --width 16 --heads 2 --inner 24 --decoder-layers 1 --norm-position pre --positions learned --no-embedding-scale -o m.h5
+  tokenize -m m.h5 text.txt | cmp - <(tokenize -m d text.txt)
+  run -1 model export m.h5 -o out
+  [[ $output == "model: m.h5: the pieces of vocab.json that text is never cut into, such as '"*"', have no place in a tokenizer.json; the files that were imported still fit (--without-tokenizer leaves it out)" ]]
+  model export m.h5 --without-tokenizer -o out
+}
+
+@test "exported: every score of a tokenizer.json is a number" {
+  tokenize --quiet --train --type unigram --vocab-size 60 -o d/source.spm text.txt
+  cp d/source.spm d/target.spm
+  /usr/bin/python3 - << 'END'
+import json, subprocess
+table = subprocess.run(["tokenize", "-m", "d/source.spm", "--vocabulary"], stdout=subprocess.PIPE, check=True).stdout.decode()
+pieces = [line.split("\t")[1] for line in table.rstrip("\n").split("\n")]
+json.dump({p: i for i, p in enumerate(["</s>", "<unk>"] + [p for p in pieces if p not in ("<unk>", "<s>", "</s>")] + [">>de<<", "<pad>"])}, open("d/vocab.json", "w"))
+END
+  model make --kind decoder-only --tokenizer d --width 16 --heads 2 --inner 24 --decoder-layers 1 --norm-position pre --positions learned --no-embedding-scale -o m.h5
+  model export m.h5 -o out
+  /usr/bin/python3 -c "
+import json
+model = json.load(open('out/tokenizer.json'))['model']
+assert set(model) == {'type', 'unk_id', 'byte_fallback', 'vocab'} and all(isinstance(score, (int, float)) for _, score in model['vocab'])"
+  tokenize -m out text.txt | cmp - <(tokenize -m m.h5 text.txt)
 }
 
 @test "a directory without a tokenizer says what it could have" {

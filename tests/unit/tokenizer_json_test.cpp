@@ -157,6 +157,10 @@ TEST_CASE("tokenizer.json: unigram, WordPiece, WordLevel", "[text][tokenizer_jso
   CHECK(unigram->encode("abba") == Ids{3, 2, 1});
   CHECK(unigram->encode("axyb") == Ids{1, 0, 2});
   CHECK(unigram->score(3) == -1.5);
+  const auto unused = with(
+      R"({"type": "Unigram", "unk_id": 0, "pipeformer_unused": [3], "vocab": [["?", 0], ["a", -1], ["b", -1], ["ab", 5]]})");
+  CHECK(unused->encode("abba") == Ids{1, 2, 2, 1});
+  CHECK(unused->decode(Ids{3}) == "ab");
   const auto pieces = with(R"({"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##",
       "max_input_chars_per_word": 4, "vocab": {"?": 0, "a": 1, "ab": 2, "##b": 3, "##é": 4}})",
                            R"("pre_tokenizer": {"type": "WhitespaceSplit"})");
@@ -277,6 +281,13 @@ TEST_CASE("tokenizer.json: what is not understood is named", "[text][tokenizer_j
   refuses(model(R"({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "b"})"), "unk_token");
   refuses(model(R"({"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1})"), "unk_id");
   refuses(model(R"({"type": "Unigram", "vocab": [["a"]]})"), "vocab[0]");
+  refuses(model(R"({"type": "Unigram", "vocab": [["a", 0], null]})"), "vocab[1]");
+  refuses(model(R"({"type": "Unigram", "vocab": [["a", 0], ["b", null]]})"), "vocab[1][1] is null");
+  refuses(model(R"({"type": "Unigram", "vocab": [[null, 0]]})"), "vocab[0][0] is null");
+  refuses(model(R"({"type": "Unigram", "vocab": [["a", 0]], "pipeformer_unused": [1]})"), "pipeformer_unused[0] is 1");
+  refuses(model(R"({"type": "BPE", "vocab": {"a": null}, "merges": []})"), "null");
+  refuses(model(R"({"type": "WordPiece", "unk_token": "a", "vocab": {"a": null}})"), "null");
+  refuses(model(R"({"type": "WordLevel", "unk_token": "a", "vocab": {"a": null}})"), "null");
   refuses("{\"model\": " + std::string(100000, '[') + "}", "64");
 }
 

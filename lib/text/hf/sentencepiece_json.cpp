@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
@@ -50,6 +51,12 @@ std::string merges_of(const SentencePieceModel& model, const std::vector<Numbere
   return joined(merges, [](const Merge& merge) {
     return cat("[", json_string(merge.left), ", ", json_string(merge.right), "]");
   });
+}
+
+/// The member kUnusedPieces of a model, before another one; empty when there are none.
+std::string unused_member(const std::vector<std::int64_t>& ids) {
+  if (ids.empty()) return "";
+  return cat(json_string(kUnusedPieces), ": [", joined(ids, [](std::int64_t id) { return std::to_string(id); }), "], ");
 }
 
 std::string normalizer_steps(const SentencePieceModel& model) {
@@ -105,6 +112,26 @@ RenumberedModel own_numbers(const SentencePieceModel& model) {
   return own;
 }
 
+std::string without_unused_pieces(std::string tokenizer_json) {
+  const JsonDocument document = JsonDocument::parse(tokenizer_json, "the tokenizer");
+  const auto model = document.root().get("model"), list = model ? model->get(kUnusedPieces) : std::nullopt;
+  if (!list) return tokenizer_json;
+  std::set<std::int64_t> added;
+  if (const auto tokens = document.root().get("added_tokens"))
+    for (std::size_t i = 0; i < tokens->size(); ++i) added.insert((*tokens)[i].at("id").integer());
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    ids.push_back((*list)[i].integer());
+    require(added.contains(ids.back()), "the pieces of vocab.json that text is never cut into, such as '",
+            model->at("vocab")[static_cast<std::size_t>(ids.back())][0].string(),
+            "', have no place in a tokenizer.json; the files that were imported still fit");
+  }
+  const std::string member = unused_member(ids);
+  const std::size_t at = tokenizer_json.find(member);
+  require(at != std::string::npos, "the tokenizer: its member ", kUnusedPieces, " cannot be taken out");
+  return tokenizer_json.erase(at, member.size());
+}
+
 std::string sentencepiece_json(const SentencePieceModel& model, const RenumberedModel& renumbered,
                                const std::string& name) {
   require(model.kind == Kind::unigram || model.kind == Kind::bpe, name,
@@ -117,13 +144,16 @@ std::string sentencepiece_json(const SentencePieceModel& model, const Renumbered
   const std::string flag = model.byte_fallback ? "true" : "false";
   std::string steps = normalizer_steps(model), pieces, pre_tokenizer = "null", decoder;
   if (unigram) {
-    pieces = cat(
-        R"({"type": "Unigram", "unk_id": )", renumbered.unknown, R"(, "byte_fallback": )", flag, R"(, "vocab": [)",
-        joined(renumbered.pieces,
-               [](const NumberedPiece& piece) {
-                 return cat("[", json_string(piece.text), ", ", piece.usable ? number_text(piece.score) : "null", "]");
-               }),
-        "]}");
+    std::vector<std::int64_t> unused;
+    for (std::size_t id = 0; id < renumbered.pieces.size(); ++id)
+      if (!renumbered.pieces[id].usable) unused.push_back(static_cast<std::int64_t>(id));
+    pieces = cat(R"({"type": "Unigram", "unk_id": )", renumbered.unknown, R"(, "byte_fallback": )", flag, ", ",
+                 unused_member(unused), R"("vocab": [)",
+                 joined(renumbered.pieces,
+                        [](const NumberedPiece& piece) {
+                          return cat("[", json_string(piece.text), ", ", number_text(piece.score), "]");
+                        }),
+                 "]}");
     const std::string metaspace = cat(R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": ")",
                                       prefix ? "always" : "never", R"(", "split": true})");
     pre_tokenizer = metaspace;

@@ -33,6 +33,12 @@ struct RenumberedModel {
 std::string sentencepiece_json(const SentencePieceModel& model, const RenumberedModel& renumbered,
                                const std::string& name);
 
+/// Ours, a member of a Unigram model: the ids of pieces that text is never cut into, which the format cannot say.
+constexpr const char* kUnusedPieces = "pipeformer_unused";
+/// A tokenizer.json without that member, for other programs. Throws Error when one of the pieces is no added token:
+/// they would cut text into it.
+std::string without_unused_pieces(std::string tokenizer_json);
+
 /// The model with its own numbers: its control pieces and user-defined ones are added tokens.
 RenumberedModel own_numbers(const SentencePieceModel& model);
 

@@ -3,9 +3,11 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "core/error.hpp"
 #include "text/hf/models.hpp"
+#include "text/hf/sentencepiece_json.hpp"
 #include "text/hf/trie.hpp"
 #include "text/utf8.hpp"
 
@@ -20,14 +22,16 @@ class Unigram final : public Model {
   explicit Unigram(JsonObject& object) : byte_fallback_(object.boolean("byte_fallback", false)) {
     const Json list = object.array("vocab");
     vocabulary_.reserve(list.size());
+    const std::set<std::int64_t> unused = read_unused(object, list.size());
     double lowest = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < list.size(); ++i) {
       const Json item = list[i];
       const auto id = static_cast<std::int32_t>(i);
       if (!item.is_array() || item.size() != 2) item.fail("not a piece and its score");
       const std::string& piece = item[0].string();
-      const bool usable = !item[1].is_null();  // Ours: a piece with an id that no segmentation uses.
-      scores_.push_back(usable ? item[1].number() : -std::numeric_limits<double>::infinity());
+      const double score = item[1].number();
+      const bool usable = !unused.contains(id);
+      scores_.push_back(usable ? score : -std::numeric_limits<double>::infinity());
       if (usable) {
         lowest = std::min(lowest, scores_.back());
         if (!piece.empty()) trie_.add(piece, id);
@@ -98,6 +102,17 @@ class Unigram final : public Model {
     const auto byte = std::find(bytes_.begin(), bytes_.end(), id);
     if (byte_fallback_ && byte != bytes_.end()) return {static_cast<char>(byte - bytes_.begin())};
     return Model::text_of(id, first, last);
+  }
+
+  static std::set<std::int64_t> read_unused(JsonObject& object, std::size_t size) {
+    std::set<std::int64_t> unused;
+    const auto list = object.find(kUnusedPieces);
+    for (std::size_t i = 0; list && i < list->size(); ++i) {
+      const std::int64_t id = (*list)[i].integer();
+      if (id < 0 || id >= static_cast<std::int64_t>(size)) (*list)[i].fail(cat("not in the vocabulary of ", size));
+      unused.insert(id);
+    }
+    return unused;
   }
 
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
