@@ -149,3 +149,29 @@ PYTHON
   refused 1 "bare.h5: does not say how images are prepared (no preprocessor): --size and --scale do" -m bare.h5 large.npy
   refused 2 "option '--size' is required" large.npy
 }
+
+@test "-m FILE:MODEL: an image file becomes a vector by one pipe" {
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" clip
+  echo '{"crop_size": 16, "size": 16, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28], "feature_extractor_type": "CLIPFeatureExtractor",
+         "do_resize": true, "do_center_crop": true, "do_normalize": true, "resample": 3}' > clip/preprocessor_config.json
+  model import clip -o clip.h5
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+pixels = np.random.RandomState(6).randint(0, 256, (16, 16, 3)).astype("u1")
+with open("picture.ppm", "wb") as ppm:
+    ppm.write(b"P6\n16 16\n255\n" + pixels.tobytes())
+np.save("picture.npy", pixels)
+f = np.float32
+normal = ((pixels * (1 / 255)).astype(f) - np.array([0.48, 0.46, 0.41], f)) / np.array([0.27, 0.26, 0.28], f)
+np.save("values.npy", np.ascontiguousarray(normal.transpose(2, 0, 1)))
+PYTHON
+  encode -m clip.h5:image values.npy --pool model -o vector.npy
+  patchify -m clip.h5:image picture.ppm | encode -m clip.h5:image --pool model | cmp - vector.npy
+  # shellcheck disable=SC2002 # as a converter of images writes it
+  cat picture.ppm | patchify -m clip.h5:image | encode -m clip.h5:image --pool model | cmp - vector.npy
+  patchify -m clip.h5:image picture.npy | encode -m clip.h5:image --pool model | cmp - vector.npy
+  refused 1 "clip.h5: this model reads ids, not images" -m clip.h5:text picture.npy
+  refused 1 "clip.h5: holds several models: image, text; name one, as in clip.h5:image" -m clip.h5 picture.npy
+  run -1 --separate-stderr encode -m clip.h5:image picture.npy --pool model  # pixels are no patches
+  [[ $stderr == *"encode: picture.npy: record 0: "* ]]
+}
