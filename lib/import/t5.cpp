@@ -46,10 +46,17 @@ std::pair<Activation, bool> field_feed_forward(Exchange& x) {
                cat(s.gated ? "gated-" : "", usual ? std::string("gelu") : activation_text(s.activation)));
     return {s.activation, s.gated};
   }
-  const std::string form = x.keys.text("feed_forward_proj", "relu");
-  const bool gated = form.starts_with("gated-");
-  const std::string name = gated ? form.substr(6) : form;
-  return {name == "gelu" && gated ? Activation::gelu_tanh : activation_of(name), gated};
+  const auto form = x.keys.get("feed_forward_proj");
+  const bool gated = form && form->string().starts_with("gated-");
+  const std::string name = !form ? "relu" : gated ? form->string().substr(6) : form->string();
+  const Activation activation = name == "gelu" && gated ? Activation::gelu_tanh
+                                : form                  ? activation_of(*form, name)
+                                                        : Activation::relu;
+  // Newer files also say what the library made of it, and it would take that.
+  x.keys.expect("is_gated_act", gated);
+  if (const auto made = x.keys.get("dense_act_fn"); made && activation_of(*made, made->string()) != activation)
+    made->fail("which is not what feed_forward_proj says");
+  return {activation, gated};
 }
 
 }  // namespace
@@ -57,18 +64,22 @@ std::pair<Activation, bool> field_feed_forward(Exchange& x) {
 void t5(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  c.kind = ModelKind::encoder_decoder;
-  x.is("ForConditionalGeneration", true);
+  const bool encoder = x.is("EncoderModel", c.kind == ModelKind::encoder_only);
+  if (!encoder) x.is("ForConditionalGeneration", true);
+  c.kind = encoder ? ModelKind::encoder_only : ModelKind::encoder_decoder;
   keys.field("d_model", c.width);
   keys.field("vocab_size", c.source_vocabulary);
-  c.target_vocabulary = c.source_vocabulary;
+  c.target_vocabulary = encoder ? 0 : c.source_vocabulary;
   bool tied = c.tied == Tied::all;
   keys.field("tie_word_embeddings", tied, true);
-  c.tied = tied ? Tied::all : Tied::embeddings;
-  c.output_scale = tied ? 1 / std::sqrt(static_cast<double>(c.width)) : 1;
+  c.tied = tied || encoder ? Tied::all : Tied::embeddings;
+  c.output_scale = tied && !encoder ? 1 / std::sqrt(static_cast<double>(c.width)) : 1;
   const auto feed_forward = field_feed_forward(x);  // clang before 16 captures no bindings
   keys.field("num_layers", c.encoder.layers);
-  keys.field("num_decoder_layers", c.decoder.layers, c.encoder.layers);
+  if (encoder)
+    keys.harmless({"num_decoder_layers"});
+  else
+    keys.field("num_decoder_layers", c.decoder.layers, c.encoder.layers);
   c.stacks([&](StackSpec& s) {
     keys.field("num_heads", s.heads);
     keys.field("d_kv", s.head_width);
@@ -86,17 +97,24 @@ void t5(Exchange& x) {
     keys.field("relative_attention_max_distance", s.relative_distance, 128);
     s.embedding_scale = false;
   });
-  keys.harmless({"n_positions", "dense_act_fn", "is_gated_act", "bos_token_id"});
-  keys.say("is_encoder_decoder", true);
-  if (x.writing()) keys.say("pad_token_id", x.padding >= 0 ? x.padding : c.begin_id);
-  x.field_control_ids(true);
+  keys.harmless({"n_positions", "bos_token_id"});
+  keys.say("is_encoder_decoder", !encoder);
+  if (x.writing()) keys.say("pad_token_id", x.padding >= 0 ? x.padding : encoder ? 0 : c.begin_id);
+  if (encoder) {
+    c.head = Head::none;
+    c.pooling = Pooling::first;
+    c.begin_id = c.end_id = -1;
+  } else {
+    x.field_control_ids(true);
+  }
 
   const std::string table = x.exists("shared.weight", true) ? "shared.weight" : "encoder.embed_tokens.weight";
-  x.row("embedding/weight", table);
+  x.row(encoder ? "encoder/embedding/weight" : "embedding/weight", table);
   for (const char* copy : {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
     if (copy != table) x.copy(copy, table);
-  x.output("lm_head.weight", table);
   stack(x, "encoder", c.encoder);
+  if (encoder) return;
+  x.output("lm_head.weight", table);
   stack(x, "decoder", c.decoder);
 }
 

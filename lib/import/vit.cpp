@@ -1,4 +1,6 @@
 // Vision Transformers: ViT (Dosovitskiy et al. 2021), DeiT (Touvron et al. 2021), DINOv2 (Oquab et al. 2023).
+#include <cmath>
+
 #include "core/error.hpp"
 #include "import/families.hpp"
 
@@ -22,6 +24,7 @@ void keys_of(Exchange& x) {
   s.norm_position = NormPosition::pre;
   s.final_norm = true;
   keys.field("qkv_bias", s.attention_bias, true);
+  keys.harmless({"tie_word_embeddings"});
   s.positions = PositionKind::learned;
   s.embedding_scale = false;
 }
@@ -113,8 +116,10 @@ void dinov2(Exchange& x) {
   keys.field("use_swiglu_ffn", s.gated, false);
   keys.field("layer_norm_eps", s.norm_epsilon, 1e-6);
   if (s.gated) s.activation = Activation::silu;
-  // The library computes the inner width of gated layers as 2/3 of this, to a multiple of 8.
-  keys.say("mlp_ratio", static_cast<double>(s.inner) * (s.gated ? 1.5 : 1) / static_cast<double>(c.width));
+  // The library takes the inner width from this, rounded down; that of gated layers as 2/3 of it, to a multiple of 8.
+  const auto inner = static_cast<double>(s.inner) * (s.gated ? 1.5 : 1), width = static_cast<double>(c.width);
+  const double ratio = inner / width;
+  keys.say("mlp_ratio", width * ratio < inner ? std::nextafter(ratio, 2 * ratio) : ratio);
   keys.harmless({"layerscale_value", "drop_path_rate", "out_features", "out_indices", "stage_names",
                  "reshape_hidden_states", "apply_layernorm", "use_mask_token"});
   x.find_prefix("dinov2.", classes);
