@@ -98,6 +98,9 @@ void bart(Exchange& x) {
   keys.expect("add_bias_logits", false);
   keys.harmless({"extra_pos_embeddings"});
   x.field_control_ids(true);
+  bool begins = false;  // what older files say in the place of forced_bos_token_id
+  if (!x.writing()) keys.field("force_bos_token_to_be_generated", begins, false);
+  if (begins && c.forced_id < 0) keys.id("bos_token_id", c.forced_id);
 
   if (one_table) {
     const std::string table = x.exists(shared, true) ? shared : x.exists(source, false) ? source : target;

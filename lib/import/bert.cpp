@@ -16,7 +16,9 @@ Predicts field_head(Exchange& x) {
   if (x.is("ForSequenceClassification", c.head == Head::classes)) return Predicts::classes;
   if (x.is("ForQuestionAnswering", positions && x.labels == std::vector<std::string>{"start", "end"}))
     return Predicts::spans;
-  if (x.is("ForPreTraining", positions && c.head_dense)) return Predicts::replaced;
+  const bool electra = x.type() == "electra";
+  if (x.is("ForPreTraining", electra && positions && c.head_dense))
+    return electra ? Predicts::replaced : Predicts::masked;
   if (x.is("ForTokenClassification", positions)) return Predicts::token_classes;
   x.is("Model", true);
   return Predicts::nothing;
@@ -35,6 +37,7 @@ Predicts encoder(Exchange& x) {
   c.pooling = Pooling::first;
   c.begin_id = c.end_id = -1;
   if (x.writing() && x.padding >= 0) x.keys.say("pad_token_id", x.padding);
+  if (what != Predicts::masked) x.keys.harmless({"tie_word_embeddings"});  // there is no output to tie
   return what;
 }
 
@@ -54,8 +57,6 @@ Predicts bert_keys(Exchange& x, std::int64_t first_position) {
   if (x.writing()) s.token_types = std::max<std::int64_t>(s.token_types, 1);  // the library knows none without
   keys.field("type_vocab_size", s.token_types, 2);
   keys.expect("position_embedding_type", "absolute");
-  keys.expect("is_decoder", false);
-  keys.expect("add_cross_attention", false);
   return what;
 }
 
@@ -130,6 +131,10 @@ bool position_head(Exchange& x, Predicts what) {
 
 void bert(Exchange& x) {
   const Predicts what = bert_keys(x, 0);
+  // Of another program's pooler, which the first files describe.
+  x.keys.expect("pooler_type", "first_token_transform");
+  x.keys.expect("directionality", "bidi");
+  x.keys.harmless({"pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"});
   x.find_prefix("bert.", what != Predicts::nothing);
   bert_layers(x, x.prefix, 0);
   base_pooler(x, what == Predicts::classes, true);
@@ -140,6 +145,9 @@ void bert(Exchange& x) {
               "cls.predictions.transform.LayerNorm", "cls.predictions.bias");
   x.copy("cls.predictions.decoder.bias", "cls.predictions.bias");
   x.copy("cls.predictions.decoder.weight", x.prefix + "embeddings.word_embeddings.weight");
+  if (!x.keys.architecture().ends_with("ForMaskedLM")) return;
+  // Files of this architecture hold the head for the next sentence as well, which it has no place for.
+  for (const char* part : {"weight", "bias"}) x.leave_out(cat("cls.seq_relationship.", part));
 }
 
 void roberta(Exchange& x) {
@@ -177,6 +185,7 @@ void distilbert(Exchange& x) {
   s.norm_epsilon = 1e-12;
   keys.field("max_position_embeddings", s.max_positions);
   keys.harmless({"sinusoidal_pos_embds"});  // such a table is stored like a learned one
+  keys.expect("tie_weights_", true);
 
   x.find_prefix("distilbert.", what != Predicts::nothing);
   const std::string base = x.prefix, embeddings = base + "embeddings.";

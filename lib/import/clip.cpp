@@ -23,6 +23,7 @@ void keys_of(Exchange& x, ConfigKeys& keys) {
   s.positions = PositionKind::learned;
   s.embedding_scale = false;
   keys.say("projection_dim", c.projection);
+  keys.harmless({"tie_word_embeddings"});
 }
 
 void layers(Exchange& x, const std::string& base) {
@@ -52,7 +53,10 @@ ConfigKeys tower(Exchange& x, const std::string& key) {
   if (x.writing() && both) x.keys.say("projection_dim", x.configuration.projection);
   if (!both) x.is(x.configuration.projection > 0 ? "WithProjection" : "Model", true);
   const bool inside = x.writing() ? both : x.keys.get(key).has_value();
-  return inside ? x.keys.inside(key) : x.keys;
+  if (!inside) return x.keys;
+  ConfigKeys keys = x.keys.inside(key);
+  keys.expect("model_type", key == "text_config" ? "clip_text_model" : "clip_vision_model");
+  return keys;
 }
 
 void refuse_unknown(Exchange& x, ConfigKeys& keys, const std::string& key) {

@@ -14,8 +14,8 @@ bool is_harmless(const std::string& key) {
   // clang-format off
   static const std::set<std::string> keys{
       "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_from_model_config", "_name_or_path",
-      "adapters", "architectures", "attn_implementation", "bad_words_ids", "begin_suppress_tokens", "bos_token_id",
-      "chunk_size_feed_forward", "classifier_bias", "cache_implementation", "cls_token_id", "cross_attention_hidden_size",
+      "_num_labels", "adapters", "architectures", "attn_implementation", "auto_map", "bad_words_ids",
+      "begin_suppress_tokens", "bos_token_id", "chunk_size_feed_forward", "classifier_bias", "cache_implementation", "cls_token_id", "cross_attention_hidden_size",
       "decoder_start_token_id", "diversity_penalty", "do_sample", "dtype", "early_stopping",
       "encoder_no_repeat_ngram_size", "encoder_stride", "eos_token_id", "exponential_decay_length_penalty",
       "extra_ids", "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing",
@@ -26,12 +26,43 @@ bool is_harmless(const std::string& key) {
       "pad_token_id", "prefix", "pretraining_tp", "problem_type", "remove_invalid_values", "repetition_penalty",
       "return_dict", "return_dict_in_generate", "save_step", "sep_token_id", "static_position_embeddings",
       "suppress_tokens", "task_specific_params", "temperature", "tf_legacy_loss", "tokenizer_class", "top_k",
-      "top_p", "torch_dtype", "torchscript", "transformers_version", "typical_p", "unk_token_id", "use_bfloat16",
-      "use_cache", "vocab_file"};
+      "top_p", "torch_dtype", "torchscript", "transformers.js_config", "transformers_version", "typical_p",
+      "unk_token_id", "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache", "vocab_file", "xla_device"};
   // clang-format on
   return keys.contains(key) || key.find("dropout") != std::string::npos || key.ends_with("_pdrop") ||
          key.ends_with("_layerdrop") || key.starts_with("summary_") || key.ends_with("_loss_weight");
 }
+
+/// Keys that the library writes into any configuration, and of which one value changes nothing. Throws Error for
+/// another one.
+bool is_usual(const std::string& key, const Json& value) {
+  bool usual = false;
+  if (key == "pruned_heads")
+    usual = value.is_object() && value.size() == 0;
+  else if (key == "tie_word_embeddings")
+    usual = value.boolean();
+  else if (key == "add_cross_attention" || key == "is_decoder" || key == "tie_encoder_decoder")
+    usual = !value.boolean();
+  else
+    return false;
+  if (!usual) value.fail("which is not supported");
+  return true;
+}
+
+/// The reference library's names of what we compute; an activation's first one is what an export says.
+constexpr std::pair<const char*, Activation> kActivationNames[] = {{"relu", Activation::relu},
+                                                                   {"gelu", Activation::gelu},
+                                                                   {"gelu_python", Activation::gelu},
+                                                                   {"gelu_new", Activation::gelu_tanh},
+                                                                   {"gelu_pytorch_tanh", Activation::gelu_tanh},
+                                                                   {"gelu_python_tanh", Activation::gelu_tanh},
+                                                                   {"gelu_fast", Activation::gelu_tanh},
+                                                                   {"gelu_accurate", Activation::gelu_tanh},
+                                                                   {"quick_gelu", Activation::quick_gelu},
+                                                                   {"silu", Activation::silu},
+                                                                   {"swish", Activation::silu},
+                                                                   {"tanh", Activation::tanh},
+                                                                   {"linear", Activation::identity}};
 
 std::string json_of(const Attribute& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
@@ -55,30 +86,18 @@ std::string number_text(double x) {
   return {digits, std::to_chars(digits, digits + sizeof digits, x).ptr};
 }
 
-Activation activation_of(const std::string& name) {
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" || name == "gelu_tanh")
-    return Activation::gelu_tanh;
-  if (name == "swish") return Activation::silu;
-  if (name == "quick_gelu") return Activation::quick_gelu;
-  if (name == "linear") return Activation::identity;
-  if (name == "gelu_python") return Activation::gelu;
-  return from_name<Activation>(name);
+Activation activation_of(const Json& value, const std::string& name) {
+  std::string known;
+  for (const auto& [theirs, ours] : kActivationNames) {
+    if (name == theirs) return ours;
+    known += cat(known.empty() ? "" : ", ", theirs);
+  }
+  value.fail("none of " + known);
 }
 
 std::string activation_text(Activation activation) {
-  switch (activation) {  // each by its own name there: one that they do not know must not be written
-    case Activation::identity:
-      return "linear";
-    case Activation::gelu_tanh:
-      return "gelu_new";
-    case Activation::quick_gelu:
-      return "quick_gelu";
-    case Activation::relu:
-    case Activation::gelu:
-    case Activation::silu:
-    case Activation::tanh:
-      return name_of(activation);
-  }
+  for (const auto& [theirs, ours] : kActivationNames)
+    if (activation == ours) return theirs;
   throw Error(cat("the activation ", name_of(activation), " has no name in other people's checkpoints"));
 }
 
@@ -108,11 +127,7 @@ void ConfigKeys::field(const std::string& key, bool& value, bool fallback) {
 void ConfigKeys::field(const std::string& key, Activation& value, Activation fallback) {
   if (writing()) return say(key, activation_text(value));
   const auto found = get(key);
-  try {
-    value = found ? activation_of(found->string()) : fallback;
-  } catch (const Error& error) {
-    throw Error(cat("config.json: ", key, ": ", error.what()));
-  }
+  value = found ? activation_of(*found, found->string()) : fallback;
 }
 
 void ConfigKeys::nullable(const std::string& key, double& value, double fallback) {
@@ -206,7 +221,8 @@ std::vector<std::string> ConfigKeys::not_understood() const {
   std::vector<std::string> keys;
   for (std::size_t i = 0; config_ && i < config_->size(); ++i) {
     const std::string& key = config_->key(i);
-    if (!seen_->contains(key) && !is_harmless(key) && !(*config_)[i].is_null()) keys.push_back(key);
+    const Json value = (*config_)[i];
+    if (!seen_->contains(key) && !is_harmless(key) && !value.is_null() && !is_usual(key, value)) keys.push_back(key);
   }
   std::sort(keys.begin(), keys.end());
   return keys;

@@ -83,8 +83,10 @@ class ConfigKeys {
 /// A number in the shortest form that reads as the same.
 std::string number_text(double);
 
-/// An activation by its name in the reference library, and that name.
-Activation activation_of(const std::string& name);
+/// An activation by its name in the reference library, which `value` says; throws Error naming that value for one that
+/// is not known.
+Activation activation_of(const Json& value, const std::string& name);
+/// The name that an export says. Throws Error for an activation without one.
 std::string activation_text(Activation);
 
 }  // namespace pipeformer

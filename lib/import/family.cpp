@@ -9,6 +9,8 @@
 namespace pipeformer {
 namespace {
 
+constexpr std::size_t kMostRows = 200'000;
+
 /// Rounded; 0 of what is negative.
 std::int64_t square_root(std::int64_t n) {
   return std::llround(std::sqrt(static_cast<double>(std::max<std::int64_t>(n, 0))));
@@ -51,6 +53,8 @@ void Exchange::find_prefix(const std::string& candidate, bool ours) {
 }
 
 void Exchange::layer(const std::string& ours, const std::string& theirs) {
+  // Before a number of layers that no checkpoint has fills the memory: their range is checked when all is read.
+  require(rows.size() < kMostRows, "config.json: has layers for more than ", kMostRows, " tensors");
   const bool old = !exists(theirs + ".weight", true) && exists(theirs + ".gamma", false);
   row(ours + "/weight", theirs + (old ? ".gamma" : ".weight"));
   const std::string bias = theirs + (old ? ".beta" : ".bias");
@@ -173,6 +177,8 @@ void field_image(ConfigKeys& keys, Configuration& c, std::int64_t usual_patch) {
   }
   keys.field("patch_size", c.patch_size, usual_patch);
   keys.field("num_channels", c.channels, 3);
+  for (const auto& [key, value] : {std::pair("patch_size", c.patch_size), std::pair("num_channels", c.channels)})
+    require(value > 0 && value <= 65536, "config.json: ", key, " is ", value, ", outside 1 to 65536");
   c.input_width = c.patch_size * c.patch_size * c.channels;
   if (!keys.writing()) return;
   const std::int64_t patches = c.encoder.max_positions - std::max<std::int64_t>(c.class_tokens, 1);
@@ -241,12 +247,13 @@ void read_rotary_scaling(Exchange& x, ConfigKeys& rope, const std::string& key, 
   // What Phi-3's files called it first.
   if (type == "su" || (type == "yarn" && rope.get("long_factor"))) type = "longrope";
   if (type == "default") return;
-  try {
-    s.rotary_scaling = from_name<RotaryScaling>(type);
-  } catch (const Error&) {
-    throw Error(cat("config.json: ", key, ": rope_type ", type,
-                    " is none of default, linear, llama3, yarn, dynamic, longrope"));
-  }
+  const RotaryScaling kinds[] = {RotaryScaling::linear, RotaryScaling::llama3, RotaryScaling::yarn,
+                                 RotaryScaling::dynamic, RotaryScaling::longrope};
+  const auto* kind =
+      std::find_if(std::begin(kinds), std::end(kinds), [&](RotaryScaling k) { return name_of(k) == type; });
+  require(kind != std::end(kinds), "config.json: ", key, ": rope_type ", type,
+          " is none of default, linear, llama3, yarn, dynamic, longrope");
+  s.rotary_scaling = *kind;
   const bool phi3 = x.type() == "phi3";
   const std::int64_t whole = c.context > 0 ? c.context : phi3 ? 4096 : 0;
   // The context before it was stretched: inside, beside, or max_position_embeddings.
@@ -341,7 +348,10 @@ void field_rotary(Exchange& x, StackSpec& s, const RotaryKeys& names) {
     require(unknown.empty(), "config.json: ", key, ": ", unknown.empty() ? "" : unknown.front(), " is not understood");
   }
   require(share > 0 && share <= 1, "config.json: ", share, " is no share of a head that rotary positions turn");
-  if (!x.writing()) s.rotary_width = static_cast<std::int64_t>(static_cast<double>(s.head_width) * share);
+  if (x.writing()) return;
+  s.rotary_width = static_cast<std::int64_t>(static_cast<double>(s.head_width) * share);
+  require(s.rotary_width > 0 || s.head_width <= 0, "config.json: ", share, " of a head of ", s.head_width,
+          " leaves nothing that rotary positions turn");
 }
 
 void field_layer_types(Exchange& x, StackSpec& s, const std::string& usual) {

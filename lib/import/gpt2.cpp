@@ -27,7 +27,6 @@ void gpt2(Exchange& x) {
   keys.field("scale_attn_weights", scaled, true);
   s.attention_scale = scaled ? 0 : 1;
   keys.expect("scale_attn_by_inverse_layer_idx", false);
-  keys.expect("add_cross_attention", false);
   keys.harmless({"n_ctx", "reorder_and_upcast_attn"});
   x.field_control_ids(false);
 

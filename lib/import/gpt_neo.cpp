@@ -18,7 +18,6 @@ void field_attention_types(Exchange& x, StackSpec& s) {
     keys.say_json("attention_layers", "[" + kinds + "]");
     return;
   }
-  keys.harmless({"attention_layers"});  // the library derives them
   s.window_pattern.clear();
   const auto add = [&](const Json& kind) {
     if (kind.string() != "global" && kind.string() != "local") kind.fail("which is neither global nor local");
@@ -36,6 +35,12 @@ void field_attention_types(Exchange& x, StackSpec& s) {
   }
   require(std::ssize(s.window_pattern) == s.layers, "config.json: attention_types names ", s.window_pattern.size(),
           " layers of ", s.layers);
+  if (const auto layers = keys.get("attention_layers")) {  // what the library made of attention_types
+    std::string made;
+    made.swap(s.window_pattern);
+    for (std::size_t i = 0; i < layers->size(); ++i) add((*layers)[i]);
+    if (s.window_pattern != made) layers->fail("which is not what attention_types says");
+  }
   s.window = window;
 }
 

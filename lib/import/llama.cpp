@@ -20,7 +20,10 @@ void field_window(Exchange& x, StackSpec& s) {
   if (type == "gemma2" || type == "gemma3_text") {
     keys.nullable("sliding_window", s.window, 4096);
     std::int64_t period = 2;
-    if (type == "gemma3_text" && !x.writing()) keys.field("sliding_window_pattern", period, 6);
+    if (type == "gemma3_text" && !x.writing()) {
+      keys.field("_sliding_window_pattern", period, 6);  // as newer files call it
+      keys.field("sliding_window_pattern", period, period);
+    }
     require(period > 0 && period <= 1000, "config.json: sliding_window_pattern is ", period, ", outside 1 to 1000");
     return field_layer_types(x, s, std::string(static_cast<std::size_t>(period) - 1, 'w') + "f");
   }
@@ -101,7 +104,9 @@ void llama(Exchange& x) {
   s.positions = PositionKind::rotary;
   field_rotary(x, s, {.share = phi3 ? "partial_rotary_factor" : ""});
   field_window(x, s);
-  keys.harmless({"rope_interleaved", "bos_token_id", "layer_types"});
+  keys.expect("rope_interleaved", false);
+  keys.expect("use_mrope", false);
+  keys.harmless({"is_llama_config", "bos_token_id", "layer_types"});
   x.field_control_ids(false);
 
   x.find_prefix("model.");

@@ -61,6 +61,14 @@ std::string folder_of(const Json& module) {
   return name;
 }
 
+void refuse_prompt(const fs::path& folder) {
+  const fs::path path = folder / "config_sentence_transformers.json";
+  if (!fs::exists(path)) return;
+  const JsonDocument config = read_json(path.string());
+  if (const auto name = config.root().get("default_prompt_name"))
+    name->fail("which is not supported: what stands before every text is for tokenize --prompt-template");
+}
+
 void refuse_lower_case(const fs::path& folder) {
   const fs::path path = folder / "sentence_bert_config.json";
   if (!fs::exists(path)) return;
@@ -77,6 +85,7 @@ SentenceModules read_sentence_modules(const std::string& directory) {
   if (!fs::exists(path)) return found;
   const JsonDocument document = read_json(path.string());
   const Json modules = document.root();
+  refuse_prompt(base);
   const std::vector<std::string> order{"Transformer", "Pooling", "Dense", "Normalize"};
   std::size_t next = 0;
   for (std::size_t i = 0; i < modules.size(); ++i) {

@@ -60,7 +60,7 @@ PY
   edit gpt2/config.json "c.pop('mystery_gate'); c['scale_attn_by_inverse_layer_idx'] = True"
   refused "scale_attn_by_inverse_layer_idx" gpt2
   edit gpt2/config.json "c['scale_attn_by_inverse_layer_idx'] = False; c['activation_function'] = 'snake'"
-  refused "'snake' is none of" gpt2
+  refused 'config.json: activation_function is "snake", none of relu, gelu, gelu_python, gelu_new' gpt2
   edit gpt2/config.json "c['activation_function'] = 'gelu_new'; c['n_head'] = 5"
   refused "width 32 is not a multiple of heads 5" gpt2
   edit gpt2/config.json "c['n_head'] = 'four'"
@@ -130,10 +130,115 @@ PY
     edit gpt_neox/config.json "c['rotary_pct'] = $share"
     refused "is no share of a head that rotary positions turn" gpt_neox
   done
-  for type in ntk mrope; do
+  edit gpt_neox/config.json "c['rotary_pct'] = 0.01"
+  refused "config.json: 0.01 of a head of 8 leaves nothing that rotary positions turn" gpt_neox
+  for type in ntk mrope none; do
     edit llama31/config.json "c['rope_scaling'] = {'rope_type': '$type', 'factor': 4.0}"
     refused "config.json: rope_scaling: rope_type $type is none of default, linear, llama3, yarn, dynamic, longrope" llama31
   done
+}
+
+@test "sizes that no checkpoint has: one line, soon" {
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/vit" .
+  edit gpt2/config.json "c['n_layer'] = 10**9"
+  edit bert/config.json "c['num_hidden_layers'] = 10**9"
+  for name in gpt2 bert; do
+    run --separate-stderr -1 bash -c "ulimit -v 1000000; model import $name -o out.h5"
+    [ "$stderr" = "model: config.json: has layers for more than 200000 tensors" ]
+  done
+  for size in 0 -4 1000000000; do
+    edit vit/config.json "c['patch_size'] = $size"
+    refused "config.json: patch_size is $size, outside 1 to 65536" vit
+  done
+  edit vit/config.json "c.update(patch_size=4, num_channels=-3)"
+  refused "config.json: num_channels is -3, outside 1 to 65536" vit
+}
+
+@test "values of a list are the library's, not ours" {
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/"{t5,clip} .
+  for name in gelu-tanh gelu_tanh quick-gelu identity; do  # our names of them
+    edit gpt2/config.json "c['activation_function'] = '$name'"
+    refused "activation_function is \"$name\", none of relu" gpt2
+  done
+  for name in gelu_pytorch_tanh gelu_fast gelu_accurate gelu_python_tanh gelu_new; do
+    edit gpt2/config.json "c['activation_function'] = '$name'"
+    model import gpt2 -o "$name.h5"
+    cmp "$name.h5" gelu_pytorch_tanh.h5
+  done
+  edit t5/config.json "c['feed_forward_proj'] = 'gated-snake'"
+  refused 'config.json: feed_forward_proj is "gated-snake", none of relu' t5
+  edit t5/config.json "c.update(feed_forward_proj='relu', dense_act_fn='silu')"
+  refused 'dense_act_fn is "silu", which is not what feed_forward_proj says' t5
+  edit t5/config.json "c.update(dense_act_fn='relu', is_gated_act=True)"
+  refused 'is_gated_act is true, which is not supported' t5
+  edit clip/config.json "c['text_config']['model_type'] = 'siglip_text_model'"
+  refused 'text_config.model_type is "siglip_text_model", which is not supported: only clip_text_model is' clip
+  edit bert/config.json "c['position_embedding_type'] = 'relative_key'"
+  refused 'position_embedding_type is "relative_key"' bert
+}
+
+# same_as_before DIR PYTHON: the configuration with these keys imports to the same model as without.
+same_as_before() {
+  rm -f before.h5 after.h5
+  model import "$1" -o before.h5
+  edit "$1/config.json" "$2"
+  model import "$1" -o after.h5
+  cmp before.h5 after.h5
+}
+
+@test "keys of published configurations that change nothing; another value of them is refused" {
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/"{marian,bart,distilbert,llama31,qwen2,clip,vit} .
+  library="{'_num_labels': 3, 'pruned_heads': {}, 'tie_word_embeddings': True, 'tie_encoder_decoder': False, 'is_decoder': False, 'add_cross_attention': False,
+    'xla_device': None, 'output_past': True, 'auto_map': {'AutoConfig': 'x.Y'}, 'transformers.js_config': {'dtype': 'fp16'}}"
+  for name in bert distilbert marian clip vit; do same_as_before "$name" "c.update($library)"; done
+  same_as_before clip "c['text_config'].update($library); c['vision_config'].update($library)"
+  same_as_before bert "c.update(directionality='bidi', pooler_fc_size=768, pooler_num_attention_heads=12, pooler_num_fc_layers=3, pooler_size_per_head=128, pooler_type='first_token_transform')"
+  same_as_before distilbert "c['tie_weights_'] = True"
+  same_as_before llama31 "c.update(is_llama_config=True, rope_interleaved=False)"
+  same_as_before qwen2 "c['use_mrope'] = False"
+  while read -r name python message; do
+    cp "$name/config.json" kept
+    edit "$name/config.json" "c$python"
+    refused "$message" "$name"
+    cp kept "$name/config.json"
+  done << 'END'
+bert ['pruned_heads']={'0':[1]} pruned_heads is an object, which is not supported
+bert ['is_decoder']=True is_decoder is true, which is not supported
+clip ['text_config']['add_cross_attention']=True add_cross_attention is true, which is not supported
+bert ['pooler_type']='mean' pooler_type is "mean"
+distilbert ['tie_weights_']=False tie_weights_ is false
+llama31 ['rope_interleaved']=True rope_interleaved is true
+qwen2 ['use_mrope']=True use_mrope is true
+END
+  # Older BART: the first id is forced by another key.
+  edit bart/config.json "c.update(bos_token_id=0, force_bos_token_to_be_generated=True, forced_bos_token_id=None)"
+  rm -f bart/generation_config.json
+  model import bart -o bart.h5
+  model describe bart.h5 | grep -q '^forced_id *0$'
+}
+
+@test "a masked BERT without its other half, and one of both" {
+  cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/bert_mlm" mlm
+  model import mlm -o plain.h5
+  /usr/bin/python3 - << 'PY'
+import json, struct
+path = "mlm/model.safetensors"
+data = open(path, "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+h, rest = json.loads(data[8:8 + n]), data[8 + n:]
+for name, shape in ("weight", [2, 32]), ("bias", [2]):
+    size = 4 * (64 if name == "weight" else 2)
+    h["cls.seq_relationship." + name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(rest), len(rest) + size]}
+    rest += bytes(size)
+text = json.dumps(h).encode()
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + rest)
+PY
+  model import mlm -o both.h5
+  cmp plain.h5 both.h5
+  edit mlm/config.json "c['architectures'] = ['BertForPreTraining']"
+  refused "tensors that are not understood (--drop PATTERN leaves them out): cls.seq_relationship.bias, cls.seq_relationship.weight" mlm
+  model import mlm --drop 'cls.seq_relationship.*' -o dropped.h5
+  cmp plain.h5 dropped.h5
 }
 
 @test "sentence-transformers: a module, or an order of modules, that is not understood" {
@@ -156,6 +261,9 @@ PY
   echo '{"pooling_mode_mean_tokens": true}' > bert/1_Pooling/config.json
   echo '{"max_seq_length": 256, "do_lower_case": true}' > bert/sentence_bert_config.json
   refused 'sentence_bert_config.json: do_lower_case is true' bert
+  rm bert/sentence_bert_config.json
+  echo '{"prompts": {"query": "query: "}, "default_prompt_name": "query", "similarity_fn_name": "cosine"}' > bert/config_sentence_transformers.json
+  refused 'config_sentence_transformers.json: default_prompt_name is "query", which is not supported: what stands before every text is for tokenize --prompt-template' bert
 }
 
 @test "several models in one file: each by its name" {
@@ -163,6 +271,10 @@ PY
   run --separate-stderr -1 encode -m clip.h5 /dev/null
   [[ $stderr == *"clip.h5: holds several models: image, text; name one, as in clip.h5:image"* ]]
   model describe clip.h5:text | grep -q '^encoder_causal *true'
+  model describe clip.h5 | grep -q '^text/encoder_causal *true'
+  diff <(model describe clip.h5 | sed -n 's,^text/\([a-z]*/.*\),\1,p' | tr -s ' ') <(model describe clip.h5:text | grep '^[a-z]*/' | tr -s ' ')
+  run --separate-stderr -1 model describe clip.h5 --taps
+  [[ $stderr == *"holds several models"* ]]
 }
 
 @test "options of other commands" {
