@@ -311,14 +311,17 @@ gemma3 = dict(small, model_type="gemma3_text", architectures=["Gemma3ForCausalLM
               query_pre_attn_scalar=8, sliding_window=4, rope_theta=1000000.0, rope_local_base_freq=100.0, num_hidden_layers=5)
 family("gemma3", dict(gemma3, sliding_window_pattern=2, rope_scaling={"rope_type": "linear", "factor": 8.0}))
 family("gemma3, five layers before a full one", dict(gemma3, num_hidden_layers=7))
+family("gemma3, as newer files call it", dict(gemma3, num_hidden_layers=3, _sliding_window_pattern=6))
 phi3 = dict(small, model_type="phi3", architectures=["Phi3ForCausalLM"], original_max_position_embeddings=64, sliding_window=None)
 family("phi3", phi3)
 family("phi3, window, part of a head turned", dict(phi3, sliding_window=5, partial_rotary_factor=0.76, num_attention_heads=3, num_key_value_heads=3))
 family("phi3, longrope", dict(phi3, original_max_position_embeddings=7, rope_scaling=longrope), lengths=(5, 1, 13, 7, 6))
 bare = {key: value for key, value in small.items() if key != "rms_norm_eps"}
 family("phi", dict(bare, model_type="phi", architectures=["PhiForCausalLM"], partial_rotary_factor=0.5, hidden_act="gelu_new", layer_norm_eps=1e-5, num_attention_heads=3, num_key_value_heads=3))
-family("gpt-neo", dict(vocab_size=53, hidden_size=24, num_layers=4, num_heads=4, intermediate_size=None, window_size=4, attention_types=[[["global", "local"], 2]], activation_function="gelu_new",
-                       layer_norm_epsilon=1e-5, max_position_embeddings=40, model_type="gpt_neo", architectures=["GPTNeoForCausalLM"], eos_token_id=2, bos_token_id=1))
+neo = dict(vocab_size=53, hidden_size=24, num_layers=4, num_heads=4, intermediate_size=None, window_size=4, attention_types=[[["global", "local"], 2]], activation_function="gelu_new",
+           layer_norm_epsilon=1e-5, max_position_embeddings=40, model_type="gpt_neo", architectures=["GPTNeoForCausalLM"], eos_token_id=2, bos_token_id=1)
+family("gpt-neo", neo)
+family("gpt-neo, with what the library makes of it", dict(neo, attention_layers=["global", "local"] * 2))
 
 
 # What has no place is refused by name, in one line.
@@ -335,5 +338,8 @@ refused("a key of yarn", dict(llama, rope_scaling={"type": "yarn", "factor": 2.0
 refused("yarn not truncated", dict(llama, rope_scaling={"type": "yarn", "factor": 2.0, "truncate": False}), "truncate")
 refused("a kind of layer", dict(qwen3, layer_types=["full_attention", "linear_attention", "full_attention"]), "linear_attention")
 refused("too few kinds of layers", dict(gemma2, layer_types=["full_attention"]), "layer_types names 1 layers of 3")
+refused("rotary positions of no kind", dict(llama, rope_scaling={"rope_type": "none"}), "rope_type none is none of default, linear")
+refused("rotary positions of a head's nothing", dict(phi3, partial_rotary_factor=0.1), "0.1 of a head of 6 leaves nothing that rotary positions turn")
+refused("gpt-neo of two minds", dict(neo, attention_layers=["global"] * 4), "attention_layers is an array, which is not what attention_types says", neo_tensors)
 refused("phi with norms of queries", dict(bare, model_type="phi", layer_norm_eps=1e-5, qk_layernorm=True), "qk_layernorm", phi_tensors)
 finish()
