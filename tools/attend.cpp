@@ -19,9 +19,9 @@ static const ToolSpec spec = {
         mask_description() +
         "\n\n"
         "--give writes what is computed on the way instead: the queries or keys as they are multiplied (turned by "
-        "rotary "
-        "positions), the scores as the softmax reads them (scaled, with biases, -inf where a query may not attend), or "
-        "the weights that it makes of them.\n\n"
+        "rotary positions); scores, Q K^T times the scale, of all queries and keys; capped, these after the soft cap; "
+        "biased, these with the biases of positions and --bias, and -inf where a query may not attend, as the softmax "
+        "reads them (what a model's tap calls scores); or the weights that it makes of them.\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
     .options =
@@ -30,7 +30,7 @@ static const ToolSpec spec = {
               attention_options(),
               {number("dropout", "P", "drop weights with probability P, drawn from --seed", "0", 0, 0.999)},
               mask_options(),
-              {choice("give", "context|query|key|scores|weights", "what is written", "context"),
+              {choice("give", "context|query|key|scores|capped|biased|weights", "what is written", "context"),
                text("weights", "FILE", "write the attention weights to FILE")},
               batch_options()}),
     .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
@@ -39,6 +39,13 @@ static const ToolSpec spec = {
     .see_also = {"mhattn", "linear", "peek"},
     .uses_model = true,
 };
+
+static ScoreStep score_step(const std::string& give) {
+  return give == "scores"   ? ScoreStep::scaled
+         : give == "capped" ? ScoreStep::capped
+         : give == "biased" ? ScoreStep::biased
+                            : ScoreStep::none;
+}
 
 static void attend(const Args& args) {
   if (args.has("query") && !args.inputs().empty()) throw UsageError("--query and FILE are the same input: give one");
@@ -58,7 +65,8 @@ static void attend(const Args& args) {
   const Attend attention(options);
   MaskStreams masks = mask_streams(args);
   const std::string give = args.text("give");
-  const bool matrices = give == "scores" || give == "weights";
+  const ScoreStep step = score_step(give);
+  const bool scores = step != ScoreStep::none, matrices = scores || give == "weights";
   OutputOptions output = args.output_options();
   output.any_shape = matrices;
   const auto writer = RecordWriter::open(args.output(), output);
@@ -66,12 +74,12 @@ static void attend(const Args& args) {
   const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
   for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
-    Attend::Result y = attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, give == "scores",
-                                         weights || give == "weights");
+    Attend::Result y =
+        attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, step, weights || give == "weights");
     if (file) file->explain(y.context, q.batch.positions() * y.width);
     return [&, y = std::move(y)] {
       if (matrices)
-        attention.write_matrices(*writer, q, k, give == "scores" ? y.scores : y.weights);
+        attention.write_matrices(*writer, q, k, scores ? y.scores : y.weights);
       else if (give == "key")
         write_rows(*writer, k.batch, y.key, k.batch.width);
       else

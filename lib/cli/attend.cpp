@@ -67,7 +67,7 @@ const float* Attend::turned(Context& ctx, const BatchStream& stream, std::int64_
 }
 
 Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const BatchStream& key, const BatchStream& value,
-                               MaskStreams& masks, std::int64_t first_sequence, bool scores, bool weights) const {
+                               MaskStreams& masks, std::int64_t first_sequence, ScoreStep scores, bool weights) const {
   AttentionShape attention = shape(query, key, value);
   attention.first_sequence = first_sequence;
   AttentionMasks masked = masks.next(query, key, options_.heads, options_.heads_axis);
@@ -86,7 +86,6 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
   Result result;
   result.query = in.query;
   result.key = in.key;
-  AttentionLook look;
   const auto keep = [&](std::vector<float*>& matrices) -> AttentionLook::Step {
     for (std::int64_t s = 0; s < in.queries.sequences(); ++s)
       for (std::int64_t h = 0; h < attention.heads; ++h)
@@ -97,12 +96,23 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
           matrices[static_cast<std::size_t>(part.sequence * attention.heads + part.head)] + part.first * part.keys);
     };
   };
-  if (scores) look.scores = keep(result.scores);
-  if (weights) look.weights = keep(result.weights);
   result.width = attention.heads * attention.value_width;
   float* context = ctx.workspace.get(query.batch.positions() * result.width);
   attention_forward(attention, in, context, nullptr);
-  if (scores || weights) attention_look(attention, in, look, context);
+  if (scores == ScoreStep::biased || weights) {
+    AttentionLook look;
+    if (scores == ScoreStep::biased) look.scores = keep(result.scores);
+    if (weights) look.weights = keep(result.weights);
+    attention_look(attention, in, look, context);
+  }
+  if (scores == ScoreStep::scaled || scores == ScoreStep::capped) {  // a look without the steps that follow
+    AttentionShape plain = attention;
+    plain.causal = false;
+    plain.window = 0;
+    if (scores == ScoreStep::scaled) plain.soft_cap = 0;
+    in.masks = {};
+    attention_look(plain, in, {keep(result.scores), {}}, context);
+  }
   result.context = context;
   return result;
 }

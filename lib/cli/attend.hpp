@@ -30,6 +30,14 @@ struct AttendOptions {
   std::uint64_t seed = 0;
 };
 
+/// How far scores are taken that are asked for.
+enum class ScoreStep : std::uint8_t {
+  none,    ///< Nobody asks.
+  scaled,  ///< Q K^T * scale, of every query and key.
+  capped,  ///< After the soft cap.
+  biased,  ///< With biases, and -inf where a query may not attend: as the softmax reads them.
+};
+
 class Attend {
  public:
   explicit Attend(const AttendOptions& options) : options_(options) {}
@@ -39,13 +47,13 @@ class Attend {
     const float* context;                 ///< (positions of queries, width)
     std::int64_t width;                   ///< heads * d_v
     const float *query, *key;             ///< As they are multiplied: turned where there are rotary positions.
-    std::vector<float*> scores, weights;  ///< [sequence * heads + head] -> (Tq, Tk), when they are wanted.
+    std::vector<float*> scores, weights;  ///< [sequence * heads + head] -> (Tq, Tk), when they are asked for.
   };
   /// A batch whose first sequence is number first_sequence of the stream: dropout is drawn by it. Takes from `masks`
   /// what belongs to the batch. Throws Error when lengths or widths of queries, keys and values do not match, naming
   /// files and record.
   Result forward(Context&, const BatchStream& query, const BatchStream& key, const BatchStream& value,
-                 MaskStreams& masks, std::int64_t first_sequence, bool scores, bool weights) const;
+                 MaskStreams& masks, std::int64_t first_sequence, ScoreStep scores, bool weights) const;
   /// Scores or weights of a result: one record (..., heads, Tq, Tk) for each record of queries.
   void write_matrices(RecordWriter&, const BatchStream& query, const BatchStream& key,
                       const std::vector<float*>& matrices) const;

@@ -151,6 +151,19 @@ inside = lambda t: (distance(t) <= 0) & (distance(t) > -3)
 agree("attend, window", run("attend", "--window", 3, "--heads", 4, path("x.npy"), "--causal"),
       [merge(heads(a, a, a, 4, 4, mask=inside(len(a)))[0]) for a in q4])
 
+# Scores step by step: scaled, capped, biased and masked.
+steps = ["--causal", "--scale", 0.5, "--soft-cap", 0.8, "--bias", path("bias.npy"), "--mask", path("mask.npy")]
+scaled = [torch.from_numpy(a) @ torch.from_numpy(b).T * 0.5 for a, b in zip(q, k)]
+capped = [0.8 * torch.tanh(s / 0.8) for s in scaled]
+unseen = [torch.from_numpy(~m) | ~torch.ones(s.shape).tril(s.shape[1] - s.shape[0]).bool() for s, m in zip(scaled, masks)]
+biased = [(s + torch.from_numpy(b)).masked_fill(u, -math.inf) for s, b, u in zip(capped, biases, unseen)]
+for give, expected in dict(scores=scaled, capped=capped, biased=biased).items():
+    ours = run("attend", *streams, *steps, "--give", give)
+    finite = [np.isfinite(e.numpy()) for e in expected]
+    check(f"attend --give {give}, -inf", all((np.isneginf(a) == ~f).all() for a, f in zip(ours, finite)))
+    agree(f"attend --give {give}", [np.where(f, a, 0) for a, f in zip(ours, finite)], [np.where(f, e, 0) for e, f in zip(expected, finite)])
+check("attend --give capped without a cap is the scores", identical(run("attend", *streams, "--causal", "--give", "capped"), run("attend", *streams, "--give", "scores")))
+
 # Dropout: weights are zero or 1 / (1 - p) times what they were, as often as they should be, from the seed.
 plain = run("attend", *streams, "--weights", path("w.npy"))
 run("attend", *streams, "--dropout", 0.25, "--seed", 5, "--weights", path("d.npy"))
@@ -189,6 +202,13 @@ for epsilon in [1e-5, 1e-2]:
           [F.layer_norm(t, (24,), torch.from_numpy(gamma), torch.from_numpy(beta), epsilon) for t in tensors])
     agree(f"norm, rms, epsilon {epsilon}", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma.npy"), "--epsilon", epsilon),
           [t / (t.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * torch.from_numpy(gamma) for t in tensors])
+
+norm_steps = lambda t: (t.mean(-1, keepdim=True), 1 / (t.var(-1, unbiased=False, keepdim=True) + 1e-3).sqrt())
+for place, give in enumerate(("mean", "rstd")):
+    agree(f"norm --give {give}", run("norm", path("x.npy"), "--give", give, "--epsilon", 1e-3), [norm_steps(t)[place] for t in tensors])
+    agree(f"norm --give {give}, 4 heads", run("norm", path("x.npy"), "--give", give, "--heads", 4, "--epsilon", 1e-3),
+          [norm_steps(t.reshape(len(t), 4, 6))[place].reshape(len(t), 4) for t in tensors])
+agree("norm --give rstd, rms", run("norm", path("x.npy"), "--give", "rstd", "--kind", "rms"), [1 / (t.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() for t in tensors])
 
 save("gamma6.npy", gamma[:6])
 agree("norm, 4 heads side by side", run("norm", path("x.npy"), "--kind", "rms", "--weight", path("gamma6.npy"), "--heads", 4),

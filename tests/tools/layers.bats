@@ -110,6 +110,8 @@ results() {
   linear -m model.h5:encoder/0/ffn/linear1 "$@" x.npy | sha256sum
   ffn -m modern.h5:encoder/0/ffn "$@" x.npy | sha256sum
   norm -m model.h5:encoder/0/norm1 "$@" x.npy | sha256sum
+  norm --give rstd --heads 2 "$@" x.npy | sha256sum
+  for give in scores capped biased; do attend --heads 2 --causal --soft-cap 2 --give $give "$@" x.npy | sha256sum; done
   embed -m model.h5 "$@" ids.npy | sha256sum
   posenc "$@" x.npy | sha256sum
   add --to memory.npy "$@" memory.npy | sha256sum
@@ -337,6 +339,10 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   fails 2 "linear: --logits needs --model" linear --logits --weight w32.npy x.npy
   fails 2 "linear: a weight (D,) takes no --bias" linear --weight ones.npy --bias ones.npy x.npy
   fails 2 "norm: --kind unit takes no --weight" norm --kind unit --weight ones.npy x.npy
+  fails 2 "norm: --kind unit takes no --give" norm --kind unit --give rstd x.npy
+  fails 2 "norm: --give mean takes no --weight" norm --give mean --weight ones.npy x.npy
+  fails 2 "norm: rms takes no mean: --give rstd is what there is" norm --kind rms --give mean x.npy
+  fails 1 "norm: x.npy: record 0: width 32 is not a multiple of 3 heads" norm --give rstd --heads 3 x.npy
   fails 2 "pool: the model gives --kind" pool -m encoder.h5 --kind mean x.npy
   fails 2 "pool: --ids needs a model that pools by its end id" pool --ids ids.npy x.npy
   fails 2 "norm: --bias FILE is needed" norm --weight ones.npy x.npy

@@ -95,10 +95,10 @@ refuses() {
   [ ! -e out.npy ]
 }
 
-@test "softmax: of scores the weights, bit for bit; -inf alone gives zeros" {
-  for options in "" "--causal" "--causal --window 2" "--alibi"; do
+@test "softmax: of biased scores the weights, bit for bit; -inf alone gives zeros" {
+  for options in "" "--causal" "--causal --window 2" "--alibi" "--causal --soft-cap 0.5"; do
     # shellcheck disable=SC2086
-    attend --heads 2 x.npy $options --give scores | softmax -o out.npy
+    attend --heads 2 x.npy $options --give biased | softmax -o out.npy
     # shellcheck disable=SC2086
     attend --heads 2 x.npy $options --give weights | cmp - out.npy
   done
