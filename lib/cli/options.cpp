@@ -50,7 +50,7 @@ std::vector<Option> standard_options(const ToolSpec& spec) {
     all.push_back(
         with_letter('m', list("model", "FILE", "take the parameters from this model; several are an ensemble")));
   if (spec.writes_records) {
-    all.push_back(choice("format", "npy|h5", "write this format, by default that of the suffix of FILE, else npy"));
+    all.push_back(choice("format", "npy|npz|h5", "write this format, by default that of the suffix of FILE, else npy"));
     all.push_back(choice("dtype", "f4|f8|f2", "store floating-point records as this type, by default as computed"));
   }
   all.push_back(with_letter('j', integer("threads", "N", "compute on N threads, by default on all cores", "", 1, 256)));

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -59,11 +60,15 @@ ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size), fill_(bu
 #endif
 }
 
+ByteSource::ByteSource(std::vector<std::byte> bytes)
+    : buffer_(std::move(bytes)), end_(buffer_.size()), fill_(0), position_(end_) {}
+
 ByteSource::~ByteSource() {
   if (fd_ > STDIN_FILENO) ::close(fd_);
 }
 
 std::size_t ByteSource::read_some(std::byte* to, std::size_t size) {
+  if (fd_ < 0) return 0;  // all bytes are in the buffer
   if (!regular_) wait_for_input(fd_);
   for (;;) {
     const ssize_t got = ::read(fd_, to, std::min(size, largest_read));

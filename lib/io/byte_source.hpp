@@ -14,6 +14,8 @@ class ByteSource {
  public:
   /// Opens a path; "-" is standard input. Throws Error naming the path.
   explicit ByteSource(const std::string& path);
+  /// These bytes, as a pipe gives them.
+  explicit ByteSource(std::vector<std::byte> bytes);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;

@@ -10,6 +10,7 @@
 #include "io/hdf5.hpp"
 #include "io/hdf5_stream.hpp"
 #include "io/npy.hpp"
+#include "io/npz.hpp"
 #include "io/output_file.hpp"
 
 namespace pipeformer {
@@ -69,12 +70,13 @@ std::unique_ptr<RecordReader> open_source(const std::string& name, const Address
                                           std::unique_ptr<ByteSource> source) {
   const auto start = first_bytes(name, *source);
   if (looks_like_hdf5(start)) return open_hdf5_reader(name, parts, *source);
+  if (looks_like_npz(start)) return open_npz_reader(name, parts, *source);
   if (!looks_like_npy(start) && !looks_like_failure(start)) {
     require(!looks_like_text(start.first(std::min<std::size_t>(start.size(), 512))), name,
             ": neither NPY nor HDF5: looks like text: tokenize it first");
     require(start.size() < 6, name, ": neither NPY nor HDF5");
   }
-  require(parts.group.empty(), name, ": only an HDF5 file has parts such as '", parts.group, "'");
+  require(parts.group.empty(), name, ": only HDF5 and NPZ files have parts such as '", parts.group, "'");
   return std::make_unique<NpyReader>(name, std::move(source));
 }
 
@@ -119,17 +121,6 @@ class NpyWriter : public RecordWriter {
   OutputFile out_;
 };
 
-/// "npy" or "h5", by option, suffix, or nature of the output.
-std::string output_format(const Address& address, const OutputOptions& options) {
-  if (options.format) {
-    if (*options.format == "npy" || *options.format == "h5") return *options.format;
-    throw UsageError(cat("unknown format '", *options.format, "' (npy and h5 are known)"));
-  }
-  if (has_hdf5_suffix(address.file)) return "h5";
-  if (address.file == "-" || address.file.ends_with(".npy") || is_special_file(address.file)) return "npy";
-  throw UsageError(cat(address.file, ": the suffix names no format: end the name in .npy or .h5, or give --format"));
-}
-
 /// A shape such as (1000000000000, 0) costs its file nothing, but whoever counts its sequences all memory there is.
 void check_empty_parts(const Shape& shape) {
   constexpr std::int64_t most = 1 << 24;
@@ -139,6 +130,19 @@ void check_empty_parts(const Shape& shape) {
 }
 
 }  // namespace
+
+std::string output_format(const std::string& address, const OutputOptions& options) {
+  const std::string file = split_address(address).file;
+  if (options.format) {
+    for (const char* known : {"npy", "npz", "h5"})
+      if (*options.format == known) return known;
+    throw UsageError(cat("unknown format '", *options.format, "' (npy, npz and h5 are known)"));
+  }
+  if (has_hdf5_suffix(file)) return "h5";
+  if (file.ends_with(".npz")) return "npz";
+  if (file == "-" || file.ends_with(".npy") || is_special_file(file)) return "npy";
+  throw UsageError(cat(file, ": the suffix names no format: end the name in .npy, .npz or .h5, or give --format"));
+}
 
 std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
   return open(address, std::make_unique<ByteSource>(split_address(address).file));
@@ -215,9 +219,10 @@ void RecordReader::expect_like_first(bool ids, std::int64_t width) {
 
 std::unique_ptr<RecordWriter> RecordWriter::open(const std::string& address, const OutputOptions& options) {
   const Address parts = split_address(address);
-  const std::string format = output_format(parts, options);
+  const std::string format = output_format(address, options);
   if (format == "h5") return open_hdf5_writer(output_name(address), parts, options);
   if (!parts.group.empty()) throw UsageError(cat(address, ": only HDF5 output has parts such as '", parts.group, "'"));
+  if (format == "npz") return open_npz_writer(parts.file, options);
   return std::make_unique<NpyWriter>(parts.file, options.dtype);
 }
 

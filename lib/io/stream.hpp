@@ -1,6 +1,6 @@
 /// Record streams: what flows through a pipe. A record is one Array; a stream is NPY arrays back to back until end of
 /// file, or, at rest, an HDF5 group with `data` and `offsets` (or a plain dataset: one record). An empty input is a
-/// stream of no records.
+/// stream of no records. An NPZ archive is a stream of its arrays (io/npz.hpp).
 ///
 /// HDF5 output: records of rank 1 or more become `data` (rows concatenated on axis 0) and `offsets` below the address,
 /// even when there is only one; they must agree in dtype and in the axes after the first, unless
@@ -8,8 +8,9 @@
 /// the address is the root. A stream of no records is an empty f4 `data`. HDF5 from a pipe is buffered whole; a large
 /// HDF5 file is read in blocks.
 ///
-/// Addresses: "-" standard stream, "x.npy", "x.h5", "x.h5:group/name" (default name: the root; "/dev/stdin:group" on a
-/// pipe). The input format is sniffed from the first bytes; a pipe or FIFO is read by us, never by H5Fopen.
+/// Addresses: "-" standard stream, "x.npy", "x.npz:name", "x.h5", "x.h5:group/name" (default name: the root;
+/// "/dev/stdin:group" on a pipe). The input format is sniffed from the first bytes; a pipe or FIFO is read by us, never
+/// by H5Fopen.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -80,12 +81,18 @@ class RecordReader {
 };
 
 struct OutputOptions {
-  std::optional<std::string> format;  ///< "npy" or "h5"; nothing: by suffix (.npy, .h5, .hdf5), NPY on standard output.
-  std::optional<DType> dtype;         ///< Stored type for floating records; nothing: as given.
+  /// "npy", "npz" or "h5"; nothing: by suffix (.npy, .npz, .h5, .hdf5), NPY on standard output.
+  std::optional<std::string> format;
+  std::optional<DType> dtype;  ///< Stored type for floating records; nothing: as given.
   /// HDF5: records may differ in every axis (attention weights); their elements lie flat in `data`, their shapes in
   /// `shapes`.
   bool any_shape = false;
+  bool deflate = false;  ///< NPZ: compressed, as numpy.savez_compressed does.
 };
+
+/// "npy", "npz" or "h5": what an output of this address will be. Throws UsageError for an unknown format, and an
+/// unknown suffix without a format.
+std::string output_format(const std::string& address, const OutputOptions& options);
 
 class RecordWriter {
  public:

@@ -1,7 +1,10 @@
 #include "io/zip.hpp"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <optional>
 
 #include "core/error.hpp"
@@ -14,7 +17,9 @@ namespace {
 constexpr std::uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50,
                         kLocator64 = 0x07064b50;
 constexpr std::uint64_t kLocalSize = 30, kCentralSize = 46, kEndSize = 22, kEnd64Size = 56, kLocatorSize = 20;
-constexpr std::uint32_t kIn64 = 0xffffffff;  // the value stands in the ZIP64 extra field
+constexpr std::uint16_t kDeflated = 8;
+constexpr std::uint64_t kMostDeflated = 1032;  // deflate makes at most so many bytes of one
+constexpr std::uint32_t kIn64 = 0xffffffff;    // the value stands in the ZIP64 extra field
 
 /// Little-endian numbers at places of a file that are looked at before.
 class Bytes {
@@ -110,14 +115,20 @@ struct Extent {
 
 /// Reads the directory's entry at `at` and finds its bytes.
 ZipEntry read_entry(const Bytes& file, std::uint64_t at, std::string_view name, std::uint64_t directory,
-                    Extent& extent) {
+                    ZipMethods methods, Extent& extent) {
   Extra64 extra(file, at + kCentralSize + name.size(), file.u16(at + 30));
   ZipEntry entry{std::string(name)};
-  entry.size = extra.resolve(file.u32(at + 24));
-  const std::uint64_t packed = extra.resolve(file.u32(at + 20)), local = extra.resolve(file.u32(at + 42));
+  entry.unpacked = extra.resolve(file.u32(at + 24));
+  entry.size = extra.resolve(file.u32(at + 20));
+  entry.checksum = file.u32(at + 16);
+  const std::uint64_t local = extra.resolve(file.u32(at + 42));
   const std::uint16_t flags = file.u16(at + 8), method = file.u16(at + 10);
   require((flags & 0x2041) == 0, "it is encrypted");
-  require(method == 0 && packed == entry.size, "it is compressed (method ", method, ")");
+  entry.deflated = method == kDeflated && methods == ZipMethods::stored_and_deflated;
+  require(entry.deflated || (method == 0 && entry.size == entry.unpacked), "it is compressed (method ", method, ")");
+  // A few bytes must not become an allocation without bound.
+  require(!entry.deflated || entry.unpacked / kMostDeflated <= entry.size, "its ", entry.size,
+          " bytes cannot be inflated to ", entry.unpacked);
   require(local < directory && file.holds(local, kLocalSize) && file.u32(local) == kLocal,
           "its header is not where the directory says, at byte ", local);
   require(file.text(local + kLocalSize, file.u16(local + 26)) == name && file.u16(local + 8) == method,
@@ -129,13 +140,48 @@ ZipEntry read_entry(const Bytes& file, std::uint64_t at, std::string_view name, 
   return entry;
 }
 
+/// Fills `to`, of the size that was promised. zlib counts in 32 bits.
+void inflate_raw(std::span<const std::byte> from, std::span<std::byte> to) {
+  constexpr std::size_t kMost = 1 << 30;
+  z_stream stream{};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc();
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
+  stream.next_out = reinterpret_cast<Bytef*>(to.data());
+  std::size_t read = 0, written = 0;
+  int state = Z_OK;
+  while (state == Z_OK) {
+    const std::size_t in = std::min(kMost, from.size() - read), out = std::min(kMost, to.size() - written);
+    stream.avail_in = static_cast<uInt>(in);
+    stream.avail_out = static_cast<uInt>(out);
+    state = inflate(&stream, Z_NO_FLUSH);
+    read += in - stream.avail_in;
+    written += out - stream.avail_out;
+  }
+  inflateEnd(&stream);
+  require(state == Z_STREAM_END && written == to.size(), "it cannot be inflated");
+}
+
 }  // namespace
+
+std::vector<std::byte> read_zip_entry(std::span<const std::byte> archive, const ZipEntry& entry) {
+  const auto packed = archive.subspan(entry.offset, entry.size);
+  std::vector<std::byte> bytes;
+  if (entry.deflated) {
+    bytes.resize(entry.unpacked);
+    inflate_raw(packed, bytes);
+  } else {
+    bytes.assign(packed.begin(), packed.end());
+  }
+  require(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) == entry.checksum,
+          "it is damaged: its checksum is another");
+  return bytes;
+}
 
 bool looks_like_zip(std::span<const std::byte> bytes) {
   return bytes.size() >= 4 && Bytes(bytes).u32(0) == kLocal;
 }
 
-std::vector<ZipEntry> read_zip_directory(std::span<const std::byte> archive) {
+std::vector<ZipEntry> read_zip_directory(std::span<const std::byte> archive, ZipMethods methods) {
   const Bytes file(archive);
   const Directory directory = find_directory(file);
   std::vector<ZipEntry> entries;
@@ -150,7 +196,7 @@ std::vector<ZipEntry> read_zip_directory(std::span<const std::byte> archive) {
     require(size <= directory.end - at, "an entry of the archive's directory goes beyond its end");
     const std::string_view name = file.text(at + kCentralSize, name_size);
     try {
-      entries.push_back(read_entry(file, at, name, directory.begin, extents.emplace_back()));
+      entries.push_back(read_entry(file, at, name, directory.begin, methods, extents.emplace_back()));
     } catch (const Error& error) {
       throw Error(cat("entry '", shortened(name), "' of the archive: ", error.what()));
     }

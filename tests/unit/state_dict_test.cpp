@@ -131,6 +131,29 @@ TEST_CASE("zip entries are found, and directories that lie refused", "[state_dic
   zip_refused(renamed, "its header and the directory disagree");
 }
 
+TEST_CASE("deflated entries are inflated, damaged ones refused", "[state_dict]") {
+  // "aaaaaaaaaaaaaaaaaaaaaaaa" by raw deflate, and its CRC-32.
+  const std::string packed = "\x4b\x4c\xc4\x0e\x00"s, text(24, 'a');
+  const auto archive = [&](std::uint32_t checksum, std::uint32_t unpacked) {
+    std::string file = zip({{"a", packed, 8}});
+    const std::size_t entry = file.find("PK\1\2");
+    file.replace(entry + 16, 4, little(checksum)).replace(entry + 24, 4, little(unpacked));
+    return file;
+  };
+  const auto unpack = [&](const std::string& file) {
+    const auto entries = read_zip_directory(bytes_of(file), ZipMethods::stored_and_deflated);
+    const auto bytes = read_zip_entry(bytes_of(file), entries.at(0));
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  constexpr std::uint32_t sum = 0xe6027a84;
+  CHECK(unpack(archive(sum, 24)) == text);
+  CHECK_THROWS_WITH(unpack(archive(sum + 1, 24)), "it is damaged: its checksum is another");
+  CHECK_THROWS_WITH(unpack(archive(sum, 23)), Catch::Contains("cannot be inflated"));
+  CHECK_THROWS_WITH(unpack(archive(sum, 25)), Catch::Contains("cannot be inflated"));
+  CHECK_THROWS_WITH(unpack(archive(sum, 1 << 30)), Catch::Contains("its 5 bytes cannot be inflated to 1073741824"));
+  zip_refused(archive(sum, 24), "it is compressed (method 8)");
+}
+
 TEST_CASE("an archive of more than 4 GiB is one of ZIP64", "[state_dict]") {
   constexpr std::uint64_t large = std::uint64_t{9} << 29;  // 4.5 GiB, a hole
   const auto field64 = [](const std::vector<std::uint64_t>& values) {

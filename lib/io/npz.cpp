@@ -1,0 +1,161 @@
+#include "io/npz.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/shortened.hpp"
+#include "core/suggestion.hpp"
+#include "io/hdf5.hpp"
+#include "io/npy.hpp"
+#include "io/output_file.hpp"
+#include "io/zip_writer.hpp"
+
+namespace pipeformer {
+namespace {
+
+constexpr std::string_view kSuffix = ".npy";
+
+class NpzReader : public RecordReader {
+ public:
+  /// All arrays, or one.
+  NpzReader(const std::string& name, NpzFile file, const std::string& array)
+      : RecordReader(name), file_(std::move(file)), end_(file_.names().size()) {
+    if (array.empty()) return;
+    const auto found = std::find(file_.names().begin(), file_.names().end(), array);
+    require(found != file_.names().end(), name, ": no array '", array, "'", suggestion(array, file_.names()));
+    at_ = static_cast<std::size_t>(found - file_.names().begin());
+    end_ = at_ + 1;
+  }
+
+ private:
+  bool read(Array& record) override {
+    if (at_ == end_) return false;
+    record = file_.read(at_++);
+    return true;
+  }
+  NpzFile file_;
+  std::size_t at_ = 0, end_;
+};
+
+/// An archive on its way out.
+class NpzOutput {
+ public:
+  NpzOutput(const std::string& path, const OutputOptions& options)
+      : out_(path, Content::binary), zip_(out_, options.deflate) {}
+  void add(const std::string& name, DType dtype, const Shape& shape, const std::byte* elements) {
+    const std::string header = npy_header(dtype, shape);
+    const std::size_t size = static_cast<std::size_t>(element_count(shape)) * dtype_size(dtype);
+    zip_.add(name + std::string(kSuffix), {std::as_bytes(std::span(header)), {elements, size}});
+  }
+  void close() {
+    zip_.finish();
+    out_.close();
+  }
+
+ private:
+  OutputFile out_;
+  ZipWriter zip_;
+};
+
+class NpzWriter : public RecordWriter {
+ public:
+  NpzWriter(const std::string& path, const OutputOptions& options)
+      : RecordWriter(output_name(path), options.dtype), out_(path, options) {}
+  void close() override { out_.close(); }
+
+ private:
+  void put(DType dtype, const Shape& shape, const std::byte* elements) override {
+    out_.add(cat("arr_", count()), dtype, shape, elements);
+  }
+  NpzOutput out_;
+};
+
+/// The parts of a path are names, none of them empty.
+void check_path(const std::string& name) {
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    const std::string part = name.substr(begin, end - begin);
+    require(!part.empty() && part != "." && part != ".." && part.find('\0') == std::string::npos, "array '",
+            shortened(name), "': the name cannot be a path in HDF5");
+    begin = end + 1;
+  }
+}
+
+Array as_stored(Array array, const OutputOptions& options) {
+  return options.dtype && is_floating(array.dtype) ? array.as(*options.dtype) : array;
+}
+
+}  // namespace
+
+bool looks_like_npz(std::span<const std::byte> bytes) {
+  return looks_like_zip(bytes) || (bytes.size() >= 4 && std::memcmp(bytes.data(), "PK\5\6", 4) == 0);
+}
+
+NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) {
+  if (source.regular() && file != "-") {
+    mapped_ = std::make_unique<MappedFile>(file);
+    bytes_ = mapped_->bytes();
+  } else {
+    image_ = source.read_all();
+    bytes_ = image_;
+  }
+  try {
+    entries_ = read_zip_directory(bytes_, ZipMethods::stored_and_deflated);
+  } catch (const Error& error) {
+    throw Error(cat(name, ": ", error.what()));
+  }
+  for (const ZipEntry& entry : entries_)
+    names_.push_back(entry.name.ends_with(kSuffix) ? entry.name.substr(0, entry.name.size() - kSuffix.size())
+                                                   : entry.name);
+}
+
+Array NpzFile::read(std::size_t index) const {
+  const ZipEntry& entry = entries_[index];
+  Array array;
+  try {
+    ByteSource bytes(read_zip_entry(bytes_, entry));
+    require(read_npy(bytes, array), "it is empty");
+    std::byte more{};
+    require(bytes.read(&more, 1) == 0, "it has more bytes than its array");
+  } catch (const std::bad_alloc&) {
+    throw Error(cat("entry '", shortened(entry.name), "' of the archive: out of memory"));
+  } catch (const Error& error) {
+    throw Error(cat("entry '", shortened(entry.name), "' of the archive: ", error.what()));
+  }
+  return array;
+}
+
+std::unique_ptr<RecordReader> open_npz_reader(const std::string& name, const Address& address, ByteSource& source) {
+  return std::make_unique<NpzReader>(name, NpzFile(name, address.file, source), address.group);
+}
+
+std::unique_ptr<RecordWriter> open_npz_writer(const std::string& path, const OutputOptions& options) {
+  return std::make_unique<NpzWriter>(path, options);
+}
+
+void npz_to_hdf5(const NpzFile& from, const std::string& address, const OutputOptions& options) {
+  const Address parts = split_address(address);
+  const std::string group = parts.group.empty() ? "" : parts.group + "/";
+  Hdf5File to = Hdf5File::create(parts.file, parts.group);
+  for (std::size_t i = 0; i < from.names().size(); ++i) {
+    check_path(from.names()[i]);
+    to.write(group + from.names()[i], as_stored(from.read(i), options));
+  }
+  to.close();
+}
+
+void hdf5_to_npz(const std::string& file, const std::vector<std::string>& datasets, const std::string& path,
+                 const OutputOptions& options) {
+  const Hdf5File from = Hdf5File::open(file);
+  NpzOutput out(path, options);
+  for (const std::string& name : datasets) {
+    const Array array = as_stored(from.read(name), options);
+    out.add(name, array.dtype, array.shape, array.bytes.data());
+  }
+  out.close();
+}
+
+}  // namespace pipeformer
