@@ -43,7 +43,8 @@ static const ToolSpec spec = {
         "the "
         "largest |a - b| / max(|a|, |b|), and where the first is. Numbers are the same when they are within "
         "--tolerance "
-        "times the larger of 1 and their size. The exit status is that of diff: 0 the same, 1 different, 2 trouble.",
+        "times the larger of 1 and their size; integers are compared as such, and weights of 8 bits by what they stand "
+        "for, codes times scales. The exit status is that of diff: 0 the same, 1 different, 2 trouble.",
     .arguments = "[FILE...]",
     .options =
         {

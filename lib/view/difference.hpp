@@ -18,11 +18,13 @@ struct Difference {
   bool same() const { return differing == 0 && shapes.empty(); }
 };
 
-/// Numbers are the same when |a - b| <= tolerance * max(1, |a|, |b|), and NaN is NaN. Reads to the end of both.
+/// Numbers are the same when |a - b| <= tolerance * max(1, |a|, |b|), and NaN is NaN; two integers are compared as
+/// such, exactly. Reads to the end of both.
 Difference compare(RecordReader& a, RecordReader& b, double tolerance);
 
 /// Writes a line for each name that differs, or is in one file only: name, elements, differing, max, mean, relative,
-/// first. False when there is any.
+/// first. Weights of 8 bits are compared by what they stand for, their codes times their scales. False when there is
+/// any.
 bool write_differences(const std::string& a, const std::string& b, double tolerance, const TextSink& sink,
                        bool aligned);
 

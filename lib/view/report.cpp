@@ -1,6 +1,8 @@
 #include "view/report.hpp"
 
 #include <algorithm>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "core/error.hpp"
@@ -12,6 +14,8 @@
 
 namespace pipeformer {
 namespace {
+
+constexpr std::string_view scale_suffix = "_scale";  // of a weight of 8 bits (man/pipeformer-formats.5)
 
 void append_statistics(std::vector<std::string>& cells, const Statistics& s, int digits) {
   for (const double value : {s.min, s.max, s.mean, s.std()}) cells.push_back(number_text(value, digits));
@@ -58,27 +62,31 @@ std::string text_of(const AttributeValues& attribute) {
   return text + "]";
 }
 
-template <class T, class F>
-void print_rows(const Array& array, F text_of, const TextSink& sink, bool& between) {
-  const auto values = array.values<T>();
-  const std::int64_t width = array.rank() > 0 ? array.shape.back() : 1;
-  const std::int64_t rows = array.rank() < 2 ? 1 : array.shape[array.shape.size() - 2];
-  std::int64_t matrices = 1;
-  for (std::int64_t axis = 0; axis + 2 < array.rank(); ++axis) matrices *= array.shape[static_cast<std::size_t>(axis)];
-  const T* value = values.data();
-  for (std::int64_t m = 0; m < matrices; ++m) {
-    if (array.rank() >= 2 && between) sink("\n");
-    between = array.rank() >= 2;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      std::string line;
-      for (std::int64_t c = 0; c < width; ++c) {
-        if (c > 0) line += '\t';
-        line += text_of(*value++);
-      }
-      sink(line + "\n");
-    }
-  }
+std::int64_t rows_of(const Array& array) {
+  return array.rank() < 2 ? 1 : array.shape[array.shape.size() - 2];
 }
+std::int64_t columns_of(const Array& array) {
+  return array.rank() > 0 ? array.shape.back() : 1;
+}
+
+/// Codes of int8 times the scale of their row.
+class QuantisedReader : public RecordReader {
+ public:
+  QuantisedReader(const std::string& name, Hdf5Dataset codes, const Hdf5Dataset& scales)
+      : RecordReader(name), codes_(std::move(codes)), scales_(scales.read().as(DType::f4)) {}
+
+ private:
+  bool read(Array& record) override {
+    if (count_ > 0) return false;
+    record = codes_.read().as(DType::f4);
+    const auto values = record.values<float>();
+    const auto scales = std::as_const(scales_).values<float>();
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / (values.size() / scales.size())];
+    return true;
+  }
+  Hdf5Dataset codes_;
+  Array scales_;
+};
 
 }  // namespace
 
@@ -171,23 +179,50 @@ void StatisticsTable::drop() {
   most_.clear();
 }
 
-void ValuePrinter::print(const Array& array) {
+template <class T, class F>
+void ValuePrinter::print_rows(const Array& array, F text_of, const ValueLabels& labels) {
+  const auto values = array.values<T>();
+  const std::int64_t width = columns_of(array), rows = rows_of(array);
+  std::int64_t matrices = 1;
+  for (std::int64_t axis = 0; axis + 2 < array.rank(); ++axis) matrices *= array.shape[static_cast<std::size_t>(axis)];
+  const T* value = values.data();
+  const auto line_of = [&](const std::string& label, const auto& cell) {
+    std::string line = labels.rows.empty() ? "" : label + '\t';
+    for (std::int64_t c = 0; c < width; ++c) line.append(c > 0 ? "\t" : "").append(cell(static_cast<std::size_t>(c)));
+    sink_(line + "\n");
+  };
+  for (std::int64_t m = 0; m < matrices; ++m) {
+    if (array.rank() >= 2 && between_) sink_("\n");
+    between_ = array.rank() >= 2;
+    if (!labels.columns.empty()) line_of("", [&](std::size_t c) { return labels.columns[c]; });
+    for (std::int64_t r = 0; r < rows; ++r)
+      line_of(labels.rows.empty() ? "" : labels.rows[static_cast<std::size_t>(r)],
+              [&](std::size_t) { return text_of(*value++); });
+  }
+}
+
+void ValuePrinter::print(const Array& array, const ValueLabels& labels, const std::string& where) {
+  const auto expect = [&](const std::vector<std::string>& names, std::int64_t count, const char* what) {
+    require(names.empty() || std::ssize(names) >= count, where, ": ", names.size(), " labels for ", count, " ", what);
+  };
+  expect(labels.rows, rows_of(array), "rows");
+  expect(labels.columns, columns_of(array), "columns");
   const auto exact = [](auto value) { return std::to_string(value); };
   const auto decimal = [this](auto value) { return number_text(value, digits_); };
   switch (array.dtype) {
     case DType::f2:
-      return print(array.as(DType::f4));
+      return print(array.as(DType::f4), labels, where);
     case DType::f4:
-      return print_rows<float>(array, decimal, sink_, between_);
+      return print_rows<float>(array, decimal, labels);
     case DType::f8:
-      return print_rows<double>(array, decimal, sink_, between_);
+      return print_rows<double>(array, decimal, labels);
     case DType::i4:
-      return print_rows<std::int32_t>(array, exact, sink_, between_);
+      return print_rows<std::int32_t>(array, exact, labels);
     case DType::i8:
-      return print_rows<std::int64_t>(array, exact, sink_, between_);
+      return print_rows<std::int64_t>(array, exact, labels);
     case DType::u1:
     case DType::b1:
-      return print_rows<std::uint8_t>(array, exact, sink_, between_);
+      return print_rows<std::uint8_t>(array, exact, labels);
   }
 }
 
@@ -247,6 +282,23 @@ std::string Hdf5Listing::head() const {
 
 std::unique_ptr<RecordReader> Hdf5Listing::open(const std::string& path) const {
   return open_hdf5_reader(cat(file_.name(), ':', path), file_, path == "/" ? "" : path);
+}
+
+bool Hdf5Listing::is_quantised(const std::string& path) const {
+  const std::string scales = path + std::string(scale_suffix);
+  if (!file_.has_dataset(path) || !file_.has_dataset(scales)) return false;
+  const Hdf5Dataset codes = file_.dataset(path);
+  return codes.is_int8() && file_.dataset(scales).shape() == Shape{codes.rows()};
+}
+
+bool Hdf5Listing::is_scale(const std::string& path) const {
+  return path.ends_with(scale_suffix) && is_quantised(path.substr(0, path.size() - scale_suffix.size()));
+}
+
+std::unique_ptr<RecordReader> Hdf5Listing::open_weight(const std::string& path) const {
+  if (!is_quantised(path)) return open(path);
+  return std::make_unique<QuantisedReader>(cat(file_.name(), ':', path), file_.dataset(path),
+                                           file_.dataset(path + std::string(scale_suffix)));
 }
 
 std::optional<Hdf5Listing> list_hdf5(const std::string& address) {

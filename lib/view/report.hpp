@@ -72,12 +72,19 @@ class StatisticsTable {
 /// different records; vectors and scalars are a line each. Integers are exact; floating-point numbers have `digits`
 /// significant digits or, when 0, as many as it takes to read back the same number of their type (at most 9 for f4, 17
 /// for f8).
+/// Labels, where there are some, stand before each row, and above the columns of each matrix.
+struct ValueLabels {
+  std::vector<std::string> rows, columns;
+};
 class ValuePrinter {
  public:
   ValuePrinter(TextSink sink, int digits) : sink_(std::move(sink)), digits_(digits) {}
-  void print(const Array&);
+  /// Throws Error, which `where` begins, when there are fewer labels than rows or columns.
+  void print(const Array&, const ValueLabels& labels = {}, const std::string& where = "");
 
  private:
+  template <class T, class F>
+  void print_rows(const Array&, F text_of, const ValueLabels&);
   TextSink sink_;
   int digits_;
   bool between_ = false;  // a matrix has been printed
@@ -95,8 +102,13 @@ class Hdf5Listing {
   std::string head() const;
   /// Opens one of paths().
   std::unique_ptr<RecordReader> open(const std::string& path) const;
+  /// The same, but of a weight of 8 bits (int8, with its scales beside it) what it stands for: codes times scales, f4.
+  std::unique_ptr<RecordReader> open_weight(const std::string& path) const;
+  /// The scales of such a weight.
+  bool is_scale(const std::string& path) const;
 
  private:
+  bool is_quantised(const std::string& path) const;
   void collect(const std::string& group, int depth);
 
   Hdf5File file_;

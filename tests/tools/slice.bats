@@ -168,3 +168,29 @@ PYTHON
   peek --diff up.npy up.npy --tolerance 1e9
   refuses 2 "--tolerance needs --diff" peek --tolerance 1 x.npy
 }
+
+@test "peek --diff: integers exactly, weights of 8 bits by what they stand for" {
+  echo 9007199254740992 -9223372036854775807 | convert --text i8 -o p.npy
+  echo 9007199254740993 9223372036854775807 | convert --text i8 -o q.npy
+  run -1 peek --diff p.npy q.npy
+  [ "$(cut -f 2,3,4,6,7 <<< "${lines[1]}")" = "$(printf '2\t2\t1.84467e+19\t2\trecord 0 [0]')" ]
+  slice --columns 0 p.npy -o p0.npy && slice --columns 0 q.npy -o q0.npy
+  run -1 peek --diff p0.npy q0.npy
+  [ "$(cut -f 3,4 <<< "${lines[1]}")" = "$(printf '1\t1')" ]
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+w = np.array([[1.0, -0.5, 0.25], [8, 2, -4]], "f4")
+codes = np.array([[127, -64, 32], [127, 32, -64]], "i1")
+with h5py.File("f32.h5", "w") as f: f["w"] = w
+for name, scales in (("int8.h5", w.max(1) / 127), ("other.h5", w.max(1) / 120)):
+    with h5py.File(name, "w") as f: f["w"], f["w_scale"] = codes, scales.astype("f4")
+with h5py.File("codes.h5", "w") as f: f["w"] = codes
+PYTHON
+  peek --diff f32.h5 int8.h5 --tolerance 0.01
+  run -1 peek --diff f32.h5 int8.h5
+  [[ ${#lines[@]} -eq 2 && ${lines[1]} == "w"*"6"*"0.03"* ]]
+  run -1 peek --diff int8.h5 other.h5 --tolerance 0.01
+  [[ ${#lines[@]} -eq 2 && ${lines[1]} == "w"* ]]
+  run -1 peek --diff int8.h5 codes.h5
+  [[ ${#lines[@]} -eq 2 && ${lines[1]} == "w"* ]]
+}
