@@ -4,8 +4,6 @@
 #include "cli/peek_reports.hpp"
 #include "cli/tool.hpp"
 #include "io/output_file.hpp"
-#include "view/curves.hpp"
-#include "view/heatmap.hpp"
 #include "view/report.hpp"
 
 using namespace pipeformer;
@@ -29,6 +27,9 @@ static const ToolSpec spec = {
         "names in "
         "one picture, or a panel for each quantity (train_loss and valid_loss are one). A file that ends in .tsv is "
         "drawn so without the option.\n\n"
+        "--scatter draws the first two columns of each row of the records (..., 2), for example of project, as points "
+        "in "
+        "a plane; --labels FILE writes beside each what its line says, where there is room.\n\n"
         "--html makes one page of a file that --tap-file wrote, for a browser: every layer and head of one record, "
         "with "
         "the "
@@ -52,6 +53,8 @@ static const ToolSpec spec = {
             flag("values", "write the elements as text"),
             flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
             flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
+            flag("scatter", "draw rows as points in a plane, as SVG"),
+            text("labels", "FILE", "scatter: the labels of the points, a line for each"),
             flag("html", "make a page of a file of intermediates, for a browser"),
             text("tokenizer", "FILE", "--html: its pieces name the ids of the file"),
             integer("top", "K", "write the K largest columns of each row", "", 1),
@@ -62,8 +65,8 @@ static const ToolSpec spec = {
             integer("digits", "N", "significant digits (default: 6 in tables, as many as read back exactly in values)",
                     "", 1, 17),
             text("rows-tokens", "FILE",
-                 "heat map and --top: label the rows with the tokens on the record's line of this text file"),
-            text("columns-tokens", "FILE", "heat map and --top: label the columns likewise"),
+                 "heat map, --top, --values: label the rows with the tokens on the record's line of this text file"),
+            text("columns-tokens", "FILE", "heat map, --top, --values: label the columns likewise"),
             text("columns-names", "FILE", "--top: the names of the columns, a line for each"),
             text("rows-title", "TEXT", "heat map: what the rows are, for example target"),
             text("columns-title", "TEXT", "heat map: what the columns are, for example source"),
@@ -86,6 +89,8 @@ static const ToolSpec spec = {
                  {"a page of all heads",
                   "encode -m model.h5 ids.npy --tap '*/weights' --tap-file taps.h5 -o y.npy && peek --html taps.h5 -o "
                   "page.html"},
+                 {"vectors in the plane of their principal components",
+                  "project table.npy | peek --scatter -o plane.svg"},
                  {"how two models differ", "peek --diff model.h5 model.h5"},
                  {"a picture of the second record", "peek --heatmap --record 1 x.npy -o second.svg"}},
     .see_also = {"attend", "mhattn", "model", "train"},
@@ -127,65 +132,33 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
           " NaN and ", all.infinite, " infinite elements");
 }
 
-static void write_values(const Args& args, const std::vector<std::string>& inputs, OutputFile& out) {
-  ValuePrinter printer([&](const std::string& text) { out.write(text); },
-                       args.has("digits") ? static_cast<int>(args.integer("digits")) : 0);
-  for (const std::string& input : inputs) {
-    for_records(args, RecordReader::open(input),
-                [&](const RecordReader&, const Array& record) { printer.print(record); });
-  }
-  out.close();
-}
-
-static void write_heatmap(const Args& args, OutputFile& out) {
-  const std::int64_t index = args.has("record") ? args.integer("record") : 0;
-  HeatmapOptions options;
-  options.mean = args.flag("mean");
-  const auto get = [&](const char* name) { return args.has(name) ? args.text(name) : std::string(); };
-  options.title = get("title"), options.row_title = get("rows-title"), options.column_title = get("columns-title");
-  if (args.has("rows-tokens")) options.row_tokens = read_tokens(args.text("rows-tokens"), index);
-  if (args.has("columns-tokens")) options.column_tokens = read_tokens(args.text("columns-tokens"), index);
-  if (args.has("low")) options.low = args.number("low");
-  if (args.has("high")) options.high = args.number("high");
-  const auto reader = RecordReader::open(args.input());
-  Array record;
-  while (reader->count() <= index) {
-    require(reader->next(record), reader->name(), ": no record ", index, ", the stream ended after ", reader->count());
-  }
-  out.write(draw_heatmap(record, options, reader->where()));
-  out.close();
-}
-
-static void write_curves(const Args& args, OutputFile& out) {
-  const auto get = [&](const char* name) { return args.has(name) ? args.text(name) : std::string(); };
-  const auto curves = load_curves(args.input(), get("x"), get("y"));
-  const CurveOptions options{get("title"), get("x"), get("y-title"), args.flag("log-x"), args.flag("log-y")};
-  out.write(args.has("y") ? draw_curves(curves, options) : draw_panels(curves, options));
-  out.close();
-}
-
 int main(int argc, char** argv) {
   return run_tool(spec, argc, argv, [](const Args& args) {
-    const int pictures = args.flag("heatmap") + args.flag("curves");
+    const int pictures = args.flag("heatmap") + args.flag("curves") + args.flag("scatter");
     const int modes =
         args.flag("summary") + args.flag("values") + args.flag("diff") + args.has("top") + args.flag("html") + pictures;
     if (modes > 1)
-      throw UsageError("--summary, --values, --top, --diff, --html, --heatmap and --curves exclude each other");
+      throw UsageError(
+          "--summary, --values, --top, --diff, --html, --heatmap, --curves and --scatter exclude each other");
     args.allow_only(args.flag("html"), "--html", {"tokenizer"});
     args.allow_only(args.flag("diff"), "--diff", {"tolerance"});
+    args.allow_only(args.flag("scatter"), "--scatter", {"labels"});
     args.allow_only(args.has("top"), "--top", {"columns-names"});
-    args.allow_only(args.flag("heatmap") || args.has("top"), "--heatmap", {"rows-tokens", "columns-tokens"});
+    args.allow_only(args.flag("heatmap") || args.has("top") || args.flag("values"), "--heatmap, --top or --values",
+                    {"rows-tokens", "columns-tokens"});
     args.allow_only(args.flag("heatmap"), "--heatmap", {"rows-title", "columns-title", "mean", "low", "high"});
     auto inputs = args.inputs();
     const bool curves = args.flag("curves") || (modes == 0 && inputs.size() == 1 && inputs[0].ends_with(".tsv"));
     args.allow_only(curves, "--curves", {"x", "y", "log-x", "log-y", "y-title"});
-    args.allow_only(pictures > 0 || curves || args.flag("html"), "a picture: --heatmap, --curves or --html", {"title"});
+    args.allow_only(pictures > 0 || curves || args.flag("html"), "a picture: --heatmap, --curves, --scatter or --html",
+                    {"title"});
     if (inputs.size() > 1 && pictures > 0)
       throw UsageError(cat("unexpected argument '", inputs[1], "': a picture shows one file"));
     if (inputs.empty()) inputs = {args.input()};
     OutputFile out(args.output(), Content::text);
     if (args.flag("diff")) return write_diff(args, inputs, out);
     if (args.flag("html")) return write_page(args, inputs, out);
+    if (args.flag("scatter")) return write_scatter(args, out);
     if (curves) return write_curves(args, out);
     if (args.flag("heatmap")) return write_heatmap(args, out);
     if (args.has("top")) return write_tops(args, inputs, out);

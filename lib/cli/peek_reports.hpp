@@ -1,4 +1,4 @@
-/// What peek writes about the records of its inputs, beside tables and pictures.
+/// What peek writes about the records of its inputs, beside its tables.
 #pragma once
 #include <memory>
 #include <string>
@@ -25,8 +25,20 @@ void for_records(const Args& args, const std::unique_ptr<RecordReader>& reader, 
   throw Error(cat(reader->name(), ": no record ", args.text("record"), ", the stream ended after ", reader->count()));
 }
 
+/// --values: the elements as text.
+void write_values(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
+
+/// --heatmap: a record as pictures of its matrices.
+void write_heatmap(const Args&, OutputFile& out);
+
+/// --curves: the columns of a table.
+void write_curves(const Args&, OutputFile& out);
+
 /// --top K: the largest columns of each row.
 void write_tops(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
+
+/// --scatter: the rows of the records as points.
+void write_scatter(const Args&, OutputFile& out);
 
 /// --html: a page of one record of a file of taps.
 void write_page(const Args&, const std::vector<std::string>& inputs, OutputFile& out);

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <sstream>
 #include <utility>
 
 #include "core/error.hpp"
 #include "io/byte_source.hpp"
+#include "view/plot_axes.hpp"
 #include "view/svg.hpp"
 
 namespace pipeformer {
@@ -36,51 +36,12 @@ bool read_line(std::istream& in, std::string& line, std::int64_t& number) {
   return false;
 }
 
-/// One axis: values to places, and its ticks.
-struct Axis {
-  bool log = false;
-  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-  double length = 1;
-
-  double scaled(double value) const { return log ? std::log10(value) : value; }
-  void include(double value) {
-    low = std::min(low, scaled(value));
-    high = std::max(high, scaled(value));
-  }
-  /// Leaves room around the values; a single value gets an axis around it.
-  void widen(double share) {
-    const double room = high > low ? share * (high - low) : std::max(0.5, 0.1 * std::abs(low));
-    if (share > 0 || !(high > low)) low -= room, high += room;
-  }
-  double place(double value) const { return length * (scaled(value) - low) / (high - low); }
-  std::vector<double> ticks(int count) const {
-    if (!log) return round_ticks(low, high, count);
-    std::vector<double> all;
-    const int decades = static_cast<int>(std::floor(high) - std::floor(low)) + 1;
-    const int every = std::max(1, decades / 8);
-    const std::vector<int> digits = decades <= 2   ? std::vector<int>{1, 2, 3, 4, 5, 7}
-                                    : decades <= 4 ? std::vector<int>{1, 2, 5}
-                                                   : std::vector<int>{1};
-    for (int decade = static_cast<int>(std::floor(low)); decade <= high; decade += every) {
-      for (const int digit : digits) {
-        const double tick = digit * std::pow(10.0, decade);
-        if (scaled(tick) >= low - 1e-9 && scaled(tick) <= high + 1e-9) all.push_back(tick);
-      }
-    }
-    return all.size() >= 2 ? all : linear_ticks(count);
-  }
-  /// Round values of a logarithmic axis too short for decades.
-  std::vector<double> linear_ticks(int count) const {
-    return round_ticks(std::pow(10.0, low), std::pow(10.0, high), count);
-  }
-};
-
 bool drawable(const Curve& curve, std::size_t i) {
   return std::isfinite(curve.x[i]) && std::isfinite(curve.y[i]);
 }
 
 /// Indices of the points to draw: all of them, or first, lowest, highest and last of each picture column.
-std::vector<std::size_t> thinned(const Curve& curve, const Axis& x) {
+std::vector<std::size_t> thinned(const Curve& curve, const PlotAxis& x) {
   std::vector<std::size_t> keep;
   if (curve.x.size() <= kDense) {
     for (std::size_t i = 0; i < curve.x.size(); ++i) keep.push_back(i);
@@ -104,25 +65,7 @@ std::vector<std::size_t> thinned(const Curve& curve, const Axis& x) {
   return keep;
 }
 
-std::string label(double x, double y, const std::string& attributes, const std::string& text, double size = 12) {
-  return cat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" font-size=\"", size, "\"", attributes, ">",
-             xml_text(text), "</text>\n");
-}
-
-std::string draw_axes(const Axis& x, const Axis& y) {
-  std::string out = "<g stroke=\"#e4e4e4\">\n";
-  for (const double tick : x.ticks(8)) out += cat("<path d=\"M", coordinate(x.place(tick)), " 0v", kHeight, "\"/>\n");
-  for (const double tick : y.ticks(7))
-    out += cat("<path d=\"M0 ", coordinate(kHeight - y.place(tick)), "h", kWidth, "\"/>\n");
-  out += cat("</g>\n<path d=\"M0 0v", kHeight, "h", kWidth, "\" fill=\"none\" stroke=\"#888\"/>\n");
-  for (const double tick : x.ticks(8))
-    out += label(x.place(tick), kHeight + 18, " text-anchor=\"middle\"", number_text(tick, 6));
-  for (const double tick : y.ticks(7))
-    out += label(-8, kHeight - y.place(tick) + 4, " text-anchor=\"end\"", number_text(tick, 6));
-  return out;
-}
-
-std::string draw_curve(const Curve& curve, const std::string& color, const Axis& x, const Axis& y) {
+std::string draw_curve(const Curve& curve, const std::string& color, const PlotAxis& x, const PlotAxis& y) {
   std::string path, dots;
   const auto points = thinned(curve, x);
   bool pen_down = false;
@@ -151,8 +94,8 @@ struct Plot {
 
 /// Draws curves in one pair of axes.
 Plot plot(const std::vector<Curve>& curves, const CurveOptions& options) {
-  Axis x{.log = options.log_x, .length = kWidth};
-  Axis y{.log = options.log_y, .length = kHeight};
+  PlotAxis x{.log = options.log_x, .length = kWidth};
+  PlotAxis y{.log = options.log_y, .length = kHeight};
   for (const Curve& curve : curves) {
     for (std::size_t i = 0; i < curve.x.size(); ++i) {
       if (!drawable(curve, i)) continue;
@@ -166,30 +109,19 @@ Plot plot(const std::vector<Curve>& curves, const CurveOptions& options) {
   x.widen(0);
   y.widen(0.04);
 
-  double widest = 0, names = 0;
-  for (const double tick : y.ticks(7)) widest = std::max(widest, text_width(number_text(tick, 6), 12));
+  double names = 0;
   for (const Curve& curve : curves) names = std::max(names, text_width(curve.name, 12));
-  const double left = 30 + widest + (options.y_title.empty() ? 0 : 22);
-  const double top = options.title.empty() ? 24 : 52;
   const bool legend = curves.size() > 1;
-  Plot result{"", left + kWidth + (legend ? 60 + names : 40), top + kHeight + (options.x_title.empty() ? 36 : 60)};
+  PlotFrame frame = plot_frame(x, y, {options.title, options.x_title, options.y_title}, legend ? 60 + names : 40);
+  Plot result{std::move(frame.begin), frame.width, frame.height};
   std::string& out = result.body;
-  if (!options.title.empty()) out += label(left, 32, " font-weight=\"bold\"", options.title, 16);
-  out += cat("<g transform=\"translate(", coordinate(left), ' ', top, ")\">\n", draw_axes(x, y));
-  if (!options.x_title.empty())
-    out += label(kWidth / 2, kHeight + 44, " text-anchor=\"middle\" fill=\"#555\"", options.x_title, 13);
-  if (!options.y_title.empty()) {
-    const std::string place = cat(" text-anchor=\"middle\" fill=\"#555\" transform=\"rotate(-90 ",
-                                  coordinate(28 - left), ' ', kHeight / 2, ")\"");
-    out += label(28 - left, kHeight / 2, place, options.y_title, 13);
-  }
   for (std::size_t k = 0; k < curves.size(); ++k) {
     const std::string color = series_color(static_cast<std::int64_t>(k));
     out += draw_curve(curves[k], color, x, y);
     if (legend) {
       const double row = 10 + 20 * static_cast<double>(k);
       out += cat("<path d=\"M", kWidth + 14, ' ', row, "h18\" stroke=\"", color, "\" stroke-width=\"2.5\"/>\n");
-      out += label(kWidth + 38, row + 4, "", curves[k].name);
+      out += svg_label(kWidth + 38, row + 4, "", curves[k].name);
     }
   }
   out += "</g>\n";
@@ -282,7 +214,7 @@ std::string draw_panels(const std::vector<Curve>& curves, const CurveOptions& op
   require(!panels.empty(), "there is no point to draw");
   double width = 0, height = options.title.empty() ? 0 : 40;
   std::string body;
-  if (!options.title.empty()) body += label(30, 28, " font-weight=\"bold\"", options.title, 16);
+  if (!options.title.empty()) body += svg_label(30, 28, " font-weight=\"bold\"", options.title, 16);
   for (const auto& [name, members] : panels) {
     CurveOptions of_panel = options;
     of_panel.title = name;

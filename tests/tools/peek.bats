@@ -131,6 +131,28 @@ PYTHON
   [[ "$output" == *"train.tsv: no column loss, there are step, train_loss, valid_loss"* ]]
 }
 
+@test "a scatter of rows, with labels" {
+  bats_require_minimum_version 1.5.0
+  /usr/bin/python3 -c 'import numpy as np
+np.save("p.npy", np.array([[0, 1, 9], [2, 3, 9], [4, -5, 9]], "f4")), np.save("one.npy", np.ones((3, 1), "f4"))
+with open("v.npy", "wb") as f:
+    for row in np.load("p.npy"): np.save(f, row)'
+  printf 'north\nsouth & east\nwest\n' > labels
+  peek --scatter p.npy --labels labels --title Places -o a.svg
+  /usr/bin/python3 -c 'import sys, xml.etree.ElementTree as tree; tree.parse("a.svg")'
+  [ "$(grep -c '<circle' a.svg)" -eq 3 ]
+  grep -q '>south &amp; east: 2, 3</title>' a.svg && grep -q '>south &amp; east</text>' a.svg
+  peek --scatter v.npy --labels labels --title Places | cmp - a.svg
+  peek --scatter v.npy --record 1 | grep -q '>point 0: 2, 3<'
+  run -1 peek --scatter one.npy -o b.svg
+  [ "$output" = "peek: one.npy: record 0: points need two columns, not shape (3, 1)" ]
+  run -1 peek --scatter p.npy --record 0 --labels <(echo one) -o b.svg
+  [[ "$output" == *": has 1 lines for the 3 points of p.npy" ]]
+  run -2 peek p.npy --labels labels
+  [ "${lines[0]}" = "peek: --labels needs --scatter" ]
+  [ ! -e b.svg ]
+}
+
 @test "one picture or table at a time" {
   run peek --values --heatmap s.npy
   [ "$status" -eq 2 ]
@@ -159,7 +181,7 @@ PYTHON
 @test "a picture shows one file, and only a picture has a title" {
   bats_require_minimum_version 1.5.0
   run -2 peek --title x s.npy
-  [ "${lines[0]}" = "peek: --title needs a picture: --heatmap, --curves or --html" ]
+  [ "${lines[0]}" = "peek: --title needs a picture: --heatmap, --curves, --scatter or --html" ]
   run -2 peek --heatmap --x step s.npy
   run -2 peek --heatmap a.npy b.npy
   [ "${lines[0]}" = "peek: unexpected argument 'b.npy': a picture shows one file" ]

@@ -139,6 +139,17 @@ PYTHON
   refuses 1 "t.npy: record 0: 2 names for 3 columns" peek --top 1 --columns-tokens columns t.npy
 }
 
+@test "peek --values: rows and columns by their tokens" {
+  printf '0.5 0.25\n1 2\n' | convert --text f4 --matrices -o t.npy
+  echo 'a b' > rows && echo 'x y' > columns
+  diff <(peek --values t.npy --rows-tokens rows --columns-tokens columns) <(printf '\tx\ty\na\t0.5\t0.25\nb\t1\t2\n')
+  diff <(peek --values t.npy --columns-tokens columns) <(printf 'x\ty\n0.5\t0.25\n1\t2\n')
+  diff <(peek --values t.npy --rows-tokens rows) <(printf 'a\t0.5\t0.25\nb\t1\t2\n')
+  echo x > columns
+  refuses 1 "t.npy: record 0: 1 labels for 2 columns" peek --values --columns-tokens columns t.npy
+  refuses 2 "--rows-tokens needs --heatmap, --top or --values" peek --rows-tokens rows t.npy
+}
+
 @test "peek --diff: names, sizes, places; the status of diff" {
   peek --diff x.npy x.npy | cmp - /dev/null
   /usr/bin/python3 - <<'PYTHON'

@@ -8,6 +8,7 @@
 #include "view/curves.hpp"
 #include "view/heatmap.hpp"
 #include "view/report.hpp"
+#include "view/scatter.hpp"
 #include "view/statistics.hpp"
 #include "view/svg.hpp"
 
@@ -196,6 +197,21 @@ TEST_CASE("a long curve keeps its peak") {
   CHECK(svg.size() < 100000);
   const double top = 380 * 0.04 / 1.08;  // the margin above the largest value
   CHECK(svg.find(' ' + coordinate(top) + '\n') != std::string::npos);
+}
+
+TEST_CASE("labels of a scatter stand apart from each other") {
+  const std::string svg =
+      draw_scatter({0, 1, 2, kNan}, {0, 1, 0, 3}, {{"A & B", "", ""}, {"one", "<two>", "three", "absent"}});
+  CHECK(occurrences(svg, "<circle") == 3);
+  CHECK(occurrences(svg, ">A &amp; B</text>") == 1);
+  CHECK(occurrences(svg, ">&lt;two&gt;</text>") == 1);
+  CHECK(svg.find("absent") == std::string::npos);
+  const std::vector<double> same(50, 1.0);
+  const std::string crowd = draw_scatter(same, same, {{}, std::vector<std::string>(50, "word")});
+  CHECK(occurrences(crowd, ">word</text>") == 4);  // right, left, above, below
+  CHECK(occurrences(crowd, ">word: 1, 1</title>") == 50);
+  CHECK_THROWS_WITH(draw_scatter({1, 2}, {1, 2}, {{}, {"a"}}), "1 labels do not match 2 points");
+  CHECK_THROWS_WITH(draw_scatter({kNan}, {1}), "there is no point to draw");
 }
 
 TEST_CASE("values as text") {
