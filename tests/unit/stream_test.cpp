@@ -465,11 +465,8 @@ TEST_CASE("text is told from other unknown bytes", "[stream]") {
     spit(directory / "x", text);
     CHECK_THROWS_WITH(read_all(directory / "x"), Catch::Contains("x: neither NPY nor HDF5: looks like text: " + word));
   }
-  for (const std::string& bytes : {std::string("\x80\4\x95 pickle"),
-                                   std::string("\x7f"
-                                               "ELF\2\1\1\0\0",
-                                               9),
-                                   std::string(9, '\0')}) {
+  for (const std::string& bytes :
+       {std::string("\x80\4\x95 pickle"), std::string("\x7f\x45LF\2\1\1\0\0", 9), std::string(9, '\0')}) {
     spit(directory / "x", bytes);
     CHECK_THROWS_WITH(read_all(directory / "x"), Catch::EndsWith("x: neither NPY nor HDF5"));
   }
