@@ -13,7 +13,8 @@ static const ToolSpec spec = {
         "weights that attention multiplies values by, to the same bits; a row of -inf alone becomes zeros.\n\n"
         "Shapes: vectors (..., D) -> vectors (..., D).",
     .options = {number("temperature", "T", "divide the numbers by T first", "1", 1e-6, 1e6)},
-    .examples = {{"attention weights from scores", "attend --heads 4 x.npy --causal --give biased | softmax -o weights.npy"},
+    .examples = {{"attention weights from scores",
+                  "attend --heads 4 x.npy --causal --give biased | softmax -o weights.npy"},
                  {"probabilities of the next tokens",
                   "decode -m model.h5 text.en.npy --target text.de.npy --give logits | softmax | peek"}},
     .see_also = {"attend", "linear", "activate"},
