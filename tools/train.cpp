@@ -17,7 +17,7 @@ namespace {
 
 const ToolSpec spec{
     .name = "train",
-    .summary = "train a Transformer: translation, language models, classes, tags, answers",
+    .summary = "train a Transformer: translation, language models, classes, tags, answers, pairs",
     .description =
         "Trains a model from random or given (--from) parameters. What it learns is the --task:\n\n" +
         training_tasks_help() +
@@ -32,6 +32,11 @@ const ToolSpec spec{
         "two runs are the same.\n\n"
         "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
         "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
+        "Pairs are compared with all others of their batch: the larger --batch-tokens, which counts both sides, the "
+        "more "
+        "there is to tell apart. Their validation compares all pairs with each other, and its line shows how many "
+        "percent of the targets are among the best 1, 5 and 10 for their source, and of the sources for their target "
+        "(recall@1 A/B); --metric accuracy is the mean of both at 1.\n\n"
         "--adapter R freezes the model of --from and trains A (R, in) and B (out, R) beside some of its weights W, "
         "which "
         "compute as W + alpha / R * B A; the file holds both, every tool runs it, and `model merge` makes an ordinary "
@@ -56,6 +61,11 @@ const ToolSpec spec{
             {"a language model of lines; go on from its checkpoint, if there is one",
              "train --task language-model --target text.de.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 "
              "--decoder-layers 1 --steps 30 --warmup 10 --resume --log log.tsv -o lm.h5"},
+            {"vectors in which a sentence is nearest to its translation",
+             "train --task contrastive --source text.en.npy --target text.de.npy --tokenizer tok.model --width 32 "
+             "--heads 4 --inner 64 --encoder-layers 1 --steps 20 --warmup 10 -o pairs.h5 &&\n"
+             "  encode -m pairs.h5 --pool model text.de.npy -o de.npy &&\n"
+             "  encode -m pairs.h5 --pool model text.en.npy | nearest de.npy --labels text.de"},
         },
     .see_also = {"tokenize", "decode", "classify", "tag", "answer", "model", "peek"},
     .writes_records = false,
@@ -75,25 +85,26 @@ void train(const Args& args, Communicator& ranks) {
   for (const char* output : {"checkpoint", "log", "gradients"})
     if (args.has(output) && args.text(output) == "-")
       throw UsageError(cat("--", output, " needs a file, not standard output"));
-  std::optional<ModelFile> from;
-  if (args.has("from")) from.emplace(args.text("from"));
-  const TrainingStart start = training_start(args, from ? &*from : nullptr);
+  std::vector<ModelFile> from = models_to_start_from(args);
+  const TrainingStart start = training_start(args, from);
   args.allow_only(settings.adapters.rank > 0, "--adapter", {"adapter-alpha", "adapter-on"});
   if (settings.adapters.rank > 0) {
-    if (!from) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
+    if (from.empty()) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
+    if (from.size() > 1) throw UsageError("--adapter: one model only");
     // Nothing else is trained, but for a head that the model has not had, and what the user's own factors say.
     std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
-    if (from->configuration().head != start.configuration.head) factors.emplace_back("classifier/*", 1);
+    if (from.front().configuration().head != start.models.front().configuration.head)
+      factors.emplace_back("classifier/*", 1);
     settings.rate_factors.insert(settings.rate_factors.begin(), factors.begin(), factors.end());
   }
   const TrainingFiles files{
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
-      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "", start.texts,
+      args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",
       // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
       args.flag("overwrite") || args.flag("resume")};
 
   Probing probing(
-      args, [&](ParameterSource& source) { Transformer(source, start.configuration); }, false, true);
+      args, [&](ParameterSource& source) { build_towers(source, start.models); }, false, true);
   if (probing.listed()) return;
   if (probing.writes() && ranks.size() > 1) throw UsageError("--tap-file: one process only");
   args.allow_only(probing.writes(), "--tap-file", {"tap-steps"});
@@ -103,7 +114,7 @@ void train(const Args& args, Communicator& ranks) {
   if (settings.max_steps > 0 && steps.largest() > settings.max_steps)
     throw UsageError(cat("--tap-steps ", args.text("tap-steps"), ": the run ends at step ", settings.max_steps));
 
-  Trainer trainer(start.configuration, settings, files, *start.train, start.valid.get(), ranks);
+  Trainer trainer(start.models, settings, files, *start.train, start.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, start);
   std::int64_t seen = 0;
   if (probing.writes())
@@ -115,11 +126,11 @@ void train(const Args& args, Communicator& ranks) {
     };
   if (args.flag("resume") && std::filesystem::exists(files.checkpoint))
     trainer.resume();
-  else if (from)
-    trainer.start_from(*from);
+  else if (!from.empty())
+    trainer.start_from(from);
   else
     trainer.initialize();
-  from.reset();
+  from.clear();
 
   for (const int signal : {SIGINT, SIGTERM, SIGHUP})
     if (std::signal(signal, [](int s) { caught_signal = s; }) == SIG_IGN) std::signal(signal, SIG_IGN);  // nohup

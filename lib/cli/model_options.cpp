@@ -150,7 +150,8 @@ std::vector<Option> configuration_options() {
   return options;
 }
 
-Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind) {
+Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind,
+                                 const std::string& tower) {
   Configuration c = kind;
   args.allow_only(c.has_encoder(), "a model with an encoder", {"source-vocabulary", "encoder"});
   args.allow_only(c.has_encoder() || args.integer("encoder-layers") == 0, "a model with an encoder",
@@ -158,13 +159,14 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   args.allow_only(c.has_decoder(), "a model with a decoder", {"target-vocabulary", "begin-id", "end-id", "decoder"});
   args.allow_only(c.has_decoder() || args.integer("decoder-layers") == 0, "a model with a decoder", {"decoder-layers"});
   args.allow_only(args.text("positions") == "learned", "--positions learned", {"max-positions"});
-  args.allow_only(!c.reads_vectors(), "a model that reads ids", {"source-vocabulary"});
+  args.allow_only(!c.reads_vectors() || !tower.empty(), "a model that reads ids", {"source-vocabulary"});
   args.allow_only(c.head == Head::classes || c.head == Head::none, "a model that predicts classes", {"pooling"});
-  args.allow_only(c.reads_vectors(), "a model that reads vectors", {"class-token"});
+  args.allow_only(c.head != Head::none, "a model that predicts something", {"output-soft-cap"});
+  args.allow_only(c.reads_vectors() || !tower.empty(), "a model that reads vectors", {"class-token"});
   for (const auto& field : configuration_fields())
     if (!field.help.empty() && !has_own_default(field.name))
       field.set(c, value_of(args, field.get(c), option_name(field)));
-  c.class_tokens = args.flag("class-token") ? 1 : 0;
+  c.class_tokens = args.flag("class-token") && c.reads_vectors() ? 1 : 0;
   c.stacks([&](StackSpec& stack) {
     stack.attention_bias = stack.attention_output_bias = stack.ffn_bias = args.flag("bias");
     for (const auto& field : stack_fields()) {
@@ -179,6 +181,8 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   c.decoder.layers = args.integer("decoder-layers");
   for (const std::string& text : args.list("encoder")) assign_own(c.encoder, "encoder", text);
   for (const std::string& text : args.list("decoder")) assign_own(c.decoder, "decoder", text);
+  if (!tower.empty())
+    for (const std::string& text : args.list(tower)) assign_own(c.encoder, tower, text);
   const auto number = [&](const char* option, std::int64_t from_tokenizer) {
     if (args.has(option)) return args.integer(option);
     if (!tokenizer) throw UsageError(cat("--", option, " or --tokenizer is needed"));

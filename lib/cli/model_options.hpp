@@ -20,7 +20,9 @@ std::vector<Option> kind_options();
 Configuration kind_from(const Args&);
 
 /// `kind` (what the model reads and predicts) with the hyper-parameters that the options give; the tokenizer (may be
-/// null) gives vocabulary and control ids that no option sets. Throws UsageError for values that make no model.
-Configuration configuration_from(const Args&, const Tokenizer* tokenizer, const Configuration& kind);
+/// null) gives vocabulary and control ids that no option sets. tower: the name of one of two that share the options;
+/// the option of that name has what is its own. Throws UsageError for values that make no model.
+Configuration configuration_from(const Args&, const Tokenizer* tokenizer, const Configuration& kind,
+                                 const std::string& tower = "");
 
 }  // namespace pipeformer

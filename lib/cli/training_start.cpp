@@ -29,11 +29,13 @@ class TaskData {
     return Labels::load(files("labels"), names, classes, *task_.labelled);
   }
   /// Hands the data over. labels: of a task that has some.
-  std::unique_ptr<Examples> examples(const Configuration& c, const Labels& labels) {
+  std::unique_ptr<Examples> examples(const std::vector<Tower>& models, const Labels& labels) {
+    const Configuration &c = models.front().configuration, &target_reader = models.back().configuration;
     if (task_.reads_source)
       c.reads_vectors() ? streams_.source.expect_vectors(c.input_width)
                         : streams_.source.expect_ids(c.source_vocabulary);
-    if (task_.reads_target) streams_.target.expect_ids(c.target_vocabulary);
+    if (task_.reads_target) streams_.target.expect_ids(target_reader.output_vocabulary());
+    streams_.target_reader = target_reader;
     if (types_.records() > 0)
       streams_.source.attach_types(std::move(types_), std::max<std::int64_t>(c.encoder.token_types, 1));
     streams_.labels = labels;
@@ -57,16 +59,20 @@ class TaskData {
   RecordSet types_;
 };
 
-/// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2).
+/// Whether vectors of sequences are what the task is about, in which a new head reads them.
+bool pools(const TaskSpec& task) {
+  return task.head == Head::classes || task.head == Head::none;
+}
+
+/// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2), or none.
 bool gets_new_head(const TaskSpec& task, const Configuration& from) {
-  return task.labelled && from.kind == task.kind && from.head != task.head;
+  return (task.labelled || task.head == Head::none) && from.kind == task.kind && from.head != task.head;
 }
 
 void give_new_head(const Args& args, const TaskSpec& task, Configuration& c) {
   c.head = task.head;
-  if (task.head == Head::classes) {
-    c.pooling = from_name<Pooling>(args.text("pooling"));
-  } else {
+  if (pools(task)) c.pooling = from_name<Pooling>(args.text("pooling"));
+  if (task.head != Head::classes) {
     c.pooler = c.normalize = c.head_dense = c.head_norm = c.output_bias = false;
     c.projection = 0;
   }
@@ -81,7 +87,7 @@ void check_from(const Args& args, const TaskSpec& task, const ModelFile& from, c
           " trains a model of kind ", name_of(task.kind), " that predicts ", name_of(task.head), ", not of kind ",
           name_of(c.kind), " that predicts ", name_of(c.head));
   for (const Option& option : configuration_options())
-    if (args.given(option.name) && !(new_head && task.head == Head::classes && option.name == "pooling"))
+    if (args.given(option.name) && !(new_head && pools(task) && option.name == "pooling"))
       throw UsageError(cat("--", option.name, " is given by the model that --from names"));
   if (!tokenizer) return;
   for (const std::int64_t vocabulary : {c.source_vocabulary, c.target_vocabulary})
@@ -99,51 +105,89 @@ Labels training_labels(const Args& args, const TaskData& train, const ModelFile*
   return labels;
 }
 
+/// One model for both sides, or one for vectors and one for ids.
+void check_sides(const TaskData& data, const TaskSpec& task, std::span<const ModelFile> from) {
+  if (from.empty() || task.head != Head::none) return;
+  const std::size_t wanted = data.input_width() > 0 ? 2 : 1;
+  require(from.size() == wanted, from.front().name(), ": holds ",
+          from.size() > 1 ? cat(from.size(), " models") : "one model", ", ",
+          wanted == 1 ? "pairs of ids are read by one: name it, as in FILE:text"
+                      : "pairs of vectors and ids are read by two");
+  require(wanted == 1 || (from[0].configuration().reads_vectors() && !from[1].configuration().reads_vectors()),
+          from.front().name(), ": its models are not one that reads vectors and one that reads ids");
+}
+
+/// Fresh hyper-parameters of the task's models, without what labels say.
+std::vector<Tower> fresh_models(const Args& args, const TaskSpec& task, const Tokenizer* tokenizer,
+                                std::int64_t input_width, std::int64_t classes) {
+  Configuration kind;
+  kind.kind = task.kind;
+  kind.head = task.head;
+  kind.classes = classes;
+  kind.normalize = task.head == Head::none;
+  Configuration reads_vectors = kind;
+  reads_vectors.input_width = input_width;
+  if (task.head != Head::none || input_width == 0)
+    return {{"", configuration_from(args, tokenizer, reads_vectors), {}}};
+  return {{"image", configuration_from(args, tokenizer, reads_vectors, "image"), {}},
+          {"text", configuration_from(args, tokenizer, kind, "text"), {}}};
+}
+
 }  // namespace
 
-TrainingStart training_start(const Args& args, ModelFile* from) {
+std::vector<ModelFile> models_to_start_from(const Args& args) {
+  std::vector<ModelFile> models;
+  if (!args.has("from")) return models;
+  if (training_task_spec(args).head == Head::none) return open_towers(args.text("from"));
+  models.emplace_back(args.text("from"));
+  return models;
+}
+
+TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
   const TaskSpec& task = training_task_spec(args);
   check_task_options(args, task);
   const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
-  if (from) check_from(args, task, *from, tokenizer.get());
-  const bool new_head = from && gets_new_head(task, from->configuration());
+  for (const ModelFile& model : from) check_from(args, task, model, tokenizer.get());
+  const bool new_head = !from.empty() && gets_new_head(task, from.front().configuration());
 
   TrainingStart start;
-  if (from) start.texts = from->texts();
-  if (tokenizer) start.texts.tokenizer = tokenizer->bytes();
   TaskData train(args, "", task);
+  check_sides(train, task, from);
   Labels labels;
-  if (task.labelled) {
-    labels = training_labels(args, train, new_head ? nullptr : from);
-    start.texts.labels.clear();
-    for (const std::string& name : labels.names) start.texts.labels += name + "\n";
-  }
+  if (task.labelled) labels = training_labels(args, train, new_head || from.empty() ? nullptr : &from.front());
 
-  Configuration& c = start.configuration;
-  if (from) {
-    c = from->configuration();
-  } else {
-    c.kind = task.kind;
-    c.head = task.head;
-    if (task.labelled) {
+  std::vector<Tower>& models = start.models;
+  for (const ModelFile& model : from)
+    models.push_back({from.size() == 1                        ? ""
+                      : model.configuration().reads_vectors() ? "image"
+                                                              : "text",
+                      model.configuration(), model.texts()});
+  if (from.empty()) {
+    const bool vectors = task.labelled || task.head == Head::none;
+    models = fresh_models(args, task, tokenizer.get(), vectors ? train.input_width() : 0, labels.count());
+  }
+  for (Tower& model : models) {
+    Configuration& c = model.configuration;
+    if (new_head) {
+      give_new_head(args, task, c);
       c.classes = labels.count();
-      c.input_width = train.input_width();
     }
-    c = configuration_from(args, tokenizer.get(), c);
+    if (task.head == Head::none) c.normalize = true;
+    if (args.has("context")) c.context = args.integer("context");  // what decode will keep to
+    if (tokenizer && (models.size() == 1 || !c.reads_vectors())) model.texts.tokenizer = tokenizer->bytes();
+    if (!task.labelled) continue;
+    model.texts.labels.clear();
+    for (const std::string& name : labels.names) model.texts.labels += name + "\n";
   }
-  if (new_head) {
-    give_new_head(args, task, c);
-    c.classes = labels.count();
-  }
-  if (args.has("context")) c.context = args.integer("context");  // what decode will keep to
 
-  start.train = train.examples(c, labels);
+  start.train = train.examples(models, labels);
   if (validates(args, task)) {
     TaskData valid(args, "valid-", task);
     // Numbered classes get no names from the validation data.
     Labels valid_labels;
-    if (task.labelled) valid_labels = valid.labels(names_or_numbers(labels.names, c.classes), c.classes);
-    start.valid = valid.examples(c, valid_labels);
+    const std::int64_t classes = models.front().configuration.classes;
+    if (task.labelled) valid_labels = valid.labels(names_or_numbers(labels.names, classes), classes);
+    start.valid = valid.examples(models, valid_labels);
   }
   return start;
 }

@@ -1,18 +1,22 @@
 /// What a training begins with: the model and the data that the options give.
 #pragma once
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "cli/training_tasks.hpp"
-#include "models/model_file.hpp"
+#include "models/towers.hpp"
 
 namespace pipeformer {
 
 struct TrainingStart {
-  Configuration configuration;
+  std::vector<Tower> models;               ///< One, or the encoder of vectors and that of ids.
   std::unique_ptr<Examples> train, valid;  ///< valid: null without validation data.
-  ModelTexts texts;                        ///< Tokenizer and names of classes.
 };
-/// from: the model that --from names, or null. Throws UsageError for options of another task, Error for bad data.
-TrainingStart training_start(const Args&, ModelFile* from);
+/// from: the model that --from names, or two that are compared, or none. Throws UsageError for options of another task,
+/// Error for bad data.
+TrainingStart training_start(const Args&, std::span<ModelFile> from);
+/// The models of --from, those that the task trains; none without it.
+std::vector<ModelFile> models_to_start_from(const Args&);
 
 }  // namespace pipeformer

@@ -109,6 +109,24 @@ const std::vector<TaskSpec>& training_tasks() {
                                      integer_or_none(args, "max-length"));
               },
       },
+      {
+          .name = "contrastive",
+          .help = "--source, --target: ids (T,), pair by pair: an\n"
+                  "encoder gives vectors that are nearest for what\n"
+                  "belongs together; with sources of vectors (T, D),\n"
+                  "such as patches, two encoders, `image` and `text` in\n"
+                  "one file (Radford et al. 2021, CLIP)",
+          .kind = ModelKind::encoder_only,
+          .head = Head::none,
+          .reads_source = true,
+          .reads_target = true,
+          .options = {"class-token", "pooling", "projection", "image", "text"},
+          .examples =
+              [](const Args& args, TaskStreams streams, const Configuration& c) {
+                return pair_examples(std::move(streams.source), std::move(streams.target), c, streams.target_reader,
+                                     integer_or_none(args, "max-length"));
+              },
+      },
   };
   return tasks;
 }
@@ -137,7 +155,7 @@ std::vector<Option> task_options() {
   return {
       choice("task", names, "what is learned", "translation"),
       list("source", "FILE",
-           "source ids (classification, tagging: or vectors); several files are read one after another"),
+           "source ids (classification, tagging, contrastive: or vectors); several files are read one after another"),
       list("target", "FILE", "target ids; for a language model the text"),
       list("labels", "FILE",
            "classification: a name on each line, or class numbers; tagging: several, with spaces between, or records "
@@ -155,6 +173,8 @@ std::vector<Option> task_options() {
       integer("context", "N", "language model: windows of N tokens of one running text (default: each record alone)",
               "", 1),
       number("mask-rate", "P", "masked language model: share of the ids that are predicted", "0.15", 0, 1),
+      list("image", "NAME=VALUE", "contrastive: an option of a stack for the encoder of vectors alone, as in layers=4"),
+      list("text", "NAME=VALUE", "the same for the encoder of ids alone"),
       integer("max-length", "N", "leave out records of more than N tokens, and say how many", "", 1),
       text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
       text(
@@ -164,6 +184,15 @@ std::vector<Option> task_options() {
 }
 
 namespace {
+
+/// "classification or contrastive": the tasks that have an option.
+std::string tasks_with(const std::string& option) {
+  std::string names;
+  for (const TaskSpec& task : training_tasks())
+    if (std::find(task.options.begin(), task.options.end(), option) != task.options.end())
+      names += (names.empty() ? "" : " or ") + task.name;
+  return names;
+}
 
 /// The stream without which there is no validation.
 std::string valid_stream(const TaskSpec& task) {
@@ -181,10 +210,13 @@ void check_task_options(const Args& args, const TaskSpec& task) {
     args.allow_only(condition, "--task " + tasks, options);
   };
   only(task.reads_source, "translation or another one with sources", {"source", "valid-source"});
-  only(task.reads_target, "translation or language-model", {"target", "valid-target"});
+  only(task.reads_target, "translation or another one with targets", {"target", "valid-target"});
   only(task.labelled.has_value(), "classification or tagging", {"labels", "valid-labels"});
   only(task.kind == ModelKind::encoder_only, "of an encoder alone", {"types", "valid-types"});
-  for (const TaskSpec& other : training_tasks()) only(&other == &task, other.name, other.options);
+  for (const TaskSpec& other : training_tasks())
+    for (const std::string& option : other.options)
+      only(std::find(task.options.begin(), task.options.end(), option) != task.options.end(), tasks_with(option),
+           {option});
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
   std::ptrdiff_t stdins = 0;
   for (const char* option : {"source", "target", "labels", "words", "types", "valid-source", "valid-target",

@@ -16,7 +16,8 @@ namespace pipeformer {
 /// The data of one side, training or validation; a task reads some of them.
 struct TaskStreams {
   RecordSet source, target;
-  RecordSet words;  ///< Of --words; no records: each position has a label.
+  Configuration target_reader;  ///< The encoder of the targets, of a task that has one.
+  RecordSet words;              ///< Of --words; no records: each position has a label.
   std::optional<MappedRecords> offsets;
   Labels labels;
   std::string labels_name;  ///< For messages.
@@ -29,7 +30,7 @@ struct TaskSpec {
   Head head = Head::tokens;
   bool reads_source = false, reads_target = false;
   std::optional<Labelled> labelled = {};                    ///< What has one of --labels.
-  std::vector<std::string> options = {};                    ///< That no other task has.
+  std::vector<std::string> options = {};                    ///< That not every task has.
   std::vector<std::string> metrics = {"loss", "accuracy"};  ///< What may make a validation better than another.
   double label_smoothing = 0;                               ///< Unless --label-smoothing is given.
   std::function<std::unique_ptr<Examples>(const Args&, TaskStreams, const Configuration&)> examples;

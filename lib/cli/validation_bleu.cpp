@@ -10,10 +10,11 @@ namespace pipeformer {
 
 std::function<double(const Transformer&)> bleu_of_validation(const Args& args, const TrainingStart& start) {
   if (args.text("metric") != "bleu") return nullptr;
-  if (start.texts.tokenizer.empty()) throw UsageError("--metric bleu needs --tokenizer");
+  const std::string& tokenizer_bytes = start.models.front().texts.tokenizer;
+  if (tokenizer_bytes.empty()) throw UsageError("--metric bleu needs --tokenizer");
   const std::vector<std::string> sources = args.list("valid-source");
-  const auto tokenizer = std::make_shared<const std::unique_ptr<Tokenizer>>(
-      Tokenizer::parse(start.texts.tokenizer, "the model's tokenizer"));
+  const auto tokenizer =
+      std::make_shared<const std::unique_ptr<Tokenizer>>(Tokenizer::parse(tokenizer_bytes, "the model's tokenizer"));
   const std::string references_name = args.text("valid-references");
   const std::vector<std::string> references = read_text_lines(references_name);
   const auto expect_references = [=, count = references.size()](std::size_t records) {

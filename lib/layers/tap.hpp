@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pipeformer {
@@ -47,9 +48,14 @@ class TapSource {
     taps_ = list;
     gradients_ = gradients;
   }
+  /// As another source does, with names that begin with `before`.
+  void list_taps_below(const TapSource& other, std::string before) {
+    list_taps(other.taps_, other.gradients_);
+    before_ = std::move(before);
+  }
   /// An intermediate of a layer (no name: `part` is all). Whether its backward pass shows the gradient too.
   Tap tap(const std::string& layer, const char* part, const TapShape& shape, bool has_gradient = true) {
-    return taps_ ? listed({layer.empty() ? part : layer + "/" + part, shape}, has_gradient) : Tap{};
+    return taps_ ? listed({before_ + (layer.empty() ? part : layer + "/" + part), shape}, has_gradient) : Tap{};
   }
 
  private:
@@ -57,6 +63,7 @@ class TapSource {
   std::int32_t place(const TapEntry& entry);
   TapList* taps_ = nullptr;
   bool gradients_ = false;
+  std::string before_;
 };
 
 }  // namespace pipeformer

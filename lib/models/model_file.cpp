@@ -324,10 +324,10 @@ void ParameterArena::initialize(std::uint64_t seed) {
   });
 }
 
-void ParameterArena::load(ModelFile& file, const std::function<bool(const Entry&)>& keeps) {
+void ParameterArena::load(ModelFile& file, const std::function<bool(const Entry&)>& keeps, const std::string& before) {
   for (const Entry& entry : entries_) {
-    if (keeps && keeps(entry)) continue;
-    const Parameter parameter = file.get(entry.name, entry.shape, entry.initial);
+    if (!entry.name.starts_with(before) || (keeps && keeps(entry))) continue;
+    const Parameter parameter = file.get(entry.name.substr(before.size()), entry.shape, entry.initial);
     file.explain(parameter.value, entry.size);
     std::copy_n(parameter.value, entry.size, mutable_values() + entry.offset);
   }
@@ -335,6 +335,10 @@ void ParameterArena::load(ModelFile& file, const std::function<bool(const Entry&
 
 void ParameterArena::write(Hdf5File& file, const Configuration& configuration, const ModelTexts& texts) const {
   write_model_head(file, configuration, texts);
+  write_parameters(file);
+}
+
+void ParameterArena::write_parameters(Hdf5File& file) const {
   for (const Entry& entry : entries_) {
     const float* values = values_.data() + entry.offset;
     require(all_finite(values, entry.size), "parameter ", entry.name,

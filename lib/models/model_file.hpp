@@ -152,10 +152,11 @@ class ParameterArena : public ParameterSource {
   /// Fresh values; each parameter's draw depends on the seed and its name only.
   void initialize(std::uint64_t seed);
   /// Throws Error for a parameter that the file lacks or holds in another shape. `keeps`: those that keep their values;
-  /// null: none.
-  void load(ModelFile&, const std::function<bool(const Entry&)>& keeps = {});
+  /// null: none. before: only the parameters whose names begin so, which the file names without it.
+  void load(ModelFile&, const std::function<bool(const Entry&)>& keeps = {}, const std::string& before = "");
   /// Writes the parameters, the configuration and the texts into a file being made.
   void write(Hdf5File&, const Configuration&, const ModelTexts&) const;
+  void write_parameters(Hdf5File&) const;
 
  private:
   std::vector<Entry> entries_;

@@ -79,8 +79,12 @@ void OutputHead::backward(Context& ctx, std::int64_t rows, const Saved& saved, c
 void OutputHead::logits(Context& ctx, const Ragged& ragged, const float* hidden, float* logits) const {
   const WorkspaceScope scope(ctx.workspace);
   Saved saved;
+  project(ctx, ragged, prepare(ctx, ragged, hidden, saved), logits);
+}
+
+void OutputHead::project(Context& ctx, const Ragged& ragged, const float* prepared, float* logits) const {
   const std::int64_t rows = ragged.rows(), n = projection_.out();
-  projection_.forward(rows, prepare(ctx, ragged, hidden, saved), logits);
+  projection_.forward(rows, prepared, logits);
   if (soft_cap_ != 0)
     parallel_for(rows, 4, [&](std::int64_t r, std::int64_t end) {
       pipeformer::soft_cap((end - r) * n, soft_cap_, logits + r * n);

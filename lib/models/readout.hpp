@@ -31,7 +31,9 @@ class OutputHead {
   const Linear& projection() const { return projection_; }
   std::int64_t width() const { return dense_ ? dense_->in() : projection_.in(); }  ///< Of the hidden states.
   float soft_cap() const { return soft_cap_; }                                     ///< Of the logits; 0: none.
-  /// prepare(), the projection and the soft cap: logits (ragged.rows(), projection().out()).
+  /// The projection and the soft cap of what prepare() gave: logits (ragged.rows(), projection().out()).
+  void project(Context&, const Ragged& ragged, const float* prepared, float* logits) const;
+  /// Both.
   void logits(Context&, const Ragged& ragged, const float* hidden, float* logits) const;
   /// Whether a probe looks at what happens here: then all rows of a sequence must come at once.
   bool watched(const Context&) const;

@@ -39,7 +39,16 @@ Transformer::Examples ExampleBatch::view() const {
   return view;
 }
 
+Transformer::Source ExampleBatch::target_source() const {
+  Transformer::Source source;
+  source.ragged = {target_offsets};
+  source.ids = target_ids.data();
+  source.first = target_first;
+  return source;
+}
+
 std::int64_t ExampleBatch::answers() const {
+  if (pairs) return 2 * sequences();
   return std::count_if(labels.begin(), labels.end(), [](std::int32_t label) { return label >= 0; });
 }
 
@@ -93,13 +102,12 @@ void expect_room(const RecordSet& records, std::int64_t r, std::int64_t extra, c
                   " learned positions; --max-length leaves such records out"));
 }
 
-class Translation : public Examples {
- public:
-  Translation(RecordSet source, RecordSet target, const Configuration& c, std::int64_t max_length)
-      : source_(std::move(source)),
-        target_(std::move(target)),
-        begin_(static_cast<std::int32_t>(c.begin_id)),
-        end_(static_cast<std::int32_t>(c.end_id)) {
+/// Numbers are records of both. expect_rooms throws for a record that is too long for who reads it.
+class Pairs : public Examples {
+ protected:
+  template <class ExpectRooms>
+  Pairs(RecordSet source, RecordSet target, std::int64_t max_length, const ExpectRooms& expect_rooms)
+      : source_(std::move(source)), target_(std::move(target)) {
     require(source_.records() == target_.records(), source_.name(), " has ", source_.records(), " records, ",
             target_.name(), " has ", target_.records());
     for (std::int64_t i = 0; i < target_.records(); ++i) {
@@ -107,13 +115,25 @@ class Translation : public Examples {
         ++skipped_;
         continue;
       }
-      expect_room(source_, i, 0, c, false);
-      expect_room(target_, i, 1, c, true);
+      expect_rooms(source_, target_, i);
       all_.push_back(i);
     }
     require(!all_.empty(), source_.name(), ": no records of at most --max-length tokens");
     fingerprint_ = with_option(derive_seed(source_.fingerprint(), target_.fingerprint()), max_length);
   }
+  RecordSet source_, target_;
+};
+
+class Translation : public Pairs {
+ public:
+  Translation(RecordSet source, RecordSet target, const Configuration& c, std::int64_t max_length)
+      : Pairs(std::move(source), std::move(target), max_length,
+              [&](const RecordSet& sources, const RecordSet& targets, std::int64_t i) {
+                expect_room(sources, i, 0, c, false);
+                expect_room(targets, i, 1, c, true);
+              }),
+        begin_(static_cast<std::int32_t>(c.begin_id)),
+        end_(static_cast<std::int32_t>(c.end_id)) {}
   std::int64_t tokens(std::int64_t i) const override { return target_.length(i) + 1; }
   void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
     append_source(source_, i, batch);
@@ -121,7 +141,6 @@ class Translation : public Examples {
   }
 
  private:
-  RecordSet source_, target_;
   std::int32_t begin_, end_;
 };
 
@@ -368,6 +387,30 @@ class Spans : public Lines {
   std::vector<std::int32_t> spans_;
 };
 
+class ComparedPairs : public Pairs {
+ public:
+  ComparedPairs(RecordSet source, RecordSet target, const Configuration& sources_reader,
+                const Configuration& targets_reader, std::int64_t max_length)
+      : Pairs(std::move(source), std::move(target), max_length,
+              [&](const RecordSet& sources, const RecordSet& targets, std::int64_t i) {
+                expect_room(sources, i, sources_reader.class_tokens, sources_reader, false);
+                expect_room(targets, i, 0, targets_reader, false);
+              }),
+        extra_(sources_reader.class_tokens) {
+    fingerprint_ = derive_seed(fingerprint_, 0x7061697273);  // "pairs"
+  }
+  std::int64_t tokens(std::int64_t i) const override { return source_.length(i) + extra_ + target_.length(i); }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    batch.pairs = true;
+    append_source(source_, i, batch);
+    append_ids(target_, i, batch.target_ids);
+    batch.target_offsets.push_back(static_cast<std::int64_t>(batch.target_ids.size()));
+  }
+
+ private:
+  std::int64_t extra_;
+};
+
 /// Cuts an order into batches.
 EpochPlan cut(const Examples& examples, std::vector<std::int64_t> order, std::int64_t tokens) {
   EpochPlan plan;
@@ -438,6 +481,11 @@ std::unique_ptr<Examples> span_examples(RecordSet records, const std::vector<std
                                         const MappedRecords* offsets, const std::string& labels_name,
                                         const Configuration& configuration, std::int64_t max_length) {
   return std::make_unique<Spans>(std::move(records), spans, offsets, labels_name, configuration, max_length);
+}
+
+std::unique_ptr<Examples> pair_examples(RecordSet source, RecordSet target, const Configuration& sources,
+                                        const Configuration& targets, std::int64_t max_length) {
+  return std::make_unique<ComparedPairs>(std::move(source), std::move(target), sources, targets, max_length);
 }
 
 EpochPlan plan_epoch(const Examples& examples, const BatchSettings& settings, std::uint64_t seed, std::int64_t epoch) {

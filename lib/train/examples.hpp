@@ -30,8 +30,18 @@ struct ExampleBatch {
   bool empty() const { return sequences() == 0; }
   std::int64_t sequences() const;
   Transformer::Examples view() const;
+  /// Targets that an encoder reads (pairs of vectors that are compared).
+  Transformer::Source target_source() const;
   bool spans = false;  ///< Labels are the first and the last position of a span.
+  bool pairs = false;  ///< Each source asks for its target, each target for its source: there are no labels.
   std::int64_t answers() const;
+};
+
+/// What is computed at a time: examples of one batch of the epoch, whose random numbers have the seed.
+struct MicroBatch {
+  ExampleBatch examples;
+  std::uint64_t seed = 0;
+  std::int64_t batch = 0;
 };
 
 /// The examples of one task, by number. Numbers are the task's own (records, positions in a text).
@@ -95,6 +105,11 @@ std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& w
 std::unique_ptr<Examples> span_examples(RecordSet records, const std::vector<std::int32_t>& spans,
                                         const MappedRecords* offsets, const std::string& labels_name,
                                         const Configuration&, std::int64_t max_length);
+
+/// Pairs, source[i] (ids or vectors) with target[i] (ids), each read by an encoder; targets: of the one that reads the
+/// targets. A batch counts the tokens of both sides.
+std::unique_ptr<Examples> pair_examples(RecordSet source, RecordSet target, const Configuration& sources,
+                                        const Configuration& targets, std::int64_t max_length);
 
 /// The batches of one epoch: examples in the order of training, cut after each batch.
 struct EpochPlan {

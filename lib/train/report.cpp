@@ -24,6 +24,19 @@ std::string loss_and_perplexity(double loss, double perplexity, bool smoothed) {
              smoothed ? " (unsmoothed)" : "");
 }
 
+std::string percent(double share) {
+  return digits(100 * share, 4);
+}
+
+/// "recall@1 91.2/90.7, ... %": of targets by their sources, of sources by their targets.
+std::string recall_note(const std::vector<double>& recall) {
+  std::string text;
+  for (std::size_t k = 0; k < kRecallDepths.size(); ++k)
+    text += cat(k == 0 ? "recall" : ", ", "@", kRecallDepths[k], " ", percent(recall[k]), "/",
+                percent(recall[kRecallDepths.size() + k]));
+  return text + " %";
+}
+
 }  // namespace
 
 std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps_per_epoch) {
@@ -45,9 +58,10 @@ std::string row_note(const LogRow& row) {
     text += cat(": ", loss_and_perplexity(row.train_loss, row.train_perplexity, row.smoothed), ", ",
                 std::llround(row.tokens_per_second), " tokens/s");
   if (!std::isnan(row.valid_loss))
-    text += cat(", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4),
-                ", accuracy ", digits(100 * row.valid_accuracy, 4), " %",
-                std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
+    text += cat(
+        ", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4), ", ",
+        row.valid_recall.empty() ? cat("accuracy ", percent(row.valid_accuracy), " %") : recall_note(row.valid_recall),
+        std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
 }
 

@@ -145,42 +145,64 @@ class Trainer::AverageInPlace {
   Trainer& trainer_;
 };
 
+/// What stands beside the models of a file.
+static void load_beside(const ModelFile& model, ParameterArena& arena) {
+  const Hdf5File& file = model.file();
+  if (!file.has_dataset(kLogitScale)) return;
+  const Array scale = file.read(kLogitScale);
+  require(scale.dtype == DType::f4 && element_count(scale.shape) == 1, model.name(), ": ", kLogitScale,
+          " is no number of type f4");
+  require(std::isfinite(scale.values<float>()[0]), model.name(), ": ", kLogitScale, " is not finite");
+  arena.mutable_values()[arena.entry(kLogitScale).offset] = scale.values<float>()[0];
+}
+
 static ParameterArena& listing(ParameterArena& arena, TapList* taps) {
   arena.list_taps(taps, true);
   return arena;
 }
 
-Trainer::Trainer(const Configuration& configuration, const TrainingSettings& settings, TrainingFiles files,
+Trainer::Trainer(std::vector<Tower> models, const TrainingSettings& settings, TrainingFiles files,
                  const Examples& train, const Examples* valid, Communicator& ranks)
-    : configuration_(configuration),
+    : models_(std::move(models)),
       settings_(settings),
       files_(std::move(files)),
       train_(train),
       valid_(valid),
       ranks_(ranks),
       fingerprint_(static_cast<std::int64_t>(train.fingerprint())),
-      adapters_(settings.adapters,
-                list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })),
+      adapters_(settings.adapters, list_parameters([&](ParameterSource& source) { build_towers(source, models_); })),
       arena_([&](ParameterSource& source) {
-        const Transformer listed(source, configuration);
+        build_towers(source, models_);
         adapters_.build(source);
       }),
-      transformer_(listing(arena_, settings.taps), configuration),
+      transformers_(build_towers(listing(arena_, settings.taps), models_)),
       optimizer_(arena_.size(), settings.optimizer, parameter_groups(arena_, settings.rate_factors)),
-      kept_(files_.model, settings.keep) {}
+      kept_(files_.model, settings.keep) {
+  if (compares_vectors(models_)) pairs_.emplace(transformers_, arena_);
+}
+
+void Trainer::draw_parameters() {
+  arena_.initialize(settings_.seed);
+  if (pairs_) pairs_->initialize();
+}
 
 void Trainer::initialize() {
-  arena_.initialize(settings_.seed);
+  draw_parameters();
   if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
 }
 
-void Trainer::start_from(ModelFile& model) {
-  const bool new_head = model.configuration().head != configuration_.head;
-  if (new_head || adapters_.any()) arena_.initialize(settings_.seed);
-  arena_.load(model, [&](const ParameterArena::Entry& entry) {
-    return adapters_.owns(entry.name) ||
-           (new_head && (!model.has(entry.name) || entry.name.starts_with("classifier/")));
-  });
+void Trainer::start_from(std::span<ModelFile> models) {
+  draw_parameters();
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    ModelFile& model = models[m];
+    const bool new_head = model.configuration().head != models_[m].configuration.head;
+    const auto keeps = [&](const ParameterArena::Entry& entry) {
+      return adapters_.owns(entry.name) || (entry.name == kLogitScale && !model.has(entry.name)) ||
+             (new_head && (!model.has(entry.name) || entry.name.starts_with("classifier/")));
+    };
+    arena_.load(model, keeps, models_[m].before());
+  }
+  if (models.size() > 1) load_beside(models.front(), arena_);
   if (settings_.average_decay > 0) average_.assign(arena_.values(), arena_.values() + arena_.size());
   adapters_.hold(arena_);
 }
@@ -215,7 +237,8 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
     for (std::int64_t p = 0; p < own * ranks_.size(); ++p) {
       MicroBatch part{
           {},
-          b == state_.position ? step_seed : derive_seed(step_seed, static_cast<std::uint64_t>(b - state_.position))};
+          b == state_.position ? step_seed : derive_seed(step_seed, static_cast<std::uint64_t>(b - state_.position)),
+          b};
       part.examples.source_first = source;
       part.examples.target_first = target;
       for (std::int64_t i = cuts[static_cast<std::size_t>(p)]; i < cuts[static_cast<std::size_t>(p) + 1]; ++i) {
@@ -232,18 +255,34 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
   return gathered;
 }
 
+CrossEntropy Trainer::loss(std::int64_t end, float scale, const Probe* seen_by) {
+  CrossEntropy result;
+  const auto smoothing = static_cast<float>(settings_.label_smoothing);
+  if (!pairs_) {
+    for (const MicroBatch& part : micro_batches_) {
+      Context ctx{workspace_, true, settings_.dropout, part.seed, seen_by};
+      result.add(transformers_.front().loss(ctx, part.examples.view(), smoothing, scale));
+    }
+    return result;
+  }
+  std::span<const MicroBatch> parts(micro_batches_);
+  for (std::int64_t b = state_.position; b < end; ++b) {
+    const auto own = static_cast<std::size_t>(
+        std::count_if(parts.begin(), parts.end(), [&](const MicroBatch& part) { return part.batch == b; }));
+    result.add(pairs_->train(parts.first(own), plan_.end(b) - plan_.begin(b),
+                             {settings_.dropout, {smoothing, scale, 0}, seen_by}, ranks_, workspace_));
+    parts = parts.subspan(own);
+  }
+  return result;
+}
+
 void Trainer::update() {
   if (plan_.order.empty()) plan_ = plan_epoch(train_, settings_.batches, settings_.seed, state_.epoch);
   const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
   const Gathered gathered = gather(end);
-  CrossEntropy result;
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
-  const Probe* seen_by = probe ? probe(state_.step + 1) : nullptr;
-  for (const MicroBatch& part : micro_batches_) {
-    Context ctx{workspace_, true, settings_.dropout, part.seed, seen_by};
-    result.add(transformer_.loss(ctx, part.examples.view(), static_cast<float>(settings_.label_smoothing),
-                                 1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1))));
-  }
+  CrossEntropy result = loss(end, 1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1)),
+                             probe ? probe(state_.step + 1) : nullptr);
   ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
   result = sum(result);
   adapters_.backward(arena_);
@@ -264,6 +303,7 @@ void Trainer::update() {
   }
   learning_rate_ = settings_.schedule.rate(state_.step, share);
   optimizer_.step(state_.step, learning_rate_, scale, arena_.mutable_values(), arena_.gradients());
+  if (pairs_) pairs_->limit_scale();
   adapters_.put_in(arena_);
   if (!average_.empty())
     optimizer_.update_average(settings_.average_decay, state_.step, arena_.values(), average_.data());
@@ -273,7 +313,7 @@ void Trainer::update() {
   state_.window_tokens += gathered.tokens;
 }
 
-Trainer::Validation Trainer::validate() {
+CrossEntropy Trainer::validation_loss() {
   const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kMicroBatchTokens));
   CrossEntropy total;
   ExampleBatch batch;
@@ -284,15 +324,30 @@ Trainer::Validation Trainer::validate() {
       valid_->append(example, derive_seed(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
     }
     Context ctx{workspace_, false};
-    total.add(transformer_.loss(ctx, batch.view(), 0.0f, 1.0f));
+    total.add(transformers_.front().loss(ctx, batch.view(), 0.0f, 1.0f));
   }
-  total = sum(total);
+  return sum(total);
+}
+
+Trainer::Validation Trainer::validate() {
+  std::vector<double> recall;
+  CrossEntropy total;
+  if (pairs_) {
+    const PairCrossEntropy result = pairs_->validate(*valid_, kMicroBatchTokens, ranks_, workspace_);
+    total = result.total;
+    for (const auto& found : {result.targets_found, result.sources_found})
+      for (const std::int64_t count : found)
+        recall.push_back(2.0 * static_cast<double>(count) / static_cast<double>(total.rows));
+  } else {
+    total = validation_loss();
+  }
   const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
   require(std::isfinite(total.negative_log_likelihood), "step ", state_.step,
           ": the validation loss is not finite; the last checkpoint is kept");
-  Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0};
+  Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows, kNotMeasured, 0,
+               std::move(recall)};
   if (settings_.metric == "bleu") {
-    v.bleu = ranks_.first() ? measure_bleu(transformer_) : 0;
+    v.bleu = ranks_.first() ? measure_bleu(transformers_.front()) : 0;
     ranks_.sum(std::span(&v.bleu, 1));
   }
   v.cost = settings_.metric == "bleu" ? -v.bleu : settings_.metric == "accuracy" ? -v.accuracy : v.loss;
@@ -316,6 +371,7 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
   row.valid_perplexity = elementary::exp(row.valid_loss);
   row.valid_accuracy = validation ? validation->accuracy : kNotMeasured;
   row.valid_bleu = validation ? validation->bleu : kNotMeasured;
+  if (validation) row.valid_recall = validation->recall;
   row.learning_rate = learning_rate_;
   row.seconds = state_.elapsed + now - run_start_;
   row.best = best;
@@ -328,7 +384,8 @@ void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool
 
 void Trainer::write_model(Hdf5File& file) {
   adapters_.take_out(arena_);
-  arena_.write(file, configuration_, files_.texts);
+  write_tower_heads(file, models_);
+  arena_.write_parameters(file);
   adapters_.write_head(file);
   adapters_.put_in(arena_);
 }
@@ -364,20 +421,28 @@ void Trainer::save_checkpoint() {
 }
 
 void Trainer::resume() {
-  ModelFile model(files_.checkpoint);
+  std::vector<ModelFile> stored = open_towers(files_.checkpoint);
+  ModelFile& model = stored.front();
   const Hdf5File& file = model.file();
   require(file.has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");
-  Configuration expected = configuration_;
-  // Models of before did not say their context; that the data are the same says it.
-  if (model.configuration().context == 0) expected.context = 0;
-  const std::string difference = expected.difference(model.configuration());
-  require(difference.empty(), files_.checkpoint,
-          ": was made with other hyper-parameters than this run has: ", difference);
+  require(stored.size() == models_.size(), files_.checkpoint, ": holds ", stored.size(), " models, this run trains ",
+          models_.size());
+  for (std::size_t m = 0; m < models_.size(); ++m) {
+    Configuration expected = models_[m].configuration;
+    // Models of before did not say their context; that the data are the same says it.
+    if (stored[m].configuration().context == 0) expected.context = 0;
+    const std::string difference = expected.difference(stored[m].configuration());
+    require(difference.empty(), files_.checkpoint,
+            ": was made with other hyper-parameters than this run has: ", difference);
+  }
   require(model.adapter_scale() == (adapters_.any() ? adapters_.scale() : 0), files_.checkpoint, ": was made with ",
           model.adapter_scale() > 0 ? cat("adapters of scale ", model.adapter_scale()) : "no adapters",
           ", this run has ", adapters_.any() ? cat("scale ", adapters_.scale()) : "none");
-  model.keep_adapters_apart();
-  arena_.load(model);
+  for (std::size_t m = 0; m < models_.size(); ++m) {
+    stored[m].keep_adapters_apart();
+    arena_.load(stored[m], {}, models_[m].before());
+  }
+  if (models_.size() > 1) load_beside(model, arena_);
   adapters_.hold(arena_);
   each_fixed_setting(settings_, [&](const char* name, std::int64_t expected) {
     const auto attribute = file.attribute(name, kStateGroup);

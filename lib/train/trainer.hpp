@@ -12,17 +12,20 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "models/adapters.hpp"
 #include "models/model_file.hpp"
+#include "models/towers.hpp"
 #include "models/transformer.hpp"
 #include "train/communicator.hpp"
 #include "train/examples.hpp"
 #include "train/kept_models.hpp"
 #include "train/optimizer.hpp"
+#include "train/pair_encoders.hpp"
 #include "train/training_log.hpp"
 
 namespace pipeformer {
@@ -79,18 +82,19 @@ struct TrainingFiles {
   std::string checkpoint;  ///< The last state, for --resume: model, optimizer moments and TrainingState.
   std::string log;         ///< TSV; empty: none.
   std::string gradients;   ///< HDF5: the gradient of each parameter at the last update, before clipping; empty: none.
-  ModelTexts texts;        ///< Stored in the model: tokenizer, names of classes.
   /// A run that begins anew may remove the kept models of an earlier one.
   bool overwrite = false;
 };
 
 class Trainer {
  public:
-  Trainer(const Configuration&, const TrainingSettings&, TrainingFiles, const Examples& train, const Examples* valid,
-          Communicator&);
+  /// models: one, or the towers of a model that compares vectors.
+  Trainer(std::vector<Tower> models, const TrainingSettings&, TrainingFiles, const Examples& train,
+          const Examples* valid, Communicator&);
 
-  void initialize();                  ///< Fresh parameters.
-  void start_from(ModelFile& model);  ///< Parameters of an existing model; those of a new head and adapters are fresh.
+  void initialize();  ///< Fresh parameters.
+  /// Parameters of existing models, one for each of ours; those of a new head and adapters are fresh.
+  void start_from(std::span<ModelFile> models);
   void resume();  ///< Parameters and state from the checkpoint; throws Error when it does not fit this configuration,
                   ///< data or settings.
   /// The BLEU of the model's translations of the validation sources, for metric bleu.
@@ -118,11 +122,7 @@ class Trainer {
   class AverageInPlace;
   struct Validation {
     double loss, accuracy, bleu, cost;
-  };
-  /// What this rank computes at a time: examples of one batch, whose random numbers have the seed.
-  struct MicroBatch {
-    ExampleBatch examples;
-    std::uint64_t seed;
+    std::vector<double> recall;  ///< As in LogRow.
   };
   struct Gathered {
     std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.
@@ -132,9 +132,13 @@ class Trainer {
   double time_share() const;
   /// Builds this rank's micro-batches of the batches [position, end) of the epoch.
   Gathered gather(std::int64_t end);
+  /// This rank's share of the loss and the gradients (of the loss times scale) of the batches up to `end`.
+  CrossEntropy loss(std::int64_t end, float scale, const Probe*);
   /// The sum over the ranks.
   CrossEntropy sum(const CrossEntropy&) const;
   void check_same_start();
+  void draw_parameters();
+  CrossEntropy validation_loss();
   Validation validate();
   void validate_and_save(const Watcher&);
   void log_row(const Watcher&, const Validation*, bool best);
@@ -145,7 +149,7 @@ class Trainer {
   void save_gradients() const;
   bool finished() const;
 
-  Configuration configuration_;
+  std::vector<Tower> models_;
   TrainingSettings settings_;
   TrainingFiles files_;
   const Examples& train_;
@@ -154,14 +158,15 @@ class Trainer {
   std::int64_t fingerprint_;
   Adapters adapters_;
   ParameterArena arena_;
-  Transformer transformer_;
+  std::vector<Transformer> transformers_;  ///< Of models_.
+  std::optional<PairEncoders> pairs_;      ///< Where vectors are compared.
   Optimizer optimizer_;
   Buffer<float> average_;  ///< Empty without --average-decay.
   KeptModels kept_;
   TrainingState state_;
   std::optional<TrainingLog> log_;
   Workspace workspace_;
-  std::vector<MicroBatch> micro_batches_;  ///< Of this update.
+  std::vector<MicroBatch> micro_batches_;  ///< Of this update, those that this rank computes.
   EpochPlan plan_;
   double run_start_ = 0, learning_rate_ = 0;
   bool time_is_up_ = false;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace pipeformer {
 
@@ -12,8 +13,11 @@ struct LogRow {
   double train_loss, train_perplexity, valid_loss, valid_perplexity, learning_rate, tokens_per_second, seconds;
   double valid_accuracy;  ///< Share of the answers that are the likeliest.
   double valid_bleu;      ///< In percent, when it is what training looks at.
-  bool best;              ///< The best validation so far.
-  bool smoothed;          ///< The training loss is with label smoothing; perplexities never are.
+  /// Of pairs, in place of the accuracy, which is the mean of the first and the fourth: the shares of targets that are
+  /// among the best 1, 5 and 10 for their source, and of sources for their target. Not in the file.
+  std::vector<double> valid_recall;
+  bool best;      ///< The best validation so far.
+  bool smoothed;  ///< The training loss is with label smoothing; perplexities never are.
 };
 
 class TrainingLog {

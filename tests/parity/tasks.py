@@ -324,6 +324,48 @@ def spans():
                   [texts[i][spans[0][1]:spans[0][2] + 1].tolist() if spans[0][2] else [] for i, spans in enumerate(best)])
 
 
+def pairs():
+    """Pairs whose vectors are compared, by one encoder and by two, in more parts than one; the loss needs all of them."""
+    F = torch.nn.functional
+    lengths = np.append(rng.integers(1, 60, 39), 0)
+    texts, others = ids(lengths), ids(rng.permutation(lengths))
+    vectors = [rng.standard_normal((n, 12)).astype("<f4") for n in lengths]
+
+    def vector(p, tower, sequence, pooling, **kind):
+        p = {n.removeprefix(tower): v for n, v in p.items()}
+        x = stack(p, "encoder", embed(p, "encoder", sequence), False, **kind)
+        pooled = torch.zeros(WIDTH, dtype=torch.float64) if len(x) == 0 else x.mean(0) if pooling == "mean" else x[0]
+        return F.normalize(p["projection/weight"] @ pooled if "projection/weight" in p else pooled, dim=0)
+
+    for name, sources, towers, pooling, shape, options in [
+        ("ids", texts, ("", ""), "mean", dict(pre=False, activation="relu"), []),
+        ("ids, projected", texts, ("", ""), "first", dict(pre=True, activation="gelu"), ["--projection", 16]),
+        ("vectors and ids", vectors, ("image/", "text/"), "mean", dict(pre=True, activation="gelu"),
+         ["--projection", 24, "--class-token", "--image", "positions=learned", "--image", "max-positions=70"]),
+    ]:
+        given = ["--task", "contrastive", "--source", save("s.npy", sources), "--target", save("t.npy", others)]
+        run("train", "-q", *given, *SHAPE, *options, "--source-vocabulary", VOCABULARY, "--encoder-layers", LAYERS, "--pooling", pooling,
+            "--norm-position", "pre" if shape["pre"] else "post", "--activation", shape["activation"], "--steps", 1, "--learning-rate", 0, "-o", path("a.h5"))
+        p = tensors("a.h5")
+        scale = p["logit_scale"]
+        check(f"pairs, {name}: the first scale", abs(scale.item() - math.log(1 / 0.07)) < 1e-6)
+        sides = [torch.stack([vector(p, tower, x, pooling, **shape) for x in side]) for tower, side in zip(towers, (sources, others))]
+        for tower, side, file in zip(towers, sides, ("s.npy", "t.npy")):
+            agree(f"pairs, {name}: vectors {tower}", run("encode", "-m", path("a.h5") + (":" + tower[:-1] if tower else ""), path(file), "--pool", "model"), list(side))
+        for smoothing in [0, 0.1]:
+            for leaf in p.values():
+                leaf.grad = None
+            ours = gradients(*given, "--label-smoothing", smoothing, "--log", path("l.tsv"))
+            logits, right = scale.exp() * sides[0] @ sides[1].T, torch.arange(len(sources))
+            loss = (F.cross_entropy(logits, right, label_smoothing=smoothing) + F.cross_entropy(logits.T, right, label_smoothing=smoothing)) / 2
+            reported = float(open(path("l.tsv")).read().split("\n")[1].split("\t")[2])
+            check(f"pairs, {name}, smoothing {smoothing}: loss {reported}", abs(reported - loss.item()) < 1e-5 * loss.item())
+            loss.backward(retain_graph=True)
+            each = {n: error([ours[n].detach().numpy()], [leaf.grad.numpy()]) for n, leaf in p.items() if not n.endswith("key/bias")}
+            worst = max(each, key=each.get)
+            check(f"pairs, {name}, smoothing {smoothing}: worst gradient of {len(each)}, {worst}: {each[worst]:.1e}", each[worst] <= 1e-5)
+
+
 def windows():
     """A long text in windows that overlap: each is a record of its own, of a span in two the higher score counts, of no answer the lowest."""
     p = make("--kind", "encoder-only", "--head", "token-classes", "--classes", 2, "--encoder-layers", LAYERS, "--source-vocabulary", VOCABULARY, "--token-types", 2)
@@ -469,6 +511,7 @@ masked_language_models()
 classifications()
 taggings()
 spans()
+pairs()
 windows()
 vision()
 optimizers()

@@ -86,6 +86,27 @@ with open("s.npy", "wb") as s, open("l.npy", "wb") as l, open("p.npy", "wb") as 
   done
 }
 
+@test "pairs: every rank sees all vectors of a batch" {
+  /usr/bin/python3 -c '
+import numpy as np
+random = np.random.default_rng(2)
+with open("s.npy", "wb") as s, open("t.npy", "wb") as t, open("v.npy", "wb") as v:
+    for i in range(200):
+        letters = random.permutation(20)[:random.integers(1, 9)]
+        np.save(s, (4 + letters).astype("<i4")), np.save(t, (4 + random.permutation(letters)).astype("<i4"))
+        np.save(v, np.eye(20)[letters].astype("<f4"))'
+  for source in s.npy v.npy; do
+    words="--task contrastive --source $source --target t.npy --valid-source $source --valid-target t.npy --validate-every 10 --source-vocabulary 24 --width 32
+      --heads 4 --inner 64 --encoder-layers 1 --warmup 20 --batch-tokens 500 --accumulate 2 --quiet --threads 1 --steps 40 --log-every 5 --dropout 0.1"
+    rm -f -- *.tsv
+    train $words --log 1.tsv -o 1.h5
+    ranks 2 train $words --log 2.tsv -o 2.h5
+    same_curve 1.tsv 2.tsv
+    ranks 3 train $words --log 3.tsv -o 3.h5
+    same_curve 1.tsv 3.tsv
+  done
+}
+
 @test "accumulated batches, and batches of one sentence, which leave a rank without work" {
   for batches in "--accumulate 3" "--accumulate 2 --average-decay 0.9" ""; do
     small=$SMALL

@@ -88,6 +88,15 @@ for name, n in [("asked", 800), ("asked-valid", 100)]:
     open(name + ".spans", "w").write("".join(f"{2 * (a - 2)} {2 * (b - 2) + 1}\n" if b else "\n" for a, b in spans))
     open(name + ".texts", "w").write("".join(" ".join(chr(93 + i) for i in r[2:]) + "\n" for r in records))
 
+# Pairs that say the same letters: in the other alphabet, or as vectors, in another order. No two to validate on say the same.
+for name, n in [("said", 600), ("said-valid", 60)]:
+    letters_of = [random.permutation(10)[:random.integers(3, 5)] for _ in range(n)]
+    if n == 60:
+        letters_of = list({tuple(sorted(s)): s for s in letters_of + [random.permutation(10)[:4] for _ in range(n)]}.values())[:n]
+    stream(name + "-ids", [4 + s for s in letters_of])
+    stream(name + "-other", [14 + random.permutation(s) for s in letters_of])
+    stream(name + "-vectors", [np.eye(10)[random.permutation(s)] + 0.1 * random.standard_normal((len(s), 10)) for s in letters_of], "<f4")
+
 # Images of a bar, lying or standing.
 def images(n):
     pictures, classes = 0.3 * random.standard_normal((n, 8, 8)), random.integers(0, 2, n)
@@ -113,6 +122,9 @@ PYTHON
   export TAGS="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --source-vocabulary 24 --encoder-layers 2 $SMALL"
   export ASKED="--task spans --source $DATA/asked.npy --types $DATA/asked-types.npy --labels $DATA/asked-spans.npy --source-vocabulary 24 --token-types 2
     --encoder-layers 2 $SMALL"
+  export SAID="--task contrastive --source $DATA/said-ids.npy --target $DATA/said-other.npy --source-vocabulary 24 --encoder-layers 1 --positions none $SMALL"
+  export SHOWN="--task contrastive --source $DATA/said-vectors.npy --target $DATA/said-other.npy --source-vocabulary 24 --encoder-layers 1 --positions none --projection 16
+    --class-token --image layers=2 $SMALL"
   export BARS="--task classification --source $DATA/bars.npy --labels $DATA/bars.txt --encoder-layers 1 --class-token --pooling first
     --positions learned --max-positions 17 --norm-position pre --activation gelu $SMALL"
   export PAIRS="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --encoder-layers 1 --decoder-layers 1 $SMALL"
@@ -335,6 +347,51 @@ PYTHON
   run -2 train $words --from tags.h5 --head-dense --steps 1 -o more.h5
 }
 
+recall() {  # recall LOG: the recalls at 1 of the last validation, of targets and of sources, in percent
+  sed -nE 's/.*recall@1 ([0-9.]+)\/([0-9.]+), .*/\1 \2/p' "$1" | tail -n 1
+}
+
+found() {  # found QUERIES BASE: how many percent of the queries have their own number as the nearest
+  nearest "$2" "$1" --pairs | awk '$1 == $2 { ++n } END { printf "%.4g\n", 100 * n / NR }'
+}
+
+@test "pairs of ids: an encoder learns which belong together, and nearest finds them" {
+  train ${SAID/--quiet/} --valid-source "$DATA/said-valid-ids.npy" --valid-target "$DATA/said-valid-other.npy" --learning-rate 0.01 --epochs 12 \
+    --batch-tokens 1000 -o m.h5 2> log
+  below 60 "$(recall log | cut -d' ' -f1)"
+  train --quiet --task contrastive --from m.h5 --source "$DATA/said-ids.npy" --target "$DATA/said-other.npy" --learning-rate 0 --steps 1 -o same.h5 \
+    --valid-source "$DATA/said-valid-ids.npy" --valid-target "$DATA/said-valid-other.npy"
+  cmp m.h5 same.h5
+  encode -m m.h5 --pool model "$DATA/said-valid-ids.npy" -o a.npy
+  encode -m m.h5 --pool model "$DATA/said-valid-other.npy" -o b.npy
+  [ "$(grep -F '(best)' log | recall /dev/stdin)" = "$(found a.npy b.npy) $(found b.npy a.npy)" ]
+}
+
+@test "pairs of vectors and ids: two encoders in one file, as imported ones are" {
+  train ${SHOWN/--quiet/} --valid-source "$DATA/said-valid-vectors.npy" --valid-target "$DATA/said-valid-other.npy" --learning-rate 0.01 --epochs 12 \
+    --batch-tokens 1000 --metric accuracy -o m.h5 2> log
+  encode -m m.h5:image --pool model "$DATA/said-valid-vectors.npy" -o a.npy
+  encode -m m.h5:text --pool model "$DATA/said-valid-other.npy" -o b.npy
+  below 60 "$(found a.npy b.npy)"
+  [ "$(grep -F '(best)' log | recall /dev/stdin)" = "$(found a.npy b.npy) $(found b.npy a.npy)" ]
+  model describe m.h5:image | grep -q 'input_width.*10'
+  from="--quiet --task contrastive --from m.h5 --source $DATA/said-vectors.npy --target $DATA/said-other.npy"
+  train $from --learning-rate 0 --steps 1 -o same.h5
+  cmp m.h5 same.h5
+  # One tower alone goes on as any model does; the other task's model is none.
+  train --quiet --task contrastive --from m.h5:text --source "$DATA/said-ids.npy" --target "$DATA/said-other.npy" --steps 1 -o text.h5
+  encode -m text.h5 --pool model "$DATA/said-valid-ids.npy" > /dev/null
+  refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
+  refused 1 "train: m.h5: holds 2 models, pairs of ids are read by one: name it, as in FILE:text" \
+    train --quiet --task contrastive --from m.h5 --source "$DATA/said-ids.npy" --target "$DATA/said-other.npy" --steps 1 -o n.h5
+  refused 1 "train: text.h5: holds one model, pairs of vectors and ids are read by two" train ${from/m.h5/text.h5} --steps 1 -o n.h5
+  refused 1 "train: $DATA/said-vectors.npy: record 0: holds vectors (f4), ids expected" train $(without "$SHOWN" target) --target "$DATA/said-vectors.npy" -o n.h5
+  refused 1 "train: $DATA/said-ids.npy has 600 records, $DATA/said-valid-other.npy has 60" \
+    train $(without "$SAID" target) --target "$DATA/said-valid-other.npy" -o n.h5
+  refused 2 "train: --image needs --task contrastive" train $CLASSES --image layers=2 -o n.h5
+  refused 2 "train: --adapter: one model only" train $from --adapter 2 -o n.h5
+}
+
 @test "labels that do not fit what they are for" {
   refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
   sed '6s/^[a-z]*/& low/' "$DATA/tags.txt" > long.txt
@@ -461,7 +518,9 @@ PYTHON
     "$WINDOWS $valid --valid-target $DATA/running-valid.npy" "$MASKED $valid --valid-source $DATA/same-valid.npy --sort-window 50" \
     "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS" \
     "$TAGS $valid --valid-source $DATA/tags-valid.npy --valid-labels $DATA/tags-valid.txt --valid-words $DATA/tags-valid-words.npy" \
-    "$ASKED $valid --valid-source $DATA/asked-valid.npy --valid-types $DATA/asked-valid-types.npy --valid-labels $DATA/asked-valid-spans.npy"; do
+    "$ASKED $valid --valid-source $DATA/asked-valid.npy --valid-types $DATA/asked-valid-types.npy --valid-labels $DATA/asked-valid-spans.npy" \
+    "$SAID $valid --valid-source $DATA/said-valid-ids.npy --valid-target $DATA/said-valid-other.npy" \
+    "$SHOWN $valid --valid-source $DATA/said-valid-vectors.npy --valid-target $DATA/said-valid-other.npy"; do
     for optimizer in adam adamw "sgd --momentum 0.8"; do
       run="train $words --optimizer $optimizer --accumulate 2 --average-decay 0.9 --clip-norm 1 --batch-tokens 300 --attention-dropout 0.1"
       rm -f -- *.h5
@@ -555,7 +614,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 2 "train: --target needs --task *" train $CLASSES --target "$DATA/lines.npy" -o m.h5
   refused 2 "train: --context needs --task language-model" train $CLASSES --context 5 -o m.h5
   refused 2 "train: --mask-rate needs --task masked-language-model" train $CLASSES --mask-rate 0.1 -o m.h5
-  refused 2 "train: --pooling needs --task classification" train $MASKED --pooling first -o m.h5
+  refused 2 "train: --pooling needs --task classification or contrastive" train $MASKED --pooling first -o m.h5
   refused 2 "train: --momentum needs --optimizer sgd" train $LINES --momentum 0.5 -o m.h5
   refused 2 "train: --weight-decay needs --optimizer adamw" train $LINES --weight-decay 0.5 -o m.h5
   refused 2 "train: --beta1 needs --optimizer adam or adamw" train $LINES --optimizer sgd --beta1 0.5 -o m.h5

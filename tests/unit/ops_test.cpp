@@ -29,6 +29,7 @@
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
 #include "ops/nearest.hpp"
+#include "ops/pair_cross_entropy.hpp"
 #include "ops/pooling.hpp"
 
 using namespace pipeformer;
@@ -1042,6 +1043,65 @@ TEST_CASE("cross-entropy agrees with float64, forward and backward", "[ops]") {
         CHECK(same_bits(w2.data(), d_weight.data(), vocabulary * d));
         CHECK(same_bits(b2.data(), d_bias.data(), vocabulary));
       }
+}
+
+TEST_CASE("cross-entropy of pairs agrees with float64, forward and backward", "[ops]") {
+  const std::int64_t d = 6;
+  for (const std::int64_t pairs : {1, 7, 300})
+    for (const float smoothing : {0.0f, 0.1f}) {
+      INFO(pairs << " pairs, smoothing " << smoothing);
+      const Floats source = random_floats(pairs * d, 181), target = random_floats(pairs * d, 182), log_scale{0.4f};
+      const double scale = 1.0 / static_cast<double>(2 * pairs);
+      // The mean loss, with any of the three as double.
+      const auto loss = [&](const auto& a, const auto& b, const auto& s) {
+        const auto product = [&](std::int64_t i, std::int64_t j) {
+          double sum = 0;
+          for (std::int64_t k = 0; k < d; ++k)
+            sum += static_cast<double>(a[static_cast<std::size_t>(i * d + k)]) * b[static_cast<std::size_t>(j * d + k)];
+          return sum * std::exp(static_cast<double>(s[0]));
+        };
+        double total = 0;
+        for (const bool by_source : {true, false})
+          for (std::int64_t i = 0; i < pairs; ++i) {
+            double sum = 0, all = 0;
+            for (std::int64_t j = 0; j < pairs; ++j) {
+              const double logit = by_source ? product(i, j) : product(j, i);
+              sum += std::exp(logit);
+              all += logit;
+            }
+            total += std::log(sum) - (1 - smoothing) * product(i, i) - smoothing / static_cast<double>(pairs) * all;
+          }
+        return total * scale;
+      };
+      Workspace workspace;
+      Floats d_source(source.size(), 0.0f), d_target(target.size(), 0.0f), d_scale{0.0f};
+      const PairVectors vectors{pairs, d, source.data(), target.data(), log_scale[0]};
+      const PairGradients gradients{d_source.data(), d_target.data(), d_scale.data()};
+      const CrossEntropyForm form{smoothing, static_cast<float>(scale), 0};
+      const PairCrossEntropy result = pair_cross_entropy(vectors, form, workspace, &gradients);
+      CHECK(result.total.loss * scale == Approx(loss(source, target, log_scale)).epsilon(1e-6).margin(1e-6));
+      CHECK(result.total.rows == 2 * pairs);
+      const PairCrossEntropy alone = pair_cross_entropy(vectors, form, workspace, nullptr);
+      CHECK(alone.total.loss == Approx(result.total.loss));
+      CHECK(alone.targets_found == result.targets_found);
+      CHECK(result.total.correct == result.targets_found[0] + result.sources_found[0]);
+      if (pairs == 7) {  // finite differences take a loss for each number
+        check_gradient([&](const auto& v) { return loss(v, target, log_scale); }, source, d_source, 183);
+        check_gradient([&](const auto& v) { return loss(source, v, log_scale); }, target, d_target, 184);
+      }
+      if (pairs > 1) check_gradient([&](const auto& v) { return loss(source, target, v); }, log_scale, d_scale);
+      const Threads team(3);
+      Floats again(source.size(), 0.0f), other(target.size(), 0.0f), third{0.0f};
+      const PairGradients to{again.data(), other.data(), third.data()};
+      pair_cross_entropy(vectors, form, workspace, &to);
+      CHECK((again == d_source && other == d_target && third == d_scale));
+    }
+  // Of equals the first one is found: where all are the same, only the first pair finds itself.
+  const Floats same(20 * d, 0.5f);
+  Workspace workspace;
+  const PairCrossEntropy equal = pair_cross_entropy({20, d, same.data(), same.data(), 1}, {}, workspace, nullptr);
+  CHECK(equal.targets_found == std::array<std::int64_t, 3>{1, 5, 10});
+  CHECK(equal.sources_found == equal.targets_found);
 }
 
 TEST_CASE("the nearest rows are exact where products cannot tell distances apart", "[ops]") {
