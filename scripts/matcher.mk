@@ -3,22 +3,22 @@
 #
 #   scripts/make-scenes scenes --captions --heldout 1000
 #   make -f scripts/matcher.mk IMAGES=scenes/train.ppm CAPTIONS=scenes/train.captions VALID=scenes/valid.ppm \
-#     VALID_CAPTIONS=scenes/valid.captions TEST=scenes/heldout.ppm TEST_CAPTIONS=scenes/heldout.captions PATCH=4 POSITIONS=36
+#     VALID_CAPTIONS=scenes/valid.captions TEST=scenes/heldout.ppm TEST_CAPTIONS=scenes/heldout.captions VOCABULARY=140
 #
-# CAPTIONS has a line for each image. PATCH is the side of a patch in pixels, POSITIONS the number of patches of an image, or of words of
-# a caption if these are more. Another choice of variables needs another OUT. The tools are looked up in PATH.
+# CAPTIONS has a line for each image. PATCH is the side of a patch in pixels, POSITIONS the most patches of an image and the most pieces of
+# a caption that there may be. Another choice of variables needs another OUT. The tools are looked up in PATH.
 .DELETE_ON_ERROR:
 SHELL := /bin/bash -o pipefail
 
 $(foreach name,IMAGES CAPTIONS VALID VALID_CAPTIONS TEST TEST_CAPTIONS,$(if $($(name)),,$(error $(name) is not set; the first lines of this file say what to give)))
 
 OUT ?= build/matcher
-VOCABULARY ?= 100
+VOCABULARY ?= 1000
 PATCH ?= 4
 POSITIONS ?= 64
 SCALE ?= 0.00392157
 MODEL ?= --width 64 --heads 4 --inner 128 --encoder-layers 3 --norm-position pre --activation gelu --projection 64
-TRAIN ?= --optimizer adamw --learning-rate 0.002 --schedule cosine --warmup 100 --steps 1500 --batch-tokens 8000 --dropout 0 --validate-every 250
+TRAIN ?= --optimizer adamw --learning-rate 0.002 --schedule cosine --warmup 100 --steps 1000 --batch-tokens 8000 --dropout 0 --validate-every 100
 
 .PHONY: all score
 all: score
@@ -27,7 +27,7 @@ $(OUT):
 	mkdir -p $@
 
 $(OUT)/tok.model: $(CAPTIONS) | $(OUT)
-	tokenize --train --type unigram --vocab-size $(VOCABULARY) -o $@ $<
+	tokenize --train --type bpe --vocab-size $(VOCABULARY) -o $@ $<
 
 # Of each set images.npy and captions.npy.
 define set
