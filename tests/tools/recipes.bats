@@ -190,6 +190,31 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [[ "$(make_segmenter -o out/test.hyp TEST_TAGS=by-hand)" == *"mean IoU 44.44"* ]]
 }
 
+@test "matcher.mk: captions of scenes" {
+  "$SCRIPTS/make-scenes" scenes --captions --train 300 --valid 20 --heldout 40
+  "$SCRIPTS/make-scenes" again --captions --train 300 --valid 20 --heldout 40
+  cmp scenes/train.ppm again/train.ppm
+  cmp scenes/train.captions again/train.captions
+  [ -z "$(grep -vxE '(, | and )?(a (small|large) [a-z]+ (disc|square|triangle) (at the (top|bottom)|in the middle|(on|at) the( top| bottom)? (left|right))(, | and |$))+' \
+    scenes/train.captions)" ]
+  [ ! -e scenes/train.tags ]
+  make_matcher() {
+    make -s -f "$SCRIPTS/matcher.mk" IMAGES=scenes/train.ppm CAPTIONS=scenes/train.captions VALID=scenes/valid.ppm VALID_CAPTIONS=scenes/valid.captions \
+      TEST=scenes/heldout.ppm TEST_CAPTIONS=scenes/heldout.captions VOCABULARY=100 OUT=out MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1" \
+      TRAIN="--learning-rate 0.003 --warmup 20 --steps 40 --batch-tokens 2000 --dropout 0" "$@"
+  }
+  MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1" TRAIN="--steps 5" run "$SCRIPTS/pairs" short --train 200 --valid 5 --heldout 5
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"recall@1 "*" % of 5 captions by their images"* ]]
+  run make_matcher
+  [ "$status" -eq 0 ]
+  [[ "$output" =~ recall@1\ [0-9.]+\ %\ of\ 40\ images ]]
+  [ "$(make_matcher -n | grep -c '^train ')" -eq 0 ]
+  # Vectors by hand: the second caption finds the first image.
+  /usr/bin/python3 -c 'import numpy as np; np.save("out/images.npy", np.eye(4, dtype="f4")); np.save("out/captions.npy", np.eye(4, dtype="f4")[[0, 0, 2, 3]])'
+  [[ "$(make_matcher -o out/images.npy -o out/captions.npy)" == *"recall@1 75.0 % of 4 images"*"recall@1 75.0 % of 4 captions"* ]]
+}
+
 @test "reader.mk: questions about small texts" {
   "$SCRIPTS/make-questions" q --train 300 --valid 30 --heldout 40
   "$SCRIPTS/make-questions" again --train 300 --valid 30 --heldout 40

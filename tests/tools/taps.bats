@@ -293,6 +293,20 @@ assert longest > 3"
   encode -m fresh.h5 s.npy | cmp - <(convert train.h5:step-2/encoder/0/norm2)
 }
 
+@test "the towers of pairs are tapped each by its name, in an update once" {
+  /usr/bin/python3 -c "
+import numpy as np
+with open('shown.npy', 'wb') as file:
+    for _ in range($(peek source.npy | wc -l) - 1): np.save(file, np.random.standard_normal((3, 5)).astype('f4'))"
+  options="--task contrastive --source shown.npy --target source.npy --source-vocabulary 40 --width 16 --heads 2 --inner 32 --encoder-layers 1
+    --steps 2 --batch-tokens 12 --learning-rate 0 --dropout 0"
+  # shellcheck disable=SC2086
+  train -q $options -o fresh.h5 --tap-file train.h5 --tap-steps 2
+  convert train.h5:step-2/text/encoder/ids -o s.npy
+  encode -m fresh.h5:text s.npy | cmp - <(convert train.h5:step-2/text/encoder/0/norm2)
+  [ "$(convert train.h5:step-2/image/pooled | peek | wc -l)" -eq "$(peek s.npy | wc -l)" ]
+}
+
 @test "weights of 2,048 positions are tapped without another T x T in memory" {
   /usr/bin/python3 -c "
 import numpy as np
