@@ -16,8 +16,8 @@ $(foreach name,TRAIN VALID TEST,$(if $($(name)),,$(error $(name) is not set; the
 OUT ?= build/reader
 FROM ?=
 VOCABULARY ?= 500
-MODEL ?= --width 96 --heads 4 --inner 192 --encoder-layers 3 --token-types 2 --positions learned --max-positions 256 --norm-position pre --activation gelu
-SETTINGS ?= --schedule linear --learning-rate 0.002 --warmup 200 --steps 5000 --batch-tokens 2000 --dropout 0 --validate-every 500
+MODEL ?= --width 96 --heads 4 --inner 192 --encoder-layers 3 --token-types 2 --positions rotary --norm-position pre --activation gelu
+SETTINGS ?= --schedule linear --learning-rate 0.003 --warmup 300 --steps 2000 --batch-tokens 4000 --dropout 0 --validate-every 250
 
 .PHONY: all score
 all: score
