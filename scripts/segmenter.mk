@@ -16,7 +16,7 @@ PATCH ?= 4
 POSITIONS ?= 64
 SCALE ?= 0.00392157
 MODEL ?= --width 96 --heads 4 --inner 192 --encoder-layers 4 --norm-position pre --activation gelu
-TRAIN ?= --optimizer adamw --learning-rate 0.003 --schedule cosine --warmup 200 --steps 4500 --batch-tokens 1024 --dropout 0 --validate-every 500
+TRAIN ?= --optimizer adamw --learning-rate 0.003 --schedule cosine --warmup 200 --steps 7000 --batch-tokens 1024 --dropout 0 --validate-every 1000
 
 .PHONY: all score
 all: score
