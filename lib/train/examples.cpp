@@ -27,7 +27,7 @@ std::int64_t ExampleBatch::sequences() const {
 Transformer::Examples ExampleBatch::view() const {
   Transformer::Examples view;
   view.source.ragged = {source_offsets};
-  if (!source_vectors.empty()) view.source.kind = Transformer::Source::Kind::vectors;
+  if (vectors) view.source.kind = Transformer::Source::Kind::vectors;
   view.source.ids = source_ids.data();
   if (!source_types.empty()) view.source.types = source_types.data();
   view.source.rows = source_vectors.data();
@@ -69,6 +69,7 @@ void append_source(const RecordSet& records, std::int64_t r, ExampleBatch& batch
       batch.source_types.insert(batch.source_types.end(), types, types + records.length(r));
   } else {
     const float* rows = records.vectors(r);
+    batch.vectors = true;
     batch.source_vectors.insert(batch.source_vectors.end(), rows, rows + records.length(r) * records.width());
   }
   batch.source_offsets.push_back(batch.source_offsets.back() + records.length(r));
@@ -100,6 +101,15 @@ void expect_room(const RecordSet& records, std::int64_t r, std::int64_t extra, c
   throw Error(cat(records.where(r), ": a sequence of ", records.length(r),
                   extra > 0 ? cat(", and ", extra, " more,") : "", " is longer than the model's ", *longest,
                   " learned positions; --max-length leaves such records out"));
+}
+
+/// Throws Error naming the record that lacks the end id by which the model pools.
+void expect_end(const RecordSet& records, std::int64_t r, const Configuration& c) {
+  if (c.pooling != Pooling::end || records.length(r) == 0) return;
+  require(records.width() == 0, records.name(), ": vectors have no end id, by which the model pools");
+  const std::int32_t *begin = records.ids(r), *end = begin + records.length(r);
+  if (c.end_id >= 0 && std::find(begin, end, static_cast<std::int32_t>(c.end_id)) == end)
+    throw Error(cat(records.where(r), ": has no end id ", c.end_id, ", which stands for the whole sequence"));
 }
 
 /// Numbers are records of both. expect_rooms throws for a record that is too long for who reads it.
@@ -274,6 +284,7 @@ class Classification : public Lines {
       : Lines(std::move(records), c.class_tokens, c, max_length), classes_(std::move(classes)), extra_(c.class_tokens) {
     require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
             records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
+    for (const std::int64_t i : all_) expect_end(records_, i, c);
     for (const std::int32_t c : classes_) fingerprint_ = derive_seed(fingerprint_, static_cast<std::uint64_t>(c));
   }
   std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
@@ -395,6 +406,8 @@ class ComparedPairs : public Pairs {
               [&](const RecordSet& sources, const RecordSet& targets, std::int64_t i) {
                 expect_room(sources, i, sources_reader.class_tokens, sources_reader, false);
                 expect_room(targets, i, 0, targets_reader, false);
+                expect_end(sources, i, sources_reader);
+                expect_end(targets, i, targets_reader);
               }),
         extra_(sources_reader.class_tokens) {
     fingerprint_ = derive_seed(fingerprint_, 0x7061697273);  // "pairs"

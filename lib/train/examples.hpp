@@ -32,8 +32,9 @@ struct ExampleBatch {
   Transformer::Examples view() const;
   /// Targets that an encoder reads (pairs of vectors that are compared).
   Transformer::Source target_source() const;
-  bool spans = false;  ///< Labels are the first and the last position of a span.
-  bool pairs = false;  ///< Each source asks for its target, each target for its source: there are no labels.
+  bool vectors = false;  ///< Sources are vectors; a part may hold empty ones alone.
+  bool spans = false;    ///< Labels are the first and the last position of a span.
+  bool pairs = false;    ///< Each source asks for its target, each target for its source: there are no labels.
   std::int64_t answers() const;
 };
 

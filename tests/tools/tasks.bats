@@ -392,6 +392,31 @@ found() {  # found QUERIES BASE: how many percent of the queries have their own 
   refused 2 "train: --adapter: one model only" train $from --adapter 2 -o n.h5
 }
 
+@test "an imported CLIP goes on learning, and is exported again" {
+  model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
+  /usr/bin/python3 -c '
+import numpy as np
+random = np.random.default_rng(1)
+with open("images.npy", "wb") as images, open("captions.npy", "wb") as captions:
+    for i in range(40):  # 16 patches of 48, captions that end with the end id
+        np.save(images, random.standard_normal((16, 48)).astype("<f4"))
+        np.save(captions, np.append(random.integers(3, 90, random.integers(2, 8)), 98).astype("<i4"))'
+  words="--task contrastive --from clip.h5 --source images.npy --target captions.npy --quiet"
+  train $words --learning-rate 0 --steps 1 -o same.h5
+  model export clip.h5 -o there
+  model export same.h5 -o back
+  diff -r there back
+  /usr/bin/python3 -c '
+import numpy as np
+with open("open.npy", "wb") as out:
+    for i in range(40): np.save(out, np.array([5, 6, 98 if i != 7 else 8], "<i4"))'
+  run --separate-stderr -1 train ${words/captions/open} --steps 1 -o n.h5
+  [ "$stderr" = "train: open.npy: record 7: has no end id 98, which stands for the whole sequence" ]
+  train $words --freeze 'image/*' --steps 5 --warmup 1 -o more.h5
+  cmp <(encode -m clip.h5:image images.npy) <(encode -m more.h5:image images.npy)
+  run ! cmp -s <(encode -m clip.h5:text captions.npy) <(encode -m more.h5:text captions.npy)
+}
+
 @test "labels that do not fit what they are for" {
   refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
   sed '6s/^[a-z]*/& low/' "$DATA/tags.txt" > long.txt

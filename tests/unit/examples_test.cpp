@@ -165,3 +165,21 @@ TEST_CASE("a batch of one example, and one of nothing but empty ones, is not los
     CHECK(cuts.back() == static_cast<std::int64_t>(lengths.size()));
   }
 }
+
+TEST_CASE("a part of a batch that holds empty records of vectors alone is one of vectors", "[train]") {
+  const test::TemporaryDirectory directory;
+  const auto writer = RecordWriter::open(directory / "x.npy");
+  writer->write(Array::of<float>({0, 4}, std::vector<float>{}));
+  writer->write(Array::of<float>({1, 4}, std::vector<float>(4, 1.0f)));
+  writer->close();
+  Configuration c;
+  c.kind = ModelKind::encoder_only;
+  c.input_width = 4;
+  c.class_tokens = 1;
+  const auto examples = classification_examples(RecordSet::open({directory / "x.npy"}), {0, 1}, "labels", c, 0);
+  for (const std::int64_t example : {0, 1}) {
+    ExampleBatch batch;
+    examples->append(example, 1, batch);
+    CHECK(batch.view().source.kind == Transformer::Source::Kind::vectors);
+  }
+}
