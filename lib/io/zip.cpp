@@ -172,8 +172,10 @@ std::vector<std::byte> read_zip_entry(std::span<const std::byte> archive, const 
   } else {
     bytes.assign(packed.begin(), packed.end());
   }
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION  // a fuzzer cannot guess checksums
   require(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()) == entry.checksum,
           "it is damaged: its checksum is another");
+#endif
   return bytes;
 }
 
