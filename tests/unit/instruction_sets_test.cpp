@@ -13,6 +13,7 @@
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
 #include "ops/kernels/kernels.hpp"
+#include "ops/principal_components.hpp"
 
 using namespace pipeformer;
 
@@ -285,4 +286,20 @@ TEST_CASE("ops give the same bits on every machine", "[ops]") {
     digest.add(x);
   }
   CHECK(digest.value() == 0x750f0169e742ca0du);
+}
+
+TEST_CASE("principal components are the same bits on every machine", "[ops]") {
+  Draw draw(9);
+  Digest digest;
+  constexpr std::int64_t sizes[][2] = {{60, 40}, {9, 40}, {300, 7}};
+  for (const auto& [rows, width] : sizes) {
+    const auto x = draw.row(rows * width);
+    const PrincipalComponents found = principal_components({x.data(), rows, width}, 5);
+    std::vector<float> y(static_cast<std::size_t>(rows * 5));
+    project_rows({x.data(), rows, width}, found, 5, y.data());
+    digest.add(found.mean), digest.add(found.components), digest.add(y);
+    for (const auto* values : {&found.explained_variance, &found.explained_variance_ratio})
+      digest.add(values->data(), values->size() * sizeof(double));
+  }
+  CHECK(digest.value() == 0xd1ba4423d9679e1c);
 }
