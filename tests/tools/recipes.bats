@@ -7,6 +7,7 @@ setup_file() {
 }
 
 setup() {
+  bats_require_minimum_version 1.5.0
   cd "$BATS_TEST_TMPDIR"
 }
 
@@ -232,4 +233,24 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "$status" -eq 0 ]
   [[ "${lines[-1]}" == "accuracy "*" of 40)" ]]
   [ "$(wc -l < out/test.hyp)" -eq 40 ]
+}
+
+@test "summaries: texts whose most active person is told of" {
+  "$SCRIPTS/make-summaries" a --train 200 --valid 20 --heldout 30
+  "$SCRIPTS/make-summaries" b --train 200 --valid 20 --heldout 30
+  diff -r a b
+  "$SCRIPTS/make-summaries" c --train 200 --valid 20 --heldout 30 --seed 2
+  run ! cmp -s a/train.text c/train.text
+  # The person of the summary has more sentences than any other, and each of them is in the summary.
+  paste -d '|' a/train.text a/train.summary | awk -F '|' '
+    BEGIN { split("Maria,Peter,Anna,Paul,Julia,Thomas,Clara,Martin,the teacher,the doctor,my sister,her brother,our neighbour,the old woman", people, ",") }
+    { text = tolower($1); summary = tolower($2); most = 0; several = 0
+      for (i in people) { person = tolower(people[i]); n = gsub(person " ", "&", text); if (n > most) { most = n; who = person; several = 0 } else if (n == most) ++several }
+      if (several || index(summary, who " ") != 1 || gsub(/ the [a-z]+(,|\.| and )/, "&", summary) != most) { print; exit 1 } }'
+  run -2 --separate-stderr "$SCRIPTS/make-summaries" d --seed 0
+  [ "${stderr_lines[0]}" = "make-summaries: seed 0 is not between 1 and 2147483646" ]
+  mkdir -p out && cp -r a out/data
+  MODEL='--width 32 --heads 2 --inner 32 --encoder-layers 1 --decoder-layers 1' TRAIN='--steps 20 --warmup 5 --batch-tokens 2000' VOCABULARY=200 run "$SCRIPTS/summaries" out
+  [ "$status" -eq 0 ]
+  [ "$(grep -c '^ROUGE-L ' <<< "$output")" -eq 2 ]
 }
