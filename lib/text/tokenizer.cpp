@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "io/address.hpp"
 #include "io/byte_source.hpp"
 #include "io/hdf5.hpp"
 #include "io/text_lines.hpp"
@@ -222,18 +223,28 @@ std::unique_ptr<Tokenizer> Tokenizer::parse(std::string bytes, const std::string
   return std::make_unique<ByteTokenizer>();
 }
 
+/// Where a file of several models has one.
+static std::string in_a_group(const Hdf5File& file, const Address& asked) {
+  for (const std::string& group : file.groups())
+    if (asked.group.empty() && file.has_dataset(group + "/tokenizer"))
+      return cat("; ", asked.file, ":", group, " does");
+  return "";
+}
+
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::string& path) {
   const std::filesystem::path file(path);
   if (std::filesystem::is_directory(file)) return parse(hf::tokenizer_json_of_folder(path), path);
   // A side of Marian's: its ids are in another file.
   if (file.filename() == "target.spm" && std::filesystem::exists(file.parent_path() / "vocab.json"))
     return parse(hf::marian_target_json(file.parent_path().string()), path);
-  ByteSource source(path);
+  const Address address = split_address(path);
+  ByteSource source(address.file);
   std::vector<std::byte> bytes;
   if (source.regular() && looks_like_hdf5(source.peek(8))) {
-    const Hdf5File file = Hdf5File::open(path);
-    require(file.has_dataset("tokenizer"), path, ": this model file holds no tokenizer");
-    const Array stored = file.read("tokenizer");
+    const Hdf5File file = Hdf5File::open(address.file);
+    const std::string dataset = address.group.empty() ? "tokenizer" : address.group + "/tokenizer";
+    require(file.has_dataset(dataset), path, ": this model file holds no tokenizer", in_a_group(file, address));
+    const Array stored = file.read(dataset);
     require(stored.dtype == DType::u1 && stored.rank() == 1, path, ": dataset tokenizer is not a list of bytes");
     bytes.assign(stored.bytes.begin(), stored.bytes.end());
   } else {

@@ -40,7 +40,8 @@ class Tokenizer {
  public:
   /// From a model's bytes; `name` is for messages. Throws Error when the bytes are neither.
   static std::unique_ptr<Tokenizer> parse(std::string bytes, const std::string& name);
-  /// From a tokenizer model file, from the dataset `tokenizer` of a Transformer model file (HDF5), or from a directory
+  /// From a tokenizer model file, from the dataset `tokenizer` of a Transformer model file (HDF5; FILE.h5:GROUP: of one
+  /// of several in it), or from a directory
   /// with tokenizer files (text/hf/folder.hpp).
   static std::unique_ptr<Tokenizer> load(const std::string& path);
   virtual ~Tokenizer() = default;

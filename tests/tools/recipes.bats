@@ -211,6 +211,14 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "$status" -eq 0 ]
   [[ "$output" =~ recall@1\ [0-9.]+\ %\ of\ 40\ images ]]
   [ "$(make_matcher -n | grep -c '^train ')" -eq 0 ]
+  # Labels as sentences; the tokenizer is in the group of the model that reads text.
+  run -1 --separate-stderr tokenize -m out/model.h5 labels
+  [ "$stderr" = "tokenize: out/model.h5: this model file holds no tokenizer; out/model.h5:text does" ]
+  printf '%s\n' red green > labels
+  "$SCRIPTS/zero-shot" out/model.h5 out/test.images.npy labels 'a small {} disc & {}' > found
+  printf '%s\n' 'a small red disc & red' 'a small green disc & green' | tokenize -m out/tok.model | encode -m out/model.h5:text --pool model -o labels.npy
+  nearest labels.npy out/images.npy --pairs --labels labels | diff - found
+  [ "$(wc -l < found)" -eq 40 ]
   # Vectors by hand: the second caption finds the first image.
   /usr/bin/python3 -c 'import numpy as np; np.save("out/images.npy", np.eye(4, dtype="f4")); np.save("out/captions.npy", np.eye(4, dtype="f4")[[0, 0, 2, 3]])'
   [[ "$(make_matcher -o out/images.npy -o out/captions.npy)" == *"recall@1 75.0 % of 4 images"*"recall@1 75.0 % of 4 captions"* ]]
