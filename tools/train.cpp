@@ -47,7 +47,7 @@ const ToolSpec spec{
         "updates "
         "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.\n\n"
         "--tap writes intermediates of the updates that --tap-steps names, below step-N: its examples in their order, "
-        "with their ids, dropped out as they are, and their gradients, gradient/NAME (pipeformer(7), SEEING INSIDE).",
+        "with their ids, before dropout, and their gradients, gradient/NAME (pipeformer(7), SEEING INSIDE).",
     .arguments = "",
     .options = join({training_options(),
                      configuration_options(),

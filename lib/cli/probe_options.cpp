@@ -40,7 +40,7 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
   if (!asked_) return;
   list_ = pipeformer::list_taps(build, training);
   if (asked("list-taps")) {
-    OutputFile out(args.output(), Content::text);
+    OutputFile out(training ? "-" : args.output(), Content::text);  // what train makes is a model
     out.write(describe(list_));
     out.close();
     listed_ = true;

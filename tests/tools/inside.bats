@@ -41,6 +41,8 @@ setup() {
   convert --skip 2 --take 1 heldout.src.npy -o one.npy && convert --skip 2 --take 1 heldout.ref.npy -o ref.npy
   diff <(saliency model.h5 one.npy ref.npy | cut -f 2-) <(grep -P '^2\t' all | cut -f 2-)
   awk -F '\t' '!($3 > 0) { exit 1 }' all
+  run -1 saliency model.h5 one.npy heldout.ref.npy
+  [ "$output" = "saliency: one.npy has 1 records, heldout.ref.npy 6" ]
 }
 
 @test "ablate-heads.mk: BLEU without each head" {

@@ -281,6 +281,9 @@ assert longest > 3"
     train -q $options --dropout 0.2 -o tapped.h5 --tap '*/residual*' --tap '*/weights' --tap-file train.h5 --tap-steps 1,3-4
     peek --diff plain.h5 tapped.h5
     train $options --list-taps | grep -q '^decoder/0/cross_attn/weights'
+    cp plain.h5 kept.h5
+    train $options --list-taps -o kept.h5 | grep -q '^gradient/decoder/0/cross_attn/output'
+    cmp plain.h5 kept.h5
     refuses 2 "--tap-steps 9: the run ends at step 4" train -q $options --tap-file none-taps.h5 --tap-steps 9
     refuses 2 "--tap-steps: the first update is number 1" train -q $options --tap-file none-taps.h5 --tap-steps 0
     refuses 2 "--tap-steps needs --tap-file" train -q $options --tap-steps 1

@@ -225,7 +225,7 @@ sampled() { tokenize -m m.model --pieces "$@"; }
   head -240 text.txt > plain.txt
   tokenize --train --vocab-size 70 -o m.model text.txt
   cmp <(sampled --sample 0 plain.txt) <(sampled plain.txt)
-  cmp <(sampled --sample 1 plain.txt) <(sed 's/^./ &/; s/ /▁/g; s/./& /g; s/ $//' plain.txt)
+  cmp <(sampled --sample 1 plain.txt) <(LC_ALL=C.UTF-8 sed 's/^./ &/; s/ /▁/g; s/./& /g; s/ $//' plain.txt)
   tokenize --train --type unigram --vocab-size 70 -o m.model text.txt
   cmp <(sampled --sample 1000000 plain.txt) <(sampled plain.txt)
   cmp <(sampled --sample 0 --nbest 1 plain.txt) <(sampled plain.txt)
