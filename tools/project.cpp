@@ -19,7 +19,8 @@ const ToolSpec spec{
     .description =
         "Finds the k directions along which the vectors of the input vary most (principal component analysis: the "
         "eigenvectors of their covariance, each of length 1, its largest entry positive) and writes each vector's "
-        "coordinates along them, what is left of it after the mean is taken off. The input is held in memory; time "
+        "coordinates along them, what is left of it after the mean is taken off; all are float32. The input is held in "
+        "memory; time "
         "grows with the third power of D.\n\n"
         "--components FILE.h5 keeps what was found: mean (D,), components (k, D), explained_variance (k,), of the "
         "coordinates, over N - 1, and explained_variance_ratio (k,), its share of the whole. --onto FILE.h5 finds "
@@ -59,15 +60,19 @@ PrincipalComponents read_components(const std::string& address) {
   return {components.shape[0], mean.shape[0], {m.begin(), m.end()}, {c.begin(), c.end()}, {}, {}};
 }
 
-void write_coordinates(RecordWriter& writer, const VectorRows& x, const PrincipalComponents& components,
-                       std::int64_t count) {
+void write_coordinates(const std::string& name, RecordWriter& writer, const VectorRows& x,
+                       const PrincipalComponents& components, std::int64_t count) {
   std::vector<float> y(static_cast<std::size_t>(x.rows() * count));
   project_rows({x.values.data(), x.rows(), x.width}, components, count, y.data());
   const float* at = y.data();
+  std::int64_t record = x.first_record;
   for (Shape shape : x.shapes) {
     shape.back() = count;
+    require(all_finite(at, element_count(shape)), name, ": record ", record,
+            ": its coordinates are larger than float32 holds");
     writer.write(DType::f4, shape, at);
     at += element_count(shape);
+    ++record;
   }
   writer.flush();
 }
@@ -80,7 +85,7 @@ void project_onto(const Args& args, RecordReader& reader, RecordWriter& writer) 
   for (VectorRows x; read_vector_rows(reader, x, batch_rows);) {
     require(x.width == components.width, reader.name(), ": record ", x.first_record, ": width ", x.width,
             " does not match the ", components.width, " of ", file);
-    write_coordinates(writer, x, components, k);
+    write_coordinates(reader.name(), writer, x, components, k);
   }
 }
 
@@ -95,7 +100,7 @@ void project_own(const Args& args, RecordReader& reader, RecordWriter& writer) {
           " components, not ", k, " (-k)");
   const PrincipalComponents components = principal_components({x.values.data(), x.rows(), x.width}, k);
   if (const auto file = optional_text(args, "components")) write_components(*file, components);
-  write_coordinates(writer, x, components, k);
+  write_coordinates(reader.name(), writer, x, components, k);
 }
 
 void project(const Args& args) {

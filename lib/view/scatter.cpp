@@ -49,14 +49,14 @@ std::string draw_scatter(const std::vector<double>& x, const std::vector<double>
   const std::vector<std::string>& labels = options.labels;
   require(labels.empty() || labels.size() == x.size(), labels.size(), " labels do not match ", x.size(), " points");
   PlotAxis across{.length = kAcross}, up{.length = kUp};
-  std::int64_t count = 0;
-  const auto drawable = [&](std::size_t i) { return std::isfinite(x[i]) && std::isfinite(y[i]); };
+  constexpr double kMost = 1e300;  // differences of two are finite
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (!drawable(i)) continue;
-    ++count;
+    require(std::abs(x[i]) <= kMost && std::abs(y[i]) <= kMost, "point ", i, " (", number_text(x[i], 6), ", ",
+            number_text(y[i], 6), ") has no place in the plane");
     across.include(x[i]);
     up.include(y[i]);
   }
+  const std::size_t count = x.size();
   require(count > 0, "there is no point to draw");
   across.widen(0.05);
   up.widen(0.05);
@@ -65,7 +65,6 @@ std::string draw_scatter(const std::vector<double>& x, const std::vector<double>
   std::string points, words;
   Labels placed;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (!drawable(i)) continue;
     const double px = across.place(x[i]), py = kUp - up.place(y[i]);
     const std::string label = labels.empty() ? cat("point ", i) : replace_invalid_utf8(labels[i]);
     points += cat("<circle cx=\"", coordinate(px), "\" cy=\"", coordinate(py), "\" r=\"", radius, "\"><title>",

@@ -144,6 +144,11 @@ with open("v.npy", "wb") as f:
   grep -q '>south &amp; east: 2, 3</title>' a.svg && grep -q '>south &amp; east</text>' a.svg
   peek --scatter v.npy --labels labels --title Places | cmp - a.svg
   peek --scatter v.npy --record 1 | grep -q '>point 0: 2, 3<'
+  /usr/bin/python3 -c "import numpy as np; np.save('hole.npy', np.array([[1, 2], [np.nan, 3]])), np.save('wide.npy', np.array([[1e308, -1e308], [-1e308, 1e308]]))"
+  run -1 peek --scatter hole.npy -o b.svg
+  [[ $output == *"point 1 (nan, 3) has no place in the plane" ]]
+  run -1 peek --scatter wide.npy -o b.svg
+  [[ $output == *"point 0 (1e+308, -1e+308) has no place in the plane" ]]
   run -1 peek --scatter one.npy -o b.svg
   [ "$output" = "peek: one.npy: record 0: points need two columns, not shape (3, 1)" ]
   run -1 peek --scatter p.npy --record 0 --labels <(echo one) -o b.svg

@@ -67,6 +67,8 @@ fails() {
   fails 1 "narrow.npy: 3 vectors of width 4 have at most 2 components, not 3 (-k)" project -k 3 narrow.npy
   fails 1 "ids.npy: record 0: expected floating-point numbers, not i4 (4,)" project ids.npy
   fails 1 "nan.npy: record 0: not finite" project nan.npy
+  /usr/bin/python3 -c "import numpy as np; np.save('large.npy', np.random.default_rng(1).choice([-3e38, 3e38], (6, 50)).astype('f4'))"
+  fails 1 "large.npy: record 0: its coordinates are larger than float32 holds" project large.npy
   project x.npy --components pca.h5 -o y.npy
   fails 1 "narrow.npy: record 0: width 4 does not match the 24 of pca.h5" project --onto pca.h5 narrow.npy
   fails 1 "pca.h5: has 2 components, not 3 (-k)" project --onto pca.h5 -k 3 x.npy
