@@ -41,10 +41,10 @@ void free_buffer(void* memory, std::size_t bytes) {
 }
 
 void release_mapped(const void* begin, std::size_t bytes) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)),
-             from = reinterpret_cast<std::uintptr_t>(begin);
-  const std::uintptr_t first = (from + page - 1) / page * page, last = (from + bytes) / page * page;  // whole pages
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t before = (page - reinterpret_cast<std::uintptr_t>(begin) % page) % page;
+  if (bytes < before + page) return;  // whole pages only
+  madvise(const_cast<char*>(static_cast<const char*>(begin) + before), (bytes - before) / page * page, MADV_DONTNEED);
 }
 
 namespace {
