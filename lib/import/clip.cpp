@@ -45,10 +45,35 @@ void projection(Exchange& x, const std::string& theirs) {
   x.row("projection/weight", theirs);
 }
 
+bool same(const Json& a, const Json& b) {
+  if (a.is_number() && b.is_number()) return a.number() == b.number();
+  if (a.is_string() && b.is_string()) return a.string() == b.string();
+  if (a.is_boolean() && b.is_boolean()) return a.boolean() == b.boolean();
+  const bool arrays = a.is_array() && b.is_array(), objects = a.is_object() && b.is_object();
+  if (!arrays && !objects) return a.is_null() && b.is_null();
+  for (std::size_t i = 0; a.size() == b.size() && i < a.size(); ++i) {
+    const auto other = arrays ? std::optional(b[i]) : b.find(a.key(i));
+    if (!other || !same(a[i], *other)) return false;
+  }
+  return a.size() == b.size();
+}
+
+/// Older files say a tower twice, and the library takes the second one: it must say nothing else.
+void refuse_another_tower(const ConfigKeys& keys, const std::string& key) {
+  const auto first = keys.get(key), second = keys.get(key + "_dict");
+  for (std::size_t i = 0; second && i < second->size(); ++i) {
+    const Json value = (*second)[i];
+    const auto other = first ? first->get(second->key(i)) : std::nullopt;
+    if (other ? !same(value, *other) : !value.is_null()) value.fail(cat("which is not what ", key, " says"));
+  }
+}
+
 /// The configuration of one tower: inside that of both, or the whole.
 ConfigKeys tower(Exchange& x, const std::string& key) {
+  // A tower alone may stand in the configuration of both, and reads its own.
   x.keys.harmless({"projection_dim", "logit_scale_init_value", "text_config_dict", "vision_config_dict", "text_config",
                    "vision_config"});
+  refuse_another_tower(x.keys, key);
   const bool both = x.family.towers.size() > 1;
   if (x.writing() && both) x.keys.say("projection_dim", x.configuration.projection);
   if (!both) x.is(x.configuration.projection > 0 ? "WithProjection" : "Model", true);

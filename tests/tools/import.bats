@@ -23,17 +23,24 @@ refused() {
 # edit FILE PYTHON: changes the JSON object c of a file.
 edit() { /usr/bin/python3 -c "import json; c = json.load(open('$1')); $2; json.dump(c, open('$1', 'w'))"; }
 
-# tensors PYTHON: changes the header h (name -> entry) of gpt2/model.safetensors; the elements stay.
+# tensors PYTHON [DIR]: changes the header h (name -> entry) or the elements rest of DIR/model.safetensors, gpt2's if none is named.
 tensors() {
-  /usr/bin/python3 - "$1" << 'PY'
+  /usr/bin/python3 - "$1" "${2:-gpt2}/model.safetensors" << 'PY'
 import json, struct, sys
-data = open("gpt2/model.safetensors", "rb").read()
+data = open(sys.argv[2], "rb").read()
 n = struct.unpack("<Q", data[:8])[0]
-h, rest = json.loads(data[8:8 + n]), data[8 + n:]
+h, rest = json.loads(data[8:8 + n]), bytearray(data[8 + n:])
 exec(sys.argv[1])
 text = json.dumps(h).encode()
-open("gpt2/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + rest)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + rest)
 PY
+}
+
+# fresh NAME...: checkpoints of testdata as they were.
+fresh() {
+  local name
+  rm -rf "$@"
+  for name in "$@"; do cp -r "$BATS_TEST_DIRNAME/../../testdata/checkpoints/$name" .; done
 }
 
 @test "a checkpoint becomes one file, the same bytes each time" {
@@ -264,6 +271,18 @@ PY
   rm bert/sentence_bert_config.json
   echo '{"prompts": {"query": "query: "}, "default_prompt_name": "query", "similarity_fn_name": "cosine"}' > bert/config_sentence_transformers.json
   refused 'config_sentence_transformers.json: default_prompt_name is "query", which is not supported: what stands before every text is for tokenize --prompt-template' bert
+}
+
+@test "CLIP: a tower that the configuration says twice, in other words" {
+  fresh clip
+  same_as_before clip "c.update(text_config_dict=None, vision_config_dict=None)"
+  same_as_before clip "c.update(text_config_dict=dict(hidden_size=32, bos_token_id=None), vision_config_dict=dict(c['vision_config'], patch_size=4.0))"
+  edit clip/config.json "c['text_config_dict']['hidden_size'] = 64"
+  refused 'config.json: text_config_dict.hidden_size is 64, which is not what text_config says' clip
+  edit clip/config.json "c.update(text_config_dict={}, vision_config_dict={'layer_norm_eps': 1e-6})"
+  refused 'config.json: vision_config_dict.layer_norm_eps is 1e-06, which is not what vision_config says' clip
+  edit clip/config.json "c['vision_config_dict'] = {'hidden_size': None}"
+  refused 'config.json: vision_config_dict.hidden_size is null, which is not what vision_config says' clip
 }
 
 @test "several models in one file: each by its name" {
