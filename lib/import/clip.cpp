@@ -38,10 +38,19 @@ void layers(Exchange& x, const std::string& base) {
   x.leave_out(base + "embeddings.position_ids");
 }
 
-/// The projection of what is pooled; the towers of their own may lack it.
+/// The projection of what is pooled: of both towers to one width, which the configuration says; the towers of their own
+/// may lack it.
 void projection(Exchange& x, const std::string& theirs) {
-  if (!x.exists(theirs, x.configuration.projection > 0)) return;
-  x.length(x.configuration.projection, theirs, 0);
+  Configuration& c = x.configuration;
+  const bool both = x.family.towers.size() > 1;
+  if (!both && !x.exists(theirs, c.projection > 0)) return;
+  require(!x.writing() || c.projection > 0, "projection 0 (not of some width)");
+  x.length(c.projection, theirs, 0);
+  if (std::int64_t width = c.projection; both) {
+    x.keys.field("projection_dim", width, 512);
+    require(width == c.projection, "config.json: projection_dim is ", width, ", but ", theirs, " has ", c.projection,
+            " rows");
+  }
   x.row("projection/weight", theirs);
 }
 
@@ -75,7 +84,6 @@ ConfigKeys tower(Exchange& x, const std::string& key) {
                    "vision_config"});
   refuse_another_tower(x.keys, key);
   const bool both = x.family.towers.size() > 1;
-  if (x.writing() && both) x.keys.say("projection_dim", x.configuration.projection);
   if (!both) x.is(x.configuration.projection > 0 ? "WithProjection" : "Model", true);
   const bool inside = x.writing() ? both : x.keys.get(key).has_value();
   if (!inside) return x.keys;

@@ -283,7 +283,10 @@ Draft draft_of(Draft draft, const std::deque<Tower>& towers, const Tokenizer* to
       for (auto& [name, parts] : tensors_of(x.rows, parameters))
         draft.tensors.emplace(name, Draft::Tensor{&tower, std::move(parts)});
     }
-    if (family.towers.size() > 1) keys.say_json("architectures", "[" + json_string(family.architectures[0]) + "]");
+    if (family.towers.size() > 1) {
+      require(towers.front().file.file().has_dataset("logit_scale"), "no logit_scale");
+      keys.say_json("architectures", "[" + json_string(family.architectures[0]) + "]");
+    }
     check_draft(draft, keys, towers, tokenizer);
   } catch (const Error& error) {
     draft.problems.push_back(error.what());
@@ -370,7 +373,7 @@ void write_tensors(const Draft& draft, const std::string& prefix, const std::str
       announced.push_back(
           {name.substr(prefix.size()), type_of(draft, tensor, usual, reader(tensor.tower)), tensor.parts.shape});
   const Hdf5File& file = draft.tensors.begin()->second.tower->file.file();
-  const bool scaled = draft.family->towers.size() > 1 && file.has_dataset("logit_scale");
+  const bool scaled = draft.family->towers.size() > 1;
   Elements scale{TensorType::F32, 1, 1, {}};
   if (scaled) {
     const Array value = file.read("logit_scale");

@@ -119,6 +119,18 @@ void write_parameters(Hdf5File& file, const Tower& tower, const TensorFolder& te
   }
 }
 
+constexpr const char* kScaleTensor = "logit_scale";
+
+/// What two towers' products of vectors are multiplied by (its logarithm): one number.
+Elements read_logit_scale(const TensorFolder& tensors) {
+  require(tensors.has(kScaleTensor), tensors.path(), ": has no tensor ", kScaleTensor);
+  const StoredTensor tensor = tensors.tensor(kScaleTensor);
+  require(tensor.shape.empty(), tensor.where, ": has shape ", shape_text(tensor.shape), ", expected one number");
+  Elements scale = read_tensor(tensor, true);
+  require_finite(scale, tensor.where);
+  return scale;
+}
+
 }  // namespace
 
 void import_checkpoint(const std::string& directory, const std::string& output, const ImportOptions& options) {
@@ -150,7 +162,11 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
   if (towers.size() == 1) add_modules(modules, towers.front().exchange);
   const std::vector<std::string> unknown = keys.not_understood();
   require(unknown.empty(), config.name(), ": keys that are not understood: ", list_of(unknown));
-  if (towers.size() > 1) towers.front().exchange.leave_out("logit_scale");  // written below
+  std::optional<Elements> scale;
+  if (towers.size() > 1) {
+    scale = read_logit_scale(tensors);
+    towers.front().exchange.leave_out(kScaleTensor);  // written below
+  }
   for (Tower& tower : towers) {
     Configuration& c = tower.exchange.configuration;
     c.check(config.name());
@@ -171,12 +187,9 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
     write_model_head(file, tower.exchange.configuration, texts, tower.name);
     write_parameters(file, tower, tensors, options.widen);
   }
-  if (towers.size() > 1) {
+  if (scale) {
     file.set_attribute("format", std::string(kSeveralModels));
-    if (tensors.has("logit_scale")) {
-      const Elements e = read_tensor(tensors.tensor("logit_scale"), true);
-      file.write("logit_scale", DType::f4, {}, e.bytes.data());
-    }
+    file.write(kScaleTensor, DType::f4, {}, scale->bytes.data());
   }
   file.close();
 }

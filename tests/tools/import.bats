@@ -285,6 +285,36 @@ PY
   refused 'config.json: vision_config_dict.hidden_size is null, which is not what vision_config says' clip
 }
 
+@test "CLIP: both towers have a projection, of the width that the configuration says" {
+  for name in text_projection visual_projection; do
+    fresh clip
+    tensors "h['extra'] = h.pop('$name.weight')" clip
+    refused "$name.weight" clip --drop extra
+    fresh clip
+    tensors "h['$name.weight']['shape'] = [8, 64]" clip
+    refused "config.json: projection_dim is 16, but $name.weight has 8 rows" clip
+  done
+  tensors "h['text_projection.weight']['shape'] = [8, 64]" clip
+  refused "config.json: projection_dim is 16, but text_projection.weight has 8 rows" clip
+  fresh clip
+  edit clip/config.json "c.pop('projection_dim')"
+  refused "config.json: projection_dim is 512, but text_projection.weight has 16 rows" clip
+}
+
+@test "CLIP: logit_scale is one finite number" {
+  fresh clip
+  tensors "h['extra'] = h.pop('logit_scale')" clip
+  refused "clip: has no tensor logit_scale" clip --drop extra
+  fresh clip
+  tensors "h['logit_scale']['shape'] = [1]" clip
+  refused "logit_scale': has shape (1,), expected one number" clip
+  for value in nan inf; do
+    fresh clip
+    tensors "b = h['logit_scale']['data_offsets']; rest[b[0]:b[1]] = struct.pack('<f', float('$value'))" clip
+    refused "logit_scale': holds NaN or infinity" clip
+  done
+}
+
 @test "several models in one file: each by its name" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   run --separate-stderr -1 encode -m clip.h5 /dev/null
