@@ -95,16 +95,35 @@ void masked_head(Exchange& x, Activation activation, const std::string& dense, c
 }
 
 /// A linear layer called `theirs` for each sequence or each position.
-void classifier(Exchange& x, Head head, const std::string& theirs) {
+void linear_head(Exchange& x, Head head, const std::string& theirs) {
   Configuration& c = x.configuration;
   c.head = head;
   x.length(c.classes, theirs + ".weight", 0);
-  if (theirs != "qa_outputs")
-    x.field_labels();
-  else
-    x.labels = {"start", "end"};
-  if (static_cast<std::int64_t>(x.labels.size()) != c.classes) x.labels.clear();
   x.layer("classifier", theirs);
+}
+
+void classifier(Exchange& x, Head head, const std::string& theirs) {
+  linear_head(x, head, theirs);
+  x.field_labels();
+}
+
+/// Two logits for each position: of the start and of the end of an answer.
+void spans(Exchange& x) {
+  linear_head(x, Head::token_classes, "qa_outputs");
+  require(x.configuration.classes == 2, "tensor qa_outputs.weight has ", x.configuration.classes,
+          " rows, not one for the start and one for the end of an answer");
+  x.labels = {"start", "end"};
+}
+
+/// One logit for each position: was this token replaced? It needs no names, and a configuration may hold those of the
+/// library's usual two classes.
+void replaced(Exchange& x) {
+  linear_head(x, Head::token_classes, "discriminator_predictions.dense_prediction");
+  x.configuration.head_dense = true;
+  x.configuration.head_activation = x.configuration.encoder.activation;
+  x.layer("encoder/head/dense", "discriminator_predictions.dense");
+  const auto names = x.keys.get("id2label");
+  if (x.writing() || (names && static_cast<std::int64_t>(names->size()) == x.configuration.classes)) x.field_labels();
 }
 
 void pooler(Exchange& x, const std::string& theirs, Activation activation) {
@@ -123,7 +142,7 @@ void base_pooler(Exchange& x, bool needed, bool possible) {
 /// The heads of token classes and spans are the same everywhere.
 bool position_head(Exchange& x, Predicts what) {
   if (what == Predicts::token_classes) classifier(x, Head::token_classes, "classifier");
-  if (what == Predicts::spans) classifier(x, Head::token_classes, "qa_outputs");
+  if (what == Predicts::spans) spans(x);
   return what == Predicts::token_classes || what == Predicts::spans;
 }
 
@@ -223,11 +242,8 @@ void electra(Exchange& x) {
     case Predicts::classes:
       pooler(x, "classifier.dense", Activation::gelu);
       return classifier(x, Head::classes, "classifier.out_proj");
-    case Predicts::replaced:  // one logit for each position: was this token replaced?
-      classifier(x, Head::token_classes, "discriminator_predictions.dense_prediction");
-      c.head_dense = true;
-      c.head_activation = c.encoder.activation;
-      return x.layer("encoder/head/dense", "discriminator_predictions.dense");
+    case Predicts::replaced:
+      return replaced(x);
     case Predicts::masked:
       masked_head(x, Activation::gelu, "generator_predictions.dense", "generator_predictions.LayerNorm",
                   "generator_lm_head.bias");

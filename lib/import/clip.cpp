@@ -138,7 +138,7 @@ void clip_image(Exchange& x) {
   x.rows.push_back(
       {.ours = "encoder/input/weight", .theirs = {base + "embeddings.patch_embedding.weight"}, .patch = c.patch_size});
   x.row("encoder/positions/weight", base + "embeddings.position_embedding.weight");
-  x.length(c.encoder.max_positions, base + "embeddings.position_embedding.weight", 0);
+  field_image_positions(x, keys, base + "embeddings.position_embedding.weight", 0);
   x.layer("encoder/embedding_norm", base + "pre_layrnorm");
   layers(x, base);
   x.layer("encoder/norm", base + "post_layernorm");

@@ -9,6 +9,7 @@ namespace pipeformer {
 namespace {
 
 constexpr std::size_t kMostRows = 200'000;
+constexpr std::int64_t kUsualImage = 224;  ///< The side of an image where a configuration says none.
 
 /// Rounded; 0 of what is negative.
 std::int64_t square_root(std::int64_t n) {
@@ -115,6 +116,8 @@ void Exchange::field_labels() {
   }
   const auto names = keys.get("id2label");
   if (!names) return;
+  if (static_cast<std::int64_t>(names->size()) != configuration.classes)
+    names->fail(cat("which names ", names->size(), " classes of ", configuration.classes));
   labels.assign(names->size(), "");
   for (std::size_t i = 0; i < names->size(); ++i) {
     std::size_t at = names->size();
@@ -184,6 +187,26 @@ void field_image(ConfigKeys& keys, Configuration& c, std::int64_t usual_patch) {
   const std::int64_t side = square_root(patches);
   require(side * side == patches, "max_positions: ", patches, " patches are not those of a square image");
   keys.say("image_size", side * c.patch_size);
+}
+
+void field_image_positions(Exchange& x, const ConfigKeys& keys, const std::string& theirs, std::size_t axis) {
+  if (x.writing()) return;
+  Configuration& c = x.configuration;
+  x.length(c.encoder.max_positions, theirs, axis);
+  std::int64_t height = kUsualImage, width = kUsualImage;
+  if (const auto size = keys.get("image_size")) {
+    const bool sides = size->is_array();
+    if (sides && size->size() != 2) size->fail("not a side, or height and width");
+    height = (sides ? (*size)[0] : *size).integer();
+    width = (sides ? (*size)[1] : *size).integer();
+    for (const std::int64_t side : {height, width})
+      if (side < 1 || side > 65536) size->fail("outside 1 to 65536");
+  }
+  // What is left of a side that is no multiple of a patch's makes no patch.
+  const std::int64_t patches = (height / c.patch_size) * (width / c.patch_size);
+  require(c.encoder.max_positions == patches + c.class_tokens, "tensor ", theirs, " has ", c.encoder.max_positions,
+          " positions, but images of ", height, " x ", width, " in patches of ", c.patch_size, " x ", c.patch_size,
+          " have ", patches, ", and ", c.class_tokens, " before them");
 }
 
 void field_layer_types(Exchange& x, StackSpec& s, const std::string& usual) {

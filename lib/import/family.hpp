@@ -97,6 +97,9 @@ void field_sizes(ConfigKeys&, Configuration&, StackSpec&);
 
 /// Patches of images: their sizes, and the side of the images whose patches the learned positions count.
 void field_image(ConfigKeys&, Configuration&, std::int64_t usual_patch);
+/// As many positions as `theirs` has along an axis. Throws Error unless these are one for each patch of an image
+/// (image_size: the side of a square, or height and width) and one for each class token.
+void field_image_positions(Exchange&, const ConfigKeys&, const std::string& theirs, std::size_t axis);
 
 /// What a family calls the base of rotary positions and the share of a head that is turned (empty: a whole head).
 struct RotaryKeys {

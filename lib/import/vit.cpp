@@ -37,12 +37,30 @@ void embeddings(Exchange& x, const std::string& base) {
   c.input_bias = x.exists(base + "patch_embeddings.projection.bias", c.input_bias);
   if (c.input_bias) x.row("encoder/input/bias", base + "patch_embeddings.projection.bias");
   x.row("encoder/positions/weight", base + "position_embeddings", 3);
-  x.length(c.encoder.max_positions, base + "position_embeddings", 1);
+  field_image_positions(x, x.keys, base + "position_embeddings", 1);
   x.leave_out(base + "mask_token");  // only for training without labels
 }
 
 void attention(Exchange& x, const std::string& ours, const std::string& theirs) {
   x.attention(ours, theirs + "attention.", {"attention.query", "attention.key", "attention.value", "output.dense"});
+}
+
+/// The inner width of DINOv2 by mlp_ratio: rounded down; of gated layers 2/3 of it, to a multiple of 8.
+void field_inner(Exchange& x, const std::string& theirs) {
+  StackSpec& s = x.configuration.encoder;
+  const auto width = static_cast<double>(x.configuration.width);
+  if (x.writing()) {
+    const double inner = static_cast<double>(s.inner) * (s.gated ? 1.5 : 1), ratio = inner / width;
+    return x.keys.say("mlp_ratio", width * ratio < inner ? std::nextafter(ratio, 2 * ratio) : ratio);
+  }
+  double ratio = 0;
+  x.keys.field("mlp_ratio", ratio, 4);
+  require(ratio > 0 && ratio <= 65536, "config.json: mlp_ratio is ", ratio, ", which is no ratio of widths");
+  x.length(s.inner, theirs, 1);
+  auto inner = static_cast<std::int64_t>(width * ratio);
+  if (s.gated) inner = (inner * 2 / 3 + 7) / 8 * 8;
+  require(s.inner == inner, "config.json: mlp_ratio is ", ratio, ", which makes ", inner, " columns of width ",
+          x.configuration.width, ", but ", theirs, " has ", s.inner);
 }
 
 }  // namespace
@@ -61,13 +79,13 @@ void vit(Exchange& x) {
   for (const std::string prefix : {"vit.", "deit."})
     if (x.prefix.empty()) x.find_prefix(prefix, (one || two) && prefix == x.type() + ".");
   const std::string base = x.prefix;
-  embeddings(x, base + "embeddings.");
   TensorRow tokens{.ours = "encoder/class_token", .theirs = {base + "embeddings.cls_token"}, .axes = 3};
   if (x.exists(base + "embeddings.distillation_token", distilled)) {
     tokens.theirs.push_back(base + "embeddings.distillation_token");
     c.class_tokens = 2;
   }
   x.rows.push_back(tokens);
+  embeddings(x, base + "embeddings.");
   for (std::int64_t i = 0; i < c.encoder.layers; ++i) {
     const std::string ours = cat("encoder/", i, "/"), theirs = cat(base, "encoder.layer.", i, ".");
     attention(x, ours + "self_attn", theirs);
@@ -116,10 +134,6 @@ void dinov2(Exchange& x) {
   keys.field("use_swiglu_ffn", s.gated, false);
   keys.field("layer_norm_eps", s.norm_epsilon, 1e-6);
   if (s.gated) s.activation = Activation::silu;
-  // The library takes the inner width from this, rounded down; that of gated layers as 2/3 of it, to a multiple of 8.
-  const auto inner = static_cast<double>(s.inner) * (s.gated ? 1.5 : 1), width = static_cast<double>(c.width);
-  const double ratio = inner / width;
-  keys.say("mlp_ratio", width * ratio < inner ? std::nextafter(ratio, 2 * ratio) : ratio);
   keys.harmless({"layerscale_value", "drop_path_rate", "out_features", "out_indices", "stage_names",
                  "reshape_hidden_states", "apply_layernorm", "use_mask_token"});
   x.find_prefix("dinov2.", classes);
@@ -127,7 +141,7 @@ void dinov2(Exchange& x) {
   embeddings(x, base + "embeddings.");
   x.row("encoder/class_token", base + "embeddings.cls_token", 3);
   const std::string first = base + "encoder.layer.0.mlp.";
-  x.length(s.inner, first + (s.gated ? "weights_out.weight" : "fc2.weight"), 1);
+  field_inner(x, first + (s.gated ? "weights_out.weight" : "fc2.weight"));
   for (std::int64_t i = 0; i < s.layers; ++i) {
     const std::string ours = cat("encoder/", i, "/"), theirs = cat(base, "encoder.layer.", i, ".");
     attention(x, ours + "self_attn", theirs);

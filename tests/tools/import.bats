@@ -315,6 +315,54 @@ PY
   done
 }
 
+@test "images: as many positions as patches of the image and tokens" {
+  for name in vit deit dinov2 clip; do
+    fresh "$name"
+    at=c
+    [ "$name" != clip ] || at="c['vision_config']"
+    same_as_before "$name" "$at['image_size'] = [8, 32]"
+    edit "$name/config.json" "$at['image_size'] = 17"  # the library's convolution leaves the last column out
+    model import "$name" -o out.h5 && cmp out.h5 after.h5 && rm out.h5
+    tokens=1
+    [ "$name" != deit ] || tokens=2
+    edit "$name/config.json" "$at['image_size'] = 32"
+    refused "has $((16 + tokens)) positions, but images of 32 x 32 in patches of 4 x 4 have 64, and $tokens before them" "$name"
+    edit "$name/config.json" "$at['image_size'] = [16, 12]"
+    refused "images of 16 x 12 in patches of 4 x 4 have 12" "$name"
+    edit "$name/config.json" "$at.pop('image_size')"
+    refused "images of 224 x 224" "$name"
+    for size in 0 -16 10**12 '[16]' '[16, 16, 16]' '[16, -16]'; do
+      edit "$name/config.json" "$at['image_size'] = $size"
+      refused "image_size" "$name"
+    done
+  done
+}
+
+@test "DINOv2: mlp_ratio says the width that the tensors have" {
+  fresh dinov2
+  edit dinov2/config.json "c['mlp_ratio'] = 4"
+  refused "config.json: mlp_ratio is 4, which makes 128 columns of width 32, but encoder.layer.0.mlp.fc2.weight has 64" dinov2
+  edit dinov2/config.json "c.pop('mlp_ratio')"
+  refused "config.json: mlp_ratio is 4," dinov2
+  for ratio in -2 0 1e+300; do
+    edit dinov2/config.json "c['mlp_ratio'] = $ratio"
+    refused "config.json: mlp_ratio is $ratio, which is no ratio of widths" dinov2
+  done
+}
+
+@test "as many names as classes; two logits of an answer" {
+  fresh vit bert_mlm
+  edit vit/config.json "c['id2label'].pop('4')"
+  refused "config.json: id2label is an object, which names 4 classes of 5" vit
+  edit vit/config.json "c.update(id2label={}, label2id={})"
+  refused "which names 0 classes of 5" vit
+  edit bert/config.json "c['id2label']['3'] = 'D'"
+  refused "config.json: id2label is an object, which names 4 classes of 3" bert
+  edit bert/config.json "c.update(architectures=['BertForQuestionAnswering'])"
+  tensors "h['qa_outputs.weight'] = h.pop('classifier.weight'); h['qa_outputs.bias'] = h.pop('classifier.bias')" bert
+  refused "qa_outputs.weight has 3 rows, not one for the start and one for the end of an answer" bert --drop 'bert.pooler.*'
+}
+
 @test "several models in one file: each by its name" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   run --separate-stderr -1 encode -m clip.h5 /dev/null
