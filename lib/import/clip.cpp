@@ -54,6 +54,11 @@ void projection(Exchange& x, const std::string& theirs) {
   x.row("projection/weight", theirs);
 }
 
+void require_id(const Configuration& c, const char* key, std::int64_t id) {
+  require(id >= 0 && id < c.source_vocabulary, "config.json: text_config: ", key, " is ", id,
+          ", which is no id of a vocabulary of ", c.source_vocabulary);
+}
+
 bool same(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number()) return a.number() == b.number();
   if (a.is_string() && b.is_string()) return a.string() == b.string();
@@ -114,6 +119,8 @@ void clip_text(Exchange& x) {
   if (end < 0) end = 2;
   keys.field("eos_token_id", end, 49407);
   c.end_id = end == 2 ? -1 : end;
+  require_id(c, "eos_token_id", end);
+  if (const auto begin = keys.get("bos_token_id")) require_id(c, "bos_token_id", begin->integer());
   refuse_unknown(x, keys, "text_config");
   const std::string base = "text_model.";
   x.row("encoder/embedding/weight", base + "embeddings.token_embedding.weight");

@@ -363,6 +363,20 @@ PY
   refused "qa_outputs.weight has 3 rows, not one for the start and one for the end of an answer" bert --drop 'bert.pooler.*'
 }
 
+@test "CLIP: ids that end and begin a text are of the vocabulary" {
+  fresh clip
+  for id in 99 -1; do
+    edit clip/config.json "c['text_config']['eos_token_id'] = $id"
+    refused "config.json: text_config: eos_token_id is $id, which is no id of a vocabulary of 99" clip
+  done
+  edit clip/config.json "c['text_config'].pop('eos_token_id')"
+  refused "eos_token_id is 49407, which is no id of a vocabulary of 99" clip
+  edit clip/config.json "c['text_config'].update(eos_token_id=98, bos_token_id=99)"
+  refused "bos_token_id is 99, which is no id of a vocabulary of 99" clip
+  edit clip/config.json "c['text_config']['bos_token_id'] = 98"
+  model import clip -o out.h5
+}
+
 @test "several models in one file: each by its name" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   run --separate-stderr -1 encode -m clip.h5 /dev/null
