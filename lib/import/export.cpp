@@ -306,10 +306,25 @@ bool has_form(Form form, const Family& family, const std::deque<Tower>& towers) 
   return can_be_in_tables(c);
 }
 
+/// The families that are meant where none is asked for: that of the import, or of one of its towers if that is all that
+/// there is. Empty: any.
+std::vector<std::string> usual_families(const std::deque<Tower>& towers) {
+  const std::string name = towers.front().file.texts().family;
+  if (name.empty()) return {};
+  const Family& family = family_named(name);
+  if (towers.size() == family.towers.size()) return {name};
+  std::vector<std::string> names;
+  for (const FamilyTower& tower : family.towers)
+    if (towers.size() == 1 && (towers.front().name.empty() || towers.front().name == tower.name))
+      names.push_back(tower.alone);
+  return names.empty() ? std::vector{name} : names;
+}
+
 /// Of the family that was asked for, the one of the import, or the first that has a place for everything; as it is
 /// before any other form.
 Draft choose(const std::deque<Tower>& towers, const Tokenizer* tokenizer, const ExportOptions& options) {
-  const std::string name = options.family.empty() ? towers.front().file.texts().family : options.family;
+  const std::vector<std::string> names =
+      options.family.empty() ? usual_families(towers) : std::vector{family_named(options.family).model_type};
   const Configuration& c = towers.front().file.configuration();
   const std::int64_t positions = options.positions > 0 ? options.positions
                                  : c.context > 0       ? c.context
@@ -317,19 +332,19 @@ Draft choose(const std::deque<Tower>& towers, const Tokenizer* tokenizer, const 
   std::optional<Draft> best;
   for (const Form form : {Form::as_it_is, Form::halved, Form::tables})
     for (const Family& family : families()) {
-      if ((!name.empty() && family.model_type != name) || !has_form(form, family, towers)) continue;
+      const bool meant = names.empty() || std::count(names.begin(), names.end(), family.model_type) > 0;
+      if (!meant || !has_form(form, family, towers)) continue;
       Draft draft = draft_of({&family, form, positions}, towers, tokenizer);
       const auto distance = [](const Draft& d) { return std::pair(d.far, d.problems.size()); };
       if (!best || distance(draft) < distance(*best)) best = std::move(draft);
       if (best->problems.empty()) return std::move(*best);
     }
-  if (!best) (void)family_named(name);  // throws
   const std::string help =
       best->options.empty() ? "" : "; train and model make with" + best->options + " make one that is";
   throw Error(cat(towers.front().file.name(), ": ",
-                  name.empty() ? "is a model of no family that is known; of the nearest, " : "is no ",
+                  names.empty() ? "is a model of no family that is known; of the nearest, " : "is no ",
                   best->family->model_type,
-                  name.empty() ? ", these differ: " : "; what has no place there: ", list_of(best->problems), help));
+                  names.empty() ? ", these differ: " : "; what has no place there: ", list_of(best->problems), help));
 }
 
 /// Types: that of the parameters; where a family computes, theirs if nothing is rounded by it.

@@ -41,7 +41,7 @@ const std::vector<Family>& families() {
       {"vit", {"ViTModel", "ViTForImageClassification"}, {{"", vit}}},
       {"deit", {"DeiTModel", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"}, {{"", vit}}},
       {"dinov2", {"Dinov2Model", "Dinov2ForImageClassification"}, {{"", dinov2}}},
-      {"clip", {"CLIPModel"}, {{"text", clip_text}, {"image", clip_image}}},
+      {"clip", {"CLIPModel"}, {{"text", clip_text, "clip_text_model"}, {"image", clip_image, "clip_vision_model"}}},
       {"clip_text_model", {"CLIPTextModel", "CLIPTextModelWithProjection"}, {{"", clip_text}}},
       {"clip_vision_model", {"CLIPVisionModel", "CLIPVisionModelWithProjection"}, {{"", clip_image}}},
   };

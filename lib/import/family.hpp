@@ -26,6 +26,7 @@ struct Exchange;
 struct FamilyTower {
   std::string name;
   std::function<void(Exchange&)> build;
+  std::string alone{};  ///< The family of this tower without the others.
 };
 
 struct Family {

@@ -248,11 +248,22 @@ assert a.shape == (10, 40) and np.max(np.abs(a)) > 0.5 and np.max(np.abs(a - b))
   [ ! -e out/tokenizer.json ]
 }
 
-@test "one tower of several is a checkpoint of its own" {
+@test "one tower of several is a checkpoint of its own, of the family of that tower" {
   model import "$CHECKPOINTS/clip" -o clip.h5
-  model export clip.h5:text --family clip_text_model -o text
-  grep -q CLIPTextModelWithProjection text/config.json
-  model import text -o text.h5
-  /usr/bin/python3 -c "import numpy as np; np.save('ids.npy', np.array([5, 7, 98], '<i4'))"
-  cmp <(encode -m clip.h5:text ids.npy --pool model | cat) <(encode -m text.h5 ids.npy --pool model | cat)
+  while read -r name type architecture input; do
+    model export "clip.h5:$name" -o "$name"
+    /usr/bin/python3 -c "import json; c = json.load(open('$name/config.json')); assert (c['model_type'], c['architectures']) == ('$type', ['$architecture']), c"
+    model import "$name" -o "$name.h5"
+    diff <(model describe "$name.h5" | grep -v '^file') <(model describe "clip.h5:$name" | grep -v '^file')
+    cmp <(encode -m "$name.h5" "$CHECKPOINTS/clip/expect.$input.npy" --pool model | cat) <(encode -m "clip.h5:$name" "$CHECKPOINTS/clip/expect.$input.npy" --pool model | cat)
+    model export "$name.h5" -o "$name-again"
+    diff -r "$name" "$name-again"
+    model export "clip.h5:$name" -o "$name-named" --family "$type"
+    diff -r "$name" "$name-named"
+  done << 'END'
+text clip_text_model CLIPTextModelWithProjection input_ids
+image clip_vision_model CLIPVisionModelWithProjection pixel_values
+END
+  run --separate-stderr -1 model export clip.h5:text -o both --family clip
+  [[ $stderr == "model: clip.h5: is no clip; what has no place there: 1 model (not 2)" ]]
 }
