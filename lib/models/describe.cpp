@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "core/error.hpp"
-#include "models/transformer.hpp"
+#include "models/towers.hpp"
 
 namespace pipeformer {
 
@@ -24,10 +24,10 @@ std::string describe(const ModelFile& model, const ModelPlace& place) {
     std::visit([&](const auto& v) { out << std::boolalpha << v; }, value);
     out << '\n';
   });
-  const Configuration& configuration = model.configuration();
   out << '\n';
   std::int64_t parameters = 0;
-  for (const auto& entry : list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })) {
+  const auto entries = list_parameters([&](ParameterSource& source) { build_stored(source, model); });
+  for (const auto& entry : entries) {
     require(model.shape(entry.name) == entry.shape, model.name(), ": parameter ", entry.name, " has shape ",
             shape_text(model.shape(entry.name)), ", expected ", shape_text(entry.shape));
     out << std::left << std::setw(48) << place.path(entry.name) << std::setw(18) << shape_text(entry.shape)
@@ -37,7 +37,7 @@ std::string describe(const ModelFile& model, const ModelPlace& place) {
   out << '\n' << std::left << std::setw(32) << place.path("parameters") << parameters << '\n';
   if (model.adapter_scale() > 0) {
     std::int64_t adapted = 0, rank = 0;
-    for (const auto& entry : list_parameters([&](ParameterSource& source) { Transformer(source, configuration); }))
+    for (const auto& entry : entries)
       if (entry.name.ends_with(kWeightSuffix) && model.has(adapter_name(entry.name, 'a'))) {
         ++adapted;
         rank = model.shape(adapter_name(entry.name, 'a')).at(0);

@@ -12,7 +12,7 @@
 #include "core/threads.hpp"
 #include "io/address.hpp"
 #include "models/model_file.hpp"
-#include "models/transformer.hpp"
+#include "models/towers.hpp"
 #include "ops/gemm.hpp"
 
 namespace pipeformer {
@@ -51,10 +51,8 @@ void quantize_one(const ModelPlace& place, const QuantizationOptions& options, H
                   std::set<std::string>& used) {
   ModelFile model(place.address);
   require(model.group().empty(), model.name(), ": expected a whole model, not its part ", model.group());
-  const Configuration& configuration = model.configuration();
-  write_model_head(file, configuration, model.texts(), place.group);
-  for (const ParameterEntry& entry :
-       list_parameters([&](ParameterSource& source) { Transformer(source, configuration); })) {
+  write_model_head(file, model.configuration(), model.texts(), place.group);
+  for (const ParameterEntry& entry : list_parameters([&](ParameterSource& source) { build_stored(source, model); })) {
     const std::string path = place.path(entry.name);
     bool kept = !entry.weight && options.type != WeightType::float32;
     for (const std::string& pattern : options.keep)

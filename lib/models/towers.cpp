@@ -45,6 +45,12 @@ std::vector<Transformer> build_towers(ParameterSource& source, const std::vector
   return models;
 }
 
+Transformer build_stored(ParameterSource& source, const ModelFile& file) {
+  Transformer model(source, file.configuration());
+  if (file.has(kLogitScale)) source.get(kLogitScale, {}, Initial::zero);
+  return model;
+}
+
 void write_tower_heads(Hdf5File& file, const std::vector<Tower>& towers) {
   for (const Tower& tower : towers) write_model_head(file, tower.configuration, tower.texts, tower.group);
   if (towers.size() > 1) file.set_attribute("format", std::string(kSeveralModels));

@@ -27,6 +27,9 @@ bool compares_vectors(const std::vector<Tower>&);
 /// Builds each from its group of the source, and asks for logit_scale where vectors are compared.
 std::vector<Transformer> build_towers(ParameterSource&, const std::vector<Tower>&);
 
+/// Builds the model of a file, and asks for its logit_scale where it has one: all parameters that the file holds.
+Transformer build_stored(ParameterSource&, const ModelFile&);
+
 /// Writes hyper-parameters and texts into a file being made; its parameters are those that build_towers asks for.
 void write_tower_heads(Hdf5File&, const std::vector<Tower>&);
 

@@ -392,6 +392,36 @@ found() {  # found QUERIES BASE: how many percent of the queries have their own 
   refused 2 "train: --adapter: one model only" train $from --adapter 2 -o n.h5
 }
 
+scale_of() {  # scale_of MODEL: the logarithm of what the products of its vectors are multiplied by
+  /usr/bin/python3 -c 'import h5py, sys; print(repr(h5py.File(sys.argv[1], "r")["logit_scale"][()].item()))' "$1"
+}
+
+@test "the scale of one encoder of pairs goes with it: averaged, merged, quantised, and on" {
+  from="--quiet --task contrastive --source $DATA/said-ids.npy --target $DATA/said-other.npy"
+  train $SAID --learning-rate 0.01 --steps 12 -o a.h5
+  train $from --from a.h5 --learning-rate 0.05 --warmup 1 --steps 5 -o b.h5
+  [ "$(scale_of a.h5)" != "$(scale_of b.h5)" ]
+  model describe a.h5 | grep -Eq '^logit_scale +\(\) +f32$'
+  model average a.h5 b.h5 -o mean.h5
+  /usr/bin/python3 -c 'import numpy as np, sys; a, b, mean = map(float, sys.argv[1:]); assert mean == np.float32((a + b) / 2), (a, b, mean)' \
+    "$(scale_of a.h5)" "$(scale_of b.h5)" "$(scale_of mean.h5)"
+  for type in int8 f16 f32; do
+    model quantize a.h5 --weights $type -o $type.h5
+    [ "$(scale_of $type.h5)" = "$(scale_of a.h5)" ]
+  done
+  cmp f32.h5 a.h5
+  train $from --from a.h5 --adapter 2 --steps 3 --warmup 1 -o adapted.h5
+  model merge adapted.h5 -o merged.h5
+  [ "$(scale_of merged.h5)" = "$(scale_of adapted.h5)" ]
+  train $from --from merged.h5 --learning-rate 0 --steps 1 -o again.h5
+  cmp merged.h5 again.h5
+  /usr/bin/python3 -c 'import h5py, shutil; shutil.copy("a.h5", "bare.h5"); del h5py.File("bare.h5", "a")["logit_scale"]'
+  for order in "a.h5 bare.h5" "bare.h5 a.h5"; do
+    run --separate-stderr -1 model average $order -o n.h5
+    [ "$stderr" = "model: ${order#* }: is another kind of model than ${order% *}: only one of them has a logit_scale" ]
+  done
+}
+
 @test "an imported CLIP goes on learning, and is exported again" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   /usr/bin/python3 -c '
