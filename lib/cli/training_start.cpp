@@ -86,9 +86,11 @@ void check_from(const Args& args, const TaskSpec& task, const ModelFile& from, c
   require(c.kind == task.kind && (c.head == task.head || new_head), from.name(), ": ", task.name,
           " trains a model of kind ", name_of(task.kind), " that predicts ", name_of(task.head), ", not of kind ",
           name_of(c.kind), " that predicts ", name_of(c.head));
+  std::vector<std::string> given_by_model{"image", "text"};
   for (const Option& option : configuration_options())
-    if (args.given(option.name) && !(new_head && pools(task) && option.name == "pooling"))
-      throw UsageError(cat("--", option.name, " is given by the model that --from names"));
+    if (!(new_head && pools(task) && option.name == "pooling")) given_by_model.push_back(option.name);
+  for (const std::string& option : given_by_model)
+    if (args.given(option)) throw UsageError(cat("--", option, " is given by the model that --from names"));
   if (!tokenizer) return;
   for (const std::int64_t vocabulary : {c.source_vocabulary, c.target_vocabulary})
     require(vocabulary == 0 || vocabulary == tokenizer->vocabulary_size(), args.text("tokenizer"), ": has ",
@@ -124,11 +126,12 @@ std::vector<Tower> fresh_models(const Args& args, const TaskSpec& task, const To
   kind.kind = task.kind;
   kind.head = task.head;
   kind.classes = classes;
-  kind.normalize = task.head == Head::none;
   Configuration reads_vectors = kind;
   reads_vectors.input_width = input_width;
-  if (task.head != Head::none || input_width == 0)
+  if (task.head != Head::none || input_width == 0) {
+    args.allow_only(false, "sources of vectors: pairs of ids have one encoder", {"image", "text"});
     return {{"", configuration_from(args, tokenizer, reads_vectors), {}}};
+  }
   return {{"image", configuration_from(args, tokenizer, reads_vectors, "image"), {}},
           {"text", configuration_from(args, tokenizer, kind, "text"), {}}};
 }

@@ -217,6 +217,8 @@ void check_task_options(const Args& args, const TaskSpec& task) {
     for (const std::string& option : other.options)
       only(std::find(task.options.begin(), task.options.end(), option) != task.options.end(), tasks_with(option),
            {option});
+  if (task.head == Head::none && args.given("normalize") && !args.flag("normalize"))
+    throw UsageError(cat("--no-normalize is not for --task ", task.name, ", which compares vectors of length 1"));
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
   std::ptrdiff_t stdins = 0;
   for (const char* option : {"source", "target", "labels", "words", "types", "valid-source", "valid-target",

@@ -390,6 +390,13 @@ found() {  # found QUERIES BASE: how many percent of the queries have their own 
     train $(without "$SAID" target) --target "$DATA/said-valid-other.npy" -o n.h5
   refused 2 "train: --image needs --task contrastive" train $CLASSES --image layers=2 -o n.h5
   refused 2 "train: --adapter: one model only" train $from --adapter 2 -o n.h5
+  for option in "--image layers=3" "--text heads=2"; do  # what would be ignored
+    refused 2 "train: ${option% *} is given by the model that --from names" train $from $option -o n.h5
+    refused 2 "train: ${option% *} needs sources of vectors: pairs of ids have one encoder" train $SAID $option -o n.h5
+  done
+  refused 2 "train: --no-normalize is not for --task contrastive, which compares vectors of length 1" train $SHOWN --no-normalize -o n.h5
+  refused 2 "train: --normalize is given by the model that --from names" train $from --normalize -o n.h5
+  train $SAID --normalize --steps 1 -o normal.h5
 }
 
 scale_of() {  # scale_of MODEL: the logarithm of what the products of its vectors are multiplied by
