@@ -91,10 +91,12 @@ void train(const Args& args, Communicator& ranks) {
   if (settings.adapters.rank > 0) {
     if (from.empty()) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
     if (from.size() > 1) throw UsageError("--adapter: one model only");
-    // Nothing else is trained, but for a head that the model has not had, and what the user's own factors say.
+    // Nothing else is trained, but for what the model has not had, and what the user's own factors say.
+    const bool pairs = compares_vectors(start.models);
+    const bool had_head = pairs ? from.front().has(kLogitScale)
+                                : from.front().configuration().head == start.models.front().configuration.head;
     std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
-    if (from.front().configuration().head != start.models.front().configuration.head)
-      factors.emplace_back("classifier/*", 1);
+    if (!had_head) factors.emplace_back(pairs ? kLogitScale : "classifier/*", 1);
     settings.rate_factors.insert(settings.rate_factors.begin(), factors.begin(), factors.end());
   }
   const TrainingFiles files{

@@ -429,6 +429,28 @@ scale_of() {  # scale_of MODEL: the logarithm of what the products of its vector
   done
 }
 
+@test "adapters of an encoder that predicted something else: pairs train them and their scale" {
+  pairs="--task contrastive --source $DATA/said-ids.npy --target $DATA/said-other.npy --learning-rate 0.01 --warmup 1 --steps 4"
+  train $MASKED --steps 5 -o masked.h5
+  train $CLASSES --steps 5 -o classes.h5
+  for model in masked classes; do
+    train $pairs --from $model.h5 --adapter 2 -o adapted.h5 2> log
+    [ "$(scale_of adapted.h5)" != 2.6592600345611572 ]  # ln(1 / 0.07)
+    ! cmp -s <(encode -m $model.h5 "$DATA/said-ids.npy") <(encode -m adapted.h5 "$DATA/said-ids.npy")
+    /usr/bin/python3 - $model.h5 <<'PYTHON'
+import sys, h5py, numpy as np
+old, new = h5py.File(sys.argv[1], "r"), h5py.File("adapted.h5", "r")
+names = []
+new.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and name in old else None)
+assert len(names) > 10 and all(np.array_equal(old[name], new[name]) for name in names)
+PYTHON
+  done
+  # A scale that the model has had is frozen as all of it is.
+  train --quiet $pairs --from adapted.h5 -o tuned.h5
+  train --quiet $pairs --from tuned.h5 --adapter 2 -o again.h5
+  [ "$(scale_of tuned.h5)" = "$(scale_of again.h5)" ]
+}
+
 @test "an imported CLIP goes on learning, and is exported again" {
   model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/clip" -o clip.h5
   /usr/bin/python3 -c '
