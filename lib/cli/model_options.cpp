@@ -150,13 +150,22 @@ std::vector<Option> configuration_options() {
   return options;
 }
 
+std::int64_t pooled_end_id(const Args& args, const Tokenizer* tokenizer) {
+  if (args.has("end-id")) return args.integer("end-id");
+  if (!tokenizer || tokenizer->end_id() < 0)
+    throw UsageError("--pooling end needs --end-id, or a --tokenizer with an end id");
+  return tokenizer->end_id();
+}
+
 Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind,
                                  const std::string& tower) {
   Configuration c = kind;
   args.allow_only(c.has_encoder(), "a model with an encoder", {"source-vocabulary", "encoder"});
   args.allow_only(c.has_encoder() || args.integer("encoder-layers") == 0, "a model with an encoder",
                   {"encoder-layers"});
-  args.allow_only(c.has_decoder(), "a model with a decoder", {"target-vocabulary", "begin-id", "end-id", "decoder"});
+  args.allow_only(c.has_decoder(), "a model with a decoder", {"target-vocabulary", "begin-id", "decoder"});
+  args.allow_only(c.has_decoder() || args.text("pooling") == "end", "a model with a decoder, or --pooling end",
+                  {"end-id"});
   args.allow_only(c.has_decoder() || args.integer("decoder-layers") == 0, "a model with a decoder", {"decoder-layers"});
   args.allow_only(args.text("positions") == "learned", "--positions learned", {"max-positions"});
   args.allow_only(!c.reads_vectors() || !tower.empty(), "a model that reads ids", {"source-vocabulary"});
@@ -196,6 +205,7 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
     c.end_id = number("end-id", tokenizer ? tokenizer->end_id() : 0);
     if (c.begin_id != c.end_id) c.suppressed_id = c.begin_id;
   }
+  if (!c.has_decoder() && !c.reads_vectors() && c.pooling == Pooling::end) c.end_id = pooled_end_id(args, tokenizer);
   if (!c.has_decoder() && c.head == Head::tokens)
     c.mask_id = number("mask-id", tokenizer ? tokenizer->named_ids().mask.value_or(tokenizer->unknown_id()) : 0);
   try {

@@ -19,6 +19,10 @@ void set_fields(const Args&, const std::vector<std::string>& fields, StackSpec&)
 std::vector<Option> kind_options();
 Configuration kind_from(const Args&);
 
+/// The id whose row --pooling end takes: that of --end-id, else of the tokenizer (may be null). Throws UsageError when
+/// there is none.
+std::int64_t pooled_end_id(const Args&, const Tokenizer*);
+
 /// `kind` (what the model reads and predicts) with the hyper-parameters that the options give; the tokenizer (may be
 /// null) gives vocabulary and control ids that no option sets. tower: the name of one of two that share the options;
 /// the option of that name has what is its own. Throws UsageError for values that make no model.

@@ -69,9 +69,18 @@ bool gets_new_head(const TaskSpec& task, const Configuration& from) {
   return (task.labelled || task.head == Head::none) && from.kind == task.kind && from.head != task.head;
 }
 
-void give_new_head(const Args& args, const TaskSpec& task, Configuration& c) {
+/// Whether an option says how the new head reads the sequence.
+bool is_of_new_head(const Args& args, const TaskSpec& task, const std::string& option) {
+  return pools(task) && (option == "pooling" || (option == "end-id" && args.text("pooling") == "end"));
+}
+
+void give_new_head(const Args& args, const TaskSpec& task, const Tokenizer* tokenizer, Configuration& c) {
   c.head = task.head;
-  if (pools(task)) c.pooling = from_name<Pooling>(args.text("pooling"));
+  if (pools(task)) {
+    const bool knows_end = c.pooling == Pooling::end && !args.has("end-id");
+    c.pooling = from_name<Pooling>(args.text("pooling"));
+    if (c.pooling == Pooling::end && !c.reads_vectors() && !knows_end) c.end_id = pooled_end_id(args, tokenizer);
+  }
   if (task.head != Head::classes) {
     c.pooler = c.normalize = c.head_dense = c.head_norm = c.output_bias = false;
     c.projection = 0;
@@ -88,7 +97,7 @@ void check_from(const Args& args, const TaskSpec& task, const ModelFile& from, c
           name_of(c.kind), " that predicts ", name_of(c.head));
   std::vector<std::string> given_by_model{"image", "text"};
   for (const Option& option : configuration_options())
-    if (!(new_head && pools(task) && option.name == "pooling")) given_by_model.push_back(option.name);
+    if (!(new_head && is_of_new_head(args, task, option.name))) given_by_model.push_back(option.name);
   for (const std::string& option : given_by_model)
     if (args.given(option)) throw UsageError(cat("--", option, " is given by the model that --from names"));
   if (!tokenizer) return;
@@ -172,7 +181,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
   for (Tower& model : models) {
     Configuration& c = model.configuration;
     if (new_head) {
-      give_new_head(args, task, c);
+      give_new_head(args, task, tokenizer.get(), c);
       c.classes = labels.count();
     }
     if (task.head == Head::none) c.normalize = true;

@@ -215,7 +215,8 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
       number("begin_id", 1, &C::begin_id, -1, kLargest,
              "id that starts a target (default: the tokenizer's); -1: there is none"),
       number("forced_id", 3, &C::forced_id, -1, kLargest, "first id of every target; -1: none"),
-      number("end_id", 1, &C::end_id, -1, kLargest, "id that ends a target (default: the tokenizer's); -1: none"),
+      number("end_id", 1, &C::end_id, -1, kLargest,
+             "id that ends a target, or that --pooling end takes the row of (default: the tokenizer's); -1: none"),
       number("end_id2", 3, &C::end_id2, -1, kLargest),
       number("end_id3", 3, &C::end_id3, -1, kLargest),
       field("forced_end", 3, &C::forced_end),
@@ -388,6 +389,8 @@ void Configuration::check(const std::string& where) const {
   if (head == Head::classes || head == Head::token_classes) in_range("classes", classes, 1, 1 << 30);
   if (has_encoder() && !reads_vectors()) in_range("source_vocabulary", source_vocabulary, 1, 1 << 30);
   if (!has_decoder() && head == Head::tokens) in_range("mask_id", mask_id, 0, source_vocabulary - 1);
+  if (!has_decoder() && !reads_vectors() && pooling == Pooling::end)
+    in_range("end_id", end_id, -1, source_vocabulary - 1);
   if (has_decoder()) in_range("target_vocabulary", target_vocabulary, 1, 1 << 30);
   if (kind == ModelKind::encoder_decoder && (tied == Tied::all || tied == Tied::embeddings))
     require(source_vocabulary == target_vocabulary, where, ": tied embeddings need one vocabulary, not ",

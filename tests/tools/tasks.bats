@@ -429,6 +429,47 @@ scale_of() {  # scale_of MODEL: the logarithm of what the products of its vector
   done
 }
 
+@test "pooling by the end id: --end-id says which, or the tokenizer" {
+  refused() { run --separate-stderr "${@:3}"; [ "$status" -eq "$1" ] && [[ "${stderr_lines[0]}" == $2 ]]; }
+  /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+for name in "said-ids", "said-other":
+    with open(os.environ["DATA"] + f"/{name}.npy", "rb") as file, open(name + ".npy", "wb") as out:
+        for _ in range(200): np.save(out, np.append(np.load(file), [3, 0]).astype("<i4"))
+PYTHON
+  ended="$(without "$SAID" source target positions) --source said-ids.npy --target said-other.npy --steps 3 --pooling end"
+  train $ended --end-id 3 -o m.h5
+  model describe m.h5 | grep -Eq '^end_id +3$'
+  encode -m m.h5 --pool model said-ids.npy -o vectors.npy
+  encode -m m.h5 said-ids.npy -o hidden.npy
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+with open("vectors.npy", "rb") as vectors, open("hidden.npy", "rb") as hidden:
+    for _ in range(200):
+        row = np.load(hidden)[-2].astype("f8")
+        assert np.allclose(np.load(vectors), row / np.linalg.norm(row), atol=1e-5)
+PYTHON
+  train $MASKED --steps 1 -o masked.h5
+  train --quiet --task contrastive --from masked.h5 --source said-ids.npy --target said-other.npy --pooling end --end-id 3 --steps 1 -o from.h5
+  model describe from.h5 | grep -Eq '^end_id +3$'
+  words='"model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "a": 1, "b": 2, "[CLS]": 3, "[SEP]": 4}}}'
+  echo "{$words" > bare.json
+  mkdir ended
+  cp bare.json ended/tokenizer.json
+  echo '{"eos_token": "[SEP]"}' > ended/tokenizer_config.json
+  small="--kind encoder-only --head none --pooling end --encoder-layers 1 --width 8 --heads 2"
+  model make $small --tokenizer ended -o made.h5
+  model describe made.h5 | grep -Eq '^end_id +4$'
+  refused 2 "model: --pooling end needs --end-id, or a --tokenizer with an end id" model make $small --tokenizer bare.json -o n.h5
+  needs="train: --pooling end needs --end-id, or a --tokenizer with an end id"
+  refused 2 "$needs" train $ended -o n.h5
+  refused 2 "$needs" train --task contrastive --from masked.h5 --source said-ids.npy --target said-other.npy --pooling end -o n.h5
+  refused 2 "train: options: end_id is 24, outside -1 to 23" train $ended --end-id 24 -o n.h5
+  refused 2 "train: --end-id needs a model with a decoder, or --pooling end" train $SAID --end-id 3 -o n.h5
+  refused 2 "train: --end-id is given by the model that --from names" \
+    train --task contrastive --from masked.h5 --source said-ids.npy --target said-other.npy --end-id 3 -o n.h5
+}
+
 @test "adapters of an encoder that predicted something else: pairs train them and their scale" {
   pairs="--task contrastive --source $DATA/said-ids.npy --target $DATA/said-other.npy --learning-rate 0.01 --warmup 1 --steps 4"
   train $MASKED --steps 5 -o masked.h5
