@@ -94,7 +94,7 @@ bool looks_like_npz(std::span<const std::byte> bytes) {
   return looks_like_zip(bytes) || (bytes.size() >= 4 && std::memcmp(bytes.data(), "PK\5\6", 4) == 0);
 }
 
-NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) {
+NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) : name_(std::move(name)) {
   if (source.regular() && file != "-") {
     mapped_ = std::make_unique<MappedFile>(file);
     bytes_ = mapped_->bytes();
@@ -105,7 +105,7 @@ NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) 
   try {
     entries_ = read_zip_directory(bytes_, ZipMethods::stored_and_deflated);
   } catch (const Error& error) {
-    throw Error(cat(name, ": ", error.what()));
+    throw Error(cat(name_, ": ", error.what()));
   }
   for (const ZipEntry& entry : entries_)
     names_.push_back(entry.name.ends_with(kSuffix) ? entry.name.substr(0, entry.name.size() - kSuffix.size())
@@ -126,6 +126,14 @@ Array NpzFile::read(std::size_t index) const {
     throw Error(cat("entry '", shortened(entry.name), "' of the archive: ", error.what()));
   }
   return array;
+}
+
+Array NpzFile::named(std::size_t index) const {
+  try {
+    return read(index);
+  } catch (const Error& error) {
+    throw Error(cat(name_, ": ", error.what()));
+  }
 }
 
 std::unique_ptr<RecordReader> open_npz_reader(const std::string& name, const Address& address, ByteSource& source) {

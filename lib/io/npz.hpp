@@ -26,8 +26,10 @@ class NpzFile {
   NpzFile(std::string name, const std::string& file, ByteSource& source);
   const std::vector<std::string>& names() const { return names_; }  ///< Without ".npy", in the order of the archive.
   Array read(std::size_t index) const;                              ///< Throws Error without the file's name.
+  Array named(std::size_t index) const;                             ///< The same, with the file's name.
 
  private:
+  std::string name_;
   std::vector<std::byte> image_;
   std::unique_ptr<MappedFile> mapped_;
   std::span<const std::byte> bytes_;

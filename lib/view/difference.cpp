@@ -4,9 +4,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <memory>
 #include <set>
+#include <utility>
 
 #include "core/error.hpp"
+#include "io/address.hpp"
+#include "io/byte_source.hpp"
+#include "io/npz.hpp"
 
 namespace pipeformer {
 namespace {
@@ -64,6 +70,80 @@ void compare_elements(const Array& a, const Array& b, std::int64_t record, doubl
     compare_as<std::int64_t>(a.as(DType::i8), b.as(DType::i8), record, tolerance, d);
 }
 
+void compare_records(const Array& a, const Array& b, double tolerance, Difference& d) {
+  if (a.shape == b.shape)
+    compare_elements(a, b, d.records, tolerance, d);
+  else if (d.shapes.empty())
+    d.shapes = cat("record ", d.records, ": ", shape_text(a.shape), " and ", shape_text(b.shape));
+}
+
+/// The lines of a comparison: one for each name that differs.
+class DifferenceTable {
+ public:
+  DifferenceTable(const TextSink& sink, bool aligned) : sink_(sink), table_(sink, aligned) {}
+  void row(const std::string& name, const Difference& d) {
+    if (d.same()) return;
+    same_ = false;
+    table_.columns({"name", "elements", "differ", "max", "mean", "relative", "first"});
+    const double mean = d.elements > 0 ? d.sum / static_cast<double>(d.elements) : 0;
+    table_.row({name, std::to_string(d.elements), std::to_string(d.differing), number(d.maximum), number(mean),
+                number(d.relative),
+                d.shapes.empty()  ? d.first
+                : d.first.empty() ? d.shapes
+                                  : d.first + "; " + d.shapes});
+  }
+  void only_in(const std::string& file, const std::string& name) {
+    Difference d;
+    d.shapes = cat("only in ", file);
+    row(name, d);
+  }
+  void remark(const std::string& line) {
+    same_ = false;
+    sink_(line);
+  }
+  bool same() const { return same_; }
+
+ private:
+  TextSink sink_;
+  Table table_;
+  bool same_ = true;
+};
+
+void compare_files(const std::string& a, const Hdf5Listing& left, const std::string& b, const Hdf5Listing& right,
+                   double tolerance, DifferenceTable& table) {
+  if (left.head() != right.head()) table.remark("# the attributes of the root differ\n");
+  const std::set<std::string> others(right.paths().begin(), right.paths().end());
+  const std::set<std::string> ours(left.paths().begin(), left.paths().end());
+  for (const std::string& path : left.paths()) {
+    if (left.is_scale(path) && (others.count(path) == 0 || right.is_scale(path))) continue;
+    if (others.count(path) == 0)
+      table.only_in(a, path);
+    else
+      table.row(path, compare(*left.open_weight(path), *right.open_weight(path), tolerance));
+  }
+  for (const std::string& path : right.paths())
+    if (!right.is_scale(path) && ours.count(path) == 0) table.only_in(b, path);
+}
+
+void compare_archives(const std::string& a, const NpzFile& left, const std::string& b, const NpzFile& right,
+                      double tolerance, DifferenceTable& table) {
+  std::map<std::string, std::size_t> others;
+  for (std::size_t i = 0; i < right.names().size(); ++i) others[right.names()[i]] = i;
+  for (std::size_t i = 0; i < left.names().size(); ++i) {
+    const std::string& name = left.names()[i];
+    const auto other = others.find(name);
+    if (other == others.end()) {
+      table.only_in(a, name);
+      continue;
+    }
+    Difference d;
+    compare_records(left.named(i), right.named(other->second), tolerance, d);
+    table.row(name, d);
+    others.erase(other);
+  }
+  for (const auto& [name, index] : others) table.only_in(b, name);
+}
+
 }  // namespace
 
 Difference compare(RecordReader& a, RecordReader& b, double tolerance) {
@@ -73,10 +153,7 @@ Difference compare(RecordReader& a, RecordReader& b, double tolerance) {
     const bool more = a.next(x), other = b.next(y);
     if (more != other && d.shapes.empty()) d.shapes = cat("ends after ", d.records, " records in one");
     if (!more || !other) break;
-    if (x.shape == y.shape)
-      compare_elements(x, y, d.records, tolerance, d);
-    else if (d.shapes.empty())
-      d.shapes = cat("record ", d.records, ": ", shape_text(x.shape), " and ", shape_text(y.shape));
+    compare_records(x, y, tolerance, d);
   }
   while (a.next(x) || b.next(y)) {
   }
@@ -85,47 +162,23 @@ Difference compare(RecordReader& a, RecordReader& b, double tolerance) {
 
 bool write_differences(const std::string& a, const std::string& b, double tolerance, const TextSink& sink,
                        bool aligned) {
-  Table table(sink, aligned);
-  bool same = true;
-  const auto row = [&](const std::string& name, const Difference& d) {
-    if (d.same()) return;
-    same = false;
-    table.columns({"name", "elements", "differ", "max", "mean", "relative", "first"});
-    const double mean = d.elements > 0 ? d.sum / static_cast<double>(d.elements) : 0;
-    table.row({name, std::to_string(d.elements), std::to_string(d.differing), number(d.maximum), number(mean),
-               number(d.relative),
-               d.shapes.empty()  ? d.first
-               : d.first.empty() ? d.shapes
-                                 : d.first + "; " + d.shapes});
-  };
+  DifferenceTable table(sink, aligned);
   const auto left = list_hdf5(a), right = list_hdf5(b);
-  if (!left || !right) {
-    row(a, compare(*RecordReader::open(a), *RecordReader::open(b), tolerance));
-    return same;
+  if (left && right) {
+    compare_files(a, *left, b, *right, tolerance, table);
+    return table.same();
   }
-  const std::string heads[] = {left->head(), right->head()};
-  if (heads[0] != heads[1]) {
-    same = false;
-    sink("# the attributes of the root differ\n");
-  }
-  const std::set<std::string> others(right->paths().begin(), right->paths().end());
-  const std::set<std::string> ours(left->paths().begin(), left->paths().end());
-  for (const std::string& path : left->paths()) {
-    if (left->is_scale(path) && (others.count(path) == 0 || right->is_scale(path))) continue;
-    Difference d;
-    if (others.count(path) == 0)
-      d.shapes = cat("only in ", a);
-    else
-      d = compare(*left->open_weight(path), *right->open_weight(path), tolerance);
-    row(path, d);
-  }
-  for (const std::string& path : right->paths()) {
-    if (right->is_scale(path)) continue;
-    Difference d;
-    d.shapes = cat("only in ", b);
-    if (ours.count(path) == 0) row(path, d);
-  }
-  return same;
+  const Address addresses[] = {split_address(a), split_address(b)};
+  auto one = std::make_unique<ByteSource>(addresses[0].file), two = std::make_unique<ByteSource>(addresses[1].file);
+  const bool archives[] = {looks_like_npz(one->peek(8)), looks_like_npz(two->peek(8))};
+  require(!(left && archives[1]) && !(right && archives[0]), a, " and ", b,
+          ": an NPZ archive and an HDF5 file of several names are not compared: convert one of them first");
+  if (archives[0] && archives[1] && addresses[0].group.empty() && addresses[1].group.empty())
+    compare_archives(a, NpzFile(input_name(a), addresses[0].file, *one), b,
+                     NpzFile(input_name(b), addresses[1].file, *two), tolerance, table);
+  else
+    table.row(a, compare(*RecordReader::open(a, std::move(one)), *RecordReader::open(b, std::move(two)), tolerance));
+  return table.same();
 }
 
 }  // namespace pipeformer

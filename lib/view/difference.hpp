@@ -1,4 +1,4 @@
-/// How two files of tensors differ: streams, and HDF5 files name by name (models, checkpoints, taps).
+/// How two files of tensors differ: streams, and HDF5 files (models, checkpoints, taps) and NPZ archives name by name.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -24,7 +24,7 @@ Difference compare(RecordReader& a, RecordReader& b, double tolerance);
 
 /// Writes a line for each name that differs, or is in one file only: name, elements, differing, max, mean, relative,
 /// first. Weights of 8 bits are compared by what they stand for, their codes times their scales. False when there is
-/// any.
+/// any. Throws Error for an archive beside an HDF5 file of several names.
 bool write_differences(const std::string& a, const std::string& b, double tolerance, const TextSink& sink,
                        bool aligned);
 

@@ -105,3 +105,27 @@ fails() {
   fails 1 "damaged.npz: record 0: entry 'words.npy' of the archive: it is damaged: its checksum is another" convert damaged.npz
   [ ! -e paths.h5 ] && [ ! -e y.npy ]
 }
+
+@test "archives are compared by name" {
+  /usr/bin/python3 -c 'import numpy as np
+x, y = np.arange(3.0), np.ones(3)
+np.savez("ab.npz", x=x, y=y), np.savez("ba.npz", y=y, x=x), np.savez("ac.npz", x=x, z=y), np.savez("swapped.npz", y=x, x=y)
+np.savez("shape.npz", x=x, y=np.ones(2)), np.savez("more.npz", x=x, y=y, z=y)'
+  peek --diff ab.npz ba.npz
+  peek --diff ab.npz - < ba.npz
+  run -1 peek --diff ab.npz ac.npz
+  [ "$(tail -n +2 <<< "$output")" = $'y\t0\t0\t0\t0\t0\tonly in ab.npz\nz\t0\t0\t0\t0\t0\tonly in ac.npz' ]
+  run -1 peek --diff ab.npz more.npz
+  [ "${lines[1]}" = $'z\t0\t0\t0\t0\t0\tonly in more.npz' ]
+  run -1 peek --diff ab.npz swapped.npz
+  [ "$(tail -n +2 <<< "$output" | cut -f 1-3,7 | paste -s -d ,)" = $'x\t3\t2\trecord 0 [0],y\t3\t2\trecord 0 [0]' ]
+  run -1 peek --diff ab.npz shape.npz
+  [ "${lines[1]}" = $'y\t0\t0\t0\t0\t0\trecord 0: (3,) and (2,)' ]
+  peek --diff ab.npz:x swapped.npz:y
+  peek --diff ab.npz <(convert ab.npz)
+  convert ab.npz -o ab.h5
+  run -2 peek --diff ab.npz ab.h5
+  [ "$output" = "peek: ab.npz and ab.h5: an NPZ archive and an HDF5 file of several names are not compared: convert one of them first" ]
+  run -2 peek --diff other.npz other.npz
+  [[ "$output" = "peek: other.npz: entry 'readme.txt' of the archive: not an NPY array"* ]]
+}
