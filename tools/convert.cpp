@@ -24,9 +24,10 @@ static const ToolSpec spec = {
         "HDF5 on a pipe is held in memory whole.\n\n"
         "An NPZ archive is a stream of its arrays; FILE.npz:NAME is one of them, and the records of a stream become "
         "arr_0, "
-        "arr_1, ... there. Names are kept where both sides have them: of an archive an HDF5 file gets a dataset for "
-        "each "
-        "array, of an HDF5 file with several streams or datasets an archive gets an array for each dataset, by its "
+        "arr_1, ... there. Names are kept where both sides have them, also of FILE.npz:NAME: of an archive an HDF5 "
+        "file "
+        "gets a dataset for each array, and an archive an array; of an HDF5 file with several streams or datasets an "
+        "archive gets an array for each dataset, by its "
         "path "
         "('GROUP/data' and 'GROUP/offsets' of a stream); attributes have no place there. --compress deflates the "
         "arrays.\n\n"
@@ -64,18 +65,19 @@ static std::vector<std::string> datasets_of(const Hdf5Listing& listing, const Hd
   return names;
 }
 
-/// Between an NPZ archive and an HDF5 file of several streams: all arrays by their names. False for other inputs.
+/// From an NPZ archive, or an HDF5 file of several streams to one: all arrays by their names. False for other inputs.
 static bool convert_named(const Args& args, ByteSource& source, const OutputOptions& options,
                           const std::string& format) {
   const std::string input = args.input();
-  if (format == "npz") {
-    const auto listing = list_hdf5(input);
-    if (!listing) return false;
-    hdf5_to_npz(input, datasets_of(*listing, Hdf5File::open(input)), args.output(), options);
+  if (format == "npy") return false;
+  if (looks_like_npz(source.peek(8))) {
+    const NpzFile archive(input_name(input), split_address(input), source);
+    format == "npz" ? npz_to_npz(archive, args.output(), options) : npz_to_hdf5(archive, args.output(), options);
     return true;
   }
-  if (format != "h5" || !split_address(input).group.empty() || !looks_like_npz(source.peek(8))) return false;
-  npz_to_hdf5(NpzFile(input_name(input), input, source), args.output(), options);
+  const auto listing = format == "npz" ? list_hdf5(input) : std::nullopt;
+  if (!listing) return false;
+  hdf5_to_npz(input, datasets_of(*listing, Hdf5File::open(input)), args.output(), options);
   return true;
 }
 

@@ -20,24 +20,16 @@ constexpr std::string_view kSuffix = ".npy";
 
 class NpzReader : public RecordReader {
  public:
-  /// All arrays, or one.
-  NpzReader(const std::string& name, NpzFile file, const std::string& array)
-      : RecordReader(name), file_(std::move(file)), end_(file_.names().size()) {
-    if (array.empty()) return;
-    const auto found = std::find(file_.names().begin(), file_.names().end(), array);
-    require(found != file_.names().end(), name, ": no array '", array, "'", suggestion(array, file_.names()));
-    at_ = static_cast<std::size_t>(found - file_.names().begin());
-    end_ = at_ + 1;
-  }
+  NpzReader(const std::string& name, NpzFile file) : RecordReader(name), file_(std::move(file)) {}
 
  private:
   bool read(Array& record) override {
-    if (at_ == end_) return false;
+    if (at_ == file_.names().size()) return false;
     record = file_.read(at_++);
     return true;
   }
   NpzFile file_;
-  std::size_t at_ = 0, end_;
+  std::size_t at_ = 0;
 };
 
 /// An archive on its way out.
@@ -50,6 +42,7 @@ class NpzOutput {
     const std::size_t size = static_cast<std::size_t>(element_count(shape)) * dtype_size(dtype);
     zip_.add(name + std::string(kSuffix), {std::as_bytes(std::span(header)), {elements, size}});
   }
+  void add(const std::string& name, const Array& array) { add(name, array.dtype, array.shape, array.bytes.data()); }
   void close() {
     zip_.finish();
     out_.close();
@@ -94,9 +87,9 @@ bool looks_like_npz(std::span<const std::byte> bytes) {
   return looks_like_zip(bytes) || (bytes.size() >= 4 && std::memcmp(bytes.data(), "PK\5\6", 4) == 0);
 }
 
-NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) : name_(std::move(name)) {
-  if (source.regular() && file != "-") {
-    mapped_ = std::make_unique<MappedFile>(file);
+NpzFile::NpzFile(std::string name, const Address& address, ByteSource& source) : name_(std::move(name)) {
+  if (source.regular() && address.file != "-") {
+    mapped_ = std::make_unique<MappedFile>(address.file);
     bytes_ = mapped_->bytes();
   } else {
     image_ = source.read_all();
@@ -110,6 +103,11 @@ NpzFile::NpzFile(std::string name, const std::string& file, ByteSource& source) 
   for (const ZipEntry& entry : entries_)
     names_.push_back(entry.name.ends_with(kSuffix) ? entry.name.substr(0, entry.name.size() - kSuffix.size())
                                                    : entry.name);
+  if (address.group.empty()) return;
+  const auto found = std::find(names_.begin(), names_.end(), address.group);
+  require(found != names_.end(), name_, ": no array '", address.group, "'", suggestion(address.group, names_));
+  entries_ = {entries_[static_cast<std::size_t>(found - names_.begin())]};
+  names_ = {address.group};
 }
 
 Array NpzFile::read(std::size_t index) const {
@@ -137,7 +135,7 @@ Array NpzFile::named(std::size_t index) const {
 }
 
 std::unique_ptr<RecordReader> open_npz_reader(const std::string& name, const Address& address, ByteSource& source) {
-  return std::make_unique<NpzReader>(name, NpzFile(name, address.file, source), address.group);
+  return std::make_unique<NpzReader>(name, NpzFile(name, address, source));
 }
 
 std::unique_ptr<RecordWriter> open_npz_writer(const std::string& path, const OutputOptions& options) {
@@ -155,14 +153,17 @@ void npz_to_hdf5(const NpzFile& from, const std::string& address, const OutputOp
   to.close();
 }
 
+void npz_to_npz(const NpzFile& from, const std::string& path, const OutputOptions& options) {
+  NpzOutput out(path, options);
+  for (std::size_t i = 0; i < from.names().size(); ++i) out.add(from.names()[i], as_stored(from.named(i), options));
+  out.close();
+}
+
 void hdf5_to_npz(const std::string& file, const std::vector<std::string>& datasets, const std::string& path,
                  const OutputOptions& options) {
   const Hdf5File from = Hdf5File::open(file);
   NpzOutput out(path, options);
-  for (const std::string& name : datasets) {
-    const Array array = as_stored(from.read(name), options);
-    out.add(name, array.dtype, array.shape, array.bytes.data());
-  }
+  for (const std::string& name : datasets) out.add(name, as_stored(from.read(name), options));
   out.close();
 }
 

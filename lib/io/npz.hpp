@@ -21,9 +21,9 @@ bool looks_like_npz(std::span<const std::byte>);
 
 class NpzFile {
  public:
-  /// `source` stands at the beginning of the file; it is read whole when it is no regular file. Throws Error, which
-  /// `name` begins.
-  NpzFile(std::string name, const std::string& file, ByteSource& source);
+  /// All arrays of the file, or the one that the address names. `source` stands at the beginning of the file; it is
+  /// read whole when it is no regular file. Throws Error, which `name` begins.
+  NpzFile(std::string name, const Address&, ByteSource& source);
   const std::vector<std::string>& names() const { return names_; }  ///< Without ".npy", in the order of the archive.
   Array read(std::size_t index) const;                              ///< Throws Error without the file's name.
   Array named(std::size_t index) const;                             ///< The same, with the file's name.
@@ -44,6 +44,8 @@ std::unique_ptr<RecordWriter> open_npz_writer(const std::string& path, const Out
 /// Each array as the dataset of its name, below the address's group, "/" in it as between groups. Throws Error for a
 /// name that cannot be a path.
 void npz_to_hdf5(const NpzFile&, const std::string& address, const OutputOptions&);
+/// Each array under its name.
+void npz_to_npz(const NpzFile&, const std::string& path, const OutputOptions&);
 /// Each of these datasets as the array of its path. Attributes have no place there.
 void hdf5_to_npz(const std::string& file, const std::vector<std::string>& datasets, const std::string& path,
                  const OutputOptions&);

@@ -174,8 +174,8 @@ bool write_differences(const std::string& a, const std::string& b, double tolera
   require(!(left && archives[1]) && !(right && archives[0]), a, " and ", b,
           ": an NPZ archive and an HDF5 file of several names are not compared: convert one of them first");
   if (archives[0] && archives[1] && addresses[0].group.empty() && addresses[1].group.empty())
-    compare_archives(a, NpzFile(input_name(a), addresses[0].file, *one), b,
-                     NpzFile(input_name(b), addresses[1].file, *two), tolerance, table);
+    compare_archives(a, NpzFile(input_name(a), addresses[0], *one), b, NpzFile(input_name(b), addresses[1], *two),
+                     tolerance, table);
   else
     table.row(a, compare(*RecordReader::open(a, std::move(one)), *RecordReader::open(b, std::move(two)), tolerance));
   return table.same();

@@ -79,6 +79,19 @@ PYTHON
   convert x.npy -o x.h5 && convert x.h5 -o of-stream.npz && convert of-stream.npz | cmp - x.npy
 }
 
+@test "names are kept from archive to archive, and of one array" {
+  convert a.npz -o copy.npz && same a.npz copy.npz
+  convert --compress a.npz -o deflated.npz && same a.npz deflated.npz
+  convert copy.npz -o copy.npz && same a.npz copy.npz
+  tail -c +1 packed.npz | convert --format npz | cmp - copy.npz
+  convert empty.npz -o none.npz && same empty.npz none.npz
+  convert a.npz:layer/0/ids -o part.npz && convert a.npz:layer/0/ids -o part.h5
+  [ "$(/usr/bin/python3 -c 'import numpy as np; f = np.load("part.npz"); print(*f, *f["layer/0/ids"])')" = "layer/0/ids 0 1 2 3 4 5 6" ]
+  same part.npz part.h5
+  convert --dtype f2 a.npz -o half.npz
+  [ "$(/usr/bin/python3 -c 'import numpy as np; f = np.load("half.npz"); print(*(f[k].dtype for k in ("words", "large", "none")))')" = "float16 int64 float16" ]
+}
+
 @test "many entries are ZIP64" {
   /usr/bin/python3 -c 'import numpy as np
 with open("many.npy", "wb") as f: f.write(b"".join([open("x.npy", "rb").read()[:176]] * 66000))'
