@@ -320,19 +320,19 @@ PY
     fresh "$name"
     at=c
     [ "$name" != clip ] || at="c['vision_config']"
-    same_as_before "$name" "$at['image_size'] = [8, 32]"
-    edit "$name/config.json" "$at['image_size'] = 17"  # the library's convolution leaves the last column out
+    same_as_before "$name" "${at}['image_size'] = [8, 32]"
+    edit "$name/config.json" "${at}['image_size'] = 17"  # the library's convolution leaves the last column out
     model import "$name" -o out.h5 && cmp out.h5 after.h5 && rm out.h5
     tokens=1
     [ "$name" != deit ] || tokens=2
-    edit "$name/config.json" "$at['image_size'] = 32"
+    edit "$name/config.json" "${at}['image_size'] = 32"
     refused "has $((16 + tokens)) positions, but images of 32 x 32 in patches of 4 x 4 have 64, and $tokens before them" "$name"
-    edit "$name/config.json" "$at['image_size'] = [16, 12]"
+    edit "$name/config.json" "${at}['image_size'] = [16, 12]"
     refused "images of 16 x 12 in patches of 4 x 4 have 12" "$name"
-    edit "$name/config.json" "$at.pop('image_size')"
+    edit "$name/config.json" "${at}.pop('image_size')"
     refused "images of 224 x 224" "$name"
     for size in 0 -16 10**12 '[16]' '[16, 16, 16]' '[16, -16]'; do
-      edit "$name/config.json" "$at['image_size'] = $size"
+      edit "$name/config.json" "${at}['image_size'] = $size"
       refused "image_size" "$name"
     done
   done
