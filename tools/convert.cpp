@@ -77,6 +77,7 @@ static bool convert_named(const Args& args, ByteSource& source, const OutputOpti
   }
   const auto listing = format == "npz" ? list_hdf5(input) : std::nullopt;
   if (!listing) return false;
+  if (!listing->remarks().empty()) throw Error(cat("not all of it can be converted: ", listing->remarks().front()));
   hdf5_to_npz(input, datasets_of(*listing, Hdf5File::open(input)), args.output(), options);
   return true;
 }

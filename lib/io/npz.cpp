@@ -66,12 +66,12 @@ class NpzWriter : public RecordWriter {
   NpzOutput out_;
 };
 
-/// The parts of a path are names, none of them empty.
-void check_path(const std::string& name) {
+/// The parts of a path are names, none of them empty. `where` begins the message.
+void check_path(const std::string& where, const std::string& name) {
   for (std::size_t begin = 0; begin <= name.size();) {
     const std::size_t end = std::min(name.find('/', begin), name.size());
     const std::string part = name.substr(begin, end - begin);
-    require(!part.empty() && part != "." && part != ".." && part.find('\0') == std::string::npos, "array '",
+    require(!part.empty() && part != "." && part != ".." && part.find('\0') == std::string::npos, where, ": array '",
             shortened(name), "': the name cannot be a path in HDF5");
     begin = end + 1;
   }
@@ -147,8 +147,8 @@ void npz_to_hdf5(const NpzFile& from, const std::string& address, const OutputOp
   const std::string group = parts.group.empty() ? "" : parts.group + "/";
   Hdf5File to = Hdf5File::create(parts.file, parts.group);
   for (std::size_t i = 0; i < from.names().size(); ++i) {
-    check_path(from.names()[i]);
-    to.write(group + from.names()[i], as_stored(from.read(i), options));
+    check_path(from.name(), from.names()[i]);
+    to.write(group + from.names()[i], as_stored(from.named(i), options));
   }
   to.close();
 }

@@ -24,6 +24,7 @@ class NpzFile {
   /// All arrays of the file, or the one that the address names. `source` stands at the beginning of the file; it is
   /// read whole when it is no regular file. Throws Error, which `name` begins.
   NpzFile(std::string name, const Address&, ByteSource& source);
+  const std::string& name() const { return name_; }
   const std::vector<std::string>& names() const { return names_; }  ///< Without ".npy", in the order of the archive.
   Array read(std::size_t index) const;                              ///< Throws Error without the file's name.
   Array named(std::size_t index) const;                             ///< The same, with the file's name.

@@ -100,6 +100,8 @@ class Hdf5Listing {
   /// The attributes of the root as lines "# name = value", sorted by name; what cannot be shown (attributes, links to
   /// other files, datasets of strings or compounds) as lines that say why.
   std::string head() const;
+  /// Why what is not among paths() cannot be: datasets of strings or compounds, links, groups that lie too deep.
+  const std::vector<std::string>& remarks() const { return remarks_; }
   /// Opens one of paths().
   std::unique_ptr<RecordReader> open(const std::string& path) const;
   /// The same, but of a weight of 8 bits (int8, with its scales beside it) what it stands for: codes times scales, f4.

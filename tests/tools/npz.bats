@@ -110,8 +110,19 @@ fails() {
 @test "what cannot be is refused" {
   fails 1 "a.npz:word: no array 'word' (did you mean 'words'?)" convert a.npz:word
   fails 1 "other.npz: record 0: entry 'readme.txt' of the archive: not an NPY array: the bytes do not begin with \\x93NUMPY" convert other.npz
-  fails 1 "array 'a/../b': the name cannot be a path in HDF5" convert paths.npz -o paths.h5
+  fails 1 "paths.npz: array 'a/../b': the name cannot be a path in HDF5" convert paths.npz -o paths.h5
   fails 2 "--compress needs NPZ output" convert --compress x.npy -o y.npy
+  fails 1 "other.npz: entry 'readme.txt' of the archive: not an NPY array: the bytes do not begin with \\x93NUMPY" convert other.npz -o other.h5
+  # Of a file whose datasets cannot all be arrays nothing is left out in silence.
+  /usr/bin/python3 -c 'import h5py, numpy as np
+for depth in 100, 101:
+    with h5py.File(f"deep{depth}.h5", "w") as f: f["g/" * depth + "x"] = np.ones(2); f["y"] = np.ones(2)
+with h5py.File("words.h5", "w") as f: f["word"] = "text"; f["y"] = np.ones(2)'
+  convert deep100.h5 -o deep.npz && same deep100.h5 deep.npz
+  fails 1 "not all of it can be converted: deep101.h5: groups more than 100 deep are not listed" convert deep101.h5 -o refused.npz
+  run -1 convert words.h5 -o refused.npz
+  [[ "$output" = "convert: not all of it can be converted: "*"word"* ]]
+  [ ! -e refused.npz ]
   head -c 500 a.npz > cut.npz
   fails 1 "cut.npz: truncated: the archive has no directory at its end" convert cut.npz
   /usr/bin/python3 -c 'data = bytearray(open("a.npz", "rb").read()); data[data.index(b"words.npy") + 200] ^= 1; open("damaged.npz", "wb").write(data)'
