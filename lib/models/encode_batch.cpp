@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
+#include "models/sequence_vectors.hpp"
 #include "ops/pooling.hpp"
 
 namespace pipeformer {
@@ -132,17 +133,13 @@ GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const
   Pooler::Saved saved;
   const float* pooled =
       model.pooler().forward(ctx, ragged, encoded.memory, batch.ids ? batch.tokens.data() : nullptr, saved);
-  std::int64_t width = model.pooler().width();
-  const bool projected = output == EncoderOutput::logits || c.projection > 0;
-  float* y = ctx.workspace.get(sequences * (projected ? projection.out() : width));
-  if (projected) {
-    width = projection.out();
+  if (output == EncoderOutput::logits) {
+    float* y = ctx.workspace.get(sequences * projection.out());
     model.head().logits(ctx, {one_row_each(sequences)}, pooled, y);
-  } else {
-    std::memcpy(y, pooled, static_cast<std::size_t>(sequences * width) * sizeof(float));
+    return {y, projection.out(), false};
   }
-  if (output == EncoderOutput::pooled && c.normalize) normalize_rows(sequences, width, y);
-  return {y, width, false};
+  SequenceVectors vectors;
+  return {finish_vectors(ctx, model, sequences, pooled, vectors), sequence_vector_width(c), false};
 }
 
 void write_given(RecordWriter& writer, const Batch& batch, const EncodedBatch& encoded, const GivenRows& given) {

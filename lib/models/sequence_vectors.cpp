@@ -10,12 +10,10 @@ std::int64_t sequence_vector_width(const Configuration& c) {
   return c.projection > 0 ? c.projection : c.vector_width();
 }
 
-const float* sequence_vectors(Context& ctx, const Transformer& model, const Transformer::Source& source,
-                              SequenceVectors& saved) {
+const float* finish_vectors(Context& ctx, const Transformer& model, std::int64_t sequences, const float* pooled,
+                            SequenceVectors& saved) {
   const Configuration& c = model.configuration();
-  const std::int64_t sequences = source.ragged.sequences(), width = sequence_vector_width(c);
-  model.encode(ctx, source, saved.encoded);
-  const float* pooled = model.pool(ctx, source, saved.encoded, saved.pooled);
+  const std::int64_t width = sequence_vector_width(c);
   saved.rows = ctx.workspace.get(sequences * width);
   if (c.projection > 0) {
     const std::vector<std::int64_t> one_each = one_row_each(sequences);
@@ -29,6 +27,13 @@ const float* sequence_vectors(Context& ctx, const Transformer& model, const Tran
     normalize_rows(sequences, width, saved.rows, saved.lengths);
   }
   return saved.rows;
+}
+
+const float* sequence_vectors(Context& ctx, const Transformer& model, const Transformer::Source& source,
+                              SequenceVectors& saved) {
+  model.encode(ctx, source, saved.encoded);
+  const float* pooled = model.pool(ctx, source, saved.encoded, saved.pooled);
+  return finish_vectors(ctx, model, source.ragged.sequences(), pooled, saved);
 }
 
 void sequence_vectors_backward(Context& ctx, const Transformer& model, const Transformer::Source& source,

@@ -18,6 +18,9 @@ struct SequenceVectors {
 };
 
 std::int64_t sequence_vector_width(const Configuration&);
+/// The vectors of what was pooled, (sequences, c.vector_width()). Returns saved.rows.
+const float* finish_vectors(Context&, const Transformer&, std::int64_t sequences, const float* pooled,
+                            SequenceVectors& saved);
 /// Of a model of head none. Returns saved.rows.
 const float* sequence_vectors(Context&, const Transformer&, const Transformer::Source&, SequenceVectors& saved);
 /// Adds to the gradients of everything before the vectors.
