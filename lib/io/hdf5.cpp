@@ -1,164 +1,28 @@
 #include "io/hdf5.hpp"
 
-#include <hdf5.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <new>
 #include <type_traits>
 #include <utility>
 
 #include "core/error.hpp"
 #include "io/byte_source.hpp"
-#include "io/hdf5_chunks.hpp"
+#include "io/hdf5_library.hpp"
 #include "io/hdf5_reading.hpp"
 #include "io/output_file.hpp"
 
 namespace pipeformer {
+
+using hdf5::bfloat16_type, hdf5::bool_type, hdf5::dims_of, hdf5::element_type, hdf5::Handle, hdf5::output_access;
+using hdf5::prepare_library, hdf5::property_list;
+
 namespace {
 
 constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::size_t appender_buffer = 4 << 20;
-constexpr hsize_t alignment = 64;
-constexpr std::size_t largest_sparse = 16 << 20;  // bytes that a dataset may claim however little of it is stored
-constexpr double most_deflated = 1032;            // deflate makes at most so many bytes of one
-
-/// The innermost line of HDF5's error stack: the reason ("file signature not found"), or the system's own message.
-std::string hdf5_reason() {
-  std::string reason;
-  H5Ewalk2(
-      H5E_DEFAULT, H5E_WALK_UPWARD,
-      [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
-        auto& text = *static_cast<std::string*>(out);
-        if (text.empty() && entry->desc != nullptr) text = entry->desc;
-        return 0;
-      },
-      &reason);
-  const std::string_view mark = "error message = '";
-  if (const std::size_t begin = reason.find(mark); begin != std::string::npos) {
-    const std::size_t text = begin + mark.size();
-    reason = reason.substr(text, reason.find('\'', text) - text);
-  }
-  return reason;
-}
-
-[[noreturn]] void fail(const std::string& name, const std::string& what) {
-  const std::string reason = hdf5_reason();
-  throw Error(cat(name, ": ", what, reason.empty() ? "" : ": ", reason));
-}
-
-/// Owner of one HDF5 identifier.
-class Handle {
- public:
-  Handle() = default;
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
-  Handle& operator=(Handle&& other) noexcept {
-    std::swap(id_, other.id_);
-    std::swap(close_, other.close_);
-    return *this;
-  }
-  ~Handle() { reset(); }
-  herr_t reset() {
-    const hid_t id = std::exchange(id_, H5I_INVALID_HID);
-    return id >= 0 ? close_(id) : 0;
-  }
-  explicit operator bool() const { return id_ >= 0; }
-  operator hid_t() const { return id_; }  // NOLINT(google-explicit-constructor)
-
- private:
-  hid_t id_ = H5I_INVALID_HID;
-  herr_t (*close_)(hid_t) = nullptr;
-};
-
-Handle property_list(hid_t kind) {
-  return {H5Pcreate(kind), H5Pclose};
-}
-
-/// h5py's boolean: an 8-bit enumeration of FALSE and TRUE.
-hid_t bool_type() {
-  static const hid_t type = [] {
-    const hid_t t = H5Tenum_create(H5T_STD_I8LE);
-    std::int8_t value = 0;
-    H5Tenum_insert(t, "FALSE", &value);
-    value = 1;
-    H5Tenum_insert(t, "TRUE", &value);
-    return t;
-  }();
-  return type;
-}
-
-/// IEEE 754 binary16: sign 1, exponent 5 (bias 15), fraction 10.
-hid_t half_type() {
-  static const hid_t type = [] {
-    const hid_t t = H5Tcopy(H5T_IEEE_F32LE);
-    H5Tset_fields(t, 15, 10, 5, 0, 10);
-    H5Tset_size(t, 2);
-    H5Tset_ebias(t, 15);
-    return t;
-  }();
-  return type;
-}
-
-/// bfloat16, the upper half of a binary32: sign 1, exponent 8 (bias 127), fraction 7.
-hid_t bfloat16_type() {
-  static const hid_t type = [] {
-    const hid_t t = H5Tcopy(H5T_IEEE_F32LE);
-    H5Tset_fields(t, 15, 7, 8, 0, 7);
-    H5Tset_size(t, 2);
-    return t;
-  }();
-  return type;
-}
-
-/// The type of an element both in memory and in the files we write.
-hid_t hdf5_type(DType type) {
-  switch (type) {
-    case DType::f2:
-      return half_type();
-    case DType::f4:
-      return H5T_IEEE_F32LE;
-    case DType::f8:
-      return H5T_IEEE_F64LE;
-    case DType::i4:
-      return H5T_STD_I32LE;
-    case DType::i8:
-      return H5T_STD_I64LE;
-    case DType::u1:
-      return H5T_STD_U8LE;
-    case DType::b1:
-      return bool_type();
-  }
-  throw Error("unknown dtype");
-}
-
-std::vector<hsize_t> dims_of(const Shape& shape) {
-  return {shape.begin(), shape.end()};
-}
-
-#ifndef H5_HAVE_THREADSAFE
-#error "A tool reads one file and writes another on several threads: HDF5 must be built thread-safe, as Debian's is"
-#endif
-
-/// No error stacks on standard error, which HDF5 decides for each thread; and no clean-up at exit: we close what we
-/// open, and HDF5 1.10's own clean-up crashes when a file could not be written (a full disk). A file comes from
-/// strangers: without the class of external links no other file is followed, and no filter is loaded for it.
-void prepare_library() {
-  static const herr_t once = H5dont_atexit() | H5open() | H5Lunregister(H5L_TYPE_EXTERNAL) | H5PLset_loading_state(0);
-  thread_local const herr_t quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  (void)once, (void)quiet;
-}
-
-/// Properties of files that are written: a flush and a close say whether everything arrived.
-Handle output_access() {
-  Handle access = property_list(H5P_FILE_ACCESS);
-  H5Pset_alignment(access, 1, alignment);
-  H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-  return access;
-}
 
 std::vector<std::string> names_of(const std::vector<Hdf5Entry>& entries, Hdf5Entry::Kind kind) {
   std::vector<std::string> names;
@@ -186,7 +50,7 @@ std::optional<Attribute> scalar(const std::string& file, const AttributeValues& 
 
 struct Hdf5File::State {
   std::string name;
-  std::unique_ptr<const Hdf5Reading> reading;  ///< A file opened for reading; all others are of one that is written.
+  std::shared_ptr<const Hdf5Reading> reading;  ///< A file opened for reading; all others are of one that is written.
   Handle file;
   bool image = false;
   std::unique_ptr<PendingFile> pending;  ///< Output to a regular file.
@@ -194,7 +58,7 @@ struct Hdf5File::State {
   std::string part;                      ///< Output that is this group of a file; "" is the whole file.
 
   void check(bool good, const std::string& what) const {
-    if (!good) fail(name, what);
+    if (!good) hdf5::fail(name, what);
   }
   void make_group(const std::string& path) const {
     const std::string full = absolute(path);
@@ -259,20 +123,6 @@ struct Hdf5File::State {
   }
 };
 
-struct Hdf5Dataset::State {
-  std::shared_ptr<const Hdf5File::State> file;
-  std::string path;
-  std::unique_ptr<const hdf5::Elements> elements;
-  DType dtype = DType::f4;
-  Shape shape;
-
-  const hdf5::Datatype& type() const { return elements->messages().type; }
-  /// Where the elements lie in the file one after another; nothing otherwise.
-  std::optional<std::uint64_t> offset() const;
-  /// Throws Error when the shape claims more than the file holds of it: it must not become an allocation.
-  void check_size() const;
-};
-
 struct Hdf5Appender::State {
   std::shared_ptr<const Hdf5File::State> file;
   std::string path;
@@ -292,7 +142,7 @@ struct Hdf5Appender::State {
     if (count == 0) return;
     if (!set) {
       const auto chunk = static_cast<std::int64_t>(std::max<std::size_t>(1, chunk_bytes / row_bytes));
-      set = file->make_dataset(path, hdf5_type(dtype), shape(0), chunk);
+      set = file->make_dataset(path, element_type(dtype), shape(0), chunk);
     }
     const std::vector<hsize_t> total = dims_of(shape(written + count)), part = dims_of(shape(count));
     std::vector<hsize_t> start(part.size(), 0);
@@ -301,7 +151,7 @@ struct Hdf5Appender::State {
     const Handle space(H5Dget_space(set), H5Sclose);
     const Handle memory(H5Screate_simple(static_cast<int>(part.size()), part.data(), nullptr), H5Sclose);
     good = good && H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, part.data(), nullptr) >= 0 &&
-           H5Dwrite(set, hdf5_type(dtype), memory, space, H5P_DEFAULT, from) >= 0;
+           H5Dwrite(set, element_type(dtype), memory, space, H5P_DEFAULT, from) >= 0;
     file->check(good, "cannot write");
     written += count;
   }
@@ -309,91 +159,6 @@ struct Hdf5Appender::State {
 
 bool looks_like_hdf5(std::span<const std::byte> bytes) {
   return bytes.size() >= 8 && std::memcmp(bytes.data(), "\x89HDF\r\n\x1a\n", 8) == 0;
-}
-
-// Datasets
-
-DType Hdf5Dataset::dtype() const {
-  return state_->dtype;
-}
-const Shape& Hdf5Dataset::shape() const {
-  return state_->shape;
-}
-std::int64_t Hdf5Dataset::rows() const {
-  return state_->shape.empty() ? 1 : state_->shape[0];
-}
-
-std::optional<std::uint64_t> Hdf5Dataset::State::offset() const {
-  const hdf5::Bytes plain = elements->plain();
-  if (!file->reading->mapped() || elements->messages().layout.kind != hdf5::Layout::Kind::contiguous || plain.empty())
-    return std::nullopt;
-  return static_cast<std::uint64_t>(plain.data() - file->reading->bytes().data());
-}
-
-void Hdf5Dataset::State::check_size() const {
-  double size = static_cast<double>(dtype_size(dtype));
-  for (const std::int64_t axis : shape) size *= static_cast<double>(axis);
-  // What is said to be stored may be a lie as well.
-  const auto stored = static_cast<double>(std::min<std::uint64_t>(elements->stored(), file->reading->bytes().size()));
-  // Narrow elements are widened on reading: to i4 and i8, bfloat16 to f4.
-  const double widening = static_cast<double>(dtype_size(dtype)) / static_cast<double>(type().size);
-  const double most = stored * (elements->messages().filters.empty() ? 1.0 : most_deflated) * widening;
-  require(size <= most + static_cast<double>(largest_sparse), "shape ", shape_text(shape), " (", size,
-          " bytes) is more than the file holds of it (", stored, " bytes stored)");
-  element_count(shape);
-}
-
-std::optional<std::uint64_t> Hdf5Dataset::file_offset() const {
-  return state_->type().as_in_memory() ? state_->offset() : std::nullopt;
-}
-std::optional<std::uint64_t> Hdf5Dataset::bfloat16_offset() const {
-  return is_bfloat16() ? state_->offset() : std::nullopt;
-}
-bool Hdf5Dataset::is_bfloat16() const {
-  return state_->type().is_bfloat16();
-}
-std::optional<std::uint64_t> Hdf5Dataset::int8_offset() const {
-  return is_int8() ? state_->offset() : std::nullopt;
-}
-bool Hdf5Dataset::is_int8() const {
-  return state_->type().is_int8();
-}
-
-Array Hdf5Dataset::read() const {
-  try {
-    Array array(state_->dtype, state_->shape);
-    read_rows(0, rows(), array.bytes.data());
-    return array;
-  } catch (const std::bad_alloc&) {
-    throw Error(cat(state_->file->name, ": '", state_->path, "' of shape ", shape_text(state_->shape),
-                    " does not fit in memory"));
-  }
-}
-
-void Hdf5Dataset::read_rows(std::int64_t begin, std::int64_t end, std::byte* to) const {
-  const State& s = *state_;
-  require(0 <= begin && begin <= end && end <= rows(), s.file->name, ": '", s.path, "': rows ", begin, " to ", end,
-          " of ", rows());
-  Shape part = s.shape;
-  if (!part.empty()) part[0] = end - begin;
-  const std::int64_t count = begin == end ? 0 : element_count(part);
-  if (count == 0) return;
-  const auto first = static_cast<std::uint64_t>(begin), last = static_cast<std::uint64_t>(end);
-  const hdf5::Datatype& type = s.type();
-  try {
-    if (const hdf5::Bytes plain = s.elements->plain(); !plain.empty()) {
-      const std::size_t row = static_cast<std::size_t>(count / (end - begin)) * type.size;
-      hdf5::convert_elements(type, plain.data() + first * row, count, to);
-    } else if (type.as_in_memory() && s.dtype != DType::b1) {
-      s.elements->read(first, last, to);
-    } else {
-      Buffer<std::byte> raw(static_cast<std::size_t>(count) * type.size);
-      s.elements->read(first, last, raw.data());
-      hdf5::convert_elements(type, raw.data(), count, to);
-    }
-  } catch (const Error& error) {
-    throw Error(cat(s.file->name, ": '", s.path, "': ", error.what()));
-  }
 }
 
 // Appending
@@ -422,7 +187,7 @@ void Hdf5Appender::finish() {
     s.put(s.buffer.data(), static_cast<std::int64_t>(s.buffer.size() / s.row_bytes));
     s.file->check(s.set.reset() >= 0, "cannot write");
   } else {
-    s.file->write(s.path, hdf5_type(s.dtype), s.shape(s.rows), s.buffer.data());
+    s.file->write(s.path, element_type(s.dtype), s.shape(s.rows), s.buffer.data());
   }
   s.buffer.clear();
 }
@@ -434,7 +199,7 @@ Hdf5File Hdf5File::open(const std::string& path) {
   Hdf5File file;
   file.state_ = std::make_shared<State>();
   file.state_->name = path;
-  file.state_->reading = std::make_unique<const Hdf5Reading>(path, path);
+  file.state_->reading = std::make_shared<const Hdf5Reading>(path, path);
   return file;
 }
 
@@ -442,7 +207,7 @@ Hdf5File Hdf5File::open_image(std::span<const std::byte> bytes, const std::strin
   Hdf5File file;
   file.state_ = std::make_shared<State>();
   file.state_->name = name;
-  file.state_->reading = std::make_unique<const Hdf5Reading>(name, bytes);
+  file.state_->reading = std::make_shared<const Hdf5Reading>(name, bytes);
   return file;
 }
 
@@ -525,35 +290,14 @@ std::uint64_t Hdf5File::object_address(const std::string& path) const {
 }
 
 Hdf5Dataset Hdf5File::dataset(const std::string& path) const {
-  auto s = std::make_shared<Hdf5Dataset::State>();
-  s->file = state_;
-  s->path = clean_path(path);
-  require(has_dataset(path), state_->name, ": no dataset '", s->path, "'");
-  try {
-    hdf5::DatasetMessages messages = state_->reading->objects().dataset(object_address(path));
-    const auto dtype = messages.type.dtype();
-    require(dtype.has_value(), "it holds ", messages.type.name(), ", which are not supported");
-    require(!messages.space.null, "it has no shape");
-    s->dtype = *dtype;
-    for (const std::uint64_t axis : messages.space.dims) {
-      require(std::in_range<std::int64_t>(axis), "it has an axis of ", axis);
-      s->shape.push_back(static_cast<std::int64_t>(axis));
-    }
-    s->elements = std::make_unique<const hdf5::Elements>(state_->reading->objects().extent(), std::move(messages));
-    s->check_size();
-  } catch (const Error& error) {
-    throw Error(cat(state_->name, ": dataset '", s->path, "': ", error.what()));
-  }
-  Hdf5Dataset set;
-  set.state_ = std::move(s);
-  return set;
+  return {state_->reading, state_->name, path};
 }
 
 void Hdf5File::write(const std::string& path, const Array& array) {
   write(path, array.dtype, array.shape, array.bytes.data());
 }
 void Hdf5File::write(const std::string& path, DType type, const Shape& shape, const void* elements) {
-  state_->write(path, hdf5_type(type), shape, elements);
+  state_->write(path, element_type(type), shape, elements);
 }
 void Hdf5File::write_bfloat16(const std::string& path, const Shape& shape, const void* elements) {
   state_->write(path, bfloat16_type(), shape, elements);

@@ -25,6 +25,8 @@ using Attribute = std::variant<bool, std::int64_t, double, std::string>;
 /// True when bytes begin as an HDF5 file begins.
 bool looks_like_hdf5(std::span<const std::byte>);
 
+class Hdf5Reading;
+
 /// One dataset of an open file (which it keeps open).
 class Hdf5Dataset {
  public:
@@ -48,6 +50,8 @@ class Hdf5Dataset {
 
  private:
   friend class Hdf5File;
+  /// Throws Error, which `name` begins, when there is none or it cannot be read.
+  Hdf5Dataset(std::shared_ptr<const Hdf5Reading>, std::string name, const std::string& path);
   struct State;
   std::shared_ptr<const State> state_;
 };
@@ -133,7 +137,6 @@ class Hdf5File {
   std::vector<AttributeValues> attribute_values(const std::string& path = "") const;  ///< Of all, sorted by name.
 
  private:
-  friend class Hdf5Dataset;
   friend class Hdf5Appender;
   struct State;
   std::shared_ptr<State> state_;
