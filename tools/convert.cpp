@@ -69,13 +69,16 @@ static std::vector<std::string> datasets_of(const Hdf5Listing& listing, const Hd
 static bool convert_named(const Args& args, ByteSource& source, const OutputOptions& options,
                           const std::string& format) {
   const std::string input = args.input();
+  const auto take =
+      args.has("take") ? static_cast<std::size_t>(args.integer("take")) : std::numeric_limits<std::size_t>::max();
   if (format == "npy") return false;
   if (looks_like_npz(source.peek(8))) {
-    const NpzFile archive(input_name(input), split_address(input), source);
+    NpzFile archive(input_name(input), split_address(input), source);
+    archive.keep(static_cast<std::size_t>(args.integer("skip")), take);
     format == "npz" ? npz_to_npz(archive, args.output(), options) : npz_to_hdf5(archive, args.output(), options);
     return true;
   }
-  const auto listing = format == "npz" ? list_hdf5(input) : std::nullopt;
+  const auto listing = format == "npz" && !args.given("skip") && !args.has("take") ? list_hdf5(input) : std::nullopt;
   if (!listing) return false;
   if (!listing->remarks().empty()) throw Error(cat("not all of it can be converted: ", listing->remarks().front()));
   hdf5_to_npz(input, datasets_of(*listing, Hdf5File::open(input)), args.output(), options);
@@ -97,8 +100,8 @@ static void convert(const Args& args) {
     lines.emplace(args.input());
   } else {
     auto source = std::make_unique<ByteSource>(split_address(args.input()).file);
-    const bool all = !args.flag("stack") && !args.flag("unstack") && !args.given("skip") && !args.has("take");
-    if (all && convert_named(args, *source, options, format)) return;
+    const bool as_they_are = !args.flag("stack") && !args.flag("unstack");
+    if (as_they_are && convert_named(args, *source, options, format)) return;
     reader = RecordReader::open(args.input(), std::move(source));
   }
   auto writer = RecordWriter::open(args.output(), options);

@@ -3,6 +3,7 @@
 
 #include "cli/peek_reports.hpp"
 #include "cli/tool.hpp"
+#include "io/npz.hpp"
 #include "io/output_file.hpp"
 #include "view/report.hpp"
 
@@ -20,7 +21,7 @@ static const ToolSpec spec = {
         "terminal it is aligned.\n\n"
         "An HDF5 file without a group is listed: its root attributes, then one line for each stream and each dataset "
         "in it. "
-        "FILE:/ reads the stream at the root.\n\n"
+        "FILE:/ reads the stream at the root. The arrays of an NPZ archive are named.\n\n"
         "--values writes the elements themselves: a row of the last axis on each line, empty lines between matrices. "
         "--heatmap draws one record (..., rows, columns) as SVG, one picture for each matrix (H, Tq, Tk) of attention "
         "weights. --curves draws the columns of a tab-separated table, for example of a training log: those that --y "
@@ -120,10 +121,21 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
           table.drop();
         }
       }
+      continue;
+    }
+    auto source = std::make_unique<ByteSource>(split_address(input).file);
+    if (!args.has("record") && !args.flag("summary") && looks_like_npz(source->peek(8))) {
+      const NpzFile archive(input_name(input), split_address(input), *source);
+      const bool whole = split_address(input).group.empty();
+      for (std::size_t i = 0; i < archive.names().size(); ++i) {
+        const Array array = archive.named(i);
+        table.record(whole ? cat(archive.name(), ":", archive.names()[i]) : archive.name(),
+                     static_cast<std::int64_t>(i), array, dtype_name(array.dtype));
+      }
     } else if (args.flag("summary")) {
-      summarize(RecordReader::open(input));
+      summarize(RecordReader::open(input, std::move(source)));
     } else {
-      for_records(args, RecordReader::open(input), [&](const RecordReader& in, const Array& record) {
+      for_records(args, RecordReader::open(input, std::move(source)), [&](const RecordReader& in, const Array& record) {
         table.record(in.name(), in.count() - 1, record, stored_dtype(in, record));
       });
     }

@@ -15,11 +15,13 @@ bool has_hdf5_suffix(const std::string& path) {
 }
 
 Address split_address(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || exists(text)) return {text, ""};
-  const std::string file = text.substr(0, colon);
-  if (!has_hdf5_suffix(file) && !exists(file)) return {text, ""};
-  return {file, text.substr(colon + 1)};
+  if (exists(text)) return {text, ""};
+  for (std::size_t colon = text.rfind(':'); colon != std::string::npos && colon > 0;
+       colon = text.rfind(':', colon - 1)) {
+    const std::string file = text.substr(0, colon);
+    if (has_hdf5_suffix(file) || exists(file)) return {file, text.substr(colon + 1)};
+  }
+  return {text, ""};
 }
 
 }  // namespace pipeformer

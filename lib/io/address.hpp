@@ -9,8 +9,8 @@ struct Address {
   std::string group;  ///< Path inside an HDF5 file; empty: the root, or there was no colon.
 };
 
-/// Splits at the last colon, but only when what stands before it is an existing file or ends in .h5 or .hdf5; an
-/// existing file whose own name has a colon is that file. A part of a file on standard input is "/dev/stdin:group".
+/// Splits at the last colon before which an existing file stands, or a name that ends in .h5 or .hdf5; an existing file
+/// whose own name has a colon is that file. A part of a file on standard input is "/dev/stdin:group".
 Address split_address(const std::string& text);
 
 bool has_hdf5_suffix(const std::string& path);

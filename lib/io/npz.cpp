@@ -110,6 +110,17 @@ NpzFile::NpzFile(std::string name, const Address& address, ByteSource& source) :
   names_ = {address.group};
 }
 
+void NpzFile::keep(std::size_t first, std::size_t count) {
+  first = std::min(first, names_.size());
+  const std::size_t last = first + std::min(count, names_.size() - first);
+  const auto cut = [&](auto& list) {
+    list.erase(list.begin() + static_cast<std::ptrdiff_t>(last), list.end());
+    list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(first));
+  };
+  cut(entries_);
+  cut(names_);
+}
+
 Array NpzFile::read(std::size_t index) const {
   const ZipEntry& entry = entries_[index];
   Array array;

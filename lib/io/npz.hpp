@@ -26,8 +26,10 @@ class NpzFile {
   NpzFile(std::string name, const Address&, ByteSource& source);
   const std::string& name() const { return name_; }
   const std::vector<std::string>& names() const { return names_; }  ///< Without ".npy", in the order of the archive.
-  Array read(std::size_t index) const;                              ///< Throws Error without the file's name.
-  Array named(std::size_t index) const;                             ///< The same, with the file's name.
+  /// Forgets all arrays but `count` from number `first` on, or those of them that there are.
+  void keep(std::size_t first, std::size_t count);
+  Array read(std::size_t index) const;   ///< Throws Error without the file's name.
+  Array named(std::size_t index) const;  ///< The same, with the file's name.
 
  private:
   std::string name_;

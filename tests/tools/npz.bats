@@ -37,6 +37,10 @@ PYTHON
 
 @test "an archive is a stream of its arrays, and each has an address" {
   [ "$(peek a.npz | awk 'NR > 1' | wc -l)" -eq 7 ]
+  [ "$(peek a.npz | cut -f 1,2 | head -n 4)" = $'name\trecord\na.npz:words\t0\na.npz:layer/0/ids\t1\na.npz:ä\t2' ]
+  [ "$(peek - < a.npz | cut -f 1,3 | tail -n 1)" = $'(stdin):flags\tb1' ]
+  /usr/bin/python3 -c 'import numpy as np; np.savez("colons.npz", **{"a:b:c": np.arange(3), "c": np.zeros(1)})'
+  [ "$(peek --values colons.npz:a:b:c)" = $'0\t1\t2' ]
   convert a.npz | cmp - <(convert packed.npz)
   tail -c +1 packed.npz | convert | cmp - <(convert a.npz)
   [ "$(peek --values a.npz:layer/0/ids)" = $'0\t1\t2\t3\t4\t5\t6' ]
@@ -85,6 +89,9 @@ PYTHON
   convert copy.npz -o copy.npz && same a.npz copy.npz
   tail -c +1 packed.npz | convert --format npz | cmp - copy.npz
   convert empty.npz -o none.npz && same empty.npz none.npz
+  convert a.npz --skip 1 --take 2 -o two.npz && convert a.npz --skip 1 --take 2 -o two.h5 && same two.npz two.h5
+  [ "$(peek two.npz | cut -f 1 | paste -s -d ' ')" = "name two.npz:layer/0/ids two.npz:ä" ]
+  convert a.npz --skip 9 -o none.npz && same empty.npz none.npz
   convert a.npz:layer/0/ids -o part.npz && convert a.npz:layer/0/ids -o part.h5
   [ "$(/usr/bin/python3 -c 'import numpy as np; f = np.load("part.npz"); print(*f, *f["layer/0/ids"])')" = "layer/0/ids 0 1 2 3 4 5 6" ]
   same part.npz part.h5
