@@ -9,6 +9,7 @@
 #include "cli/training_start.hpp"
 #include "cli/validation_bleu.hpp"
 #include "io/output_file.hpp"
+#include "io/read_files.hpp"
 #include "train/report.hpp"
 
 using namespace pipeformer;
@@ -104,6 +105,7 @@ void train(const Args& args, Communicator& ranks) {
       args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",
       // Killed before its first checkpoint, a run may have kept a model: --resume begins anew.
       args.flag("overwrite") || args.flag("resume")};
+  for (const std::string& output : {files.model, files.checkpoint, files.log, files.gradients}) check_not_read(output);
 
   Probing probing(
       args, [&](ParameterSource& source) { build_towers(source, start.models); }, false, true);

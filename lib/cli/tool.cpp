@@ -9,14 +9,17 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include "cli/options.hpp"
 #include "core/threads.hpp"
 #include "core/visible.hpp"
+#include "io/address.hpp"
 #include "io/failure_record.hpp"
 #include "io/output_file.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 namespace cli {
@@ -110,6 +113,17 @@ bool promises_records(const ToolSpec& spec, const Args& args) {
          std::none_of(spec.text_options.begin(), spec.text_options.end(), text);
 }
 
+/// -o may take the place of an input, as that of sort(1) may: what is written is whole before it does. Not of one of
+/// which only a part is read.
+void let_output_replace_input(const Args& args) {
+  const std::string output = split_address(args.output()).file;
+  for (const std::string& input : args.inputs()) {
+    const Address read = split_address(input);
+    std::error_code none;
+    if (read.group.empty() && std::filesystem::equivalent(read.file, output, none)) let_replace(output);
+  }
+}
+
 void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::string>& words,
          const std::function<void(const Args&)>& body) {
   // Help is given even when the rest of the line is wrong.
@@ -122,6 +136,7 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
   if (args.flag("version")) return print(cli::version_text(called));
   if (args.has("generate")) return generate(spec, args.text("generate"));
   expect_records_on_standard_output(promises_records(spec, args));
+  let_output_replace_input(args);
   set_thread_count(args.threads());
   body(args);
 }

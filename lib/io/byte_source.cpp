@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 namespace {
@@ -53,6 +54,7 @@ ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size), fill_(bu
     throw Error(cat(input_name(path), ": cannot open: ", problem));
   }
   regular_ = S_ISREG(status.st_mode);
+  note_read_file(fd_);
   if (const off_t at = regular_ ? ::lseek(fd_, 0, SEEK_CUR) : 0; at > 0) position_ = static_cast<std::uint64_t>(at);
 #ifdef F_SETPIPE_SZ
   if (S_ISFIFO(status.st_mode))

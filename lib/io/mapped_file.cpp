@@ -16,6 +16,7 @@
 
 #include "core/error.hpp"
 #include "io/failure_record.hpp"
+#include "io/read_files.hpp"
 #include "io/temporary_file.hpp"
 
 namespace pipeformer {
@@ -92,6 +93,7 @@ MappedFile::MappedFile(const std::string& path) {
   const auto size = static_cast<std::size_t>(status.st_size);
   void* start = regular && size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : nullptr;
   const int problem = errno;
+  note_read_file(fd);
   ::close(fd);  // the mapping keeps the file
   require(regular, path, ": cannot map: not a regular file");
   require(start != MAP_FAILED, path, ": cannot map: ", std::strerror(problem));

@@ -16,6 +16,7 @@
 
 #include "core/error.hpp"
 #include "core/visible.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 namespace {
@@ -98,6 +99,7 @@ OutputClaim::OutputClaim(const std::string& path, const std::string& group) {
   std::error_code unknown;  // a path that cannot be resolved cannot be opened either, which is said there
   std::string place = path == "-" ? path : fs::weakly_canonical(fs::absolute(path), unknown).string();
   if (unknown) return;
+  if (path != "-" && group.empty()) check_not_read(path);
   // Of two places one of which is in the other, one is the beginning of the other.
   place += '\0';
   for (const fs::path& part : fs::path(group).relative_path()) place += part.string() + '/';
@@ -117,6 +119,7 @@ PendingFile::PendingFile(const std::string& path, const std::string& group)
     : path_(path), target_(follow_links(path)), claim_(target_, group), temporary_(target_, path) {}
 
 void PendingFile::commit() {
+  check_not_read(target_);  // an input may have been opened after this output
   temporary_.rename();
 }
 

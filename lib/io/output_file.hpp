@@ -26,7 +26,8 @@ bool is_special_file(const std::string& path);
 /// (/dev/null, a FIFO) are free for all.
 class OutputClaim {
  public:
-  /// `group` "" is the whole file. Throws UsageError when the place, or one inside or around it, is taken.
+  /// `group` "" is the whole file. Throws UsageError when the place, or one inside or around it, is taken, or when a
+  /// whole file was read by this process (io/read_files.hpp).
   explicit OutputClaim(const std::string& path, const std::string& group = "");
   ~OutputClaim();
   OutputClaim(const OutputClaim&) = delete;

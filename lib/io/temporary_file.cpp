@@ -23,6 +23,7 @@
 
 #include "core/error.hpp"
 #include "io/failure_record.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 namespace {
@@ -133,6 +134,7 @@ TemporaryFile::TemporaryFile(const std::string& target, const std::string& name)
     if (fd_ >= 0) {
       lock(fd_);
       struct stat status {};
+      note_made_file(fd_);
       if (::fstat(fd_, &status) == 0 && status.st_nlink > 0) break;
       ::close(std::exchange(fd_, -1));
       problem = EEXIST;  // another process clears away, and was quicker than the lock

@@ -12,6 +12,7 @@
 #include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "io/output_file.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 namespace {
@@ -422,6 +423,7 @@ void Trainer::save_checkpoint() {
 
 void Trainer::resume() {
   std::vector<ModelFile> stored = open_towers(files_.checkpoint);
+  let_replace(files_.checkpoint);
   ModelFile& model = stored.front();
   const Hdf5File& file = model.file();
   require(file.has_group(kStateGroup), files_.checkpoint, ": is a model but no checkpoint of a training run");

@@ -179,3 +179,34 @@ for pickled in (False, True):
   run -1 --separate-stderr convert $'no\x1b[31m\xc2\x9b\xe2\x80\xa8.npy'
   [ "$stderr" = 'convert: no\x1b[31m\x9b\u2028.npy: cannot open: No such file or directory' ]
 }
+
+@test "no output replaces what the same run reads, by whatever name, but -o an input argument" {
+  for f in model.h5 good.npy good.src char.model; do rm "$f" && cp "$DATA/$f" .; done
+  embed -m model.h5 good.npy -o x.npy
+  ln x.npy hard.npy && ln -s x.npy soft.npy
+  convert x.npy -o two.h5:one && convert x.npy -o two.h5:two
+  sha256sum model.h5 good.npy good.src char.model x.npy two.h5 > before
+  # replaced NAME COMMAND...: the tool refuses to, with status 2.
+  replaced() {
+    run -2 "${@:2}"
+    [[ $output == *"$1: is read by this run, which would replace it: give the output another name"* ]] || { echo "$output"; false; }
+  }
+  replaced hard.npy add --to x.npy good.npy -o hard.npy
+  replaced x.npy add --to x.npy good.npy -o soft.npy
+  replaced two.h5 convert two.h5:one -o two.h5
+  replaced model.h5 encode -m model.h5 good.npy -o model.h5
+  replaced model.h5 encode -m model.h5 good.npy --tap '*/output' --tap-file model.h5 -o y.npy
+  replaced x.npy project x.npy --components x.npy -o y.npy
+  replaced char.model tokenize -m char.model --decode good.npy -o char.model
+  replaced good.npy train --source good.npy --target good.npy --tokenizer char.model --steps 1 --log good.npy -o new.h5
+  replaced model.h5 train --from model.h5 --source good.npy --target good.npy --steps 1 -o model.h5
+  sha256sum -c before
+  [ "$(find . -name '*.tmp.*' | wc -l)" = 0 ] && [ ! -e y.npy ] && [ ! -e new.h5 ]
+  posenc x.npy > expected.npy
+  cp x.npy same.npy && posenc same.npy -o same.npy && cmp same.npy expected.npy
+  cp x.npy same.npy && ln -s same.npy link.npy && posenc same.npy -o link.npy && cmp same.npy expected.npy
+  # A group added to a file that is read, and a run that goes on with its own checkpoint, are no such thing.
+  posenc two.h5:one -o two.h5:three && convert two.h5:three | cmp - expected.npy
+  train --from model.h5 --source good.npy --target good.npy --steps 1 -q --log log.tsv -o new.h5
+  train --from model.h5 --source good.npy --target good.npy --steps 2 -q --log log.tsv --resume -o new.h5
+}
