@@ -54,7 +54,7 @@ struct ToolSpec {
   /// may be left out, with ... when it may be repeated: "[FILE]", "FILE...", "[FILE...]", "COMMAND FILE...", "" for
   /// none.
   std::string arguments = "[FILE]";
-  std::vector<Option> options;
+  std::vector<Option> options{};
   std::vector<std::pair<std::string, std::string>> examples;  ///< Two runnable ones: (what it does, command).
   std::vector<std::string> see_also;
   bool uses_model = false;                  ///< Takes -m/--model FILE[:GROUP].

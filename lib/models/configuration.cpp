@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <iomanip>
+#include <iterator>
 #include <type_traits>
 
 #include "core/error.hpp"
@@ -46,7 +47,7 @@ PIPEFORMER_NAMES(PositionKind, "sinusoidal", "sinusoidal-halved", "sinusoidal-fa
 PIPEFORMER_NAMES(Tied, "all", "target", "embeddings", "none")
 PIPEFORMER_NAMES(Head, "none", "tokens", "classes", "token-classes")
 PIPEFORMER_NAMES(Pooling, "mean", "first", "last", "max", "end", "class-tokens", "first-and-mean")
-PIPEFORMER_NAMES(Activation, "identity", "relu", "gelu", "gelu-tanh", "silu", "quick-gelu", "tanh")
+PIPEFORMER_NAMES(Activation, std::begin(kNamesOfActivations), std::end(kNamesOfActivations))
 PIPEFORMER_NAMES(RotaryScaling, "none", "linear", "llama3", "yarn", "dynamic", "longrope")
 #undef PIPEFORMER_NAMES
 

@@ -19,14 +19,14 @@ namespace pipeformer {
 enum class ModelKind { encoder_decoder, decoder_only, encoder_only };
 enum class NormKind { layer, rms };
 enum class NormPosition { post, pre };
-/// How positions enter. sinusoidal: sines and cosines in turn (the paper); sinusoidal_halved: all sines, then all
-/// cosines (tensor2tensor, Marian); sinusoidal_fairseq: halved, with frequencies 10000^(-i / (d/2 - 1)); learned: a
-/// table; rotary: queries and keys are turned (Su et al. 2021); relative: a learned bias on the scores for each
-/// distance, in buckets (Raffel et al. 2020); alibi: a fixed slope a head (Press et al. 2022).
 /// What models are written as; and those with adapters (models/adapters.hpp), which a reader of the former would pass
 /// over. The hyper-parameters are the same.
 constexpr std::int64_t kFormatVersion = 4, kAdapterFormatVersion = 5;
 
+/// How positions enter. sinusoidal: sines and cosines in turn (the paper); sinusoidal_halved: all sines, then all
+/// cosines (tensor2tensor, Marian); sinusoidal_fairseq: halved, with frequencies 10000^(-i / (d/2 - 1)); learned: a
+/// table; rotary: queries and keys are turned (Su et al. 2021); relative: a learned bias on the scores for each
+/// distance, in buckets (Raffel et al. 2020); alibi: a fixed slope a head (Press et al. 2022).
 enum class PositionKind { sinusoidal, sinusoidal_halved, sinusoidal_fairseq, learned, rotary, relative, alibi, none };
 /// all: one matrix for both embeddings and the output; target: target embedding and output; embeddings: source and
 /// target embedding, the output apart; none.

@@ -13,8 +13,7 @@ void add(std::int64_t count, const float* a, const float* b, float* y);
 /// y *= alpha.
 void scale(std::int64_t count, float alpha, float* y);
 
-/// y = f(x); in place allowed. Names as PyTorch: relu, gelu (exact, by erf), gelu-tanh, silu, quick-gelu
-/// (x sigmoid(1.702 x)), tanh.
+/// y = f(x); in place allowed.
 void activation(Activation, std::int64_t rows, std::int64_t n, const float* x, float* y);
 /// dx = dy * f'(x); dx may be dy.
 void activation_backward(Activation, std::int64_t rows, std::int64_t n, const float* x, const float* dy, float* dx);

@@ -4,8 +4,11 @@
 
 namespace pipeformer {
 
+/// f(x): gelu exact, by erf, gelu_tanh its approximation; quick_gelu x sigmoid(1.702 x); the others as PyTorch.
 enum class Activation : int { identity, relu, gelu, gelu_tanh, silu, quick_gelu, tanh };
-constexpr int kActivations = 7;  ///< How many there are.
+/// Their names in files and options, in the same order.
+constexpr const char* kNamesOfActivations[] = {"identity", "relu", "gelu", "gelu-tanh", "silu", "quick-gelu", "tanh"};
+constexpr int kActivations = sizeof kNamesOfActivations / sizeof *kNamesOfActivations;
 
 /// One step of Adam or AdamW (Kingma, Ba 2015, algorithm 1; Loshchilov, Hutter 2019), the same for a range of
 /// parameters.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "common"))
 import tools
+from activations import activations
 from tools import agree
 
 ops = ctypes.CDLL(os.environ["PIPEFORMER_OPS_MODULE"])
@@ -151,8 +152,7 @@ for scaling, scaling_name in enumerate(["not scaled", "linear", "llama3", "yarn"
             agree(name, [ours.numpy()], [theirs], 1e-6)
             agree(name + ", gradient", [dx.numpy()], [there.grad], 1e-6)
 
-for kind, (name, f) in enumerate([("identity", lambda t: t * 1), ("relu", F.relu), ("gelu", F.gelu), ("gelu-tanh", lambda t: F.gelu(t, approximate="tanh")),
-                                  ("silu", F.silu), ("quick-gelu", lambda t: t * torch.sigmoid(1.702 * t)), ("tanh", torch.tanh)]):
+for kind, (name, f) in enumerate(activations.items()):
     x, dy = normal(4001) * 3, normal(4001)
     y, dx, there = torch.empty_like(x), torch.empty_like(x), x.double().requires_grad_()
     ops.activate(I(kind), I(len(x)), *(P(memory(t)) for t in (x, dy, y, dx)))

@@ -149,4 +149,10 @@ blocks() {
     awk '$1 ~ /^[a-z_0-9]+$/ && NF == 2 && !/ bytes$/ { sub(/^(en|de)coder_/, "", $1); print $1; next } /\// { gsub(/\/[0-9]+\//, "/", $1); gsub(/\//, "\n", $1); print $1 }' | sort -u); do
     grep -q "\b$word\b" <<< "$page" || { echo "no word $word"; false; }
   done
+  # "--activation relu|gelu ...": the values of those that are one of several; of weights, they are types of parameters.
+  values=$(model make --help | sed -nE '/--weights/d; s/^ +--[a-z-]+ ([a-z0-9-]+(\|[a-z0-9-]+)+).*/\1/p' | tr '|' '\n' | sort -u)
+  (($(wc -l <<< "$values") > 30))
+  for value in $values; do
+    grep -qE -- "(^|[ (])$value([ ,.;)]|\$)" <<< "$page" || { echo "no value $value"; false; }
+  done
 }

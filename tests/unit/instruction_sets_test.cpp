@@ -211,12 +211,18 @@ TEST_CASE("all instruction sets give the same bits", "[ops]") {
 
 TEST_CASE("all instruction sets give the same bits of every activation", "[ops]") {
   constexpr std::uint64_t expected[] = {
-      0x18bee4ec5dc6436b, 0x8cec2c30694fb017, 0xc885b7b44489b2ec, 0x1564fa766b5617e4,
-      0x69bfcdb83022b955, 0xd5a0a2f1295535c9, 0xd31e4eea7873710d};  // in the order of the enumeration
+      0x18bee4ec5dc6436b,  // identity
+      0x8cec2c30694fb017,  // relu
+      0xc885b7b44489b2ec,  // gelu
+      0x1564fa766b5617e4,  // gelu-tanh
+      0x69bfcdb83022b955,  // silu
+      0xd5a0a2f1295535c9,  // quick-gelu
+      0xd31e4eea7873710d,  // tanh
+  };
   static_assert(std::size(expected) == kActivations);
   for (int kind = 0; kind < kActivations; ++kind)
     for (const Kernels* const* set = available_kernels(); *set; ++set) {
-      INFO("activation " << kind << ", " << (*set)->name);
+      INFO(kNamesOfActivations[kind] << ", " << (*set)->name);
       CHECK(activation_digest(**set, static_cast<Activation>(kind)) == expected[kind]);
     }
 }

@@ -730,7 +730,6 @@ TEST_CASE("activations agree with float64, forward and backward", "[ops]") {
   Floats x = random_floats(rows * n, 1, 3.0);
   x[0] = 0.0f, x[1] = 40.0f, x[2] = -40.0f, x[3] = 1e-6f, x[4] = -100.0f, x[5] = 100.0f;
   const Floats dy = random_floats(rows * n, 2);
-  REQUIRE(names_of(Activation{}).size() == kActivations);
   for (int number = 0; number < kActivations; ++number) {
     const auto kind = static_cast<Activation>(number);
     INFO("activation " << name_of(kind));
