@@ -1,5 +1,6 @@
 // softmax: numbers to probabilities, along the last axis.
 #include "cli/tool.hpp"
+#include "core/one_nan.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/pooling.hpp"
 
@@ -24,6 +25,7 @@ static void softmax(const Args& args) {
   const auto temperature = static_cast<float>(args.number("temperature"));
   const auto reader = RecordReader::open(args.input());
   const auto writer = RecordWriter::open(args.output(), args.output_options());
+  Buffer<float> copy;
   Array record;  // one at a time: rows of attention scores differ in length from record to record
   while (reader->next(record)) {
     reader->expect_floats(record);
@@ -32,7 +34,7 @@ static void softmax(const Args& args) {
     float* x = record.values<float>().data();
     if (temperature != 1) scale(rows * width, 1 / temperature, x);
     softmax_rows(rows, width, x);
-    writer->write(record);
+    writer->write(DType::f4, record.shape, with_one_nan(x, rows * width, copy));
   }
   writer->close();
 }

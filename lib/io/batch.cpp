@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
+#include "core/one_nan.hpp"
 #include "io/failure_record.hpp"
 
 namespace pipeformer {
@@ -107,14 +109,18 @@ std::int64_t Batch::length(std::int64_t r) const {
 
 namespace {
 
-void write_values(RecordWriter& writer, const Batch& layout, DType dtype, const std::byte* values, std::int64_t width) {
-  const std::size_t row = dtype_size(dtype) * static_cast<std::size_t>(width == 0 ? 1 : width);
+template <class T>
+void write_values(RecordWriter& writer, const Batch& layout, DType dtype, const T* values, std::int64_t width) {
+  Buffer<float> copy;
   for (const Shape& shape : layout.shapes) {
     Shape out = position_axes(layout, shape);
-    const std::int64_t positions = element_count(out);
     if (width > 0) out.push_back(width);
-    writer.write(dtype, out, values);
-    values += static_cast<std::size_t>(positions) * row;
+    const std::int64_t count = element_count(out);
+    if constexpr (std::is_same_v<T, float>)
+      writer.write(dtype, out, with_one_nan(values, count, copy));
+    else
+      writer.write(dtype, out, values);
+    values += count;
   }
   writer.flush();
 }
@@ -140,16 +146,16 @@ Batch with_lengths(const Batch& batch, const Ragged& ragged) {
 }
 
 void write_rows(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {
-  write_values(writer, layout, DType::f4, reinterpret_cast<const std::byte*>(rows), width);
+  write_values(writer, layout, DType::f4, rows, width);
 }
 
 void write_ids(RecordWriter& writer, const Batch& layout, const std::int32_t* ids) {
-  write_values(writer, layout, DType::i4, reinterpret_cast<const std::byte*>(ids), 0);
+  write_values(writer, layout, DType::i4, ids, 0);
 }
 
 void write_weights(RecordWriter& writer, const Batch& queries, const Batch& keys, std::int64_t heads, bool heads_axis,
                    const float* const* matrices) {
-  Buffer<float> record;
+  Buffer<float> record, copy;
   for (std::int64_t r = 0; r < queries.records(); ++r) {
     Shape shape = queries.leading_axes(r);
     const std::int64_t count = element_count(shape) * heads, size = queries.length(r) * keys.length(r);
@@ -158,7 +164,7 @@ void write_weights(RecordWriter& writer, const Batch& queries, const Batch& keys
     record.resize(static_cast<std::size_t>(count * size));
     for (std::int64_t m = 0; m < count && size > 0; ++m) std::copy_n(*matrices++, size, record.data() + m * size);
     if (size == 0) matrices += count;
-    writer.write(DType::f4, shape, record.data());
+    writer.write(DType::f4, shape, with_one_nan(record.data(), std::ssize(record), copy));
   }
   writer.flush();
 }

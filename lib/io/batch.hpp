@@ -61,7 +61,7 @@ void append_record(Batch&, const Array& record);
 Batch with_lengths(const Batch&, const Ragged&);
 
 /// Writes one record per record of `layout`, with its leading axes and its T: vectors (..., T, width) from rows, or
-/// (..., T) when width is 0.
+/// (..., T) when width is 0. NaN is written as one NaN (core/one_nan.hpp).
 void write_rows(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);
 void write_ids(RecordWriter&, const Batch& layout, const std::int32_t* ids);
 

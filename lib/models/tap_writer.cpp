@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/one_nan.hpp"
 #include "core/suggestion.hpp"
 #include "io/address.hpp"
 #include "io/output_file.hpp"
@@ -64,9 +65,10 @@ Hdf5Stream& TapWriter::stream(Tap tap) {
 
 void TapWriter::rows(Tap tap, const TapRows& seen) {
   seen_[static_cast<std::size_t>(tap.id)] = true;
+  Buffer<float> copy;
   for (std::int64_t s = 0; s < seen.ragged.sequences(); ++s) {
     const Shape shape{seen.ragged.length(s), seen.width};
-    const float* x = seen.x + seen.ragged.begin(s) * seen.width;
+    const float* x = with_one_nan(seen.x + seen.ragged.begin(s) * seen.width, element_count(shape), copy);
     file_ ? stream(tap).append(DType::f4, shape, bytes_of(x)) : writer_->write(DType::f4, shape, x);
   }
 }
@@ -76,16 +78,19 @@ void TapWriter::matrix(Tap tap, const TapMatrix& seen) {
   const Shape shape{entry.shape.heads, seen.queries, seen.keys};
   const bool first = seen.head == 0 && seen.first == 0;
   const bool last = seen.head == entry.shape.heads - 1 && seen.first + seen.rows == seen.queries;
+  Buffer<float> copy;
+  const std::int64_t size = seen.rows * seen.keys;
+  const float* x = with_one_nan(seen.x, size, copy);
   if (file_) {
     Hdf5Stream& to = stream(tap);
     if (first) to.begin(DType::f4, shape);
-    to.put(bytes_of(seen.x), seen.rows * seen.keys);
+    to.put(bytes_of(x), size);
     if (last) to.end();
     return;
   }
   seen_[static_cast<std::size_t>(tap.id)] = true;
   if (first) record_.clear();
-  record_.insert(record_.end(), seen.x, seen.x + seen.rows * seen.keys);
+  record_.insert(record_.end(), x, x + size);
   if (last) writer_->write(DType::f4, shape, record_.data());
 }
 

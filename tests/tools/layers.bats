@@ -169,6 +169,38 @@ results() {
   done
 }
 
+@test "law 4: NaN is one NaN, whatever it came from and with every instruction set" {
+  /usr/bin/python3 -c "
+import numpy as np
+x = np.random.default_rng(2).normal(size=(6, 32)).astype('f4')
+bits = x.view('u4')
+bits[0, 3], bits[1, 4], bits[2, 5] = 0x7fc00001, 0xffc00000, 0xff812345
+x[3, :2] = np.inf, -np.inf
+np.save('nan.npy', x)"
+  of_nan() {
+    linear -m model.h5:encoder/0/self_attn/value nan.npy
+    norm -m model.h5:encoder/0/norm1 nan.npy
+    ffn -m model.h5:encoder/0/ffn nan.npy
+    ffn -m modern.h5:encoder/0/ffn nan.npy
+    add --to nan.npy nan.npy
+    attend --heads 2 nan.npy --weights weights.npy
+    cat weights.npy
+    softmax nan.npy
+    mhattn -m model.h5:encoder/0/self_attn nan.npy --tap '*/query' --tap-file tap.npy > /dev/null
+    cat tap.npy
+  }
+  of_nan > expected
+  for isa in generic avx2 avx512 neon; do PIPEFORMER_ISA=$isa of_nan | cmp - expected; done
+  /usr/bin/python3 -c "
+import io, numpy as np
+data, seen = io.BytesIO(open('expected', 'rb').read()), 0
+while data.tell() < len(data.getbuffer()):
+    x = np.load(data)
+    assert set(x.view('u4')[np.isnan(x)]) == {0x7fc00000}, data.tell()
+    seen += 1
+assert seen == 9"
+}
+
 @test "law 1: one record out for each record in, empty ones too, through the whole pipeline" {
   embed -m model.h5 ids.npy | posenc | linear -m model.h5:encoder/0/self_attn/value | norm -m model.h5:encoder/0/norm1 |
     add --to x.npy | ffn -m model.h5:encoder/0/ffn | attend --heads 4 | mhattn -m model.h5:encoder/0/self_attn |
