@@ -53,6 +53,10 @@ const ToolSpec spec{
         "--tap writes intermediates of the run by name, and --patch, --ablate, --scale and --add change them on their "
         "way, also while it generates (pipeformer(7), SEEING INSIDE); --list-taps names them. What is tapped has one "
         "record for each output record (or target): row t is the prediction of token t, the last one that of the end. "
+        "--cache keeps the keys and values that a decoder attends to in 16 bits, or in 8 with a scale for each head of "
+        "each position, and takes half or a quarter of their memory; all arithmetic stays float32. It rounds them so "
+        "with "
+        "--target too, which gives the log-probabilities of what is generated.\n\n"
         "Results do not depend on --batch-rows, --window or --threads.",
     .options = join({
         decoding_options(),
@@ -133,6 +137,7 @@ void force(Decoding& d) {
     d.check(sources, &targets, 1);
     turn.ctx.probe = d.probing.probe();
     turn.ctx.places.first = turn.first_sequence;
+    turn.ctx.kept = kept_type(d.args);
     return d.file.explaining([&] {
       return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
                            d.writer.get());
@@ -171,8 +176,8 @@ void generate(Decoding& d) {
     });
     const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
     if (look || d.probing.writes())
-      force_outputs(workspace, *d.model, d.input->batch, outputs, settings.batch_rows,
-                    look ? *look : *d.probing.probe(), d.input->batch.first_record);
+      force_outputs(workspace, *d.model, d.input->batch, outputs, settings, look ? *look : *d.probing.probe(),
+                    d.input->batch.first_record);
     tokens +=
         write_hypotheses(outputs, forced, look ? look->take() : std::vector<OutputProbe::Seen>{}, files.writers());
   }

@@ -38,7 +38,10 @@ const ToolSpec spec{
         "`model quantize FILE.h5 --weights int8 -o SMALL.h5` writes the model with the weights of its products and "
         "embeddings in fewer bits; norms, biases and positions stay as they are, and the weights that --keep names. "
         "Every tool runs such a model. int8: symmetric, one scale for each row of a weight, a quarter of the bytes; "
-        "what is multiplied by it is quantised row by row as well, and the sums are exact. f16 and bf16: stored so, "
+        "what is multiplied by it is quantised row by row as well, and the sums are exact. int4: a scale for each 32 "
+        "elements of a row, a sixth of the bytes; it is for single streams, where weights pass from memory for each "
+        "token, "
+        "and costs quality, so --keep what matters. f16 and bf16: stored so, "
         "computed in float32. f32 widens again: training, averaging and export need it.\n\n"
         "Averaging the last checkpoints of a training run often does better than the last one (Vaswani et al. 2017, "
         "section 6.1). All must have the same hyper-parameters; the tokenizer is that of the first. A checkpoint of "
@@ -58,7 +61,7 @@ const ToolSpec spec{
                     "export: model_type of the checkpoint (default: that of the import, else "
                     "the nearest)"),
                flag("without-tokenizer", "export: leave the tokenizer out"),
-               choice("weights", "int8|f16|bf16|f32", "quantize: the type of the weights"),
+               choice("weights", "int8|int4|f16|bf16|f32", "quantize: the type of the weights"),
                list("keep", "GLOB", "quantize: weights whose names (of `model describe`) match stay as they are"),
                integer("positions-table", "N",
                        "export: positions of the table that sinusoids become where the family has tables only "

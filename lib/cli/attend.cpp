@@ -74,7 +74,8 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
   masked.distance = options_.relative.bias(ctx, std::max(query.batch.ragged().longest(), key.batch.ragged().longest()));
   AttentionInput in;
   in.query = turned(ctx, query, attention.heads, attention.key_width);
-  in.key = turned(ctx, key, attention.kv_heads, attention.key_width);
+  const float* turned_key = turned(ctx, key, attention.kv_heads, attention.key_width);
+  in.key = turned_key;
   in.value = value.batch.rows.data();
   in.query_stride = query.batch.width;
   in.key_stride = key.batch.width;
@@ -85,7 +86,7 @@ Attend::Result Attend::forward(Context& ctx, const BatchStream& query, const Bat
 
   Result result;
   result.query = in.query;
-  result.key = in.key;
+  result.key = turned_key;
   const auto keep = [&](std::vector<float*>& matrices) -> AttentionLook::Step {
     for (std::int64_t s = 0; s < in.queries.sequences(); ++s)
       for (std::int64_t h = 0; h < attention.heads; ++h)

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "core/selection.hpp"
+#include "models/quantization.hpp"
 
 namespace pipeformer {
 
@@ -36,6 +37,7 @@ std::vector<Option> decoding_options() {
       text("suppress", "IDS", "ids that are never generated, such as 0,7-9"),
       text("ban", "FILE", "sequences of ids that must not come: a record for each input, or one for all"),
       text("require", "FILE", "phrases of ids that must come: a record for each input, or one for all"),
+      choice("cache", "f32|f16|bf16|int8", "the type that the decoder's keys and values are kept as", "f32"),
       flag("keep-end", "the end token stays at the end of an output"),
       flag("sample", "draw the tokens"),
       number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
@@ -169,6 +171,10 @@ void HypothesisFiles::close() {
   for (const auto& file : files_) file->close();
 }
 
+WeightType kept_type(const Args& args) {
+  return weight_type_from_name(args.text("cache"));
+}
+
 GenerateSettings generate_settings(const Args& args, const Configuration& configuration) {
   GenerateSettings s;
   s.search = {args.flag("sample"),
@@ -183,6 +189,7 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
   s.length_asked = args.given("max-length");
   s.beyond = beyond_context(args, configuration);
   s.batch_rows = args.integer("batch-rows");
+  s.kept = kept_type(args);
   s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? 0 : 256;
   s.max_length_factor =
       configuration.has_encoder() || args.given("max-length-factor") ? args.number("max-length-factor") : 0;

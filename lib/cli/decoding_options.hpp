@@ -31,6 +31,8 @@ class HypothesisFiles {
   std::vector<std::unique_ptr<RecordWriter>> files_;
   HypothesisWriters writers_;
 };
+/// What --cache says.
+WeightType kept_type(const Args&);
 GenerateSettings generate_settings(const Args&, const Configuration&);
 
 }  // namespace pipeformer

@@ -13,7 +13,7 @@ std::vector<Option> batch_options() {
 }
 
 std::vector<Option> weight_type_options() {
-  return {choice("weights", "int8|f16|bf16",
+  return {choice("weights", "int8|int4|f16|bf16",
                  "run the model with weights of this type; the results are those of what `model quantize` writes")};
 }
 

@@ -51,8 +51,9 @@ std::deque<Tower> towers_of(const std::string& address) {
     for (const auto& [parameter, shape] : parameters) {
       require(file.has(parameter) && file.shape(parameter) == shape, where, ": parameter ", parameter,
               " is missing, or has another shape than ", shape_text(shape));
-      require(file.type(parameter) != WeightType::int8, where, ": parameter ", parameter,
-              " is of int8, which these checkpoints do not know; `model quantize --weights f32` widens it");
+      require(!is_integer(file.type(parameter)), where, ": parameter ", parameter, " is of ",
+              name_of(file.type(parameter)),
+              ", which these checkpoints do not know; `model quantize --weights f32` widens it");
     }
     towers.push_back({name, std::move(file), std::move(parameters)});
   };

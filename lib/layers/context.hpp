@@ -7,6 +7,7 @@
 #include "core/random.hpp"
 #include "core/workspace.hpp"
 #include "layers/tap.hpp"
+#include "ops/kernel_types.hpp"
 
 namespace pipeformer {
 
@@ -77,6 +78,9 @@ struct Context {
   Places places{};  ///< For the probe.
   BatchOffset
       first{};  ///< Dropout is drawn by the row in the whole batch, so that it does not depend on how it is cut.
+  /// What a decoder keeps keys and values as, its own and those of a memory: rounded so wherever they are attended to,
+  /// so that a pass over a whole sequence gives what one position after another does.
+  WeightType kept = WeightType::float32;
 
   float rate(float p) const { return training ? p : 0.0f; }
   /// The seed of a layer's own random numbers. It depends on the name only: dropout set to 0 elsewhere, or a layer

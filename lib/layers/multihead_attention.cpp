@@ -64,9 +64,10 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   AttentionInput in;
   in.query = saved.query;
   in.query_stride = shape_.query_width();
-  in.key = saved.kv.key;
-  in.value = saved.kv.value;
-  in.key_stride = in.value_stride = shape_.kv_width();
+  in.key = saved.kept.key;
+  in.value = saved.kept.value;
+  in.kept = saved.kept.type;
+  in.key_stride = in.value_stride = shape_.kv_heads * kept_elements(in.kept, shape_.head_width);
   in.queries = queries;
   in.keys = keys;
   in.key_index = key_index;
@@ -141,13 +142,40 @@ void MultiheadAttention::project_backward(Context& ctx, const Projection& to, co
 }
 
 void MultiheadAttention::project_keys(Context& ctx, const Ragged& ragged, const float* memory,
-                                      const RowPositions& positions, const KeyValues& kv) const {
+                                      const RowPositions& positions, float* key, float* value) const {
   const WorkspaceScope scope(ctx.workspace);
   const SameRows same;
   Projected saved;
-  project(ctx, key_, ragged, memory, positions, kv.key, saved);
-  value_.forward(ragged.rows(), memory, kv.value);
-  ctx.show(value_tap_, kv.value, shape_.kv_width(), ragged);
+  project(ctx, key_, ragged, memory, positions, key, saved);
+  value_.forward(ragged.rows(), memory, value);
+  ctx.show(value_tap_, value, shape_.kv_width(), ragged);
+}
+
+void MultiheadAttention::keep_keys(Context& ctx, const Ragged& ragged, const float* memory,
+                                   const RowPositions& positions, const std::int32_t* index,
+                                   const KeyValues& to) const {
+  const WorkspaceScope scope(ctx.workspace);
+  const std::int64_t rows = ragged.rows(), width = shape_.kv_width(), bytes = shape_.kept_row_bytes(to.type);
+  float *key = ctx.workspace.get(rows * width), *value = ctx.workspace.get(rows * width);
+  project_keys(ctx, ragged, memory, positions, key, value);
+  const auto store = [&](const float* x, void* table) {
+    for (std::int64_t r = 0; r < rows; ++r)
+      keep_vectors(to.type, shape_.kv_heads, shape_.head_width, x + r * width,
+                   static_cast<std::byte*>(table) + index[r] * bytes);
+  };
+  store(key, to.key);
+  store(value, to.value);
+}
+
+void MultiheadAttention::keep(Context& ctx, std::int64_t rows, Saved& saved) const {
+  saved.kept = {saved.key, saved.value};
+  if (ctx.kept == WeightType::float32 || !(shape_.causal || shape_.cross)) return;  // an encoder keeps nothing
+  const auto kept = [&](const float* x) {
+    void* to = ctx.workspace.get<std::byte>(rows * shape_.kept_row_bytes(ctx.kept));
+    keep_vectors(ctx.kept, rows * shape_.kv_heads, shape_.head_width, x, to);
+    return to;
+  };
+  saved.kept = {kept(saved.key), kept(saved.value), ctx.kept};
 }
 
 void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
@@ -157,7 +185,7 @@ void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const
   Saved saved;
   saved.query = ctx.workspace.get(rows * shape_.query_width());
   saved.context = ctx.workspace.get(rows * shape_.query_width());
-  saved.kv = ready.kv;
+  saved.kept = ready.kv;
   saved.masks.distance = ready.distance;
   project(ctx, query_, ready.each, x, positions, saved.query, saved.query_norm);
   AttentionShape shape = attention_shape(ctx, saved);
@@ -174,7 +202,8 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   saved.memory = in.memory;
   saved.masks = in.masks;
   saved.query = ctx.workspace.get(rows * shape_.query_width());
-  saved.kv = {ctx.workspace.get(key_rows * shape_.kv_width()), ctx.workspace.get(key_rows * shape_.kv_width())};
+  saved.key = ctx.workspace.get(key_rows * shape_.kv_width());
+  saved.value = ctx.workspace.get(key_rows * shape_.kv_width());
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
   RowPositions query_positions, key_positions;
@@ -186,11 +215,12 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     const SameRows same;
     project(ctx, query_, in.queries, in.x, query_positions, saved.query, saved.query_norm);
     const bool growing = std::exchange(ctx.places.growing, ctx.places.growing && !in.memory);  // a memory is whole
-    project(ctx, key_, in.keys, from, key_positions, saved.kv.key, saved.key_norm);
-    value_.forward(key_rows, from, saved.kv.value);
-    ctx.show(value_tap_, saved.kv.value, shape_.kv_width(), in.keys);
+    project(ctx, key_, in.keys, from, key_positions, saved.key, saved.key_norm);
+    value_.forward(key_rows, from, saved.value);
+    ctx.show(value_tap_, saved.value, shape_.kv_width(), in.keys);
     ctx.places.growing = growing;
   }
+  keep(ctx, key_rows, saved);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);

@@ -27,12 +27,15 @@ struct MultiheadAttentionShape {
   std::optional<NormShape> query_key_norm;  ///< Each head of queries and keys is normalised, before it is turned.
   std::int64_t query_width() const { return heads * head_width; }
   std::int64_t kv_width() const { return kv_heads * head_width; }
+  /// Bytes of a row of keys, or of values, that are kept.
+  std::int64_t kept_row_bytes(WeightType type) const { return kv_heads * kept_bytes(type, head_width); }
 };
 
 /// Keys and values that are computed once and attended to many times: a source sentence's memory, or a decoder's own
 /// past.
 struct KeyValues {
-  float *key = nullptr, *value = nullptr;  ///< (rows, kv_width), contiguous
+  void *key = nullptr, *value = nullptr;  ///< (rows, kv_heads) vectors of head_width, contiguous
+  WeightType type = WeightType::float32;  ///< As keep_vectors stores them.
 };
 
 class MultiheadAttention {
@@ -44,8 +47,8 @@ class MultiheadAttention {
   };
   struct Saved {
     const float *input = nullptr, *memory = nullptr;  ///< memory is null for self-attention
-    float* query = nullptr;
-    KeyValues kv;
+    float *query = nullptr, *key = nullptr, *value = nullptr;
+    KeyValues kept;  ///< What is attended to: key and value, or these in fewer bits.
     Projected query_norm, key_norm;
     float *log_sum = nullptr, *context = nullptr;
     std::uint64_t seed = 0;
@@ -75,8 +78,11 @@ class MultiheadAttention {
 
   /// The projections of rows (ragged.rows(), width) to keys and values; positions are for rotary models (null
   /// otherwise).
-  void project_keys(Context&, const Ragged& ragged, const float* memory, const RowPositions& positions,
-                    const KeyValues&) const;
+  void project_keys(Context&, const Ragged& ragged, const float* memory, const RowPositions& positions, float* key,
+                    float* value) const;
+  /// The same, stored in the rows index[r] of what stands ready.
+  void keep_keys(Context&, const Ragged& ragged, const float* memory, const RowPositions& positions,
+                 const std::int32_t* index, const KeyValues& to) const;
   /// Keys and values that stand ready: row r of the ragged keys is stored at row index[r] (or r when null).
   struct Ready {
     Ragged keys;
@@ -96,6 +102,8 @@ class MultiheadAttention {
  private:
   /// What the output projection reads, into saved.context. `shown`: how the context's places see the queries.
   void attend(Context&, const AttentionInput&, const Ragged& shown, const AttentionShape&, const Saved&) const;
+  /// saved.kept of saved.key and saved.value.
+  void keep(Context&, std::int64_t rows, Saved&) const;
   AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;

@@ -164,21 +164,13 @@ const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, cons
 const float* TransformerLayer::step(Context& ctx, const Step& step, const float* x) const {
   const Ragged& queries = step.queries;
   const std::int64_t rows = queries.rows(), width = shape_.feed_forward.width, count = rows * width;
-  const std::int64_t kv_width = shape_.self_attention.kv_width();
   float* y = ctx.workspace.get(count);
   const WorkspaceScope scope(ctx.workspace);
   Saved saved;
   float* a = ctx.workspace.get(count);
   residual_[0].forward(ctx, queries, x, x, a, saved.residual[0], [&](const float* input, float* output) {
     const SameRows same;
-    const KeyValues fresh{ctx.workspace.get(rows * kv_width), ctx.workspace.get(rows * kv_width)};
-    self_attention_.project_keys(ctx, queries, input, {step.positions}, fresh);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      std::memcpy(step.past.kv.key + step.new_rows[i] * kv_width, fresh.key + i * kv_width,
-                  static_cast<std::size_t>(kv_width) * sizeof(float));
-      std::memcpy(step.past.kv.value + step.new_rows[i] * kv_width, fresh.value + i * kv_width,
-                  static_cast<std::size_t>(kv_width) * sizeof(float));
-    }
+    self_attention_.keep_keys(ctx, queries, input, {step.positions}, step.new_rows, step.past.kv);
     self_attention_.attend_ready(ctx, queries, input, {step.positions}, step.past, output);
   });
   const float* feed_forward_input = shape_.parallel ? x : a;

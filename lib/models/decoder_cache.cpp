@@ -7,15 +7,16 @@
 
 namespace pipeformer {
 
-DecoderCache::DecoderCache(const Transformer& model, Storage& storage)
+DecoderCache::DecoderCache(const Transformer& model, Storage& storage, WeightType kept)
     : model_(model),
-      kv_width_(model.configuration().layer_shape(true, 0).self_attention.kv_width()),
+      kept_(kept),
+      row_bytes_(model.configuration().layer_shape(true, 0).self_attention.kept_row_bytes(kept)),
       layers_(storage.layers) {
   layers_.resize(model.decoder().layers().size());
   // What another model left there may be of another width, and of fewer layers.
   std::size_t stored = layers_.empty() ? 0 : layers_[0].key.size();
   for (const Storage::Layer& layer : layers_) stored = std::min(stored, layer.key.size());
-  capacity_ = static_cast<std::int64_t>(stored) / kv_width_;
+  capacity_ = static_cast<std::int64_t>(stored) / row_bytes_;
   ids_.resize(static_cast<std::size_t>(capacity_));
   const StackSpec& stack = model.configuration().decoder;
   if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)
@@ -35,8 +36,8 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
   if (free_rows() < count) {
     const std::int64_t grown = std::max(2 * capacity_, capacity_ + 4 * count);
     for (Storage::Layer& layer : layers_) {
-      layer.key.resize(static_cast<std::size_t>(grown * kv_width_));
-      layer.value.resize(static_cast<std::size_t>(grown * kv_width_));
+      layer.key.resize(static_cast<std::size_t>(grown * row_bytes_));
+      layer.value.resize(static_cast<std::size_t>(grown * row_bytes_));
     }
     std::vector<std::int32_t> fresh(static_cast<std::size_t>(grown - capacity_));
     std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
@@ -49,12 +50,13 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
 }
 
 void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows) {
-  const std::size_t bytes = static_cast<std::size_t>(kv_width_) * sizeof(float);
-  Storage::Layer& store = layers_[layer];
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    std::memcpy(store.key.data() + rows[r] * kv_width_, from.key + static_cast<std::int64_t>(r) * kv_width_, bytes);
-    std::memcpy(store.value.data() + rows[r] * kv_width_, from.value + static_cast<std::int64_t>(r) * kv_width_, bytes);
-  }
+  const auto bytes = static_cast<std::size_t>(row_bytes_);
+  const auto copy = [&](const void* x, Buffer<std::byte>& to) {
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      std::memcpy(to.data() + rows[r] * row_bytes_, static_cast<const std::byte*>(x) + r * bytes, bytes);
+  };
+  copy(from.key, layers_[layer].key);
+  copy(from.value, layers_[layer].value);
 }
 
 void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& around, const Ragged& ragged,
@@ -75,12 +77,14 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
     TransformerLayer::Saved saved;
     const float* y = model_.decoder().layers()[l].forward(ctx, ragged, x, all, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
-    keep_past(l, saved.self_attention.kv, kept);
+    keep_past(l, saved.self_attention.kept, kept);
     if (!all.memory) continue;
-    const KeyValues& kv = saved.cross_attention.kv;
-    const std::int64_t size = all.memory_ragged.rows() * kv_width_;
-    layers_[l].memory_key.assign(kv.key, kv.key + size);
-    layers_[l].memory_value.assign(kv.value, kv.value + size);
+    const auto copy = [bytes = all.memory_ragged.rows() * row_bytes_](const void* x, Buffer<std::byte>& to) {
+      const auto* from = static_cast<const std::byte*>(x);
+      to.assign(from, from + bytes);
+    };
+    copy(saved.cross_attention.kept.key, layers_[l].memory_key);
+    copy(saved.cross_attention.kept.value, layers_[l].memory_value);
   }
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     std::memcpy(last + s * width, x + (ragged.begin(s + 1) - 1) * width,
@@ -200,10 +204,11 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
     TransformerLayer::Step step;
     step.positions = positions_.data();
     step.queries = {one_each};
-    step.past = {{past_offsets_}, {store.key.data(), store.value.data()}, past_.data(), distance, {one_each}};
+    step.past = {{past_offsets_}, {store.key.data(), store.value.data(), kept_}, past_.data(), distance, {one_each}};
     step.new_rows = new_rows.data();
     step.memory_queries = {by_sentence};
-    step.memory = {{source_offsets_}, {store.memory_key.data(), store.memory_value.data()}, nullptr, {}, {one_each}};
+    step.memory = {
+        {source_offsets_}, {store.memory_key.data(), store.memory_value.data(), kept_}, nullptr, {}, {one_each}};
     y = model_.decoder().layers()[l].step(ctx, step, y);
   }
   if (renewed_length_ > 0) {

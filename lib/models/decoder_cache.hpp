@@ -22,14 +22,15 @@ class DecoderCache {
   class Storage {
     friend class DecoderCache;
     struct Layer {
-      Buffer<float> key, value;                ///< (capacity, kv_width): the past.
-      Buffer<float> memory_key, memory_value;  ///< (sources.rows(), kv_width)
+      Buffer<std::byte> key, value;                ///< (capacity, row_bytes_): the past.
+      Buffer<std::byte> memory_key, memory_value;  ///< (sources.rows(), row_bytes_)
     };
     std::vector<Layer> layers;
   };
 
   /// The model and the storage must outlive the cache; a storage serves one cache at a time.
-  DecoderCache(const Transformer& model, Storage& storage);
+  /// Keys and values are stored as `kept`, which is to be that of the contexts, too.
+  DecoderCache(const Transformer& model, Storage& storage, WeightType kept = WeightType::float32);
 
   /// Begins with hypothesis s for sentence s: one pass over the beginnings (begin id and what is forced; at least one
   /// id each), against memory (sources.rows(), width), which is null for a decoder-only model. Returns the hidden state
@@ -61,7 +62,8 @@ class DecoderCache {
   void pass_again(Context&, float* y);
 
   const Transformer& model_;
-  std::int64_t kv_width_;
+  WeightType kept_;
+  std::int64_t row_bytes_;  ///< Of a row of keys, or of values.
   std::vector<Storage::Layer>& layers_;
   std::int64_t renewed_length_ = 0;  ///< Hypotheses of this length are computed anew; 0: none are.
   std::vector<std::int32_t> ids_;    ///< [capacity]: of each row of the past.

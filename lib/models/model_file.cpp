@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 
@@ -91,34 +92,37 @@ WeightView ModelFile::with_adapter(const std::string& name, const Shape& expecte
 
 Shape ModelFile::shape(const std::string& name) const {
   if (!has(name)) throw Error(cat(file_->name(), ": the model has no parameter ", name, file_->nearest(stored(name))));
-  return file_->dataset(stored(name)).shape();
+  Shape stored_shape = file_->dataset(stored(name)).shape();
+  if (stored_shape.size() == 2 && type(name) == WeightType::int4) stored_shape[1] *= 2;
+  return stored_shape;
 }
 
 WeightType ModelFile::type(const std::string& name) const {
-  shape(name);  // for the message when there is none
+  if (!has(name)) shape(name);  // for the message
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   return dataset.is_int8()              ? WeightType::int8
          : dataset.is_bfloat16()        ? WeightType::bfloat16
+         : dataset.dtype() == DType::u1 ? WeightType::int4
          : dataset.dtype() == DType::f2 ? WeightType::float16
                                         : WeightType::float32;
 }
 
 WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name, const Shape& expected) {
-  const Shape& found = dataset.shape();
+  const Shape found = shape(name);
   require(found == expected, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
           shape_text(expected));
   const WeightType type = this->type(name);
   const std::int64_t rows = found.empty() ? 1 : found[0], count = element_count(found);
   WeightView view(nullptr, type, rows, rows > 0 ? count / rows : 0);
-  const auto offset = type == WeightType::int8       ? dataset.int8_offset()
-                      : type == WeightType::bfloat16 ? dataset.bfloat16_offset()
-                      : dataset.dtype() == DType::f8 ? std::nullopt
-                      : is_floating(dataset.dtype()) ? dataset.file_offset()
-                                                     : std::nullopt;
+  const auto offset = type == WeightType::int8                                   ? dataset.int8_offset()
+                      : type == WeightType::bfloat16                             ? dataset.bfloat16_offset()
+                      : dataset.dtype() == DType::f8                             ? std::nullopt
+                      : is_floating(dataset.dtype()) || type == WeightType::int4 ? dataset.file_offset()
+                                                                                 : std::nullopt;
   if (!offset || *offset % static_cast<std::uint64_t>(element_size(type)) != 0) return view;
   if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
-  require(*offset + static_cast<std::uint64_t>(count * element_size(type)) <= mapping_->bytes().size(), file_->name(),
-          ": parameter ", name, " lies beyond the end of the file");
+  require(*offset + static_cast<std::uint64_t>(rows * row_bytes(type, view.columns)) <= mapping_->bytes().size(),
+          file_->name(), ": parameter ", name, " lies beyond the end of the file");
   view.data = mapping_->bytes().data() + *offset;
   view.mapped = true;
   return view;
@@ -133,23 +137,29 @@ WeightView ModelFile::stored_apart(const std::string& name, const Shape& expecte
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   WeightView view = mapped(dataset, name, expected);
   const std::string scales = name + kScaleSuffix;
-  if (view.type != WeightType::int8) {
+  if (!is_integer(view.type)) {
     require(!has(scales), file_->name(), ": parameter ", name, " is not of int8, but has scales (", scales, ")");
     if (!view.data) view = {get_apart(name, expected).value, view.rows, view.columns};
     return view;
   }
   require(view.columns <= kInt8Depth, file_->name(), ": parameter ", name, " has rows of ", view.columns,
           " 8-bit integers; the sums of products hold ", kInt8Depth);
-  require(has(scales), file_->name(), ": parameter ", name, " is of int8, but has no scales (", scales, ")");
-  view.scales = get(scales, {view.rows}, Initial::one).value;
+  require(has(scales), file_->name(), ": parameter ", name, " is of ", name_of(view.type), ", but has no scales (",
+          scales, ")");
+  const bool bytes = view.type == WeightType::int8;
+  view.scales =
+      get(scales, bytes ? Shape{view.rows} : Shape{view.rows, row_scales(view.type, view.columns)}, Initial::one).value;
   if (view.data) return view;
   const auto [kept, fresh] = owned_.try_emplace(name);  // tied weights are asked for twice
   OwnedWeight& weight = kept->second;
   if (fresh) {
     const Array wide = dataset.read();
     weight.elements.resize(static_cast<std::size_t>(wide.size()));
-    std::transform(wide.values<std::int32_t>().begin(), wide.values<std::int32_t>().end(), weight.elements.begin(),
-                   [](std::int32_t q) { return static_cast<std::byte>(q); });
+    if (!bytes)
+      std::memcpy(weight.elements.data(), wide.bytes.data(), weight.elements.size());
+    else
+      std::transform(wide.values<std::int32_t>().begin(), wide.values<std::int32_t>().end(), weight.elements.begin(),
+                     [](std::int32_t q) { return static_cast<std::byte>(q); });
   }
   view.data = weight.elements.data();
   return view;
@@ -176,8 +186,8 @@ Parameter ModelFile::get(const std::string& name, const Shape& expected, Initial
 Parameter ModelFile::get_apart(const std::string& name, const Shape& expected) {
   const Hdf5Dataset dataset = file_->dataset(stored(name));
   WeightView view = mapped(dataset, name, expected);
-  require(view.type != WeightType::int8, file_->name(), ": parameter ", name,
-          " is of int8, which is for running a model; `model quantize --weights f32` widens it");
+  require(!is_integer(view.type), file_->name(), ": parameter ", name, " is of ", name_of(view.type),
+          ", which is for running a model; `model quantize --weights f32` widens it");
   if (!view.data || view.type != WeightType::float32) {
     auto kept = read_.find(name);  // tied weights are asked for twice
     if (kept == read_.end()) {

@@ -19,7 +19,7 @@ namespace pipeformer {
 namespace {
 
 const std::vector<std::string>& type_names() {
-  static const std::vector<std::string> names{"f32", "f16", "bf16", "int8"};
+  static const std::vector<std::string> names{"f32", "f16", "bf16", "int8", "int4"};
   return names;
 }
 
@@ -43,6 +43,9 @@ void write_weight(Hdf5File& file, const std::string& path, const Shape& shape, c
     case WeightType::int8:
       file.write_int8(path, shape, w.data);
       return file.write(path + kScaleSuffix, DType::f4, {w.rows}, w.scales);
+    case WeightType::int4:
+      file.write(path, DType::u1, {w.rows, row_bytes(w.type, w.columns)}, w.data);
+      return file.write(path + kScaleSuffix, DType::f4, {w.rows, row_scales(w.type, w.columns)}, w.scales);
   }
 }
 
@@ -81,17 +84,19 @@ WeightType weight_type_from_name(const std::string& name) {
 
 WeightView OwnedWeight::view(WeightType type, std::int64_t rows, std::int64_t columns) const {
   WeightView w(elements.data(), type, rows, columns);
-  if (type == WeightType::int8) w.scales = scales.data();
+  if (is_integer(type)) w.scales = scales.data();
   return w;
 }
 
 OwnedWeight convert(const WeightView& from, WeightType to, const std::string& where) {
   OwnedWeight result;
-  const std::int64_t bytes = from.columns * element_size(to);
-  require(to != WeightType::int8 || from.columns <= kInt8Depth, where, ": rows of ", from.columns,
+  const std::int64_t bytes = row_bytes(to, from.columns), scales = row_scales(to, from.columns);
+  require(to != WeightType::int4 || from.columns % 2 == 0, where, ": rows of ", from.columns,
+          " are odd, which int4 cannot be: --keep it");
+  require(!is_integer(to) || from.columns <= kInt8Depth, where, ": rows of ", from.columns,
           " are longer than sums of 8-bit integers hold (", kInt8Depth, "): --keep it");
   result.elements.resize(static_cast<std::size_t>(from.rows * bytes));
-  if (to == WeightType::int8) result.scales.resize(static_cast<std::size_t>(from.rows));
+  result.scales.resize(static_cast<std::size_t>(from.rows * scales));
   parallel_for(from.rows, std::max<std::int64_t>(1, 65536 / (from.columns + 1)), [&](std::int64_t r, std::int64_t end) {
     Buffer<float> row(static_cast<std::size_t>(from.columns));
     for (; r < end; ++r) {
@@ -100,12 +105,15 @@ OwnedWeight convert(const WeightView& from, WeightType to, const std::string& wh
       require(all_finite(row.data(), from.columns), where, ": holds NaN or infinity");
       if (to == from.type) {
         std::memcpy(out, from.row(r), static_cast<std::size_t>(bytes));
-        if (to == WeightType::int8) result.scales[static_cast<std::size_t>(r)] = from.scales[r];
+        std::copy_n(from.scales + r * scales, scales, result.scales.data() + r * scales);
       } else if (to == WeightType::float32) {
         std::memcpy(out, row.data(), static_cast<std::size_t>(bytes));
       } else if (to == WeightType::int8) {
         result.scales[static_cast<std::size_t>(r)] =
             quantise(from.columns, row.data(), reinterpret_cast<std::int8_t*>(out));
+      } else if (to == WeightType::int4) {
+        quantise_int4(from.columns, row.data(), reinterpret_cast<std::uint8_t*>(out),
+                      result.scales.data() + r * scales);
       } else {
         narrow(where, to, row, reinterpret_cast<std::uint16_t*>(out));
       }

@@ -1,4 +1,4 @@
-/// Weights of a model in fewer bits: 16-bit floats, or 8-bit integers with a scale a row (lib/ops/weight.hpp).
+/// Weights of a model in fewer bits: 16-bit floats, or integers of 8 or 4 bits with scales (lib/ops/weight.hpp).
 #pragma once
 #include <string>
 #include <vector>
@@ -8,17 +8,18 @@
 
 namespace pipeformer {
 
-/// Beside a weight `NAME` of int8 stands `NAME_scale`, float32, one for each row.
+/// Beside a weight `NAME` of int8 stands `NAME_scale`, float32, one for each row; of int4, whose dataset holds bytes
+/// (rows, columns / 2) of two elements each, one for each 32 elements: (rows, groups).
 constexpr const char* kScaleSuffix = "_scale";
 
-/// "f32", "f16", "bf16", "int8".
+/// "f32", "f16", "bf16", "int8", "int4".
 const std::string& name_of(WeightType);
 WeightType weight_type_from_name(const std::string&);  ///< Throws Error for an unknown name.
 
 /// Elements of a weight in memory of their own.
 struct OwnedWeight {
   Buffer<std::byte> elements;
-  Buffer<float> scales;  ///< int8: one a row.
+  Buffer<float> scales;  ///< Of integers: row_scales for each row.
   WeightView view(WeightType type, std::int64_t rows, std::int64_t columns) const;
 };
 

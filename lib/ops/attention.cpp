@@ -40,15 +40,18 @@ struct Head {
   }
   /// Keys and values from position j on.
   TableRows keys_from(std::int64_t j) const {
-    return rows_from(j, in.key + kv_head() * shape.key_width, in.key_stride);
+    return rows_from(j, vectors_of(kv_head(), in.key, shape.key_width), in.key_stride);
   }
   TableRows values_from(std::int64_t j) const {
-    return rows_from(j, in.value + kv_head() * shape.value_width, in.value_stride);
+    return rows_from(j, vectors_of(kv_head(), in.value, shape.value_width), in.value_stride);
   }
-  TableRows rows_from(std::int64_t j, const float* table, std::int64_t stride) const {
+  const std::byte* vectors_of(std::int64_t kv, const void* table, std::int64_t width) const {
+    return static_cast<const std::byte*>(table) + kv * kept_bytes(in.kept, width);
+  }
+  TableRows rows_from(std::int64_t j, const std::byte* table, std::int64_t stride) const {
     const std::int64_t row = in.keys.begin(sequence) + j;
-    if (in.key_index) return {table, stride, in.key_index + row};
-    return {table + row * stride, stride};
+    if (in.key_index) return {table, stride, in.key_index + row, in.kept};
+    return {table + row * stride * element_size(in.kept), stride, nullptr, in.kept};
   }
   /// Keys [0, visible(i)) may be attended to by query i, before the mask.
   std::int64_t visible(std::int64_t i) const {
@@ -129,12 +132,15 @@ void product_transposed(const MatrixView& a, const float* panels, const MutableM
                                     accumulate);
 }
 
-/// Has the processor bring rows of `width` elements while something else is computed.
-void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width) {
-  constexpr std::int64_t kLine = 64 / sizeof(float);
+/// Has the processor bring vectors of `width`, `offset` bytes from the beginnings of rows, while something else is
+/// computed.
+void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width, std::int64_t offset = 0) {
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
+  const auto* table = static_cast<const std::byte*>(rows.data) + offset;
   for (std::int64_t r = 0; r < count; ++r) {
-    const float* row = rows.data + (rows.index ? rows.index[r] : r) * rows.stride;
-    for (std::int64_t k = 0; k < width; k += kLine) __builtin_prefetch(row + k, 0, 3);
+    const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
+    for (std::int64_t k = 0; k < bytes; k += kLine) __builtin_prefetch(row + k, 0, 3);
   }
 }
 
@@ -180,9 +186,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
         ask_for(head.values_from(j0), columns, dv);
         kernel.dot_few({head.query(i0), count, dk, head.in.query_stride}, head.keys_from(j0),
                        {scores, count, columns, kKeyBlock});
-        TableRows next_head = head.keys_from(j0);
-        next_head.data += dk;
-        ask_for(next_head, columns, dk);
+        ask_for(head.keys_from(j0), columns, dk, kept_bytes(head.in.kept, dk));  // of the next head
       } else {
         product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
                 false);

@@ -14,6 +14,7 @@
 
 #include "core/ragged.hpp"
 #include "core/workspace.hpp"
+#include "ops/kept_vectors.hpp"
 
 namespace pipeformer {
 
@@ -52,11 +53,12 @@ struct AttentionMasks {
 struct AttentionInput {
   const float* query = nullptr;  ///< (rows, heads * key_width), row stride query_stride
   std::int64_t query_stride = 0;
-  const float* key = nullptr;  ///< (rows, kv_heads * key_width)
-  std::int64_t key_stride = 0;
-  const float* value = nullptr;  ///< (rows, kv_heads * value_width)
-  std::int64_t value_stride = 0;
-  Ragged queries, keys;  ///< Same number of sequences.
+  const void* key = nullptr;              ///< (rows, kv_heads) vectors of key_width
+  std::int64_t key_stride = 0;            ///< In elements of their type, as kept_elements counts them.
+  const void* value = nullptr;            ///< (rows, kv_heads) vectors of value_width
+  std::int64_t value_stride = 0;          ///< Likewise.
+  WeightType kept = WeightType::float32;  ///< What the vectors of keys and values are stored as.
+  Ragged queries, keys;                   ///< Same number of sequences.
   const std::int32_t* key_index =
       nullptr;  ///< When given, key/value row r of the batch is stored at row key_index[r] (a cache).
   AttentionMasks masks{};
@@ -83,7 +85,7 @@ struct AttentionLook {
 /// the order of the keys.
 void attention_look(const AttentionShape&, const AttentionInput&, const AttentionLook&, float* out);
 
-/// Gradients, with the strides of their inputs.
+/// Gradients, with the strides of their inputs; keys and values are float32.
 struct AttentionGradients {
   float *query = nullptr, *key = nullptr, *value = nullptr;  ///< Overwritten.
   float* distance_bias = nullptr;  ///< As masks.distance.values; added to, sequence by sequence. May be null.

@@ -5,7 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
-#include "ops/int8_product.hpp"
+#include "ops/integer_product.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
@@ -166,28 +166,29 @@ void widen(WeightType type, std::int64_t n, const void* stored, float* y) {
       kernels().widen_bfloat16(n, static_cast<const std::uint16_t*>(stored), y);
       break;
     case WeightType::int8:
-      throw Error("elements of 8 bits mean nothing without the scale of their row");
+    case WeightType::int4:
+      throw Error("integers mean nothing without the scales of their row");
   }
 }
 
 void widen_row(const WeightView& w, std::int64_t r, float* y) {
-  if (w.type == WeightType::int8)
-    int8_kernels().widen(w.columns, reinterpret_cast<const std::int8_t*>(w.row(r)), w.scales[r], y);
+  if (is_integer(w.type))
+    integer_kernels(w.type).widen(w.columns, w.row(r), w.scales + r * row_scales(w.type, w.columns), y);
   else
     widen(w.type, w.columns, w.row(r), y);
 }
 
 float quantise(std::int64_t n, const float* x, std::int8_t* q) {
-  return int8_kernels().quantise_weights(n, x, q);
+  return kernels().quantise_int8(n, x, q);
 }
 
 std::int64_t packed_bytes(std::int64_t n, std::int64_t k, WeightType type) {
-  return type == WeightType::int8 ? int8_packed_bytes(n, k) : panel_count(n) * panel_bytes(k, type);
+  return is_integer(type) ? integer_packed_bytes(n, k, type) : panel_count(n) * panel_bytes(k, type);
 }
 
 PackedView pack_nt(const WeightView& w, void* packed) {
-  if (w.type == WeightType::int8) {
-    int8_pack(w, packed);
+  if (is_integer(w.type)) {
+    integer_pack(w, packed);
     return {packed, w.type, w.scales};
   }
   const auto pack = pack_rows_of(w);
@@ -225,7 +226,7 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {
   const auto pack = [&](void* to) {
     pack_nt(w, to);
     // The panels are read from now on; of a model's file only single rows of embeddings are.
-    if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * w.columns * element_size(w.type)));
+    if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
   };
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, pack), w.type, w.scales};
 }
@@ -237,16 +238,16 @@ PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
 
 void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
                     bool accumulate) {
-  if (packed.type == WeightType::int8) {
-    require(!accumulate, "a product with a weight of 8 bits adds to nothing");
-    return int8_product(a, packed, {}, bias, c);
+  if (is_integer(packed.type)) {
+    require(!accumulate, "a product with a weight of integers adds to nothing");
+    return integer_product(a, packed, {}, bias, c);
   }
   multiply<false>(
       a, packed, [](std::int64_t, std::int64_t, void*) {}, bias, c, accumulate);
 }
 
 void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
-  if (w.type == WeightType::int8) return int8_product(a, {}, w, bias, c);
+  if (is_integer(w.type)) return integer_product(a, {}, w, bias, c);
   multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
 }
 

@@ -4,6 +4,19 @@
 
 namespace pipeformer {
 
+/// How numbers are stored: weights (ops/weight.hpp), and keys and values that are kept (ops/kept_vectors.hpp).
+enum class WeightType : std::uint8_t { float32, float16, bfloat16, int8, int4 };
+
+/// Integers are stored with scales.
+constexpr bool is_integer(WeightType type) {
+  return type == WeightType::int8 || type == WeightType::int4;
+}
+/// Bytes of an element; of int4, of two of them.
+constexpr std::int64_t element_size(WeightType type) {
+  return type == WeightType::float32 ? 4 : is_integer(type) ? 1 : 2;
+}
+constexpr std::int64_t kInt4Group = 32;  ///< Elements of a row of int4 that share a scale.
+
 /// f(x): gelu exact, by erf, gelu_tanh its approximation; quick_gelu x sigmoid(1.702 x); the others as PyTorch.
 enum class Activation : int { identity, relu, gelu, gelu_tanh, silu, quick_gelu, tanh };
 /// Their names in files and options, in the same order.

@@ -116,8 +116,8 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
 }
 
 void force_outputs(Workspace& workspace, const Transformer& model, const Batch& input,
-                   const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows, const Probe& probe,
-                   std::int64_t first) {
+                   const std::vector<std::vector<Hypothesis>>& outputs, const GenerateSettings& settings,
+                   const Probe& probe, std::int64_t first) {
   const bool prompts = !model.configuration().has_encoder();
   std::vector<std::int64_t> sequences, numbers;
   Batch targets;
@@ -126,6 +126,7 @@ void force_outputs(Workspace& workspace, const Transformer& model, const Batch& 
     const WorkspaceScope scope(workspace);
     Context ctx{workspace};
     ctx.probe = &probe;
+    ctx.kept = settings.kept;
     ctx.places.numbers = numbers.data();
     ctx.places.growing = true;  // as it was while they were generated
     force_targets(ctx, model, select_sequences(input, sequences), targets, Give::hidden, nullptr);
@@ -144,7 +145,7 @@ void force_outputs(Workspace& workspace, const Transformer& model, const Batch& 
       targets.tokens.insert(targets.tokens.end(), begin, h.ids.end());
       targets.offsets.push_back(std::ssize(targets.tokens));
       targets.shapes.push_back({h.ids.end() - begin});
-      if (targets.positions() + given >= batch_rows) compute();
+      if (targets.positions() + given >= settings.batch_rows) compute();
     }
   }
   if (!sequences.empty()) compute();

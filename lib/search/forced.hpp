@@ -10,6 +10,8 @@
 
 namespace pipeformer {
 
+struct GenerateSettings;
+
 /// The arrays written for each target (..., T).
 enum class Give {
   hidden,             ///< (..., T + 1, width) after the final norm
@@ -27,9 +29,9 @@ std::function<void()> force_targets(Context& ctx, const Transformer&, const Batc
                                     RecordWriter* writer);
 
 /// Shows generated outputs to a probe: of each sequence of the input, whose numbers begin with `first`, as many as it
-/// has hypotheses, about batch_rows positions computed at a time.
+/// has hypotheses, about settings.batch_rows positions computed at a time.
 void force_outputs(Workspace&, const Transformer&, const Batch& input,
-                   const std::vector<std::vector<Hypothesis>>& outputs, std::int64_t batch_rows, const Probe& probe,
-                   std::int64_t first);
+                   const std::vector<std::vector<Hypothesis>>& outputs, const GenerateSettings& settings,
+                   const Probe& probe, std::int64_t first);
 
 }  // namespace pipeformer

@@ -49,6 +49,7 @@ class BatchGenerator {
     std::vector<std::int64_t> numbers;
     for (const std::int64_t s : sentences) numbers.push_back(input_.first_record + s);
     ctx.probe = settings_.probe;
+    ctx.kept = settings_.kept;
     ctx.places.numbers = numbers.data();
     SearchInput in;
     if (model_.configuration().has_encoder()) {

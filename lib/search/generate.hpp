@@ -29,6 +29,7 @@ struct GenerateSettings {
   Beyond beyond = Beyond::refuse;  ///< slide: of a decoder-only model, with one output for each record and a beam of 1.
   double max_length_factor = 0;    ///< At most this times the source length, plus kExtraLength; 0: only max_length.
   std::vector<const Transformer*> others;  ///< Further models of an ensemble; the vocabularies are the same.
+  WeightType kept = WeightType::float32;   ///< What decoders keep keys and values as.
   const Probe* probe = nullptr;  ///< May change what is computed; sees each sentence by its number in the stream.
   static constexpr std::int64_t kExtraLength = 50;  ///< As Vaswani et al. 2017, section 6.1.
 };

@@ -35,11 +35,11 @@ class Search {
 
   std::vector<std::vector<Hypothesis>> run() {
     const WorkspaceScope scope(ctx_.workspace);
-    DecoderCache cache(model_, storage_);
+    DecoderCache cache(model_, storage_, ctx_.kept);
     const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
     std::deque<DecoderCache> other_caches;
     for (const EnsembleMember& other : input_.others) {
-      DecoderCache& own = other_caches.emplace_back(*other.model, *other.storage);
+      DecoderCache& own = other_caches.emplace_back(*other.model, *other.storage, ctx_.kept);
       const std::int64_t width = other.model->configuration().width;
       const float* begun = own.start(ctx_, input_.sources, other.memory, input_.beginnings, input_.beginning_ids);
       other_hidden_.emplace_back(begun, begun + own.hypotheses() * width);

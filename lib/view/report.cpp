@@ -15,7 +15,8 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::string_view scale_suffix = "_scale";  // of a weight of 8 bits (man/pipeformer-formats.5)
+constexpr std::string_view scale_suffix = "_scale";  // of a weight of 8 or 4 bits (man/pipeformer-formats.5)
+constexpr std::int64_t group_elements = 32;          // of 4 bits that share a scale
 
 void append_statistics(std::vector<std::string>& cells, const Statistics& s, int digits) {
   for (const double value : {s.min, s.max, s.mean, s.std()}) cells.push_back(number_text(value, digits));
@@ -69,7 +70,7 @@ std::int64_t columns_of(const Array& array) {
   return array.rank() > 0 ? array.shape.back() : 1;
 }
 
-/// Codes of int8 times the scale of their row.
+/// Codes of int8 times the scale of their row; those of int4, two a byte, times the scale of their group.
 class QuantisedReader : public RecordReader {
  public:
   QuantisedReader(const std::string& name, Hdf5Dataset codes, const Hdf5Dataset& scales)
@@ -78,11 +79,23 @@ class QuantisedReader : public RecordReader {
  private:
   bool read(Array& record) override {
     if (count_ > 0) return false;
-    record = codes_.read().as(DType::f4);
+    record = codes_.is_int8() ? codes_.read().as(DType::f4) : halves(codes_.read());
     const auto values = record.values<float>();
     const auto scales = std::as_const(scales_).values<float>();
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / (values.size() / scales.size())];
+    const auto columns = static_cast<std::size_t>(record.shape.back());
+    const bool grouped = scales_.rank() > 1;
+    const std::size_t size = grouped ? group_elements : columns, groups = (columns + size - 1) / size;
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / columns * groups + i % columns / size];
     return true;
+  }
+  static Array halves(const Array& bytes) {
+    Array wide(DType::f4, {bytes.shape.at(0), 2 * bytes.shape.at(1)});
+    float* to = wide.values<float>().data();
+    for (const std::uint8_t both : bytes.values<std::uint8_t>()) {
+      *to++ = static_cast<float>(both & 15) - 8;
+      *to++ = static_cast<float>(both >> 4) - 8;
+    }
+    return wide;
   }
   Hdf5Dataset codes_;
   Array scales_;
@@ -288,7 +301,10 @@ bool Hdf5Listing::is_quantised(const std::string& path) const {
   const std::string scales = path + std::string(scale_suffix);
   if (!file_.has_dataset(path) || !file_.has_dataset(scales)) return false;
   const Hdf5Dataset codes = file_.dataset(path);
-  return codes.is_int8() && file_.dataset(scales).shape() == Shape{codes.rows()};
+  const Shape scale_shape = file_.dataset(scales).shape();
+  if (codes.is_int8()) return scale_shape == Shape{codes.rows()};
+  return codes.dtype() == DType::u1 && codes.shape().size() == 2 &&
+         scale_shape == Shape{codes.rows(), (2 * codes.shape()[1] + group_elements - 1) / group_elements};
 }
 
 bool Hdf5Listing::is_scale(const std::string& path) const {

@@ -261,4 +261,32 @@ with torch.no_grad():
                 check(f"{name}: sampling among one", [o.tolist() for o in ours] == [h[0] for h in flat])
             changed += [h[0] for h in flat] != [h[0] for g, s in zip(start, inputs) for h in beam_search(model, s, beam, beam, 1.0, steps, given=g)]
         check(f"{kind}: the rules changed the outputs of {changed} cases", changed >= (14 if kind == "language model" else 22))
+
+    # Keys and values kept in fewer bits: PyTorch's attention to what PyTorch rounds, the second operand of both of its products. Where our
+    # number and PyTorch's lie on two sides of a rounding edge they differ by a step, so the measure is what the rounding changes at all.
+    def eight_bits(x):
+        largest = x.abs().amax(-1, keepdim=True)
+        return (x * (127 / largest)).round() * (largest / 127)
+    rounding = {"f16": lambda x: x.half().float(), "bf16": lambda x: x.bfloat16().float(), "int8": eight_bits}
+    products = torch.bmm, torch.baddbmm
+    def hidden_with(type):
+        of_vectors = rounding.get(type, lambda x: x)
+        rounded = lambda x: of_vectors(x) if x.stride(-1) == 1 else of_vectors(x.transpose(1, 2)).transpose(1, 2)  # values; keys
+        model.whole.train()  # no dropout, but no other path through attention either
+        found = []
+        for s, t in zip(sources, targets):
+            memory = model.whole.encoder(model.embed(model.source, s))
+            torch.bmm, torch.baddbmm = lambda a, b: products[0](a, rounded(b)), lambda mask, a, b: products[1](mask, a, rounded(b))
+            found.append(model.whole.decoder(model.embed(model.target, read(t)), memory, tgt_mask=causal(len(t) + 1))[0].numpy())
+            torch.bmm, torch.baddbmm = products
+        return found
+    model = Model(True, "relu")
+    plain = hidden_with("f32")
+    common = ["-m", model.file, path("src.npy"), "--target", path("trg.npy"), "--give", "hidden"]
+    agree("the cache in f32: hidden states", run("decode", *common), plain, 1e-5)
+    for type in rounding:
+        expected, ours = hidden_with(type), run("decode", *common, "--cache", type)
+        changed = math.sqrt(sum(((e - p) ** 2).sum() for e, p in zip(expected, plain)))
+        off = math.sqrt(sum(((e - o) ** 2).sum() for e, o in zip(expected, ours)))
+        check(f"the cache in {type}: hidden states change by {changed:.2g}, ours are {off:.2g} from PyTorch's", changed > 1e-4 and off < 0.1 * changed)
 finish()

@@ -107,6 +107,33 @@ for name, part in ('a.npy', r[:5]), ('b.npy', r[5:]):
   { decode -m "$DATA/m.h5" --beam 3 a.npy; decode -m "$DATA/m.h5" --beam 3 b.npy; } | cmp - whole.npy
 }
 
+@test "--cache: a decoder that keeps keys and values in fewer bits has one result for every batch, window, thread, cut and set" {
+  for type in f16 bf16 int8; do
+    for options in "--beam 3 --nbest 2" "--beam 6" "--beam 1" "--sample --nbest 3" "--target $DATA/trg.npy --give hidden"; do
+      decode -m "$DATA/m.h5" $options --cache $type "$DATA/src.npy" -o whole.npy
+      for rows in 1 7; do decode -m "$DATA/m.h5" $options --cache $type --batch-rows $rows -j 2 "$DATA/src.npy" | cmp - whole.npy; done
+      encode -m "$DATA/m.h5" "$DATA/src.npy" | decode -m "$DATA/m.h5" $options --cache $type | cmp - whole.npy
+      for isa in generic avx2 avx512; do PIPEFORMER_ISA=$isa decode -m "$DATA/m.h5" $options --cache $type "$DATA/src.npy" | cmp - whole.npy; done
+    done
+    decode -m "$DATA/m.h5" --beam 3 --cache $type --window 1 "$DATA/src.npy" -o narrow.npy
+    decode -m "$DATA/m.h5" --beam 3 --cache $type "$DATA/src.npy" | cmp - narrow.npy
+    # It does something, and what --target and taps see is what was generated.
+    decode -m "$DATA/m.h5" --target "$DATA/trg.npy" --cache $type "$DATA/src.npy" -o kept.npy
+    run ! cmp kept.npy <(decode -m "$DATA/m.h5" --target "$DATA/trg.npy" "$DATA/src.npy")
+    decode -m "$DATA/m.h5" --cache $type --max-length 12 --token-scores scores.npy --tap logits --tap-file logits.h5 "$DATA/src.npy" -o out.npy
+    decode -m "$DATA/m.h5" --cache $type --target out.npy "$DATA/src.npy" -o target.npy
+    decode -m "$DATA/m.h5" --cache $type --target out.npy --give logits "$DATA/src.npy" | cmp - <(convert logits.h5:logits)
+    python "
+source = records('$DATA/src.npy')
+for s, scores, target in zip(source, records('scores.npy'), records('target.npy')):
+    if len(s): assert len(scores) and (scores == target[:len(scores)]).all()"
+    # A prompt that was generated goes on as it did.
+    decode -m "$DATA/lm.h5" --cache $type --max-length 12 --min-length 12 "$DATA/src.npy" -o whole.npy
+    decode -m "$DATA/lm.h5" --cache $type --max-length 5 --min-length 5 "$DATA/src.npy" | decode -m "$DATA/lm.h5" --cache $type --max-length 7 --min-length 7 | cmp - whole.npy
+  done
+  decode -m "$DATA/m.h5" --beam 3 --cache f32 "$DATA/src.npy" | cmp - <(decode -m "$DATA/m.h5" --beam 3 "$DATA/src.npy")
+}
+
 @test "n-best: N records each, best first, with scores that --target confirms" {
   decode -m "$DATA/m.h5" --beam 4 --nbest 3 --length-penalty 0.7 --scores scores.npy --max-length 12 "$DATA/src.npy" -o nbest.npy
   decode -m "$DATA/m.h5" --beam 4 --length-penalty 0.7 --max-length 12 "$DATA/src.npy" -o best.npy
@@ -320,6 +347,11 @@ np.save('long.npy', rng.integers(3, 12, 40).astype(np.int32))"
     decode -m $m.h5 prompts.npy --min-length 300 -o short.npy
     decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 -o slid.npy
     decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 --batch-rows 1 -j 1 | cmp - slid.npy
+    for type in f16 int8; do
+      decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 --cache $type --scores kept-scores.npy -o kept.npy
+      decode -m $m.h5 prompts.npy --min-length 40 --slide --max-length 40 --cache $type --batch-rows 1 -j 1 --scores scores.npy | cmp - kept.npy
+      cmp scores.npy kept-scores.npy
+    done
     decode -m $m.h5 long.npy --slide --min-length 9 --max-length 9 -o tail.npy
     python "
 prompts, short, slid = records('prompts.npy'), records('short.npy'), records('slid.npy')

@@ -11,6 +11,7 @@ setup_file() {
   model quantize model.h5 --weights int8 -o int8.h5
   model quantize model.h5 --weights f16 -o f16.h5
   model quantize model.h5 --weights bf16 -o bf16.h5
+  model quantize model.h5 --weights int4 -o int4.h5
   for name in gpt2 llama31 t5 marian bert_cls vit clip; do
     model import "$CHECKPOINTS/$name" -o wide.h5
     model quantize wide.h5 --weights int8 -o $name.h5
@@ -19,7 +20,7 @@ setup_file() {
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || exit 1
-  cp "$DATA"/{model,int8,f16,bf16}.h5 .
+  cp "$DATA"/{model,int8,int4,f16,bf16}.h5 .
   ln -s "$DATA"/*.npy "$DATA"/text.{en,de} "$DATA"/{gpt2,llama31,t5,marian,bert_cls,vit,clip}.h5 .
 }
 
@@ -79,7 +80,7 @@ PYTHON
 }
 
 @test "--weights gives the bits of the quantised file" {
-  for type in int8 f16 bf16; do
+  for type in int8 int4 f16 bf16; do
     encode -m $type.h5 ids.npy -o whole.npy
     encode -m model.h5 --weights $type ids.npy | cmp - whole.npy
     decode -m $type.h5 text.en.npy --beam 3 --max-length 12 --scores whole-scores.npy -o whole.npy
@@ -118,7 +119,7 @@ sys.stdout.buffer.write(back.getvalue())" | cmp - whole.npy
 }
 
 @test "models of fewer bits have the same bits under every instruction set" {
-  for type in int8 f16 bf16; do
+  for type in int8 int4 f16 bf16; do
     encode -m $type.h5 ids.npy -o whole.npy
     decode -m $type.h5 text.en.npy --beam 3 --max-length 6 --scores whole-scores.npy -o whole-ids.npy
     for isa in generic avx2 avx512; do
@@ -127,6 +128,46 @@ sys.stdout.buffer.write(back.getvalue())" | cmp - whole.npy
       cmp scores.npy whole-scores.npy
     done
   done
+}
+
+@test "int4: two elements a byte with a scale for each 32; f32 widens them exactly; the laws; what it cannot do is refused" {
+  model quantize int4.h5 --weights f32 -o wide.h5
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+small, wide, model = (h5py.File(p, "r") for p in ("int4.h5", "wide.h5", "model.h5"))
+for name in "embedding/weight", "decoder/1/ffn/linear2/weight", "encoder/0/self_attn/query/weight":
+    bytes, scales = small[name][()], small[name + "_scale"][()]
+    rows, columns = model[name].shape
+    assert bytes.dtype == np.uint8 and bytes.shape == (rows, columns // 2) and scales.dtype == np.float32 and scales.shape == (rows, -(-columns // 32))
+    q = np.stack([bytes & 15, bytes >> 4], -1).reshape(rows, columns).astype("f4") - 8
+    value = q * np.repeat(scales, 32, axis=1)[:, :columns]
+    assert np.array_equal(wide[name][()], value) and name + "_scale" not in wide
+    x = model[name][()]
+    assert np.abs(value - x).max() < np.abs(x).max() / 5 and np.linalg.norm(value - x) < 0.1 * np.linalg.norm(x)
+PYTHON
+  model describe int4.h5 | grep -Eq '^encoder/0/self_attn/query/weight +\(64, 64\) +int4$'
+  model describe int4.h5 | grep -Eq '^embedding/weight +\(300, 64\) +int4$'
+  model quantize int4.h5 --weights int4 -o again.h5
+  cmp again.h5 int4.h5
+  peek --diff int4.h5 wide.h5
+  run -1 peek --diff int4.h5 model.h5
+  encode -m int4.h5 text.en.npy -j 1 -o whole.npy
+  decode -m int4.h5 text.en.npy --beam 3 --max-length 10 -j 1 -o whole-ids.npy
+  for options in '-j 1 --batch-rows 1' '-j 3 --batch-rows 37'; do
+    encode -m int4.h5 text.en.npy $options | cmp - whole.npy
+    decode -m int4.h5 text.en.npy --beam 3 --max-length 10 --window 50 $options | cmp - whole-ids.npy
+  done
+  embed -m int4.h5 text.en.npy | posenc -m int4.h5 | encode -m int4.h5 | cmp - whole.npy
+  PIPEFORMER_ISA=generic model quantize model.h5 --weights int4 -o generic.h5
+  cmp generic.h5 int4.h5
+  refused "model: int4.h5: parameter embedding/weight is of int4, which is for running a model; \`model quantize --weights f32\` widens it" model average int4.h5 int4.h5 -o out.h5
+  model make --source-vocabulary 20 --target-vocabulary 20 --begin-id 1 --end-id 2 --width 32 --inner 33 --heads 2 --encoder-layers 1 --decoder-layers 1 -o odd.h5
+  refused "model: odd.h5: parameter encoder/0/ffn/linear2/weight: rows of 33 are odd, which int4 cannot be: --keep it" model quantize odd.h5 --weights int4 -o out.h5
+  model quantize odd.h5 --weights int4 --keep '*/linear2/weight' -o kept.h5
+  /usr/bin/python3 -c "
+import h5py
+with h5py.File('int4.h5', 'r+') as f: del f['embedding/weight_scale']"
+  refused "encode: int4.h5: parameter embedding/weight is of int4, but has no scales (embedding/weight_scale)" encode -m int4.h5 ids.npy -o out.npy
 }
 
 @test "a product with 8-bit weights has the same bits under every instruction set" {

@@ -12,6 +12,7 @@
 #include "ops/attention.hpp"
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
+#include "ops/kept_vectors.hpp"
 #include "ops/kernels/kernels.hpp"
 #include "ops/principal_components.hpp"
 
@@ -185,6 +186,36 @@ void sixteen_bits(const Kernels& kernel, Digest& digest) {
   kernel.widen_float16(65536, all.data(), wide.data()), digest.add(wide);
 }
 
+/// Vectors of fewer bits, written and read by all kernels that read tables.
+void kept(const Kernels& kernel, Digest& digest) {
+  Draw draw(4);
+  for (int i = 0; i < 90; ++i) {
+    const auto type = static_cast<WeightType>(i % 3 + 1);
+    const std::int64_t k = draw.size(70), n = draw.size(40), rows = draw.size(kernel.few_rows);
+    const std::int64_t elements = kept_elements(type, k), width = kernel.panel, ld = (n / width + 1) * width;
+    std::vector<std::byte> table(static_cast<std::size_t>(n * kept_bytes(type, k)));
+    const auto x = draw.row(n * k, i % 2 == 0), a = draw.row(rows * k), b = draw.row(rows * n);
+    for (std::int64_t r = 0; r < n; ++r)
+      kernel.narrow(type, k, x.data() + r * k, table.data() + r * kept_bytes(type, k));
+    digest.add(table.data(), table.size());
+    const TableRows stored{table.data(), elements, nullptr, type};
+    std::vector<float> c(static_cast<std::size_t>(rows * ld)), plain(static_cast<std::size_t>(rows * k));
+    kernel.dot_few({a.data(), rows, k, k}, stored, {c.data(), rows, n, ld});
+    for (std::int64_t r = 0; r < rows; ++r) digest.add(c.data() + r * ld, static_cast<std::size_t>(n) * sizeof(float));
+    kernel.gemm_few({b.data(), rows, n, n}, stored, {plain.data(), rows, k, k}, false), digest.add(plain);
+    // Panels are of another width in each set: what they hold, column by column.
+    std::vector<float> packed(static_cast<std::size_t>((std::max(n, k) / width + 1) * width * std::max(n, k)));
+    kernel.pack_transposed(n, k, stored, packed.data());
+    for (std::int64_t j = 0; j < n; ++j)
+      for (std::int64_t d = 0; d < k; ++d)
+        digest.add(packed[static_cast<std::size_t>((j / width * k + d) * width + j % width)]);
+    kernel.pack(n, k, stored, packed.data());
+    for (std::int64_t j = 0; j < k; ++j)
+      for (std::int64_t d = 0; d < n; ++d)
+        digest.add(packed[static_cast<std::size_t>((j / width * n + d) * width + j % width)]);
+  }
+}
+
 std::uint64_t digest_of(const Kernels& kernel, void (*part)(const Kernels&, Digest&)) {
   Digest digest;
   part(kernel, digest);
@@ -201,7 +232,8 @@ TEST_CASE("all instruction sets give the same bits", "[ops]") {
   } parts[] = {{"products", products, 0x4395807a1c046fbf},
                {"rows", rows, 0x19e5eac374a28882},
                {"softmax", softmax, 0x5ffafbd4928ee742},
-               {"16 bits", sixteen_bits, 0xcb38809cacad4945}};
+               {"16 bits", sixteen_bits, 0xcb38809cacad4945},
+               {"kept", kept, 0xad3e07474c3e7900}};
   for (const auto& [name, part, expected] : parts)
     for (const Kernels* const* set = available_kernels(); *set; ++set) {
       INFO(name << ", " << (*set)->name);

@@ -103,15 +103,15 @@ Floats plain_product(const Floats& a, std::int64_t m, const Weight8& w, const fl
 }
 
 /// A product with the numbered way to multiply; c lies among numbers that must stay as they are.
-Floats product_by(const Int8Kernels& way, const Floats& a, std::int64_t m, const Weight8& w, const float* bias) {
+Floats product_by(const IntegerKernels& way, const Floats& a, std::int64_t m, const Weight8& w, const float* bias) {
   const std::int64_t n = w.rows, k = w.columns, quads = (k + 3) / 4, stride = quads * 4 + 8, ldc = n + 3;
   std::vector<std::byte> q(static_cast<std::size_t>(m * stride * way.element));
   Floats scales(static_cast<std::size_t>(m)), c(static_cast<std::size_t>(m * ldc), -7.0f);
   const Int8Rows rows{q.data(), scales.data(), m, quads, stride};
   way.quantise({a.data(), m, k}, rows);
-  const std::int64_t panel_bytes = way.panel * (4 + 4 * quads);
+  const std::int64_t panel_bytes = way.panel_bytes(k);
   std::vector<std::byte> packed(static_cast<std::size_t>((n + way.panel - 1) / way.panel * panel_bytes));
-  way.pack(n, k, w.q.data(), packed.data());
+  way.pack(n, k, w.q.data(), nullptr, packed.data());
   for (std::int64_t p = 0; p * way.panel < n; ++p) {
     const std::int64_t first = p * way.panel;
     way.multiply(rows, packed.data() + p * panel_bytes, w.scales.data() + first, bias ? bias + first : nullptr,
@@ -186,7 +186,7 @@ TEST_CASE("every way to multiply 8-bit integers gives the bits of plain loops", 
     const Floats a = random_floats(m * k, 1), bias = random_floats(n, 2);
     const Weight8 w = random_weight(n, k, static_cast<std::uint64_t>(m + n + k));
     const Floats with = plain_product(a, m, w, bias.data()), without = plain_product(a, m, w, nullptr);
-    for (int number = 0; const Int8Kernels* way = kernels().int8(number); ++number) {
+    for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number) {
       INFO(m << " x " << n << " x " << k << ", way " << number);
       CHECK(differences(product_by(*way, a, m, w, bias.data()).data(), with.data(), m * n) == 0);
       CHECK(differences(product_by(*way, a, m, w, nullptr).data(), without.data(), m * n) == 0);
@@ -200,7 +200,7 @@ TEST_CASE("extreme rows stay among themselves, and NaN is not hidden", "[ops][in
   const auto m = static_cast<std::int64_t>(a.size()) / k;
   const Weight8 w = random_weight(n, k, 4);
   const Floats expected = plain_product(a, m, w, bias.data());
-  for (int number = 0; const Int8Kernels* way = kernels().int8(number); ++number)
+  for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number)
     CHECK(differences(product_by(*way, a, m, w, bias.data()).data(), expected.data(), m * n) == 0);
   for (std::int64_t j = 0; j < n; ++j) {
     CHECK(expected[static_cast<std::size_t>(j)] == bias[static_cast<std::size_t>(j)]);  // zeros
@@ -216,7 +216,7 @@ TEST_CASE("the largest sums of 8-bit integers fit, and longer ones are refused",
   for (const std::int8_t value : {std::int8_t{127}, std::int8_t{-127}, std::int8_t{-128}}) {
     const Weight8 w{1, k, std::vector<std::int8_t>(static_cast<std::size_t>(k), value), {1.0f}};
     const Floats expected = plain_product(a, 2, w, nullptr);
-    for (int number = 0; const Int8Kernels* way = kernels().int8(number); ++number)
+    for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number)
       CHECK(differences(product_by(*way, a, 2, w, nullptr).data(), expected.data(), 2) == 0);
   }
   const Weight8 longer{1, k + 1, std::vector<std::int8_t>(static_cast<std::size_t>(k + 1), 1), {1.0f}};

@@ -28,6 +28,7 @@
 #include "ops/elementwise.hpp"
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
+#include "ops/kept_vectors.hpp"
 #include "ops/nearest.hpp"
 #include "ops/pair_cross_entropy.hpp"
 #include "ops/pooling.hpp"
@@ -607,8 +608,8 @@ TEST_CASE("the gradient of biases by distance has the same bits however batches 
     const std::int64_t row = a.query_offsets[static_cast<std::size_t>(first)],
                        key_row = a.key_offsets[static_cast<std::size_t>(first)];
     in.query += row * in.query_stride;
-    in.key += key_row * in.key_stride;
-    in.value += key_row * in.value_stride;
+    in.key = a.key.data() + key_row * in.key_stride;
+    in.value = a.value.data() + key_row * in.value_stride;
     in.queries = {q};
     in.keys = {k};
     Floats d_query(a.query.size()), d_key(a.key.size()), d_value(a.value.size());
@@ -660,6 +661,84 @@ TEST_CASE("one query against a cache of keys gives the bits of the whole causal 
       INFO("position " << i);
       CHECK(same_bits(out.data(), whole.data() + i * 32, 32));
     }
+  }
+}
+
+namespace {
+
+/// What a vector becomes that is kept in another type, by the definitions of the types.
+Floats kept_and_read(WeightType type, const float* x, std::int64_t n) {
+  Floats y(x, x + n);
+  if (type == WeightType::int8) {
+    std::vector<std::int8_t> q(y.size());
+    const float scale = quantise(n, x, q.data());
+    for (std::size_t i = 0; i < q.size(); ++i) y[i] = static_cast<float>(q[i]) * scale;
+  }
+  for (float& v : y) {
+    if (type == WeightType::float16) v = float_from_half(half_from_double(static_cast<double>(v)));
+    if (type == WeightType::bfloat16) v = float_from_bfloat16(bfloat16_from_float(v));
+  }
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("attention to keys and values of fewer bits is attention to what they stand for", "[ops]") {
+  const auto type = GENERATE(WeightType::float32, WeightType::float16, WeightType::bfloat16, WeightType::int8);
+  for (const std::int64_t width : {1, 7, 8, 24, 64}) {
+    Attention a({1, 3, 4, 5, 40, 0, 2}, {300, 3, 17, 270, 40, 4, 0}, 6, 3, width, width + 3);
+    CAPTURE(type, width);
+    for (std::size_t i = 0; i < a.key.size(); i += 5) a.key[i] *= 1e-6f;  // subnormal in binary16
+    const auto stored = [&](const Floats& x, std::int64_t n, Floats& read) {
+      const std::int64_t count = static_cast<std::int64_t>(x.size()) / n;
+      std::vector<std::byte> kept(static_cast<std::size_t>(count * kept_bytes(type, n)));
+      keep_vectors(type, count, n, x.data(), kept.data());
+      for (std::int64_t r = 0; r < count; ++r) {
+        const Floats row = kept_and_read(type, x.data() + r * n, n);
+        read.insert(read.end(), row.begin(), row.end());
+      }
+      return kept;
+    };
+    Attention read = a;
+    read.key.clear();
+    read.value.clear();
+    const auto key = stored(a.key, width, read.key), value = stored(a.value, width + 3, read.value);
+    AttentionInput in = a.input();
+    in.kept = type;
+    in.key = key.data();
+    in.value = value.data();
+    in.key_stride = 3 * kept_elements(type, width);
+    in.value_stride = 3 * kept_elements(type, width + 3);
+    const Floats expected = read.forward();
+    Floats out(expected.size());
+    attention_forward(a.shape, in, out.data(), nullptr);
+    CHECK(same_bits(out.data(), expected.data(), static_cast<std::int64_t>(out.size())));
+    CHECK((type == WeightType::float32) == (read.key == a.key));
+  }
+}
+
+TEST_CASE("what is too large to be kept in fewer bits is NaN", "[ops]") {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Floats edges{65504.0f, 65519.99f, 65520.0f, 3.3895e38f, 3.4e38f, infinity, -infinity, NAN, -65520.0f};
+  Floats read(1);
+  for (const float x : edges) {
+    std::uint16_t bits = 0;
+    keep_vectors(WeightType::float16, 1, 1, &x, &bits);
+    const float half = float_from_half(half_from_double(static_cast<double>(x)));
+    INFO(x);
+    CHECK(std::isnan(float_from_half(bits)) == !std::isfinite(half));
+    CHECK((std::isnan(float_from_half(bits)) || float_from_half(bits) == half));
+    keep_vectors(WeightType::bfloat16, 1, 1, &x, &bits);
+    const float bfloat = float_from_bfloat16(bfloat16_from_float(x));
+    CHECK(std::isnan(float_from_bfloat16(bits)) == !std::isfinite(bfloat));
+    CHECK((std::isnan(float_from_bfloat16(bits)) || float_from_bfloat16(bits) == bfloat));
+  }
+  // All that a binary16 is stays what it is.
+  for (std::uint32_t i = 0; i < 65536; ++i) {
+    const float x = float_from_half(static_cast<std::uint16_t>(i));
+    std::uint16_t bits = 0;
+    keep_vectors(WeightType::float16, 1, 1, &x, &bits);
+    REQUIRE((std::isfinite(x) ? bits == i : bits == 0x7e00));
   }
 }
 

@@ -58,9 +58,10 @@ std::vector<float> random_rows(std::int64_t rows, std::int64_t width, std::uint6
 
 /// The hidden state after the last of `ids` (with begin), from one whole pass over one sentence.
 std::vector<float> whole_pass(const Transformer& model, const std::vector<std::int32_t>& ids, std::int64_t source_rows,
-                              const float* memory) {
+                              const float* memory, WeightType kept = WeightType::float32) {
   Workspace workspace;
   Context ctx{workspace};
+  ctx.kept = kept;
   const std::vector<std::int64_t> target{0, static_cast<std::int64_t>(ids.size())}, source{0, source_rows};
   Transformer::Decoded decoded;
   model.decode(ctx, {{target}, ids.data()}, {{source}, memory}, decoded);
@@ -116,8 +117,9 @@ Sources random_sources(const std::vector<std::int64_t>& lengths, std::int64_t wi
 }  // namespace
 
 TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch and die", "[search]") {
+  const auto kept = GENERATE(WeightType::float32, WeightType::float16, WeightType::bfloat16, WeightType::int8);
   for (const Configuration& c : family()) {
-    CAPTURE(name_of(c.kind), name_of(c.decoder.norm_position), name_of(c.decoder.positions), c.decoder.kv_heads);
+    CAPTURE(kept, name_of(c.kind), name_of(c.decoder.norm_position), name_of(c.decoder.positions), c.decoder.kv_heads);
     const Model model(c);
     const bool encoder = c.has_encoder();
     const Sources sources = random_sources({5, 1, 300}, c.width);
@@ -130,8 +132,9 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
     }
     Workspace workspace;
     Context ctx{workspace};
+    ctx.kept = kept;
     DecoderCache::Storage storage;
-    DecoderCache cache(*model.transformer, storage);
+    DecoderCache cache(*model.transformer, storage, kept);
     const float* memory = encoder ? sources.memory.data() : nullptr;
     const float* hidden = cache.start(ctx, encoder ? Ragged{sources.offsets} : Ragged{}, memory, {offsets}, ids.data());
     Random random(3);
@@ -141,7 +144,7 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
         const std::int64_t begin = sources.offsets[static_cast<std::size_t>(sentence[i])];
         const std::int64_t rows = sources.offsets[static_cast<std::size_t>(sentence[i]) + 1] - begin;
         const auto expected =
-            whole_pass(*model.transformer, paths[i], rows, memory ? memory + begin * c.width : nullptr);
+            whole_pass(*model.transformer, paths[i], rows, memory ? memory + begin * c.width : nullptr, kept);
         CAPTURE(step, i);
         REQUIRE(std::memcmp(expected.data(), hidden + static_cast<std::int64_t>(i) * c.width,
                             expected.size() * sizeof(float)) == 0);
@@ -201,9 +204,11 @@ TEST_CASE("caches of other models may use a storage one after another", "[search
   const std::vector<std::int32_t> begin{0};
   for (const std::size_t shape : {0, 1, 2, 1, 0, 2}) {
     const Model model(shapes[shape]);
+    const WeightType kept = shape == 1 ? WeightType::int8 : WeightType::float32;
     const auto last_hidden = [&](DecoderCache::Storage& used) {
       Context ctx{workspace};  // a cache leaves places in it that end with the cache
-      DecoderCache cache(*model.transformer, used);
+      ctx.kept = kept;
+      DecoderCache cache(*model.transformer, used, kept);
       const float* hidden = cache.start(ctx, {}, nullptr, {one}, begin.data());
       for (std::int32_t t = 0; t < 30; ++t)
         hidden = cache.step(ctx, std::vector<std::int32_t>{0}, std::vector<std::int32_t>{2 + t % 9});

@@ -5,6 +5,7 @@
 #pragma once
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/simd.hpp"
+#include "ops/kernels/table_row.hpp"
 
 namespace pipeformer {
 namespace {
@@ -111,18 +112,18 @@ void gemm_panel(const MatrixView& a, const float* panel, const float* ahead, con
 
 constexpr int kFewRows = 4;
 
-template <int Rows>
+template <class Row, int Rows>
 void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
   const std::int64_t n = c.columns, depth = a.columns;
   for (std::int64_t j = 0; j < n; j += kPanel) {
     Vec acc[Rows][kPanelVectors] = {};
     const std::int64_t columns = n - j < kPanel ? n - j : kPanel;
     for (std::int64_t k = 0; k < depth; ++k) {
-      const float* row = b.data + (b.index ? b.index[k] : k) * b.stride + j;
+      const Row row = row_of<Row>(b, k);
       for (int v = 0; v < kPanelVectors; ++v) {
         const std::int64_t rest = columns - v * kLanes;
         if (rest <= 0) break;
-        const Vec x = rest >= kLanes ? load(row + v * kLanes) : load_part(row + v * kLanes, rest);
+        const Vec x = rest >= kLanes ? row.get(j + v * kLanes) : row.get_part(j + v * kLanes, rest);
 #pragma GCC unroll 4
         for (int r = 0; r < Rows; ++r) acc[r][v] = fused(x, a.data[r * a.stride + k], acc[r][v]);
       }
@@ -140,9 +141,12 @@ void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixV
 }
 
 void gemm_few(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
-  constexpr decltype(&gemm_few_rows<1>) few[kFewRows] = {&gemm_few_rows<1>, &gemm_few_rows<2>, &gemm_few_rows<3>,
-                                                         &gemm_few_rows<4>};
-  few[c.rows - 1](a, b, c, accumulate);
+  with_rows_of(b.type, [&](auto row) {
+    using Row = decltype(row);
+    constexpr decltype(&gemm_few_rows<Row, 1>) few[kFewRows] = {&gemm_few_rows<Row, 1>, &gemm_few_rows<Row, 2>,
+                                                                &gemm_few_rows<Row, 3>, &gemm_few_rows<Row, 4>};
+    few[c.rows - 1](a, b, c, accumulate);
+  });
 }
 
 }  // namespace

@@ -71,12 +71,20 @@ float quantise_row(std::int64_t n, std::int64_t padded, const float* x, int offs
   return by.scale;
 }
 
-float quantise_weights(std::int64_t n, const float* x, std::int8_t* q) {
+float quantise_int8(std::int64_t n, const float* x, std::int8_t* q) {
   return quantise_row(n, n, x, 0, q);
 }
 
-void widen_int8(std::int64_t n, const std::int8_t* q, float scale, float* y) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * scale;
+void widen_int8(std::int64_t n, const void* stored, const float* scale, float* y) {
+  const auto* q = static_cast<const std::int8_t*>(stored);
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * *scale;
+}
+
+std::int64_t int8_row_elements(std::int64_t depth) {
+  return (depth + kQuad - 1) / kQuad * kQuad;
+}
+std::int64_t int8_panel_bytes(std::int64_t depth) {
+  return kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + int8_row_elements(depth));
 }
 
 // --- packing ---
@@ -107,7 +115,8 @@ inline void transpose_quads(const std::int8_t* rows, std::int64_t stride, std::i
   for (int i = 0; i < 4; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &out[i], sizeof out[i]);
 }
 
-void pack_int8(std::int64_t n, std::int64_t depth, const std::int8_t* w, std::byte* out) {
+void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const float*, std::byte* out) {
+  const auto* w = static_cast<const std::int8_t*>(stored);
   const std::int64_t quads = (depth + kQuad - 1) / kQuad;
   for (std::int64_t first = 0; first < n; first += kInt8Panel) {
     const std::int64_t columns = n - first < kInt8Panel ? n - first : kInt8Panel;
@@ -451,20 +460,25 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
 }
 
 template <class M>
-void quantise_int8(const MatrixView& x, const Int8Rows& to) {
+void quantise_for_int8(const MatrixView& x, const Int8Rows& to) {
   auto* q = static_cast<typename M::Element*>(to.q);
   for (std::int64_t r = 0; r < x.rows; ++r)
     to.scales[r] = quantise_row(x.columns, to.quads * kQuad, x.data + r * x.stride, M::kOffset, q + r * to.stride);
 }
 
 template <class M>
-constexpr Int8Kernels int8_kernels{kInt8Panel,       static_cast<int>(sizeof(typename M::Element)),
-                                   quantise_weights, widen_int8,
-                                   pack_int8,        quantise_int8<M>,
-                                   int8_panel<M>};
+constexpr IntegerKernels int8_kernels{.panel = kInt8Panel,
+                                      .element = static_cast<int>(sizeof(typename M::Element)),
+                                      .group = kQuad,
+                                      .row_elements = int8_row_elements,
+                                      .panel_bytes = int8_panel_bytes,
+                                      .widen = widen_int8,
+                                      .pack = pack_int8,
+                                      .quantise = quantise_for_int8<M>,
+                                      .multiply = int8_panel<M>};
 
 /// The ways that this processor has, the fastest first; null beyond the last.
-const Int8Kernels* int8_ways(int number) {
+const IntegerKernels* int8_ways(int number) {
 #if defined(__AVX512F__)
   if (!__builtin_cpu_supports("avx512vnni")) ++number;
   if (number == 0) return &int8_kernels<Dot512>;

@@ -2,6 +2,7 @@
 #include "ops/kernels/kernels.hpp"
 
 #include "ops/kernels/gemm_tile.hpp"
+#include "ops/kernels/int4.hpp"
 #include "ops/kernels/int8.hpp"
 #include "ops/kernels/math.hpp"
 
@@ -40,34 +41,35 @@ inline void for_wide(std::int64_t n, Body body) {
 // --- packing ---
 
 /// Calls body(step, v) for steps 0 .. steps of `depth` places from k on: v holds place k + step of kLanes rows (zero
-/// for a row that is null).
-template <class Body>
-inline void for_columns(const float* const (&row)[kLanes], std::int64_t k, std::int64_t depth, Body body) {
+/// for a row that is not there).
+template <class Row, class Body>
+inline void for_columns(const Row (&row)[kLanes], std::int64_t k, std::int64_t depth, Body body) {
   Vec block[kLanes];
   const std::int64_t steps = depth - k;
   if (steps >= kLanes) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kLanes; ++j) block[j] = row[j] ? load(row[j] + k) : Vec{};
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j].p ? row[j].get(k) : Vec{};
     transpose(block);
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) body(i, block[i]);
   } else {
-    for (int j = 0; j < kLanes; ++j) block[j] = row[j] ? load_part(row[j] + k, steps) : Vec{};
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j].p ? row[j].get_part(k, steps) : Vec{};
     transpose(block);
     for (int i = 0; i < steps; ++i) body(i, block[i]);
   }
 }
 
-/// Rows first .. first + kLanes of w; null beyond n.
-inline void rows_from(std::int64_t first, std::int64_t n, const TableRows& w, const float* (&row)[kLanes]) {
-  for (int j = 0; j < kLanes; ++j)
-    row[j] = first + j < n ? w.data + (w.index ? w.index[first + j] : first + j) * w.stride : nullptr;
+/// Rows first .. first + kLanes of w; none beyond n.
+template <class Row>
+inline void rows_from(std::int64_t first, std::int64_t n, const TableRows& w, Row (&row)[kLanes]) {
+  for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? row_of<Row>(w, first + j) : Row{};
 }
 
-void pack_transposed(std::int64_t n, std::int64_t depth, const TableRows& w, float* out) {
+template <class Row>
+void pack_transposed_rows(std::int64_t n, std::int64_t depth, const TableRows& w, float* out) {
   for (std::int64_t first = 0; first < n; first += kLanes) {  // kLanes columns of a panel at a time
     float* to = out + first / kPanel * kPanel * depth + first % kPanel;
-    const float* row[kLanes];
+    Row row[kLanes];
     rows_from(first, n, w, row);
     for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel)
       for_columns(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
@@ -76,6 +78,9 @@ void pack_transposed(std::int64_t n, std::int64_t depth, const TableRows& w, flo
   for (std::int64_t first = (n + kLanes - 1) / kLanes * kLanes; first % kPanel != 0; first += kLanes)
     for (std::int64_t k = 0; k < depth; ++k)
       store(out + first / kPanel * kPanel * depth + first % kPanel + k * kPanel, Vec{});
+}
+void pack_transposed(std::int64_t n, std::int64_t depth, const TableRows& w, float* out) {
+  with_rows_of(w.type, [&](auto row) { pack_transposed_rows<decltype(row)>(n, depth, w, out); });
 }
 
 /// As pack_transposed, in squares of 32 x 32 elements, so that both sides stay in the first-level cache.
@@ -111,11 +116,50 @@ void widen_bfloat16(std::int64_t n, const std::uint16_t* x, float* y) {
   for (std::int64_t i = 0; i < n; ++i) y[i] = __builtin_bit_cast(float, std::uint32_t{x[i]} << 16);
 }
 
-template <int Rows>
+/// Rounded in integers, but for what is subnormal: there the sum with 0.5 has no bits for more than the type has.
+inline std::uint16_t half_of(float x) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, x);
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  const std::uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  const std::uint32_t small = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, magnitude) + 0.5f) -
+                              __builtin_bit_cast(std::uint32_t, 0.5f);
+  const std::uint32_t rounded = (bits >> 16 & 0x8000u) | (magnitude < 0x38800000u ? small : normal);
+  return static_cast<std::uint16_t>(magnitude >= 0x477ff000u ? 0x7e00u : rounded);
+}
+inline std::uint16_t bfloat16_of(float x) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, x);
+  const std::uint32_t magnitude = bits & 0x7fffffffu, rounded = (magnitude + 0x7fffu + (magnitude >> 16 & 1u)) >> 16;
+  return static_cast<std::uint16_t>(rounded >= 0x7f80u ? 0x7fc0u : (bits >> 16 & 0x8000u) | rounded);
+}
+
+void narrow(WeightType type, std::int64_t n, const float* x, void* to) {
+  auto* halves = static_cast<std::uint16_t*>(to);
+  switch (type) {
+    case WeightType::float32:
+      __builtin_memcpy(to, x, static_cast<std::size_t>(n) * sizeof(float));
+      break;
+    case WeightType::float16:
+      for (std::int64_t i = 0; i < n; ++i) halves[i] = half_of(x[i]);
+      break;
+    case WeightType::bfloat16:
+      for (std::int64_t i = 0; i < n; ++i) halves[i] = bfloat16_of(x[i]);
+      break;
+    case WeightType::int8: {
+      auto* elements = static_cast<std::int8_t*>(to) + sizeof(float);
+      const float by = quantise_int8(n, x, elements);
+      __builtin_memcpy(to, &by, sizeof by);
+      break;
+    }
+    case WeightType::int4:  // of weights only
+      break;
+  }
+}
+
+template <class Row, int Rows>
 void dot_few_rows(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
   const std::int64_t n = c.columns, depth = a.columns;
   for (std::int64_t first = 0; first < n; first += kLanes) {
-    const float* row[kLanes];
+    Row row[kLanes];
     rows_from(first, n, w, row);
     Vec acc[Rows] = {};
     for (std::int64_t k = 0; k < depth; k += kLanes)
@@ -126,25 +170,32 @@ void dot_few_rows(const MatrixView& a, const TableRows& w, const MutableMatrixVi
   }
 }
 void dot_few(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
-  constexpr decltype(&dot_few_rows<1>) few[kFewRows] = {&dot_few_rows<1>, &dot_few_rows<2>, &dot_few_rows<3>,
-                                                        &dot_few_rows<4>};
-  few[c.rows - 1](a, w, c);
+  with_rows_of(w.type, [&](auto row) {
+    using Row = decltype(row);
+    constexpr decltype(&dot_few_rows<Row, 1>) few[kFewRows] = {&dot_few_rows<Row, 1>, &dot_few_rows<Row, 2>,
+                                                               &dot_few_rows<Row, 3>, &dot_few_rows<Row, 4>};
+    few[c.rows - 1](a, w, c);
+  });
 }
 
-void pack(std::int64_t depth, std::int64_t n, const TableRows& b, float* out) {
+template <class Row>
+void pack_rows(std::int64_t depth, std::int64_t n, const TableRows& b, float* out) {
   for (std::int64_t first = 0; first < n; first += kPanel, out += depth * kPanel) {
     const int columns = static_cast<int>(n - first < kPanel ? n - first : kPanel);
     for (std::int64_t k = 0; k < depth; ++k) {
-      const float* row = b.data + (b.index ? b.index[k] : k) * b.stride + first;
+      const Row row = row_of<Row>(b, k);
       float* to = out + k * kPanel;
-      if (columns == kPanel) {
-        for (int v = 0; v < kPanelVectors; ++v) store(to + v * kLanes, load(row + v * kLanes));
-      } else {
-        for (int j = 0; j < columns; ++j) to[j] = row[j];
-        for (int j = columns; j < kPanel; ++j) to[j] = 0.0f;
+      for (int v = 0; v < kPanelVectors; ++v) {
+        const int rest = columns - v * kLanes;
+        store(to + v * kLanes, rest >= kLanes ? row.get(first + v * kLanes)
+                               : rest > 0     ? row.get_part(first + v * kLanes, rest)
+                                              : Vec{});
       }
     }
   }
+}
+void pack(std::int64_t depth, std::int64_t n, const TableRows& b, float* out) {
+  with_rows_of(b.type, [&](auto row) { pack_rows<decltype(row)>(depth, n, b, out); });
 }
 
 // --- elementwise ---
@@ -497,6 +548,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .pack_transposed_16 = pack_transposed_16,
     .widen_float16 = widen_float16,
     .widen_bfloat16 = widen_bfloat16,
+    .narrow = narrow,
     .gemm_panel = gemm_panel<true>,
     .gemm_panel_transposed = gemm_panel<false>,
     .gemm_few = gemm_few,
@@ -523,7 +575,9 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .log_sum_exp = log_sum_exp,
     .cross_entropy_row = cross_entropy_row,
     .adam = adam,
+    .quantise_int8 = quantise_int8,
     .int8 = int8_ways,
+    .int4 = &int4_kernels,
 };
 
 }  // namespace pipeformer

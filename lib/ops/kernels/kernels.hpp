@@ -12,11 +12,14 @@
 
 namespace pipeformer {
 
-/// Rows that lie anywhere in a table: row r at data + row(r) * stride, row(r) = index ? index[r] : r.
+/// Rows that lie anywhere in a table: row r begins row(r) * stride elements after data, row(r) = index ? index[r] : r.
+/// Elements of fewer bits are widened, exactly, as they are read; a row of 8-bit elements begins with its scale
+/// (ops/kept_vectors.hpp).
 struct TableRows {
-  const float* data;
+  const void* data;
   std::int64_t stride;
   const std::int32_t* index = nullptr;
+  WeightType type = WeightType::float32;
 };
 
 /// What a norm found in a row: its mean (0 of RMS), and one over the deviation or the root of the mean square.
@@ -26,22 +29,24 @@ struct RowStatistics {
 
 /// Rows quantised to 8 bits, each padded with zeros to whole quads.
 struct Int8Rows {
-  void* q;  ///< Elements of Int8Kernels::element bytes, rows `stride` elements apart.
+  void* q;  ///< Elements of IntegerKernels::element bytes, rows `stride` elements apart.
   float* scales;
   std::int64_t rows, quads, stride;
 };
 
-/// Products with weights of 8 bits (lib/ops/kernels/int8.hpp).
-struct Int8Kernels {
-  int panel;    ///< Columns of a packed panel: panel * (4 + 4 * quads) bytes.
+/// Products of rows of 8 bits with weights of 8 bits (lib/ops/kernels/int8.hpp) or of 4 (int4.hpp).
+struct IntegerKernels {
+  int panel;    ///< Columns of a packed panel.
   int element;  ///< Bytes of an element of Int8Rows.
-  /// q (n) = x * 127 / max|x| to the nearest; returns the scale max|x| / 127, NaN for a row with NaN or infinity.
-  float (*quantise_weights)(std::int64_t n, const float* x, std::int8_t* q);
-  void (*widen)(std::int64_t n, const std::int8_t* q, float scale, float* y);  ///< y = q * scale
-  /// Packs rows r < n of w, each depth long, as columns of panels.
-  void (*pack)(std::int64_t n, std::int64_t depth, const std::int8_t* w, std::byte* out);
+  int group;    ///< A row is filled up with zeros to a multiple of so many elements.
+  std::int64_t (*row_elements)(std::int64_t depth);  ///< That a row of Int8Rows takes.
+  std::int64_t (*panel_bytes)(std::int64_t depth);
+  void (*widen)(std::int64_t n, const void* q, const float* scales, float* y);  ///< y = q * scale
+  /// Packs rows r < n of w, each depth long, as columns of panels; scales of int8 may be null.
+  void (*pack)(std::int64_t n, std::int64_t depth, const void* w, const float* scales, std::byte* out);
   void (*quantise)(const MatrixView& x, const Int8Rows& to);
-  /// C (rows, columns) = A * panel * scales + bias, columns at most those of a panel; bias may be null.
+  /// C (rows, columns) = A * panel * scales + bias, columns at most those of a panel; bias may be null, and scales are
+  /// those of int8.
   void (*multiply)(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                    const MutableMatrixView& c);
 };
@@ -63,6 +68,9 @@ struct Kernels {
   /// y (n) = the float32 of IEEE binary16, of bfloat16; exact.
   void (*widen_float16)(std::int64_t n, const std::uint16_t* x, float* y);
   void (*widen_bfloat16)(std::int64_t n, const std::uint16_t* x, float* y);
+  /// x (n) in another type, as TableRows reads it: rounded to nearest even; of 8 bits the scale, then the elements.
+  /// What is too large for the type becomes NaN, not infinity, so that a softmax does not hide it.
+  void (*narrow)(WeightType, std::int64_t n, const float* x, void* to);
 
   /// C (rows, columns) (+)= A (rows, depth) * panel, columns at most those of a panel. `ahead` is the panel that comes
   /// next: it is fetched into the cache meanwhile (any address will do, nothing is read).
@@ -133,9 +141,12 @@ struct Kernels {
 
   void (*adam)(std::int64_t n, const AdamStep&, const float* gradient, float* weight, float* m, float* v);
 
+  /// q (n) = x * 127 / max|x| to the nearest; returns the scale max|x| / 127, NaN for a row with NaN or infinity.
+  float (*quantise_int8)(std::int64_t n, const float* x, std::int8_t* q);
   /// The ways to multiply 8-bit integers, all with the same bits: number 0 is the fastest that the processor has, null
   /// comes after the last.
-  const Int8Kernels* (*int8)(int number);
+  const IntegerKernels* (*int8)(int number);
+  const IntegerKernels* int4;  ///< The way to multiply weights of 4 bits.
 };
 
 /// The best table for this processor; PIPEFORMER_ISA=avx512|avx2|neon|generic in the environment forces one. All give

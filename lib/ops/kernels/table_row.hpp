@@ -1,0 +1,102 @@
+/// A row of a table (TableRows) as vectors of floats, whatever its elements are stored as. Widening is exact; elements
+/// of 8 bits become q * scale, rounded once.
+#pragma once
+#include "ops/kernels/kernels.hpp"
+#include "ops/kernels/simd.hpp"
+
+namespace pipeformer {
+namespace {
+
+typedef std::uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
+typedef std::int8_t ByteVec __attribute__((vector_size(kLanes)));
+
+template <class V, class T>
+inline V load_as(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+/// The first n of kLanes elements, and zeros.
+template <class V, class T>
+inline V load_first(const T* p, std::int64_t n) {
+  V v{};
+  for (std::int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+
+inline Vec widened_half(HalfVec x) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_cvtph_ps(0xffff, (__m256i)x);
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps((__m128i)x);
+#else  // as widen_float16
+  const UintVec bits = __builtin_convertvector(x, UintVec), magnitude = bits & 0x7fffu;
+  const Vec scaled = (Vec)(magnitude << 13) * 0x1p112f;
+  const UintVec special = (UintVec)(magnitude >= 0x7c00u) & 0x7f800000u;
+  return (Vec)((UintVec)scaled | special | (bits & 0x8000u) << 16);
+#endif
+}
+
+struct FloatRow {
+  const float* p = nullptr;  ///< Null: there is no such row.
+  static FloatRow at(const void* table, std::int64_t element) { return {static_cast<const float*>(table) + element}; }
+  Vec get(std::int64_t k) const { return load(p + k); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return load_part(p + k, n); }
+};
+
+struct HalfRow {
+  const std::uint16_t* p = nullptr;
+  static HalfRow at(const void* table, std::int64_t element) {
+    return {static_cast<const std::uint16_t*>(table) + element};
+  }
+  Vec get(std::int64_t k) const { return widened_half(load_as<HalfVec>(p + k)); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return widened_half(load_first<HalfVec>(p + k, n)); }
+};
+
+struct BfloatRow {
+  const std::uint16_t* p = nullptr;
+  static BfloatRow at(const void* table, std::int64_t element) {
+    return {static_cast<const std::uint16_t*>(table) + element};
+  }
+  static Vec widened(HalfVec x) { return (Vec)(__builtin_convertvector(x, UintVec) << 16); }
+  Vec get(std::int64_t k) const { return widened(load_as<HalfVec>(p + k)); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return widened(load_first<HalfVec>(p + k, n)); }
+};
+
+struct ByteRow {
+  const std::int8_t* p = nullptr;
+  float scale = 0;
+  static ByteRow at(const void* table, std::int64_t element) {
+    const auto* row = static_cast<const std::int8_t*>(table) + element;
+    return {row + sizeof(float), load_as<float>(row)};
+  }
+  Vec widened(ByteVec x) const { return __builtin_convertvector(__builtin_convertvector(x, IntVec), Vec) * scale; }
+  Vec get(std::int64_t k) const { return widened(load_as<ByteVec>(p + k)); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return widened(load_first<ByteVec>(p + k, n)); }
+};
+
+template <class Row>
+inline Row row_of(const TableRows& table, std::int64_t r) {
+  return Row::at(table.data, (table.index ? table.index[r] : r) * table.stride);
+}
+
+/// f(Row{}), Row of the type that the table's rows have.
+template <class F>
+inline void with_rows_of(WeightType type, F f) {
+  switch (type) {
+    case WeightType::float32:
+      return f(FloatRow{});
+    case WeightType::float16:
+      return f(HalfRow{});
+    case WeightType::bfloat16:
+      return f(BfloatRow{});
+    case WeightType::int8:
+      return f(ByteRow{});
+    case WeightType::int4:  // of weights only
+      return;
+  }
+}
+
+}  // namespace
+}  // namespace pipeformer
