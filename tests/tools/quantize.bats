@@ -279,6 +279,29 @@ PYTHON
   model describe <(cat int8.h5) | cmp - <(model describe int8.h5)
 }
 
+@test "scripts/quantization-quality measures a translator, a language model and a classifier with each type" {
+  lines() { # lines FILE COUNT: the types and differences of what was printed, the first of float32
+    [ "$(wc -l < "$1")" -eq "$2" ]
+    head -n 1 "$1" | grep -Eq '^weights f32   cache f32   [0-9.]+ \+0\.00000$'
+    awk '{ off = $5 - base; if (NR == 1) base = $5; else if (off - $6 > 1e-6 || $6 - off > 1e-6) exit 1 }' "$1"
+  }
+  cp "$DATA"/{tok.model,classes.h5} .
+  head -n 20 text.en > few.en
+  head -n 20 text.de > few.de
+  TYPES='f32/f32 int8/f32 int8/int8' quantization-quality model.h5 few.en few.de --tokenize none > bleu
+  lines bleu 3
+  model make --kind decoder-only --encoder-layers 0 --tokenizer tok.model --width 32 --heads 2 --inner 32 --decoder-layers 1 -o lm.h5
+  quantization-quality lm.h5 text.en > nats
+  lines nats 8
+  awk '{ if ($5 < 4 || $5 > 8) exit 1 } $2 == "int8" && $6 == 0 { exit 1 }' nats
+  tokenize -m classes.h5 few.en | classify -m classes.h5 --names > labels
+  quantization-quality classes.h5 few.en labels > right
+  lines right 4
+  [ "$(awk 'NR == 1 { print $5 }' right)" = 100.00 ]
+  run -2 quantization-quality model.h5
+  run -2 quantization-quality model.h5 few.en
+}
+
 @test "what 8-bit weights cannot do is refused with what to do instead" {
   local message="is of int8, which is for running a model; \`model quantize --weights f32\` widens it"
   refused "train: int8.h5: parameter embedding/weight $message" train --from int8.h5 --source text.en.npy --target text.de.npy --steps 1 -o out.h5
