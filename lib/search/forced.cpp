@@ -1,6 +1,7 @@
 #include "search/forced.hpp"
 
 #include <cstring>
+#include <limits>
 
 #include "core/error.hpp"
 #include "ops/elementwise.hpp"
@@ -108,7 +109,9 @@ std::function<void()> force_targets(Context& ctx, const Transformer& model, cons
   }
   float* log_probabilities = ctx.workspace.get(layout.positions());
   for_logits(ctx, model.head(), layout.ragged(), hidden, [&](std::int64_t row, const RowOfLogits& logits) {
-    log_probabilities[row] = static_cast<float>(logits.values[labels[static_cast<std::size_t>(row)]] - logits.log_sum);
+    const std::int32_t label = labels[static_cast<std::size_t>(row)];  // -1: the end of a model that has none
+    log_probabilities[row] =
+        label < 0 ? -std::numeric_limits<float>::infinity() : static_cast<float>(logits.values[label] - logits.log_sum);
   });
   if (!writer) return {};
   if (give == Give::hidden) return [=] { write_rows(*writer, layout, hidden, width); };

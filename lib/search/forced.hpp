@@ -16,7 +16,7 @@ struct GenerateSettings;
 enum class Give {
   hidden,             ///< (..., T + 1, width) after the final norm
   logits,             ///< (..., T + 1, vocabulary)
-  log_probabilities,  ///< (..., T + 1): of each id and of the end
+  log_probabilities,  ///< (..., T + 1): of each id and of the end (-infinity where the model has no end id)
 };
 Give give_from_name(const std::string&);  ///< "hidden", "logits", "log-probabilities"
 

@@ -202,6 +202,17 @@ with h5py.File('taps.h5') as taps:
     assert not (taps['decoder/0/cross_attn/weights/data'][()] == np.concatenate([x.ravel() for x in w])).all()"
 }
 
+@test "a model without an end id gives the end no probability" {
+  model make --kind decoder-only --encoder-layers 0 --target-vocabulary 40 --width 32 --heads 4 --inner 48 --begin-id 1 --end-id -1 --decoder-layers 1 -o endless.h5
+  decode -m endless.h5 "$DATA/src.npy" --target "$DATA/trg.npy" -o p.npy
+  decode -m endless.h5 "$DATA/src.npy" --target "$DATA/trg.npy" --give logits -o logits.npy
+  python "
+for p, x, ids in zip(records('p.npy'), records('logits.npy'), records('$DATA/trg.npy')):
+    assert p[-1] == -np.inf
+    expected = x.astype('f8') - np.log(np.exp(x.astype('f8')).sum(-1, keepdims=True))
+    assert np.allclose(p[:-1], expected[np.arange(len(ids)), ids], atol=1e-5)"
+}
+
 @test "a dense batch of targets gives a dense batch" {
   decode -m "$DATA/m.h5" "$DATA/dense.npy" --target "$DATA/dense_trg.npy" -o p.npy
   decode -m "$DATA/m.h5" "$DATA/dense.npy" --target "$DATA/dense_trg.npy" --give hidden -o h.npy
