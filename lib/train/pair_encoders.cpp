@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "models/sequence_vectors.hpp"
 #include "models/towers.hpp"
+#include "train/epoch_plan.hpp"
 
 namespace pipeformer {
 namespace {

@@ -22,6 +22,7 @@
 #include "models/towers.hpp"
 #include "models/transformer.hpp"
 #include "train/communicator.hpp"
+#include "train/epoch_plan.hpp"
 #include "train/examples.hpp"
 #include "train/kept_models.hpp"
 #include "train/optimizer.hpp"
@@ -142,6 +143,9 @@ class Trainer {
   Validation validate();
   void validate_and_save(const Watcher&);
   void log_row(const Watcher&, const Validation*, bool best);
+  /// Before the work, and not after it: throws Error for what cannot be written.
+  void prepare_files() const;
+  void count_time();  ///< The seconds since it was called last, or since the run began, are counted as elapsed.
   /// The model as it is now, into a file that is being made.
   void write_model(Hdf5File&);
   void save_model(const std::string& path);

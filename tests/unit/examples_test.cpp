@@ -1,5 +1,3 @@
-#include "train/examples.hpp"
-
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <numeric>
@@ -8,6 +6,7 @@
 #include "core/random.hpp"
 #include "files.hpp"
 #include "io/stream.hpp"
+#include "train/epoch_plan.hpp"
 
 using namespace pipeformer;
 
