@@ -47,30 +47,31 @@ struct AverageRow {
 std::string label_table(const std::vector<LabelScores>& scores, const std::vector<AverageRow>& more = {});
 double micro_f1(const std::vector<LabelScores>& scores);
 
+/// What follows from how often each label was taken for which.
+class ConfusionMetric : public Metric {
+ public:
+  const Confusion* confusion() const override { return &confusion_; }
+
+ protected:
+  Confusion confusion_;
+};
+
 /// Each line a label: precision, recall, F1 and support of each, their averages (the micro average is the accuracy),
 /// and the confusion matrix, as scikit-learn's classification_report has them. The score is macro F1, in percent.
-class Classification : public Metric {
+class Classification : public ConfusionMetric {
  public:
   void add(std::span<const Segment> segments) override;
   double score() const override;
   std::string report() const override;
-  const Confusion* confusion() const override { return &confusion_; }
-
- private:
-  Confusion confusion_;
 };
 
 /// Each line a map of labels (of words, of an image's patches), as many as its reference: the mean over the labels that
 /// occur of intersection over union, in percent, each counted over all lines (Everingham et al. 2010).
-class MeanIou : public Metric {
+class MeanIou : public ConfusionMetric {
  public:
   void add(std::span<const Segment> segments) override;
   double score() const override;
   std::string report() const override;
-  const Confusion* confusion() const override { return &confusion_; }
-
- private:
-  Confusion confusion_;
 };
 
 /// Each line several labels, as many as its reference: the share of labels that are right, in percent.
