@@ -26,8 +26,8 @@ const ToolSpec spec{
         "`model export FILE.h5 -o DIR` writes such a directory: importing it again gives the same parameters, bit for "
         "bit. The family is that of the import, --family NAME, or the first that has a place for all "
         "hyper-parameters (the paper's translator is one of Marian with its columns in another order); if there is "
-        "none, those of the nearest family that differ are listed. DIR must not exist, "
-        "or be empty.\n\n"
+        "none, those of the nearest family that differ are listed. The logit_scale of one encoder of pairs, which only "
+        "training reads, has no place there. DIR must not exist, or be empty.\n\n"
         "`model make -o FILE.h5` writes a model with random parameters from hyper-parameters; `model average -o "
         "FILE.h5 "
         "A.h5 B.h5 ...` writes the mean of several; `model describe FILE.h5` shows a model's hyper-parameters, the "
@@ -45,7 +45,8 @@ const ToolSpec spec{
         "computed in float32. f32 widens again: training, averaging and export need it.\n\n"
         "Averaging the last checkpoints of a training run often does better than the last one (Vaswani et al. 2017, "
         "section 6.1). All must have the same hyper-parameters; the tokenizer is that of the first. A checkpoint of "
-        "train is a model too; what it holds of the run is left out.\n\n"
+        "train is a model too; what it holds of the run is left out. Of files of several models each is averaged, and "
+        "merged.\n\n"
         "A model file is HDF5: hyper-parameters are attributes of the root, parameters are datasets in groups named "
         "after the paper "
         "(encoder/0/self_attn/query/weight), weights (out, in) as in PyTorch, the tokenizer is the byte dataset "
@@ -139,7 +140,9 @@ int main(int argc, char** argv) {
     if (words[0] == "average" && words.size() > 1)
       return average_models({words.begin() + 1, words.end()}, args.output());
     if (words[0] == "merge" && words.size() == 2) {
-      require(ModelFile(words[1]).adapter_scale() > 0, words[1], ": the model has no adapters");
+      bool adapted = false;
+      for (const ModelPlace& place : models_at(words[1])) adapted |= ModelFile(place.address).adapter_scale() > 0;
+      require(adapted, words[1], ": the model has no adapters");
       return average_models({words[1]}, args.output());
     }
     if (words[0] == "describe" && words.size() == 2) {

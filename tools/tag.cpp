@@ -27,6 +27,7 @@ static const ToolSpec spec = {
         "Source: Devlin et al. 2019, section 5.3.",
     .options = join({{choice("give", "probabilities|logits|numbers", "what is written", "probabilities"),
                       flag("names", "write the names of the likeliest classes, a line of text for each sequence"),
+                      text("types", "FILE", "types of the ids, a stream beside the input"),
                       text("words", "FILE", "word numbers of the ids: one label for each word")},
                      weight_type_options(),
                      probe_options(),
@@ -63,10 +64,12 @@ static void tag(const Args& args) {
   if (probing.listed()) return;
   model.list_taps(probing.list());
   const Transformer transformer(model, c);
-  expect_one_stdin(args, args.input(), {"words"});
+  args.allow_only(!c.reads_vectors(), "a model that reads ids", {"types"});
+  expect_one_stdin(args, args.input(), {"types", "words"});
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),
                      c.reads_vectors() ? Accept::vectors : Accept::ids);
-  std::optional<BatchStream> words;
+  std::optional<BatchStream> types, words;
+  if (const auto path = optional_text(args, "types")) types.emplace(*path, Accept::ids);
   if (const auto path = optional_text(args, "words")) words.emplace(*path, Accept::ids);
   const std::string give = args.text("give");
   const bool text = args.flag("names");
@@ -76,13 +79,18 @@ static void tag(const Args& args) {
   if (text) lines.emplace(args.output(), Content::text);
   const std::vector<std::string> names = class_names(model);
   const Batches batches = probing.writes() ? Batches::one_by_one : Batches::side_by_side;
+  std::vector<BatchStream*> streams{&stream};
+  for (auto* beside : {&types, &words})
+    if (*beside) streams.push_back(&**beside);
   const auto body = [&](BatchTurn& turn) -> BatchOutput {
     const BatchStream& input = turn[0];
-    if (words) turn[1].expect_shapes_of(input);
+    for (std::size_t beside = 1; beside < streams.size(); ++beside) turn[beside].expect_shapes_of(input);
+    const Batch* kinds = types ? &turn[1].batch : nullptr;
+    const Batch* numbers = words ? &turn[streams.size() - 1].batch : nullptr;
     turn.ctx.probe = probing.probe();
     turn.ctx.places.first = turn.first_sequence;
-    const TaggedBatch tagged = model.explaining(
-        [&] { return tag_batch(turn.ctx, transformer, input, words ? &turn[1].batch : nullptr, give == "logits"); });
+    const TaggedBatch tagged =
+        model.explaining([&] { return tag_batch(turn.ctx, transformer, input, kinds, numbers, give == "logits"); });
     if (text) return [&, text = tag_lines(tagged.ragged(), tagged.numbers(c.classes), names)] { lines->write(text); };
     if (words) expect_even(input, tagged.ragged());
     return [&, tagged] {
@@ -91,8 +99,7 @@ static void tag(const Args& args) {
                         : write_rows(*writer, layout, tagged.rows, c.classes);
     };
   };
-  probing.close(words ? for_batches(args, {&stream, &*words}, batches, body)
-                      : for_batches(args, {&stream}, batches, body));
+  probing.close(for_batches(args, streams, batches, body));
   text ? lines->close() : writer->close();
 }
 

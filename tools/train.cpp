@@ -10,6 +10,7 @@
 #include "cli/validation_bleu.hpp"
 #include "io/output_file.hpp"
 #include "io/read_files.hpp"
+#include "train/layer_rates.hpp"
 #include "train/report.hpp"
 
 using namespace pipeformer;
@@ -18,7 +19,7 @@ namespace {
 
 const ToolSpec spec{
     .name = "train",
-    .summary = "train a Transformer: translation, language models, classes, tags, answers, pairs",
+    .summary = "train a Transformer: translation, language models, classes, values, tags, answers, pairs",
     .description =
         "Trains a model from random or given (--from) parameters. What it learns is the --task:\n\n" +
         training_tasks_help() +
@@ -37,7 +38,7 @@ const ToolSpec spec{
         "more "
         "there is to tell apart. Their validation compares all pairs with each other, and its line shows how many "
         "percent of the targets are among the best 1, 5 and 10 for their source, and of the sources for their target "
-        "(recall@1 A/B); --metric accuracy is the mean of both at 1.\n\n"
+        "(recall@1 A/B), as the log's last columns do; --metric accuracy is the mean of both at 1.\n\n"
         "--adapter R freezes the model of --from and trains A (R, in) and B (out, R) beside some of its weights W, "
         "which "
         "compute as W + alpha / R * B A; the file holds both, every tool runs it, and `model merge` makes an ordinary "
@@ -46,7 +47,9 @@ const ToolSpec spec{
         "The log (TSV) takes a row every --log-every steps and at each validation: losses are means per answer in "
         "nats, the training loss with label smoothing, its perplexity without; both, and tokens a second, are over the "
         "updates "
-        "since the row before, without validations and checkpoints. The epoch is that of the last update, from 1.\n\n"
+        "since the row before, without validations and checkpoints. The loss of --task regression is a mean squared "
+        "error, which has no perplexity, and weights of classes weigh in all means but the accuracy. The epoch is that "
+        "of the last update, from 1.\n\n"
         "--tap writes intermediates of the updates that --tap-steps names, below step-N: its examples in their order, "
         "with their ids, before dropout, and their gradients, gradient/NAME (pipeformer(7), SEEING INSIDE).",
     .arguments = "",
@@ -88,14 +91,19 @@ void train(const Args& args, Communicator& ranks) {
       throw UsageError(cat("--", output, " needs a file, not standard output"));
   std::vector<ModelFile> from = models_to_start_from(args);
   const TrainingStart start = training_start(args, from);
+  settings.class_weights = start.class_weights;
   args.allow_only(settings.adapters.rank > 0, "--adapter", {"adapter-alpha", "adapter-on"});
+  args.allow_only(settings.adapters.rank == 0, "training without --adapter", {"layer-decay"});
+  if (args.has("layer-decay")) {
+    const auto rates = layer_rates(start.models, args.number("layer-decay"));
+    settings.rate_factors.insert(settings.rate_factors.begin(), rates.begin(), rates.end());
+  }
   if (settings.adapters.rank > 0) {
     if (from.empty()) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
-    if (from.size() > 1) throw UsageError("--adapter: one model only");
     // Nothing else is trained, but for what the model has not had, and what the user's own factors say.
     const bool pairs = compares_vectors(start.models);
-    const bool had_head = pairs ? from.front().has(kLogitScale)
-                                : from.front().configuration().head == start.models.front().configuration.head;
+    const bool had_head = pairs ? from.front().has(kLogitScale) || from.front().file().has_dataset(kLogitScale)
+                                : from.front().configuration().predicts_like(start.models.front().configuration);
     std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
     if (!had_head) factors.emplace_back(pairs ? kLogitScale : "classifier/*", 1);
     settings.rate_factors.insert(settings.rate_factors.begin(), factors.begin(), factors.end());
@@ -146,7 +154,9 @@ void train(const Args& args, Communicator& ranks) {
     progress.line(trained_note(trained, all));
   if (ranks.first() && trainer.state().step > 0) progress.line(resumed_note(trainer, files.checkpoint));
   const bool done = trainer.run({
-      [&](const TrainingState& state) { progress.update(state.step, step_note(state, settings.label_smoothing > 0)); },
+      [&](const TrainingState& state) {
+        progress.update(state.step, step_note(trainer, settings.label_smoothing > 0));
+      },
       [&](const LogRow& row) { progress.line(row_note(row)); },
       [] { return caught_signal != 0; },
   });

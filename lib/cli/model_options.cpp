@@ -88,6 +88,8 @@ std::vector<Option> kind_options() {
       choice("kind", "encoder-decoder|decoder-only|encoder-only", "what the model is", "encoder-decoder"),
       choice("head", "none|tokens|classes|token-classes", "what an encoder-only model predicts", "none"),
       integer("classes", "N", "--head classes or token-classes: number of classes", "", 1),
+      choice("problem-type", "single-label|multi-label|regression",
+             "--head classes: one class holds, several labels may, or they are numbers", "single-label"),
       integer("input-width", "N", "an encoder-only model reads vectors of this width instead of ids", "", 1),
   };
 }
@@ -100,6 +102,8 @@ Configuration kind_from(const Args& args) {
   const bool classes = c.head == Head::classes || c.head == Head::token_classes;
   args.allow_only(classes, "--head classes", {"classes"});
   if (classes) c.classes = args.integer("classes");
+  args.allow_only(c.head == Head::classes, "--head classes", {"problem-type"});
+  c.problem_type = from_name<ProblemType>(args.text("problem-type"));
   if (args.has("input-width")) c.input_width = args.integer("input-width");
   return c;
 }
@@ -157,6 +161,27 @@ std::int64_t pooled_end_id(const Args& args, const Tokenizer* tokenizer) {
   return tokenizer->end_id();
 }
 
+namespace {
+
+constexpr std::string_view kOwnPooling = "pooling=";
+
+/// --pooling, or a tower's own, as in --text pooling=end.
+Pooling pooling_of(const Args& args, const std::string& tower) {
+  Pooling pooling = from_name<Pooling>(args.text("pooling"));
+  if (tower.empty()) return pooling;
+  for (const std::string& text : args.list(tower)) {
+    if (!text.starts_with(kOwnPooling)) continue;
+    try {
+      pooling = from_name<Pooling>(text.substr(kOwnPooling.size()));
+    } catch (const Error& error) {
+      throw UsageError(cat("--", tower, " ", text, ": ", error.what()));
+    }
+  }
+  return pooling;
+}
+
+}  // namespace
+
 Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, const Configuration& kind,
                                  const std::string& tower) {
   Configuration c = kind;
@@ -164,8 +189,10 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   args.allow_only(c.has_encoder() || args.integer("encoder-layers") == 0, "a model with an encoder",
                   {"encoder-layers"});
   args.allow_only(c.has_decoder(), "a model with a decoder", {"target-vocabulary", "begin-id", "decoder"});
-  args.allow_only(c.has_decoder() || args.text("pooling") == "end", "a model with a decoder, or --pooling end",
-                  {"end-id"});
+  const bool by_end = tower.empty()
+                          ? args.text("pooling") == "end"
+                          : pooling_of(args, "image") == Pooling::end || pooling_of(args, "text") == Pooling::end;
+  args.allow_only(c.has_decoder() || by_end, "a model with a decoder, or --pooling end", {"end-id"});
   args.allow_only(c.has_decoder() || args.integer("decoder-layers") == 0, "a model with a decoder", {"decoder-layers"});
   args.allow_only(args.text("positions") == "learned", "--positions learned", {"max-positions"});
   args.allow_only(!c.reads_vectors() || !tower.empty(), "a model that reads ids", {"source-vocabulary"});
@@ -175,6 +202,7 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   for (const auto& field : configuration_fields())
     if (!field.help.empty() && !has_own_default(field.name))
       field.set(c, value_of(args, field.get(c), option_name(field)));
+  c.pooling = pooling_of(args, tower);
   c.class_tokens = args.flag("class-token") && c.reads_vectors() ? 1 : 0;
   c.stacks([&](StackSpec& stack) {
     stack.attention_bias = stack.attention_output_bias = stack.ffn_bias = args.flag("bias");
@@ -191,7 +219,8 @@ Configuration configuration_from(const Args& args, const Tokenizer* tokenizer, c
   for (const std::string& text : args.list("encoder")) assign_own(c.encoder, "encoder", text);
   for (const std::string& text : args.list("decoder")) assign_own(c.decoder, "decoder", text);
   if (!tower.empty())
-    for (const std::string& text : args.list(tower)) assign_own(c.encoder, tower, text);
+    for (const std::string& text : args.list(tower))
+      if (!text.starts_with(kOwnPooling)) assign_own(c.encoder, tower, text);
   const auto number = [&](const char* option, std::int64_t from_tokenizer) {
     if (args.has(option)) return args.integer(option);
     if (!tokenizer) throw UsageError(cat("--", option, " or --tokenizer is needed"));

@@ -1,6 +1,5 @@
 #include "cli/training_options.hpp"
 
-#include <charconv>
 #include <type_traits>
 
 #include "cli/training_tasks.hpp"
@@ -9,17 +8,6 @@ namespace pipeformer {
 namespace {
 
 using Settings = TrainingSettings;
-
-/// "encoder/*=0.1"
-std::pair<std::string, double> rate_factor(const std::string& text) {
-  const std::size_t at = text.rfind('=');
-  double factor = 0;
-  const char* end = text.data() + text.size();
-  if (at == std::string::npos || at == 0 || std::from_chars(text.data() + at + 1, end, factor).ptr != end ||
-      !(factor >= 0 && factor <= 1e6))
-    throw UsageError(cat("--rate-factor ", text, ": GLOB=FACTOR expected"));
-  return {text.substr(0, at), factor};
-}
 
 /// One line of the table: an option, and where its value goes.
 struct Setting {
@@ -108,8 +96,13 @@ const std::vector<Setting>& training_table() {
           [](Settings & s) -> auto& { return s.optimizer.weight_decay; }),
       {list("rate-factor", "GLOB=F", "multiply the learning rate of the parameters that match, e.g. 'encoder/*=0.1'"),
        [](Settings& s, const Args& a) {
-         for (const std::string& text : a.list("rate-factor")) s.rate_factors.push_back(rate_factor(text));
+         for (const std::string& text : a.list("rate-factor"))
+           s.rate_factors.push_back(named_number("rate-factor", text, "GLOB=FACTOR"));
        }},
+      {number("layer-decay", "D",
+              "multiply the learning rate of each layer by D once more than that of the layer after it, and of what is "
+              "before the first one once more",
+              "", 0.001, 1)},
       {list("freeze", "GLOB", "do not train the parameters that match"),
        [](Settings& s, const Args& a) {
          for (const std::string& pattern : a.list("freeze")) s.rate_factors.emplace_back(pattern, 0.0);
@@ -143,6 +136,9 @@ const std::vector<Setting>& training_table() {
       into(
           number("layer-drop", "P", "leave out each layer with this probability, batch by batch", "0", 0, 0.999),
           [](Settings & s) -> auto& { return s.dropout.layer; }),
+      {flag("checkpoint-activations",
+            "keep of each layer its input alone and compute it again in the backward pass: less memory, the same bits"),
+       [](Settings& s, const Args& a) { s.recompute = a.flag("checkpoint-activations"); }},
       into(
           number("l1", "L", "penalty L * |w| on every parameter but biases and norms", "0", 0, 1e6),
           [](Settings & s) -> auto& { return s.optimizer.l1; }),

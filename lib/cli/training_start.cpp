@@ -26,7 +26,7 @@ class TaskData {
   /// Of the vectors that are the source; 0 for ids.
   std::int64_t input_width() const { return streams_.source.width(); }
   Labels labels(const std::vector<std::string>& names, std::int64_t classes) const {
-    return Labels::load(files("labels"), names, classes, *task_.labelled);
+    return Labels::load(files(labels_option(task_)), names, classes, *task_.labelled);
   }
   /// Hands the data over. labels: of a task that has some.
   std::unique_ptr<Examples> examples(const std::vector<Tower>& models, const Labels& labels) {
@@ -39,7 +39,7 @@ class TaskData {
     if (types_.records() > 0)
       streams_.source.attach_types(std::move(types_), std::max<std::int64_t>(c.encoder.token_types, 1));
     streams_.labels = labels;
-    if (task_.labelled) streams_.labels_name = args_.list(prefix_ + "labels").front();
+    if (task_.labelled) streams_.labels_name = args_.list(prefix_ + labels_option(task_)).front();
     return task_.examples(args_, std::move(streams_), c);
   }
 
@@ -66,7 +66,8 @@ bool pools(const TaskSpec& task) {
 
 /// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2), or none.
 bool gets_new_head(const TaskSpec& task, const Configuration& from) {
-  return (task.labelled || task.head == Head::none) && from.kind == task.kind && from.head != task.head;
+  return (task.labelled || task.head == Head::none) && from.kind == task.kind &&
+         (from.head != task.head || from.problem_type != task.problem);
 }
 
 /// Whether an option says how the new head reads the sequence.
@@ -76,6 +77,8 @@ bool is_of_new_head(const Args& args, const TaskSpec& task, const std::string& o
 
 void give_new_head(const Args& args, const TaskSpec& task, const Tokenizer* tokenizer, Configuration& c) {
   c.head = task.head;
+  c.problem_type = task.problem;
+  c.classifier_bias = true;
   if (pools(task)) {
     const bool knows_end = c.pooling == Pooling::end && !args.has("end-id");
     c.pooling = from_name<Pooling>(args.text("pooling"));
@@ -111,8 +114,8 @@ Labels training_labels(const Args& args, const TaskData& train, const ModelFile*
   if (!from) return train.labels({}, 0);
   const std::int64_t classes = from->configuration().classes;
   Labels labels = train.labels(from->labels(), classes);
-  require(labels.names.empty() || labels.count() == classes, args.list("labels").front(), ": has ", labels.count(),
-          " names, ", from->name(), " has ", classes, " classes");
+  require(labels.names.empty() || labels.count() == classes, args.list(labels_option(training_task_spec(args))).front(),
+          ": has ", labels.count(), " names, ", from->name(), " has ", classes, " classes");
   return labels;
 }
 
@@ -134,6 +137,7 @@ std::vector<Tower> fresh_models(const Args& args, const TaskSpec& task, const To
   Configuration kind;
   kind.kind = task.kind;
   kind.head = task.head;
+  kind.problem_type = task.problem;
   kind.classes = classes;
   Configuration reads_vectors = kind;
   reads_vectors.input_width = input_width;
@@ -143,6 +147,51 @@ std::vector<Tower> fresh_models(const Args& args, const TaskSpec& task, const To
   }
   return {{"image", configuration_from(args, tokenizer, reads_vectors, "image"), {}},
           {"text", configuration_from(args, tokenizer, kind, "text"), {}}};
+}
+
+/// How often each class is right, and, of labels that hold or do not, how often it is not.
+std::pair<std::vector<double>, std::vector<double>> count_classes(const Labels& labels, std::int64_t classes) {
+  std::vector<double> right(static_cast<std::size_t>(classes), 0), wrong(right.size(), 0);
+  for (std::size_t i = 0; i < labels.values.size(); ++i) {
+    right[i % right.size()] += static_cast<double>(labels.values[i]);
+    wrong[i % right.size()] += 1 - static_cast<double>(labels.values[i]);
+  }
+  for (const std::int32_t c : labels.classes)
+    if (c >= 0) right[static_cast<std::size_t>(c)] += 1;
+  return {right, wrong};
+}
+
+/// balanced: the mean weight of the answers is 1 (scikit-learn's class_weight), or a label weighs when it holds as much
+/// as all together do in which it does not (PyTorch's pos_weight); 1 where it never does.
+std::vector<float> balanced_weights(const Labels& labels, std::int64_t classes) {
+  const auto [right, wrong] = count_classes(labels, classes);
+  double answers = 0;
+  for (const double count : right) answers += count;
+  std::vector<float> weights;
+  for (std::size_t c = 0; c < right.size(); ++c) {
+    const double balanced =
+        labels.width > 0 ? wrong[c] / right[c] : answers / (static_cast<double>(classes) * right[c]);
+    weights.push_back(right[c] > 0 ? static_cast<float>(balanced) : 1.0f);
+  }
+  return weights;
+}
+
+/// Those that the options give; none: all are 1.
+std::vector<float> class_weights(const Args& args, const TaskSpec& task, const Labels& labels, std::int64_t classes) {
+  const std::string option = task.problem == ProblemType::multi_label ? "pos-weights" : "class-weights";
+  const std::vector<std::string> given = args.list(option);
+  if (given.empty()) return {};
+  if (given.size() == 1 && given.front() == "balanced") return balanced_weights(labels, classes);
+  const std::vector<std::string> names = names_or_numbers(labels.names, classes);
+  std::vector<float> weights(names.size(), 1.0f);
+  for (const std::string& text : given) {
+    const auto [name, weight] = named_number(option, text, "NAME=WEIGHT, or `balanced`,");
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      throw UsageError(cat("--", option, " ", text, ": '", name, "' is none of the ", names.size(), " classes"));
+    weights[static_cast<std::size_t>(found - names.begin())] = static_cast<float>(weight);
+  }
+  return weights;
 }
 
 }  // namespace
@@ -192,6 +241,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
     for (const std::string& name : labels.names) model.texts.labels += name + "\n";
   }
 
+  if (task.labelled) start.class_weights = class_weights(args, task, labels, models.front().configuration.classes);
   start.train = train.examples(models, labels);
   if (validates(args, task)) {
     TaskData valid(args, "valid-", task);

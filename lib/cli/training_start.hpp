@@ -12,6 +12,7 @@ namespace pipeformer {
 struct TrainingStart {
   std::vector<Tower> models;               ///< One, or the encoder of vectors and that of ids.
   std::unique_ptr<Examples> train, valid;  ///< valid: null without validation data.
+  std::vector<float> class_weights;        ///< Of --class-weights or --pos-weights; empty: none are given.
 };
 /// from: the model that --from names, or two that are compared, or none. Throws UsageError for options of another task,
 /// Error for bad data.

@@ -1,6 +1,7 @@
 #include "cli/training_tasks.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace pipeformer {
 
@@ -10,7 +11,16 @@ std::int64_t integer_or_none(const Args& args, const std::string& option) {
   return args.has(option) ? args.integer(option) : 0;
 }
 
+std::unique_ptr<Examples> valued(const Args& args, TaskStreams streams, const Configuration& c) {
+  return valued_examples(std::move(streams.source), streams.labels, streams.labels_name, c,
+                         integer_or_none(args, "max-length"));
+}
+
 }  // namespace
+
+std::string labels_option(const TaskSpec& task) {
+  return task.labelled == Labelled::numbers ? "target-values" : "labels";
+}
 
 const std::vector<TaskSpec>& training_tasks() {
   static const std::vector<TaskSpec> tasks{
@@ -65,12 +75,39 @@ const std::vector<TaskSpec>& training_tasks() {
           .head = Head::classes,
           .reads_source = true,
           .labelled = Labelled::records,
-          .options = {"class-token", "pooling"},
+          .options = {"class-token", "pooling", "class-weights"},
           .examples =
               [](const Args& args, TaskStreams streams, const Configuration& c) {
                 return classification_examples(std::move(streams.source), std::move(streams.labels.classes),
                                                streams.labels_name, c, integer_or_none(args, "max-length"));
               },
+      },
+      {
+          .name = "multi-label",
+          .help = "--source: the same; --labels: names on a line, those\n"
+                  "that hold, or none, or numbers 0 to 1 (..., C): each\n"
+                  "label is a question of its own (binary cross-entropy)",
+          .kind = ModelKind::encoder_only,
+          .head = Head::classes,
+          .problem = ProblemType::multi_label,
+          .reads_source = true,
+          .labelled = Labelled::sets,
+          .options = {"class-token", "pooling", "pos-weights"},
+          .examples = valued,
+      },
+      {
+          .name = "regression",
+          .help = "--source: the same; --target-values: a number on each\n"
+                  "line, or several, or records (..., N): a linear layer\n"
+                  "gives them (mean squared error)",
+          .kind = ModelKind::encoder_only,
+          .head = Head::classes,
+          .problem = ProblemType::regression,
+          .reads_source = true,
+          .labelled = Labelled::numbers,
+          .options = {"class-token", "pooling"},
+          .metrics = {"loss"},
+          .examples = valued,
       },
       {
           .name = "tagging",
@@ -82,7 +119,7 @@ const std::vector<TaskSpec>& training_tasks() {
           .head = Head::token_classes,
           .reads_source = true,
           .labelled = Labelled::positions,
-          .options = {"words", "valid-words"},
+          .options = {"words", "valid-words", "class-weights"},
           .examples =
               [](const Args& args, TaskStreams streams, const Configuration& c) {
                 return tagging_examples(std::move(streams.source), streams.words, streams.labels, streams.labels_name,
@@ -159,11 +196,18 @@ std::vector<Option> task_options() {
       list("target", "FILE", "target ids; for a language model the text"),
       list("labels", "FILE",
            "classification: a name on each line, or class numbers; tagging: several, with spaces between, or records "
-           "(T,), in which -1 is no label"),
+           "(T,), in which -1 is no label; multi-label: those that hold"),
+      list("target-values", "FILE", "regression: the numbers that are to be predicted"),
       list("words", "FILE", "tagging: word numbers (T,) of the ids (tokenize --words); labels are those of words"),
       list("valid-source", "FILE", "the same to validate on"),
       list("valid-target", "FILE", "the same to validate on"),
       list("valid-labels", "FILE", "the same to validate on"),
+      list("valid-target-values", "FILE", "the same to validate on"),
+      list("class-weights", "NAME=W",
+           "classification, tagging: what an answer counts whose class this is (1 unless given), in a weighted mean; "
+           "or `balanced`, inverse to how often it occurs"),
+      list("pos-weights", "NAME=W",
+           "multi-label: what a label that holds counts (1 unless given); or `balanced`, as often as it does not"),
       list("types", "FILE", "of an encoder alone: token types (T,) of the ids (tokenize --types)"),
       text("offsets", "FILE", "spans: where the ids stand (T, 3) (tokenize --offsets); labels are characters"),
       list("valid-words", "FILE", "the same to validate on"),
@@ -173,7 +217,8 @@ std::vector<Option> task_options() {
       integer("context", "N", "language model: windows of N tokens of one running text (default: each record alone)",
               "", 1),
       number("mask-rate", "P", "masked language model: share of the ids that are predicted", "0.15", 0, 1),
-      list("image", "NAME=VALUE", "contrastive: an option of a stack for the encoder of vectors alone, as in layers=4"),
+      list("image", "NAME=VALUE",
+           "contrastive: an option of a stack, or pooling, for the encoder of vectors alone, as in layers=4"),
       list("text", "NAME=VALUE", "the same for the encoder of ids alone"),
       integer("max-length", "N", "leave out records of more than N tokens, and say how many", "", 1),
       text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
@@ -181,6 +226,17 @@ std::vector<Option> task_options() {
           "from", "FILE",
           "start from this model's parameters and hyper-parameters (fine-tuning); an encoder may get a new classifier"),
   };
+}
+
+std::pair<std::string, double> named_number(const std::string& option, const std::string& text,
+                                            const std::string& expected) {
+  const std::size_t at = text.rfind('=');
+  double number = 0;
+  const char* end = text.data() + text.size();
+  if (at == std::string::npos || at == 0 || std::from_chars(text.data() + at + 1, end, number).ptr != end ||
+      !(number >= 0 && number <= 1e6))
+    throw UsageError(cat("--", option, " ", text, ": ", expected, " expected"));
+  return {text.substr(0, at), number};
 }
 
 namespace {
@@ -211,7 +267,10 @@ void check_task_options(const Args& args, const TaskSpec& task) {
   };
   only(task.reads_source, "translation or another one with sources", {"source", "valid-source"});
   only(task.reads_target, "translation or another one with targets", {"target", "valid-target"});
-  only(task.labelled.has_value(), "classification or tagging", {"labels", "valid-labels"});
+  const bool numbers = task.labelled == Labelled::numbers;
+  only(task.labelled && !numbers, "classification or tagging", {"labels", "valid-labels"});
+  only(numbers, "regression", {"target-values", "valid-target-values"});
+  only(task.problem == ProblemType::single_label, "whose answers are one of several", {"label-smoothing"});
   only(task.kind == ModelKind::encoder_only, "of an encoder alone", {"types", "valid-types"});
   for (const TaskSpec& other : training_tasks())
     for (const std::string& option : other.options)
@@ -221,19 +280,21 @@ void check_task_options(const Args& args, const TaskSpec& task) {
     throw UsageError(cat("--no-normalize is not for --task ", task.name, ", which compares vectors of length 1"));
   args.allow_only(args.text("metric") == "bleu", "--metric bleu", {"valid-references"});
   std::ptrdiff_t stdins = 0;
-  for (const char* option : {"source", "target", "labels", "words", "types", "valid-source", "valid-target",
-                             "valid-labels", "valid-types", "valid-words", "valid-references", "tokenizer", "from"}) {
+  for (const char* option :
+       {"source", "target", "labels", "words", "types", "valid-source", "valid-target", "valid-labels", "target-values",
+        "valid-target-values", "valid-types", "valid-words", "valid-references", "tokenizer", "from"}) {
     const std::vector<std::string> files = args.list(option);
     stdins += std::count(files.begin(), files.end(), "-");
   }
   if (stdins > 1) throw UsageError("only one input can be standard input ('-')");
   if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
   args.allow_only(validates(args, task), "--" + valid_stream(task),
-                  {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-words", "valid-types",
-                   "valid-offsets"});
+                  {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-target-values",
+                   "valid-words", "valid-types", "valid-offsets"});
   if (task.reads_source) args.allow_only(validates(args, task), "--valid-source", {"valid-target"});
   if (std::find(task.metrics.begin(), task.metrics.end(), args.text("metric")) == task.metrics.end())
-    throw UsageError(cat("--metric ", args.text("metric"), " needs --task translation"));
+    throw UsageError(
+        cat("--metric ", args.text("metric"), numbers ? " is not of --task regression" : " needs --task translation"));
 }
 
 }  // namespace pipeformer

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/tool.hpp"
@@ -28,18 +29,25 @@ struct TaskSpec {
   std::string help;  ///< Lines of at most 54 characters.
   ModelKind kind = ModelKind::encoder_decoder;
   Head head = Head::tokens;
+  ProblemType problem = ProblemType::single_label;
   bool reads_source = false, reads_target = false;
-  std::optional<Labelled> labelled = {};                    ///< What has one of --labels.
+  std::optional<Labelled> labelled = {};                    ///< What has one of labels_option().
   std::vector<std::string> options = {};                    ///< That not every task has.
   std::vector<std::string> metrics = {"loss", "accuracy"};  ///< What may make a validation better than another.
   double label_smoothing = 0;                               ///< Unless --label-smoothing is given.
   std::function<std::unique_ptr<Examples>(const Args&, TaskStreams, const Configuration&)> examples;
 };
+/// Of what is right of each example: "labels", or "target-values".
+std::string labels_option(const TaskSpec&);
 const std::vector<TaskSpec>& training_tasks();
 const TaskSpec& training_task_spec(const Args&);  ///< That of --task.
 std::string training_tasks_help();
 /// --task, the data, and where a model begins.
 std::vector<Option> task_options();
+
+/// "encoder/*=0.1" of an option that takes NAME=X, X from 0 to 1e6. Throws UsageError that says what was expected.
+std::pair<std::string, double> named_number(const std::string& option, const std::string& text,
+                                            const std::string& expected);
 
 /// Throws UsageError for options of another task.
 void check_task_options(const Args&, const TaskSpec&);

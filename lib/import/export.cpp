@@ -128,7 +128,8 @@ bool matters(const std::string& name, const Configuration& c) {
     return c.head == Head::tokens || (name == "head_dense" && c.head != Head::none);
   if (name == "mask_id") return c.head == Head::tokens && !c.has_decoder();
   if (name == "head_activation" || name == "head_norm") return c.head_dense;
-  if (name == "classes") return c.head == Head::classes || c.head == Head::token_classes;
+  if (name == "classes" || name == "classifier_bias") return c.head == Head::classes || c.head == Head::token_classes;
+  if (name == "problem_type") return c.head == Head::classes;
   if (name.starts_with("pooler_")) return c.pooler;
   if (name == "patch_size" || name == "channels") return c.reads_vectors() && c.patch_size > 0;
   if (name == "input_bias" || name == "class_tokens") return c.reads_vectors();

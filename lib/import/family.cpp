@@ -100,7 +100,26 @@ void Exchange::output(const std::string& output, const std::string& table) {
     row("decoder/output/weight", output);
 }
 
+void Exchange::field_problem_type() {
+  static constexpr const char* kTheirs[] = {"single_label_classification", "multi_label_classification", "regression"};
+  Configuration& c = configuration;
+  // Without the key the library takes one output for a number, and several for classes.
+  const ProblemType usual = c.classes == 1 ? ProblemType::regression : ProblemType::single_label;
+  if (writing()) {
+    if (c.problem_type != ProblemType::single_label || c.problem_type != usual)
+      keys.say("problem_type", std::string(kTheirs[static_cast<std::size_t>(c.problem_type)]));
+    return;
+  }
+  c.problem_type = usual;
+  const auto said = keys.get("problem_type");
+  if (!said) return;
+  const auto* const found = std::find(std::begin(kTheirs), std::end(kTheirs), said->string());
+  if (found == std::end(kTheirs)) said->fail("which is not known");
+  c.problem_type = static_cast<ProblemType>(found - kTheirs);
+}
+
 void Exchange::field_labels() {
+  if (configuration.head == Head::classes) field_problem_type();
   if (writing()) {
     std::string names, numbers;
     for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -129,6 +148,27 @@ void Exchange::field_labels() {
     labels[at] = (*names)[i].string();
     std::replace(labels[at].begin(), labels[at].end(), '\n', ' ');
   }
+}
+
+StackSpec& Exchange::field_causal(const std::string& language_model, std::string& side) {
+  Configuration& c = configuration;
+  const bool classifies = is("ForSequenceClassification", c.head == Head::classes);
+  side = classifies ? "encoder/" : "decoder/";
+  keys.field("vocab_size", classifies ? c.source_vocabulary : c.target_vocabulary);
+  if (!classifies) {
+    is(language_model, true);
+    c.kind = ModelKind::decoder_only;
+    return c.decoder;
+  }
+  c.kind = ModelKind::encoder_only;
+  c.encoder.causal = true;
+  c.head = Head::classes;
+  c.pooling = Pooling::last;
+  c.classifier_bias = false;
+  length(c.classes, "score.weight", 0);
+  row("classifier/weight", "score.weight");
+  field_labels();
+  return c.encoder;
 }
 
 void Exchange::field_control_ids(bool starts_with_id) {

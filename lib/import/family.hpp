@@ -81,8 +81,13 @@ struct Exchange {
   /// A tensor that repeats another one, where it is there.
   void copy(const std::string& copy, const std::string& original);
   void leave_out(const std::string& theirs) { left_out.insert(theirs); }
-  /// id2label and the names of the classes.
+  /// id2label and the names of the classes, and of sequences problem_type.
   void field_labels();
+  void field_problem_type();
+  /// The kind of a causal model: a language model, which is a decoder here; or (...ForSequenceClassification) an
+  /// encoder of which a linear layer without bias, `score`, reads the last row. Returns the stack; `side` becomes what
+  /// our names begin with.
+  StackSpec& field_causal(const std::string& language_model, std::string& side);
   /// The ids that a decoder starts from, must give first, ends with and must not give.
   void field_control_ids(bool starts_with_id);
   /// max_position_embeddings of a model without learned positions.

@@ -81,6 +81,8 @@ struct Context {
   /// What a decoder keeps keys and values as, its own and those of a memory: rounded so wherever they are attended to,
   /// so that a pass over a whole sequence gives what one position after another does.
   WeightType kept = WeightType::float32;
+  bool recompute =
+      false;  ///< Of a layer only its input is kept; its backward pass computes it again (Chen et al. 2016).
 
   float rate(float p) const { return training ? p : 0.0f; }
   /// The seed of a layer's own random numbers. It depends on the name only: dropout set to 0 elsewhere, or a layer

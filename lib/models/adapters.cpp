@@ -104,10 +104,17 @@ void Adapters::backward(ParameterArena& arena) const {
   }
 }
 
-void Adapters::write_head(Hdf5File& file) const {
-  if (!any()) return;
-  file.set_attribute("format_version", kAdapterFormatVersion);
-  file.set_attribute(kAdapterScale, scale_);
+double Adapters::scale_below(const std::string& before) const {
+  const bool any_below = std::any_of(adapted_.begin(), adapted_.end(),
+                                     [&](const Adapted& adapted) { return adapted.name.starts_with(before); });
+  return any_below ? scale_ : 0;
+}
+
+void Adapters::write_head(Hdf5File& file, const std::string& group) const {
+  const double scale = scale_below(group.empty() ? "" : group + "/");
+  if (scale == 0) return;
+  file.set_attribute("format_version", kAdapterFormatVersion, group);
+  file.set_attribute(kAdapterScale, scale, group);
 }
 
 }  // namespace pipeformer

@@ -43,7 +43,8 @@ class Adapters {
 
   bool any() const { return !adapted_.empty(); }
   bool owns(const std::string& parameter) const;
-  double scale() const { return scale_; }
+  /// Of the adapters beside weights whose names begin so; 0: there are none.
+  double scale_below(const std::string& before) const;
   /// Asks a source for the parameters of all.
   void build(ParameterSource&) const;
   /// From now on the arena's weights are those that the adapters stand beside.
@@ -53,8 +54,8 @@ class Adapters {
   void take_out(ParameterArena&) const;
   /// The gradients of A and B, overwritten, from those of the sums.
   void backward(ParameterArena&) const;
-  /// Marks a file into which the arena was written while they were taken out.
-  void write_head(Hdf5File&) const;
+  /// Marks the model in a group of a file into which the arena was written while they were taken out.
+  void write_head(Hdf5File&, const std::string& group) const;
 
  private:
   struct Adapted {

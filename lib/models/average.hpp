@@ -8,9 +8,10 @@ namespace pipeformer {
 
 /// Makes the model file `output` ("-" is standard output) from model files, of which there is at least one: every
 /// parameter (a logit_scale too) is the arithmetic mean of theirs, summed in float64 in the given order and rounded
-/// once. The configuration and the texts (tokenizer, names of classes) are those of the first. Checkpoints of a
-/// training run are models too; their `training` group is left out. Throws Error naming the first file that is no whole
-/// model or whose configuration differs from that of the first.
+/// once; of files of several models (CLIP's towers) each is averaged. The configuration and the texts (tokenizer, names
+/// of classes) are those of the first. Checkpoints of a training run are models too; their `training` group is left
+/// out. Throws Error naming the first file that is no whole model or whose configuration differs from that of the
+/// first.
 void average_models(const std::vector<std::string>& paths, const std::string& output);
 
 }  // namespace pipeformer

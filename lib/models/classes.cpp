@@ -27,33 +27,39 @@ std::vector<std::string> class_names(const ModelFile& model) {
 
 namespace {
 
-Transformer::Source source_of(const Configuration& c, const BatchStream& input) {
+Transformer::Source source_of(const Configuration& c, const BatchStream& input, const Batch* types) {
   if (c.reads_vectors()) input.expect_width(c.input_width, "the model's");
   Transformer::Source source{.ragged = input.batch.ragged()};
   source.kind = c.reads_vectors() ? Transformer::Source::Kind::vectors : Transformer::Source::Kind::ids;
   source.ids = input.batch.tokens.data();
   source.rows = input.batch.rows.data();
+  if (types) source.types = types->tokens.data();
   return source;
 }
 
 }  // namespace
 
-const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input, bool logits) {
+const float* classify_batch(Context& ctx, const Transformer& model, const BatchStream& input, const Batch* types,
+                            bool logits) {
   const Configuration& c = model.configuration();
-  const Transformer::Source source = source_of(c, input);
+  const Transformer::Source source = source_of(c, input, types);
   const Ragged ragged = source.ragged;
   float* classes = ctx.workspace.get(ragged.sequences() * c.classes);
   logits ? model.classify_logits(ctx, source, classes) : model.classify(ctx, source, classes);
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     if (std::isnan(classes[s * c.classes]))
-      throw RowError(ragged.begin(s), cat("the ", logits ? "logits" : "probabilities", " are not finite"));
+      throw RowError(ragged.begin(s), cat("the ",
+                                          c.problem_type == ProblemType::regression ? "values"
+                                          : logits                                  ? "logits"
+                                                                                    : "probabilities",
+                                          " are not finite"));
   return classes;
 }
 
-TaggedBatch tag_batch(Context& ctx, const Transformer& model, const BatchStream& input, const Batch* words,
-                      bool logits) {
+TaggedBatch tag_batch(Context& ctx, const Transformer& model, const BatchStream& input, const Batch* types,
+                      const Batch* words, bool logits) {
   const Configuration& c = model.configuration();
-  const Transformer::Source source = source_of(c, input);
+  const Transformer::Source source = source_of(c, input, types);
   Transformer::Encoded encoded;
   model.encode(ctx, source, encoded);
   float* all = ctx.workspace.get(encoded.ragged.rows() * c.classes);
@@ -135,6 +141,18 @@ std::string class_lines(std::int64_t sequences, const float* probabilities, cons
       text += number;
     }
     text += '\n';
+  }
+  return text;
+}
+
+std::string label_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
+                        double threshold) {
+  std::string text;
+  for (std::int64_t s = 0; s < sequences; ++s) {
+    std::string line;
+    for (const std::string& name : names)
+      if (static_cast<double>(*probabilities++) > threshold) line += (line.empty() ? "" : " ") + name;
+    text += line + '\n';
   }
   return text;
 }

@@ -15,10 +15,11 @@ std::vector<std::string> names_or_numbers(std::vector<std::string> names, std::i
 /// number of classes.
 std::vector<std::string> class_names(const ModelFile&);
 
-/// The probabilities, or the logits, (sequences, classes) of a batch of ids or vectors, in the workspace. Throws Error
-/// naming the record for vectors of another width, ids outside the vocabulary, sequences longer than the model's
-/// learned positions, and vectors that make probabilities NaN.
-const float* classify_batch(Context&, const Transformer&, const BatchStream&, bool logits);
+/// The probabilities, or the logits, (sequences, classes) of a batch of ids or vectors, in the workspace; a model of
+/// regression has its values in the place of both. types: of the ids; null: all are 0. Throws Error naming the record
+/// for vectors of another width, ids outside the vocabulary, sequences longer than the model's learned positions, and
+/// vectors that make probabilities NaN.
+const float* classify_batch(Context&, const Transformer&, const BatchStream&, const Batch* types, bool logits);
 
 /// Which positions of a batch are tagged, and their logits or probabilities.
 struct TaggedBatch {
@@ -29,8 +30,9 @@ struct TaggedBatch {
   std::vector<std::int32_t> numbers(std::int64_t classes) const;
 };
 /// Tags a batch of ids or vectors: each position or, with word numbers beside ids (may be null), the first id of each
-/// word. Throws as classify_batch, and RowError for a word without an id.
-TaggedBatch tag_batch(Context&, const Transformer&, const BatchStream&, const Batch* words, bool logits);
+/// word; types as there. Throws as classify_batch, and RowError for a word without an id.
+TaggedBatch tag_batch(Context&, const Transformer&, const BatchStream&, const Batch* types, const Batch* words,
+                      bool logits);
 /// A line for each sequence, the names with spaces between.
 std::string tag_lines(const Ragged&, const std::vector<std::int32_t>& numbers, const std::vector<std::string>& names);
 
@@ -41,5 +43,8 @@ void write_classes(RecordWriter&, const Batch& layout, const float* probabilitie
 /// separated by tabs. Of equals the first.
 std::string class_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         std::int64_t top);
+/// One line for each sequence: the names whose probability is above the threshold, with spaces between.
+std::string label_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
+                        double threshold);
 
 }  // namespace pipeformer

@@ -46,6 +46,7 @@ PIPEFORMER_NAMES(PositionKind, "sinusoidal", "sinusoidal-halved", "sinusoidal-fa
                  "alibi", "none")
 PIPEFORMER_NAMES(Tied, "all", "target", "embeddings", "none")
 PIPEFORMER_NAMES(Head, "none", "tokens", "classes", "token-classes")
+PIPEFORMER_NAMES(ProblemType, "single-label", "multi-label", "regression")
 PIPEFORMER_NAMES(Pooling, "mean", "first", "last", "max", "end", "class-tokens", "first-and-mean")
 PIPEFORMER_NAMES(Activation, std::begin(kNamesOfActivations), std::end(kNamesOfActivations))
 PIPEFORMER_NAMES(RotaryScaling, "none", "linear", "llama3", "yarn", "dynamic", "longrope")
@@ -225,6 +226,8 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
       number("context", 3, &C::context, 0, kLargest),
       field("head", 2, &C::head),
       number("classes", 2, &C::classes, 0, kLargest),
+      field("problem_type", 4, &C::problem_type),
+      field("classifier_bias", 4, &C::classifier_bias),
       field("head_dense", 3, &C::head_dense, "a linear layer and an activation before the output"),
       field("head_activation", 3, &C::head_activation, "the activation of --head-dense"),
       field("head_norm", 3, &C::head_norm, "a norm after --head-dense"),
@@ -388,6 +391,8 @@ void Configuration::check(const std::string& where) const {
           ": pooler_width needs a pooler, and no head_dense after it");
   require(!head_norm || head_dense, where, ": head_norm needs head_dense");
   if (head == Head::classes || head == Head::token_classes) in_range("classes", classes, 1, 1 << 30);
+  require(problem_type == ProblemType::single_label || head == Head::classes, where, ": problem_type ",
+          name_of(problem_type), " is of a model that predicts classes");
   if (has_encoder() && !reads_vectors()) in_range("source_vocabulary", source_vocabulary, 1, 1 << 30);
   if (!has_decoder() && head == Head::tokens) in_range("mask_id", mask_id, 0, source_vocabulary - 1);
   if (!has_decoder() && !reads_vectors() && pooling == Pooling::end)

@@ -34,6 +34,9 @@ enum class Tied { all, target, embeddings, none };
 /// The kind of prediction. tokens: ids, by the decoder, or by an encoder-only model; classes: one for each sequence;
 /// token_classes: one for each position; none.
 enum class Head { none, tokens, classes, token_classes };
+/// What the outputs of head classes are, and so what loss they are trained by: classes of which one holds (softmax),
+/// labels of which each holds or does not (sigmoid), or numbers (squared error).
+enum class ProblemType { single_label, multi_label, regression };
 /// How a sequence becomes one vector: the mean of its rows, the first, the last, the maximum of each column, the row of
 /// the first end id (of the largest id, in a model without an end id); all class tokens side by side (Touvron et al.
 /// 2021, DeiT); or the first row beside the mean of the others (Oquab et al. 2023, DINOv2).
@@ -50,6 +53,7 @@ const std::vector<std::string>& names_of(PositionKind);
 Sinusoid sinusoid_of(PositionKind);  ///< Of one of the three sinusoidal kinds.
 const std::vector<std::string>& names_of(Tied);
 const std::vector<std::string>& names_of(Head);
+const std::vector<std::string>& names_of(ProblemType);
 const std::vector<std::string>& names_of(Pooling);
 const std::vector<std::string>& names_of(Activation);
 const std::vector<std::string>& names_of(RotaryScaling);
@@ -135,8 +139,10 @@ struct Configuration {
   std::int64_t suppressed_id = -1;          ///< Never generated (a padding id that is also the beginning).
   std::int64_t context = 0;                 ///< Longest sequence that a language model was trained on; 0: not known.
   Head head = Head::tokens;
-  std::int64_t classes = 0;  ///< Only for heads classes and token_classes.
-  bool head_dense = false;   ///< A linear layer and an activation before the output.
+  std::int64_t classes = 0;                              ///< Only for heads classes and token_classes.
+  ProblemType problem_type = ProblemType::single_label;  ///< Only for head classes.
+  bool classifier_bias = true;
+  bool head_dense = false;  ///< A linear layer and an activation before the output.
   Activation head_activation = Activation::gelu;
   bool head_norm = false;  ///< And a norm after them.
   Pooling pooling = Pooling::mean;
@@ -157,6 +163,10 @@ struct Configuration {
   bool has_decoder() const { return kind != ModelKind::encoder_only; }
   bool has_cross_attention() const { return kind == ModelKind::encoder_decoder; }
   bool reads_vectors() const { return input_width > 0; }
+  /// Whether outputs mean the same kind of thing as another model's, so that its head can be trained on.
+  bool predicts_like(const Configuration& other) const {
+    return head == other.head && problem_type == other.problem_type;
+  }
   std::int64_t output_vocabulary() const { return has_decoder() ? target_vocabulary : source_vocabulary; }
   /// The ids that end a generated sequence.
   std::vector<std::int64_t> end_ids() const {

@@ -21,7 +21,8 @@ std::vector<ModelPlace> models_at(const std::string& address) {
   const Hdf5File file = Hdf5File::open(parts.file);
   if (file.attribute("format") != Attribute(std::string(kSeveralModels))) return {{"", address}};
   std::vector<ModelPlace> models;
-  for (const std::string& group : file.groups()) models.push_back({group, parts.file + ":" + group});
+  for (const std::string& group : file.groups())
+    if (file.attribute("kind", group)) models.push_back({group, parts.file + ":" + group});  // a checkpoint has others
   return models;
 }
 
@@ -348,12 +349,12 @@ void ParameterArena::write(Hdf5File& file, const Configuration& configuration, c
   write_parameters(file);
 }
 
-void ParameterArena::write_parameters(Hdf5File& file) const {
+void ParameterArena::write_parameters(Hdf5File& file, const std::string& before) const {
   for (const Entry& entry : entries_) {
     const float* values = values_.data() + entry.offset;
     require(all_finite(values, entry.size), "parameter ", entry.name,
             " holds NaN or infinity: the model is not written");
-    file.write(entry.name, DType::f4, entry.shape, values);
+    file.write(before + entry.name, DType::f4, entry.shape, values);
   }
 }
 

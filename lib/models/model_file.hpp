@@ -156,7 +156,7 @@ class ParameterArena : public ParameterSource {
   void load(ModelFile&, const std::function<bool(const Entry&)>& keeps = {}, const std::string& before = "");
   /// Writes the parameters, the configuration and the texts into a file being made.
   void write(Hdf5File&, const Configuration&, const ModelTexts&) const;
-  void write_parameters(Hdf5File&) const;
+  void write_parameters(Hdf5File&, const std::string& before = "") const;
 
  private:
   std::vector<Entry> entries_;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
 #include "ops/elementwise.hpp"
+#include "ops/output_losses.hpp"
 #include "ops/pooling.hpp"
 #include "ops/span_cross_entropy.hpp"
 
@@ -79,10 +81,13 @@ const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, 
   const TransformerLayer::Surroundings around{memory.ragged, memory.rows, saved.distance};
   if (ctx.training) {
     saved.dropped.assign(layers_.size(), false);
+    saved.inputs.assign(layers_.size(), nullptr);
     const double rate = ctx.rate(ctx.dropout.layer);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       saved.dropped[i] = rate > 0 && Random(ctx.seed_of(cat(name_, "/", i))).uniform() < rate;
-      if (!saved.dropped[i]) x = layers_[i].forward(ctx, ragged, x, around, saved.layers[i]);
+      if (saved.dropped[i]) continue;
+      x = ctx.recompute ? forward_again(ctx, ragged, i, x, around, saved)
+                        : layers_[i].forward(ctx, ragged, x, around, saved.layers[i]);
     }
     return finish(ctx, ragged, x, saved.norm);
   }
@@ -98,6 +103,30 @@ const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, 
   return finish(ctx, ragged, between, saved.norm);
 }
 
+const float* Stack::forward_again(Context& ctx, const Ragged& ragged, std::size_t layer, const float* x,
+                                  const TransformerLayer::Surroundings& around, Saved& saved) const {
+  saved.inputs[layer] = x;
+  float* kept = ctx.workspace.get(ragged.rows() * width_);
+  const WorkspaceScope scope(ctx.workspace);
+  TransformerLayer::Saved passing;
+  const float* y = layers_[layer].forward(ctx, ragged, x, around, passing);
+  std::copy_n(y, ragged.rows() * width_, kept);
+  return kept;
+}
+
+const float* Stack::backward_again(Context& ctx, const Ragged& ragged, std::size_t layer,
+                                   const TransformerLayer::Surroundings& around, const Saved& saved,
+                                   const float* dy) const {
+  float* kept = ctx.workspace.get(ragged.rows() * width_);
+  const WorkspaceScope scope(ctx.workspace);
+  TransformerLayer::Saved again;
+  const Probe* probe = std::exchange(ctx.probe, nullptr);  // which has seen the layer
+  layers_[layer].forward(ctx, ragged, saved.inputs[layer], around, again);
+  ctx.probe = probe;
+  std::copy_n(layers_[layer].backward(ctx, ragged, around, again, dy), ragged.rows() * width_, kept);
+  return kept;
+}
+
 const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& memory, const Saved& saved,
                              const float* dy, float* d_memory) const {
   if (norm_) {
@@ -109,7 +138,9 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
   TransformerLayer::Surroundings around{memory.ragged, memory.rows, saved.distance, d_memory};
   if (saved.distance.values) around.d_distance = ctx.workspace.zeros(relative_.shape().heads * saved.distance.stride);
   for (std::size_t i = layers_.size(); i-- > 0;)
-    if (!saved.dropped[i]) dy = layers_[i].backward(ctx, ragged, around, saved.layers[i], dy);
+    if (!saved.dropped[i])
+      dy = saved.inputs[i] ? backward_again(ctx, ragged, i, around, saved, dy)
+                           : layers_[i].backward(ctx, ragged, around, saved.layers[i], dy);
   if (around.d_distance) relative_.backward(saved.distance, around.d_distance);
 
   const std::int64_t rows = ragged.rows();
@@ -140,9 +171,9 @@ std::optional<Linear> output_projection(ParameterSource& source, const Configura
       if (c.projection == 0) return std::nullopt;
       return Linear(source, "projection", pooled, c.projection, false);
     case Head::classes:
-      return Linear(source, "classifier", pooled, c.classes, true);
+      return Linear(source, "classifier", pooled, c.classes, c.classifier_bias);
     case Head::token_classes:
-      return Linear(source, "classifier", c.width, c.classes, true);
+      return Linear(source, "classifier", c.width, c.classes, c.classifier_bias);
     case Head::tokens:
       break;
   }
@@ -233,12 +264,14 @@ void Transformer::classify_logits(Context& ctx, const Source& source, float* log
   class_logits(ctx, source, encoded, logits);
 }
 
-void Transformer::classify(Context& ctx, const Source& source, float* probabilities) const {
-  classify_logits(ctx, source, probabilities);
-  softmax_rows(source.ragged.sequences(), configuration_.classes, probabilities);
+void Transformer::classify(Context& ctx, const Source& source, float* values) const {
+  classify_logits(ctx, source, values);
+  const std::int64_t sequences = source.ragged.sequences(), classes = configuration_.classes;
+  if (configuration_.problem_type == ProblemType::single_label) softmax_rows(sequences, classes, values);
+  if (configuration_.problem_type == ProblemType::multi_label) sigmoid(sequences * classes, values);
 }
 
-CrossEntropy Transformer::span_loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
+LossSums Transformer::span_loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
   Encoded encoded;
   encode(ctx, examples.source, encoded);
   const std::int64_t rows = encoded.ragged.rows();
@@ -248,7 +281,7 @@ CrossEntropy Transformer::span_loss(Context& ctx, const Examples& examples, cons
   float* logits = ctx.workspace.get(rows * output.out());
   output.forward(rows, prepared, logits);
   float* d_logits = ctx.training ? ctx.workspace.get(rows * output.out()) : nullptr;
-  const CrossEntropy result = span_cross_entropy(encoded.ragged, logits, examples.labels.data(), form, d_logits);
+  const LossSums result = span_cross_entropy(encoded.ragged, logits, examples.labels.data(), form, d_logits);
   if (!ctx.training) return result;
   float* d_memory = ctx.workspace.get(rows * std::max(output.in(), configuration_.width));
   output.backward(rows, prepared, d_logits, d_memory, false);
@@ -257,9 +290,35 @@ CrossEntropy Transformer::span_loss(Context& ctx, const Examples& examples, cons
   return result;
 }
 
-CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smoothing, float scale) const {
+LossSums Transformer::value_loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
+  Encoded encoded;
+  encode(ctx, examples.source, encoded);
+  Pooler::Saved pooled;
+  const float* hidden = pool(ctx, examples.source, encoded, pooled);
+  const std::int64_t sequences = encoded.ragged.sequences();
+  const std::vector<std::int64_t> one_each = one_row_each(sequences);
+  OutputHead::Saved head_saved;
+  const float* prepared = head_.prepare(ctx, {one_each}, hidden, head_saved);
+  const Linear& output = head_.projection();
+  float* x = ctx.workspace.get(sequences * output.out());
+  output.forward(sequences, prepared, x);
+  const auto loss_of = configuration_.problem_type == ProblemType::regression ? squared_error : binary_cross_entropy;
+  const LossSums result = loss_of(sequences, output.out(), x, examples.values, form, ctx.training ? x : nullptr);
+  if (!ctx.training) return result;
+  float* d_hidden =
+      ctx.workspace.get(sequences * std::max({output.in(), configuration_.width, configuration_.pooled_width()}));
+  output.backward(sequences, prepared, x, d_hidden, false);
+  head_.backward(ctx, sequences, head_saved, d_hidden, d_hidden);
+  float* d_memory = ctx.workspace.get(encoded.ragged.rows() * configuration_.width);
+  pooler_.backward(ctx, pooled, d_hidden, d_memory);
+  encode_backward(ctx, examples.source, encoded, d_memory);
+  return result;
+}
+
+LossSums Transformer::loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
   const WorkspaceScope scope(ctx.workspace);
-  if (examples.spans) return span_loss(ctx, examples, {smoothing, scale, 0});
+  if (examples.spans) return span_loss(ctx, examples, form);
+  if (examples.values) return value_loss(ctx, examples, form);
   const std::int64_t width = configuration_.width, count = static_cast<std::int64_t>(examples.labels.size());
   const Source& source = examples.source;
   Encoded encoded;
@@ -289,8 +348,9 @@ CrossEntropy Transformer::loss(Context& ctx, const Examples& examples, float smo
   const OutputProjection projection{output.weight().stored,   output.bias().value,
                                     output.packed_forward(),  ctx.training ? output.packed_backward() : PackedView{},
                                     output.weight().gradient, output.bias().gradient};
-  const CrossEntropy result = cross_entropy(projection, count, prepared, examples.labels.data(),
-                                            {smoothing, scale, head_.soft_cap()}, ctx.workspace, d_hidden);
+  const LossSums result =
+      cross_entropy(projection, count, prepared, examples.labels.data(),
+                    {form.smoothing, form.scale, head_.soft_cap(), form.weights}, ctx.workspace, d_hidden);
   if (!ctx.training) return result;
   head_.backward(ctx, count, head_saved, d_hidden, d_hidden);
   float* d_memory = encoded.memory ? ctx.workspace.zeros(encoded.ragged.rows() * width) : nullptr;

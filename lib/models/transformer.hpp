@@ -28,6 +28,7 @@ std::optional<Linear> output_projection(ParameterSource&, const Configuration&);
 class Stack {
  public:
   struct Saved {
+    std::vector<const float*> inputs;  ///< Of the layers, where Context::recompute drops all else of them.
     Norm::Saved entry_norm;
     const float* normed = nullptr;  ///< What the entry's linear layer read.
     std::uint64_t seed = 0;
@@ -60,6 +61,12 @@ class Stack {
   std::int64_t input_width() const { return input_width_; }
 
  private:
+  /// One layer in training, of which the backward pass computes all but the result again.
+  const float* forward_again(Context&, const Ragged&, std::size_t layer, const float* x,
+                             const TransformerLayer::Surroundings&, Saved&) const;
+  const float* backward_again(Context&, const Ragged&, std::size_t layer, const TransformerLayer::Surroundings&,
+                              const Saved&, const float* dy) const;
+
   std::string name_;
   std::optional<Norm> entry_norm_;
   std::optional<Linear> entry_linear_;
@@ -127,8 +134,8 @@ class Transformer {
   void class_logits(Context&, const Source&, const Encoded&, float* logits) const;
   /// The whole way, of a model with head classes: (sequences, classes).
   void classify_logits(Context&, const Source&, float* logits) const;
-  /// Their softmax.
-  void classify(Context&, const Source&, float* probabilities) const;
+  /// What they say: their softmax, or of labels that each hold or do not their sigmoid; or they are the values.
+  void classify(Context&, const Source&, float* values) const;
 
   /// One training or validation batch.
   struct Examples {
@@ -140,13 +147,15 @@ class Transformer {
     std::span<const std::int32_t> labels;
     const std::int32_t* rows = nullptr;
     bool spans = false;
+    const float* values = nullptr;  ///< In the place of labels: (sequences, classes) of another problem than one label.
   };
-  /// Adds to the gradients (of loss * scale) when ctx.training.
-  CrossEntropy loss(Context&, const Examples&, float smoothing, float scale) const;
+  /// Adds to the gradients (of loss * form.scale) when ctx.training. The soft cap is the model's.
+  LossSums loss(Context&, const Examples&, const CrossEntropyForm& form) const;
 
  private:
   void enter_encoder(Context&, const Source&) const;
-  CrossEntropy span_loss(Context&, const Examples&, const CrossEntropyForm&) const;
+  LossSums span_loss(Context&, const Examples&, const CrossEntropyForm&) const;
+  LossSums value_loss(Context&, const Examples&, const CrossEntropyForm&) const;
 
   Configuration configuration_;
   TokenEmbedding source_embedding_, target_embedding_;

@@ -55,7 +55,7 @@ PairAnswer answer_of(std::int64_t n, std::int64_t target, float factor, const Cr
 }
 
 /// Returns the gradient of log_scale.
-double look_up(const OneWay& way, const CrossEntropyForm& form, Workspace& workspace, CrossEntropy& total,
+double look_up(const OneWay& way, const CrossEntropyForm& form, Workspace& workspace, LossSums& total,
                std::array<std::int64_t, 3>& found) {
   const WorkspaceScope scope(workspace);
   const std::int64_t n = way.count, d = way.width, most = std::min(kQueriesAtOnce, n);
@@ -72,7 +72,7 @@ double look_up(const OneWay& way, const CrossEntropyForm& form, Workspace& works
     });
     for (std::int64_t r = 0; r < m; ++r) {
       const PairAnswer& answer = answers[r];
-      total.add({answer.loss, answer.nll, answer.better == 0 ? 1 : 0, 1});
+      total.add({answer.loss, answer.nll, answer.better == 0 ? 1 : 0, 1, 1});
       for (std::size_t k = 0; k < found.size(); ++k) found[k] += answer.better < kRecallDepths[k];
       d_log_scale += answer.d_log_scale;
     }

@@ -24,7 +24,7 @@ struct PairGradients {
 constexpr std::array<std::int64_t, 3> kRecallDepths{1, 5, 10};
 
 struct PairCrossEntropy {
-  CrossEntropy total;  ///< Of both directions: each pair has two answers.
+  LossSums total;  ///< Of both directions: each pair has two answers.
   /// Pairs whose target is among the best 1, 5 and 10 for its source, and the other way round. Of equals the first one
   /// is the better one, as in `nearest`.
   std::array<std::int64_t, 3> targets_found{}, sources_found{};

@@ -8,8 +8,8 @@
 
 namespace pipeformer {
 
-CrossEntropy span_cross_entropy(const Ragged& ragged, const float* logits, const std::int32_t* targets,
-                                const CrossEntropyForm& form, float* d_logits) {
+LossSums span_cross_entropy(const Ragged& ragged, const float* logits, const std::int32_t* targets,
+                            const CrossEntropyForm& form, float* d_logits) {
   struct Answer {
     double loss = 0, nll = 0;
     bool correct = false;
@@ -41,7 +41,7 @@ CrossEntropy span_cross_entropy(const Ragged& ragged, const float* logits, const
         for (std::int64_t t = 0; t < length; ++t) d_logits[2 * (first + t) + k] = x[t];
     }
   });
-  CrossEntropy total;
+  LossSums total;
   for (std::size_t i = 0; i < answers.size(); i += 2) {
     if (targets[i] < 0) continue;
     const Answer &from = answers[i], &to = answers[i + 1];
@@ -49,6 +49,7 @@ CrossEntropy span_cross_entropy(const Ragged& ragged, const float* logits, const
     total.negative_log_likelihood += from.nll + to.nll;
     total.correct += from.correct && to.correct ? 2 : 0;
     total.rows += 2;
+    total.weight += 2;
   }
   return total;
 }

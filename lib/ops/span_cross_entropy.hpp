@@ -10,7 +10,7 @@ namespace pipeformer {
 ///   loss = logsumexp_t(logits[t][k]) - (1 - e) logits[target][k] - e / T sum_t(logits[t][k])
 /// over the T rows of the sequence (Devlin et al. 2019, section 4.2); both count as correct only together. When
 /// d_logits (ragged.rows(), 2) is given it is overwritten with the gradient of loss * scale.
-CrossEntropy span_cross_entropy(const Ragged&, const float* logits, const std::int32_t* targets,
-                                const CrossEntropyForm&, float* d_logits);
+LossSums span_cross_entropy(const Ragged&, const float* logits, const std::int32_t* targets, const CrossEntropyForm&,
+                            float* d_logits);
 
 }  // namespace pipeformer

@@ -7,6 +7,7 @@ namespace pipeformer {
 void ExampleBatch::clear() {
   for (auto* ids : {&source_ids, &source_types, &target_ids, &labels, &rows}) ids->clear();
   source_vectors.clear();
+  values.clear();
   source_offsets.assign(1, 0);
   target_offsets.assign(1, 0);
   source_first = target_first = {};
@@ -28,6 +29,7 @@ Transformer::Examples ExampleBatch::view() const {
   view.labels = labels;
   view.rows = rows.data();
   view.spans = spans;
+  if (!values.empty()) view.values = values.data();
   return view;
 }
 
@@ -41,7 +43,16 @@ Transformer::Source ExampleBatch::target_source() const {
 
 std::int64_t ExampleBatch::answers() const {
   if (pairs) return 2 * sequences();
+  if (!values.empty()) return std::ssize(values);
   return std::count_if(labels.begin(), labels.end(), [](std::int32_t label) { return label >= 0; });
+}
+
+double ExampleBatch::weight(std::span<const float> of_classes) const {
+  if (of_classes.empty() || pairs || !values.empty()) return static_cast<double>(answers());
+  double sum = 0;
+  for (const std::int32_t label : labels)
+    if (label >= 0) sum += static_cast<double>(of_classes[static_cast<std::size_t>(label)]);
+  return sum;
 }
 
 std::vector<std::int64_t> Examples::epoch(std::uint64_t) const {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace pipeformer {
 struct ExampleBatch {
   std::vector<std::int32_t> source_ids, source_types, target_ids, labels, rows;
   std::vector<float> source_vectors;
+  std::vector<float> values;  ///< Of sequences that have no labels but values each (0 to 1 of labels, or numbers).
   std::vector<std::int64_t> source_offsets{0}, target_offsets{0};
   BatchOffset source_first{}, target_first{};  ///< When it is a part of a batch.
 
@@ -36,6 +38,8 @@ struct ExampleBatch {
   bool spans = false;    ///< Labels are the first and the last position of a span.
   bool pairs = false;    ///< Each source asks for its target, each target for its source: there are no labels.
   std::int64_t answers() const;
+  /// The sum of the answers' weights. of_classes: those of the classes that are right; empty: all 1.
+  double weight(std::span<const float> of_classes) const;
 };
 
 /// What is computed at a time: examples of one batch of the epoch, whose random numbers have the seed.
@@ -91,6 +95,10 @@ std::unique_ptr<Examples> masked_examples(RecordSet, const Configuration&, doubl
 std::unique_ptr<Examples> classification_examples(RecordSet, std::vector<std::int32_t> classes,
                                                   const std::string& labels_name, const Configuration&,
                                                   std::int64_t max_length);
+
+/// Sequences (ids or vectors) with values each (Labels::values). Throws Error naming both when their counts differ.
+std::unique_ptr<Examples> valued_examples(RecordSet, const Labels& labels, const std::string& labels_name,
+                                          const Configuration&, std::int64_t max_length);
 
 /// Sequences (ids or vectors) with the number of a class for each position, -1 where there is none. words: beside ids,
 /// the number of each one's word, -1 of none; then the labels are those of words, and the first id of a word is asked

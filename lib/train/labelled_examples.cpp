@@ -1,5 +1,6 @@
-/// Examples with labels: classes of sequences and of positions, spans.
+/// Examples with labels: classes of sequences and of positions, spans, values.
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <span>
 
@@ -29,6 +30,31 @@ class Classification : public Lines {
  private:
   std::vector<std::int32_t> classes_;
   std::int64_t extra_;
+};
+
+class Valued : public Lines {
+ public:
+  Valued(RecordSet records, const Labels& labels, const std::string& labels_name, const Configuration& c,
+         std::int64_t max_length)
+      : Lines(std::move(records), c.class_tokens, c, max_length),
+        values_(labels.values),
+        width_(labels.width),
+        extra_(c.class_tokens) {
+    require(records_.records() == labels.examples(), records_.name(), " has ", records_.records(), " records, ",
+            labels_name, " has values of ", labels.examples());
+    for (const std::int64_t i : all_) expect_end(records_, i, c);
+    for (const float value : values_) fingerprint_ = mix64(fingerprint_ ^ std::bit_cast<std::uint32_t>(value));
+  }
+  std::int64_t tokens(std::int64_t i) const override { return records_.length(i) + extra_; }
+  void append(std::int64_t i, std::uint64_t, ExampleBatch& batch) const override {
+    append_source(records_, i, batch);
+    const auto at = values_.begin() + i * width_;
+    batch.values.insert(batch.values.end(), at, at + width_);
+  }
+
+ private:
+  std::vector<float> values_;
+  std::int64_t width_, extra_;
 };
 
 class Tagging : public Lines {
@@ -138,6 +164,11 @@ std::unique_ptr<Examples> classification_examples(RecordSet records, std::vector
                                                   std::int64_t max_length) {
   return std::make_unique<Classification>(std::move(records), std::move(classes), labels_name, configuration,
                                           max_length);
+}
+
+std::unique_ptr<Examples> valued_examples(RecordSet records, const Labels& labels, const std::string& labels_name,
+                                          const Configuration& configuration, std::int64_t max_length) {
+  return std::make_unique<Valued>(std::move(records), labels, labels_name, configuration, max_length);
 }
 
 std::unique_ptr<Examples> tagging_examples(RecordSet records, const RecordSet& words, const Labels& labels,

@@ -81,6 +81,7 @@ LabelFile read(const std::string& address, Labelled of) {
 
 Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::string> names, std::int64_t classes,
                     Labelled of) {
+  if (of == Labelled::sets || of == Labelled::numbers) return load_values(addresses, std::move(names), classes, of);
   const bool positions = of == Labelled::positions;
   if (of == Labelled::spans) names = {"start", "end"};
   std::vector<LabelFile> files;
@@ -127,11 +128,13 @@ Labels Labels::load(const std::vector<std::string>& addresses, std::vector<std::
 }
 
 std::int64_t Labels::count() const {
+  if (width > 0) return width;
   if (!names.empty()) return static_cast<std::int64_t>(names.size());
   return classes.empty() ? 0 : std::int64_t{1} + *std::max_element(classes.begin(), classes.end());
 }
 
 std::int64_t Labels::examples() const {
+  if (width > 0) return std::ssize(values) / width;
   return static_cast<std::int64_t>(offsets.empty() ? classes.size() : offsets.size() - 1);
 }
 

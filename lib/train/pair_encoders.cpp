@@ -39,7 +39,9 @@ void PairEncoders::limit_scale() {
 }
 
 Context PairEncoders::context(Workspace& workspace, const MicroBatch& part, Side side, const Pass& pass) const {
-  return {workspace, true, pass.dropout, side == sources ? part.seed : derive_seed(part.seed, hash_name("target"))};
+  Context ctx{workspace, true, pass.dropout, side == sources ? part.seed : derive_seed(part.seed, hash_name("target"))};
+  ctx.recompute = pass.recompute;
+  return ctx;
 }
 
 void PairEncoders::encode(Context& ctx, Side side, const ExampleBatch& examples, Vectors& vectors) const {
@@ -62,8 +64,8 @@ PairVectors PairEncoders::compared(std::int64_t pairs, const Vectors (&vectors)[
   return {pairs, width_, vectors[sources].data(), vectors[targets].data(), arena_.values()[scale_]};
 }
 
-CrossEntropy PairEncoders::train(std::span<const MicroBatch> parts, std::int64_t pairs, const Pass& pass,
-                                 Communicator& ranks, Workspace& workspace) const {
+LossSums PairEncoders::train(std::span<const MicroBatch> parts, std::int64_t pairs, const Pass& pass,
+                             Communicator& ranks, Workspace& workspace) const {
   Vectors vectors[2], gradients[2];
   for (const Side side : {sources, targets}) {
     vectors[side].assign(static_cast<std::size_t>(pairs * width_), 0.0f);
@@ -84,7 +86,7 @@ CrossEntropy PairEncoders::train(std::span<const MicroBatch> parts, std::int64_t
       ctx.probe = pass.probe;
       backward(ctx, side, part.examples, gradients[side]);
     }
-  return ranks.first() ? result.total : CrossEntropy{};
+  return ranks.first() ? result.total : LossSums{};
 }
 
 PairCrossEntropy PairEncoders::validate(const Examples& examples, std::int64_t tokens, Communicator& ranks,

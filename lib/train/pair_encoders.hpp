@@ -29,12 +29,12 @@ class PairEncoders {
   struct Pass {
     DropoutRates dropout;
     CrossEntropyForm form;
+    bool recompute = false;        ///< As in Context.
     const Probe* probe = nullptr;  ///< Sees the sources of the batch, then its targets.
   };
   /// parts: those of a batch of `pairs` that are this rank's. Adds to the gradients, this rank's share of them. The sum
   /// over the batch is the first rank's result, that of the others is 0.
-  CrossEntropy train(std::span<const MicroBatch> parts, std::int64_t pairs, const Pass&, Communicator&,
-                     Workspace&) const;
+  LossSums train(std::span<const MicroBatch> parts, std::int64_t pairs, const Pass&, Communicator&, Workspace&) const;
   /// All examples as one batch, the same on all ranks; tokens: of a part.
   PairCrossEntropy validate(const Examples&, std::int64_t tokens, Communicator&, Workspace&) const;
 

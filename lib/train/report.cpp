@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "core/elementary.hpp"
@@ -20,8 +21,9 @@ std::string digits(double value, int significant) {
 
 /// Both over the same updates; a perplexity is that of the loss without smoothing, and says so beside one with it.
 std::string loss_and_perplexity(double loss, double perplexity, bool smoothed) {
-  return cat("loss ", digits(loss, 4), smoothed ? " (smoothed)" : "", ", ppl ", digits(perplexity, 4),
-             smoothed ? " (unsmoothed)" : "");
+  const std::string text = cat("loss ", digits(loss, 4), smoothed ? " (smoothed)" : "");
+  if (std::isnan(perplexity)) return text;
+  return cat(text, ", ppl ", digits(perplexity, 4), smoothed ? " (unsmoothed)" : "");
 }
 
 std::string percent(double share) {
@@ -45,11 +47,14 @@ std::int64_t training_steps(const TrainingSettings& settings, std::int64_t steps
   return by_epochs == 0 ? settings.max_steps : std::min(settings.max_steps, by_epochs);
 }
 
-std::string step_note(const TrainingState& state, bool smoothed) {
-  const auto answers = static_cast<double>(std::max<std::int64_t>(state.window_answers, 1));
+std::string step_note(const Trainer& trainer, bool smoothed) {
+  const TrainingState& state = trainer.state();
+  const double weight = state.window_weight > 0 ? state.window_weight : 1;
+  const double perplexity = trainer.predicts_probabilities() ? elementary::exp(state.window_nll / weight)
+                                                             : std::numeric_limits<double>::quiet_NaN();
   return cat("epoch ", state.current_epoch(), ", ",
-             loss_and_perplexity(state.window_loss / answers, elementary::exp(state.window_nll / answers), smoothed),
-             ", ", std::llround(tokens_per_second(state)), " tokens/s");
+             loss_and_perplexity(state.window_loss / weight, perplexity, smoothed), ", ",
+             std::llround(tokens_per_second(state)), " tokens/s");
 }
 
 std::string row_note(const LogRow& row) {
@@ -57,11 +62,15 @@ std::string row_note(const LogRow& row) {
   if (!std::isnan(row.train_loss))
     text += cat(": ", loss_and_perplexity(row.train_loss, row.train_perplexity, row.smoothed), ", ",
                 std::llround(row.tokens_per_second), " tokens/s");
-  if (!std::isnan(row.valid_loss))
-    text += cat(
-        ", valid loss ", digits(row.valid_loss, 4), ", valid ppl ", digits(row.valid_perplexity, 4), ", ",
-        row.valid_recall.empty() ? cat("accuracy ", percent(row.valid_accuracy), " %") : recall_note(row.valid_recall),
-        std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
+  if (!std::isnan(row.valid_loss)) {
+    text += cat(", valid loss ", digits(row.valid_loss, 4));
+    if (!std::isnan(row.valid_perplexity)) text += cat(", valid ppl ", digits(row.valid_perplexity, 4));
+    if (!row.valid_recall.empty())
+      text += cat(", ", recall_note(row.valid_recall));
+    else if (!std::isnan(row.valid_accuracy))
+      text += cat(", accuracy ", percent(row.valid_accuracy), " %");
+    text += cat(std::isnan(row.valid_bleu) ? "" : cat(", BLEU ", digits(row.valid_bleu, 4)), row.best ? " (best)" : "");
+  }
   return text + cat(", learning rate ", digits(row.learning_rate, 3));
 }
 

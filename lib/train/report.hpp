@@ -8,8 +8,9 @@ namespace pipeformer {
 
 /// Updates until a run ends at the latest; 0 when it has no bound.
 std::int64_t training_steps(const TrainingSettings&, std::int64_t steps_per_epoch);
-/// "epoch 3, loss 2.314, ppl 10.1, 9210 tokens/s": over the updates since the last row of the log.
-std::string step_note(const TrainingState&, bool smoothed);
+/// "epoch 3, loss 2.314, ppl 10.1, 9210 tokens/s": over the updates since the last row of the log; a squared error has
+/// no perplexity.
+std::string step_note(const Trainer&, bool smoothed);
 /// "step 500 epoch 3: loss 2.314, ppl 10.1, valid loss 2.1, valid ppl 8.2 (best), rate 0.00071, 9210 tokens/s"; with
 /// label smoothing "loss 2.9 (smoothed), ppl 10.1 (unsmoothed)". All over the updates since the last row.
 std::string row_note(const LogRow&);

@@ -83,6 +83,10 @@ std::pair<std::int64_t, std::int64_t> Trainer::trained_parameters() const {
   return {trained, arena_.parameters()};
 }
 
+bool Trainer::predicts_probabilities() const {
+  return models_.front().configuration.problem_type != ProblemType::regression;
+}
+
 std::int64_t Trainer::steps_per_epoch() const {
   const std::int64_t batches = plan_epoch(train_, settings_.batches, settings_.seed, 0).batches();
   return (batches + settings_.accumulate - 1) / settings_.accumulate;
@@ -90,26 +94,25 @@ std::int64_t Trainer::steps_per_epoch() const {
 
 void Trainer::log_row(const Watcher& watcher, const Validation* validation, bool best) {
   const double now = seconds_now();
-  const auto answers = static_cast<double>(state_.window_answers);
   LogRow row{};
   row.step = state_.step;
   row.epoch = state_.current_epoch();
   row.smoothed = settings_.label_smoothing > 0;
   row.train_loss = row.train_perplexity = row.tokens_per_second = kNotMeasured;
   if (state_.window_answers > 0) {
-    row.train_loss = state_.window_loss / answers;
-    row.train_perplexity = elementary::exp(state_.window_nll / answers);
+    row.train_loss = state_.window_loss / state_.window_weight;
+    if (predicts_probabilities()) row.train_perplexity = elementary::exp(state_.window_nll / state_.window_weight);
     row.tokens_per_second = tokens_per_second(state_);
   }
   row.valid_loss = validation ? validation->loss : kNotMeasured;
-  row.valid_perplexity = elementary::exp(row.valid_loss);
+  row.valid_perplexity = predicts_probabilities() ? elementary::exp(row.valid_loss) : kNotMeasured;
   row.valid_accuracy = validation ? validation->accuracy : kNotMeasured;
   row.valid_bleu = validation ? validation->bleu : kNotMeasured;
   if (validation) row.valid_recall = validation->recall;
   row.learning_rate = learning_rate_;
   row.seconds = state_.elapsed + now - run_start_;
   row.best = best;
-  state_.window_loss = state_.window_nll = 0;
+  state_.window_loss = state_.window_nll = state_.window_weight = 0;
   state_.window_answers = state_.window_tokens = 0;
   state_.window_seconds = 0;
   log_->append(row);
@@ -160,11 +163,11 @@ void Trainer::validate_and_save(const Watcher& watcher) {
   if (ranks_.first()) kept_.remove_others();
 }
 
-CrossEntropy Trainer::sum(const CrossEntropy& own) const {
-  std::array<double, 4> sums{own.loss, own.negative_log_likelihood, static_cast<double>(own.correct),
-                             static_cast<double>(own.rows)};
+LossSums Trainer::sum(const LossSums& own) const {
+  std::array<double, 5> sums{own.loss, own.negative_log_likelihood, static_cast<double>(own.correct),
+                             static_cast<double>(own.rows), own.weight};
   ranks_.sum(sums);
-  return {sums[0], sums[1], static_cast<std::int64_t>(sums[2]), static_cast<std::int64_t>(sums[3])};
+  return {sums[0], sums[1], static_cast<std::int64_t>(sums[2]), static_cast<std::int64_t>(sums[3]), sums[4]};
 }
 
 /// Ranks on several machines may see different files under the same names.
@@ -188,7 +191,7 @@ bool Trainer::run(const Watcher& watcher) {
   check_same_start();
   time_is_up_ = settings_.max_seconds > 0 && state_.elapsed >= settings_.max_seconds;
   run_start_ = seconds_now();
-  log_.emplace(ranks_.first() ? files_.log : "", state_.step);
+  log_.emplace(ranks_.first() ? files_.log : "", state_.step, pairs_.has_value());
   while (!finished()) {
     const std::int64_t epoch = state_.epoch;
     const double before = seconds_now();

@@ -42,9 +42,11 @@ struct TrainingSettings {
   std::int64_t patience = 0;        ///< Validations without a better one before stopping; 0: never stop early.
   std::int64_t log_every = 50;      ///< Steps between rows of the log.
   double label_smoothing = 0.1;
-  double clip_norm = 0;         ///< 0: no clipping
-  double average_decay = 0;     ///< Of an exponential moving average, which is validated and saved; 0: none.
-  std::string metric = "loss";  ///< What "better" means: loss, accuracy, bleu (needs Trainer::measure_bleu).
+  std::vector<float> class_weights;  ///< In the loss, of each class, or of each label that holds; empty: all 1.
+  bool recompute = false;            ///< Context::recompute.
+  double clip_norm = 0;              ///< 0: no clipping
+  double average_decay = 0;          ///< Of an exponential moving average, which is validated and saved; 0: none.
+  std::string metric = "loss";       ///< What "better" means: loss, accuracy, bleu (needs Trainer::measure_bleu).
   DropoutRates dropout{};
   Schedule schedule;
   OptimizerSettings optimizer;
@@ -65,6 +67,7 @@ struct TrainingState {
   double window_loss = 0;  ///< Sums since the last log row, over updates alone.
   double window_nll = 0;
   std::int64_t window_answers = 0;
+  double window_weight = 0;  ///< Of the answers, by which the losses are divided.
   std::int64_t window_tokens = 0;
   double window_seconds = 0;
   double elapsed = 0;  ///< Seconds of training, over all resumptions.
@@ -116,6 +119,8 @@ class Trainer {
   const TrainingState& state() const { return state_; }
   /// How many numbers are trained, and how many the model and its adapters have.
   std::pair<std::int64_t, std::int64_t> trained_parameters() const;
+  /// Whether losses are logarithms of probabilities, which have perplexities and accuracies.
+  bool predicts_probabilities() const;
   /// Updates that an epoch of this seed and these data has; the first epoch's count.
   std::int64_t steps_per_epoch() const;
 
@@ -126,7 +131,8 @@ class Trainer {
     std::vector<double> recall;  ///< As in LogRow.
   };
   struct Gathered {
-    std::int64_t answers = 0, tokens = 0;  ///< Of all ranks.
+    double weight = 0;  ///< Of the answers of all ranks.
+    std::int64_t tokens = 0;
   };
   void update();
   /// The share of max_seconds that is over, the same on all ranks.
@@ -134,12 +140,14 @@ class Trainer {
   /// Builds this rank's micro-batches of the batches [position, end) of the epoch.
   Gathered gather(std::int64_t end);
   /// This rank's share of the loss and the gradients (of the loss times scale) of the batches up to `end`.
-  CrossEntropy loss(std::int64_t end, float scale, const Probe*);
+  LossSums loss(std::int64_t end, float scale, const Probe*);
   /// The sum over the ranks.
-  CrossEntropy sum(const CrossEntropy&) const;
+  LossSums sum(const LossSums&) const;
   void check_same_start();
   void draw_parameters();
-  CrossEntropy validation_loss();
+  LossSums validation_loss();
+  /// The form of a loss with these settings.
+  CrossEntropyForm form(double smoothing, float scale) const;
   Validation validate();
   void validate_and_save(const Watcher&);
   void log_row(const Watcher&, const Validation*, bool best);

@@ -26,6 +26,7 @@ void each_field(State& s, Visit visit) {
   visit("window_loss", s.window_loss);
   visit("window_nll", s.window_nll);
   visit("window_answers", s.window_answers);
+  visit("window_weight", s.window_weight);
   visit("window_tokens", s.window_tokens);
   visit("window_seconds", s.window_seconds);
   visit("elapsed", s.elapsed);
@@ -55,6 +56,7 @@ void check_state(const TrainingState& s, const TrainingSettings& settings, const
     expect(count >= 0 && count <= most, name, count, cat("outside 0 to ", most));
   for (const auto& [name, sum] : {std::pair("window_loss", s.window_loss),
                                   {"window_nll", s.window_nll},
+                                  {"window_weight", s.window_weight},
                                   {"window_seconds", s.window_seconds},
                                   {"elapsed", s.elapsed}})
     expect(std::isfinite(sum) && sum >= 0, name, sum, "not a sum of at least 0");
@@ -163,7 +165,7 @@ void Trainer::start_from(std::span<ModelFile> models) {
   draw_parameters();
   for (std::size_t m = 0; m < models.size(); ++m) {
     ModelFile& model = models[m];
-    const bool new_head = model.configuration().head != models_[m].configuration.head;
+    const bool new_head = !models_[m].configuration.predicts_like(model.configuration());
     const auto keeps = [&](const ParameterArena::Entry& entry) {
       return adapters_.owns(entry.name) || (entry.name == kLogitScale && !model.has(entry.name)) ||
              (new_head && (!model.has(entry.name) || entry.name.starts_with("classifier/")));
@@ -179,7 +181,7 @@ void Trainer::write_model(Hdf5File& file) {
   adapters_.take_out(arena_);
   write_tower_heads(file, models_);
   arena_.write_parameters(file);
-  adapters_.write_head(file);
+  for (const Tower& tower : models_) adapters_.write_head(file, tower.group);
   adapters_.put_in(arena_);
 }
 
@@ -227,9 +229,12 @@ void Trainer::resume() {
     require(difference.empty(), files_.checkpoint,
             ": was made with other hyper-parameters than this run has: ", difference);
   }
-  require(model.adapter_scale() == (adapters_.any() ? adapters_.scale() : 0), files_.checkpoint, ": was made with ",
-          model.adapter_scale() > 0 ? cat("adapters of scale ", model.adapter_scale()) : "no adapters",
-          ", this run has ", adapters_.any() ? cat("scale ", adapters_.scale()) : "none");
+  for (std::size_t m = 0; m < models_.size(); ++m) {
+    const double found = stored[m].adapter_scale(), expected = adapters_.scale_below(models_[m].before());
+    require(found == expected, files_.checkpoint, ": was made with ",
+            found > 0 ? cat("adapters of scale ", found) : "no adapters", ", this run has ",
+            expected > 0 ? cat("scale ", expected) : "none");
+  }
   for (std::size_t m = 0; m < models_.size(); ++m) {
     stored[m].keep_adapters_apart();
     arena_.load(stored[m], {}, models_[m].before());
@@ -237,13 +242,15 @@ void Trainer::resume() {
   if (models_.size() > 1) load_beside(model, arena_);
   adapters_.hold(arena_);
   expect_same_run(file, settings_, fingerprint_);
+  // Older files lack the sums of seconds and of weights.
   each_field(state_, [&](const char* name, auto& value) {
     const auto attribute = file.attribute(name, kStateGroup);
-    if (!attribute && name == std::string("window_seconds")) return;  // older files lack it
+    if (!attribute && (name == std::string("window_seconds") || name == std::string("window_weight"))) return;
     const auto* typed = attribute ? std::get_if<std::decay_t<decltype(value)>>(&*attribute) : nullptr;
     require(typed != nullptr, files_.checkpoint, ": has no ", name);
     value = *typed;
   });
+  if (!file.attribute("window_weight", kStateGroup)) state_.window_weight = static_cast<double>(state_.window_answers);
   check_state(state_, settings_, train_, files_.checkpoint);
   require(!valid_ || state_.best_step == 0 || std::filesystem::exists(files_.model), files_.model,
           ": the best model so far (step ", state_.best_step, ") is missing; without it ", files_.checkpoint,

@@ -41,7 +41,7 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
       }
       source = part.examples.source_end();
       target = part.examples.target_end();
-      gathered.answers += part.examples.answers();
+      gathered.weight += part.examples.weight(settings_.class_weights);
       if (p / own == ranks_.rank() && !part.examples.empty()) micro_batches_.push_back(std::move(part));
     }
     gathered.tokens += tokens;
@@ -49,13 +49,19 @@ Trainer::Gathered Trainer::gather(std::int64_t end) {
   return gathered;
 }
 
-CrossEntropy Trainer::loss(std::int64_t end, float scale, const Probe* seen_by) {
-  CrossEntropy result;
-  const auto smoothing = static_cast<float>(settings_.label_smoothing);
+CrossEntropyForm Trainer::form(double smoothing, float scale) const {
+  return {static_cast<float>(smoothing), scale, 0,
+          settings_.class_weights.empty() ? nullptr : settings_.class_weights.data()};
+}
+
+LossSums Trainer::loss(std::int64_t end, float scale, const Probe* seen_by) {
+  LossSums result;
+  const CrossEntropyForm wanted = form(settings_.label_smoothing, scale);
   if (!pairs_) {
     for (const MicroBatch& part : micro_batches_) {
       Context ctx{workspace_, true, settings_.dropout, part.seed, seen_by};
-      result.add(transformers_.front().loss(ctx, part.examples.view(), smoothing, scale));
+      ctx.recompute = settings_.recompute;
+      result.add(transformers_.front().loss(ctx, part.examples.view(), wanted));
     }
     return result;
   }
@@ -64,7 +70,7 @@ CrossEntropy Trainer::loss(std::int64_t end, float scale, const Probe* seen_by) 
     const auto own = static_cast<std::size_t>(
         std::count_if(parts.begin(), parts.end(), [&](const MicroBatch& part) { return part.batch == b; }));
     result.add(pairs_->train(parts.first(own), plan_.end(b) - plan_.begin(b),
-                             {settings_.dropout, {smoothing, scale, 0}, seen_by}, ranks_, workspace_));
+                             {settings_.dropout, wanted, settings_.recompute, seen_by}, ranks_, workspace_));
     parts = parts.subspan(own);
   }
   return result;
@@ -75,8 +81,8 @@ void Trainer::update() {
   const std::int64_t end = std::min(state_.position + settings_.accumulate, plan_.batches());
   const Gathered gathered = gather(end);
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
-  CrossEntropy result = loss(end, 1.0f / static_cast<float>(std::max<std::int64_t>(gathered.answers, 1)),
-                             probe ? probe(state_.step + 1) : nullptr);
+  LossSums result = loss(end, gathered.weight > 0 ? 1.0f / static_cast<float>(gathered.weight) : 1.0f,
+                         probe ? probe(state_.step + 1) : nullptr);
   ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
   result = sum(result);
   adapters_.backward(arena_);
@@ -104,12 +110,13 @@ void Trainer::update() {
   state_.window_loss += result.loss;
   state_.window_nll += result.negative_log_likelihood;
   state_.window_answers += result.rows;
+  state_.window_weight += result.weight;
   state_.window_tokens += gathered.tokens;
 }
 
-CrossEntropy Trainer::validation_loss() {
+LossSums Trainer::validation_loss() {
   const EpochPlan plan = plan_validation(*valid_, std::min(settings_.batches.tokens, kMicroBatchTokens));
-  CrossEntropy total;
+  LossSums total;
   ExampleBatch batch;
   for (std::int64_t b = ranks_.rank(); b < plan.batches(); b += ranks_.size()) {
     batch.clear();
@@ -118,14 +125,14 @@ CrossEntropy Trainer::validation_loss() {
       valid_->append(example, derive_seed(0x76616c6964, static_cast<std::uint64_t>(example)), batch);  // "valid"
     }
     Context ctx{workspace_, false};
-    total.add(transformers_.front().loss(ctx, batch.view(), 0.0f, 1.0f));
+    total.add(transformers_.front().loss(ctx, batch.view(), form(0, 1)));
   }
   return sum(total);
 }
 
 Trainer::Validation Trainer::validate() {
   std::vector<double> recall;
-  CrossEntropy total;
+  LossSums total;
   if (pairs_) {
     const PairCrossEntropy result = pairs_->validate(*valid_, kMicroBatchTokens, ranks_, workspace_);
     total = result.total;
@@ -135,11 +142,13 @@ Trainer::Validation Trainer::validate() {
   } else {
     total = validation_loss();
   }
-  const double rows = static_cast<double>(std::max<std::int64_t>(total.rows, 1));
   require(std::isfinite(total.negative_log_likelihood), "step ", state_.step,
           ": the validation loss is not finite; the last checkpoint is kept");
-  Validation v{total.negative_log_likelihood / rows, static_cast<double>(total.correct) / rows,
-               std::numeric_limits<double>::quiet_NaN(), 0, std::move(recall)};
+  constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+  Validation v{total.weight > 0 ? total.negative_log_likelihood / total.weight : 0, kNothing, kNothing, 0,
+               std::move(recall)};
+  if (predicts_probabilities())
+    v.accuracy = static_cast<double>(total.correct) / static_cast<double>(std::max<std::int64_t>(total.rows, 1));
   if (settings_.metric == "bleu") {
     v.bleu = ranks_.first() ? measure_bleu(transformers_.front()) : 0;
     ranks_.sum(std::span(&v.bleu, 1));

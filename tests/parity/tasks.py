@@ -238,6 +238,109 @@ def classifications():
         compare_gradients(f"classification, {name}", p, cross_entropy(logits, [labels]), ours)
 
 
+def weighted_classes():
+    """Class weights, whose sum the mean divides by, with and without smoothing: of sequences and of positions."""
+    weights = torch.tensor([0.5, 3.0, 1.25], dtype=torch.float64)
+    named = [w for c in (0, 1, 2) for w in ("--class-weights", f"{c}={weights[c]:g}")]
+    lengths = [5, 1, 0, 12, 9, 3]
+    texts, of_records = ids(lengths), np.array([0, 1, 1, 2, 0, 0], "<i4")
+    of_positions = [rng.integers(-1, 3, n).astype("<i4") for n in lengths]
+    for task, head, labels in [("classification", "classes", of_records), ("tagging", "token-classes", of_positions)]:
+        p = make("--kind", "encoder-only", "--head", head, "--classes", 3, "--encoder-layers", LAYERS, "--source-vocabulary", VOCABULARY)
+        given = ["--task", task, "--source", save("s.npy", texts), "--labels", save("l.npy", labels), "--log", path("l.tsv"),
+                 "--valid-source", path("s.npy"), "--valid-labels", path("l.npy")]
+        right = np.concatenate(labels) if head == "token-classes" else labels
+        counts = np.bincount(right[right >= 0], minlength=3)
+        for name, options, w in [("given", named, weights), ("balanced", ["--class-weights", "balanced"], torch.tensor(counts.sum() / (3 * counts)))]:
+            for smoothing in [0, 0.2]:
+                for leaf in p.values():
+                    leaf.grad = None
+                ours = gradients(*given, *options, "--label-smoothing", smoothing)
+                if head == "classes":
+                    logits = torch.stack([classes(p, x, "mean", pre=False, activation="relu") for x in texts])
+                else:
+                    hidden = torch.cat([stack(p, "encoder", embed(p, "encoder", x), False, False, "relu") for x in texts])
+                    logits = hidden @ p["classifier/weight"].T + p["classifier/bias"]
+                loss = torch.nn.functional.cross_entropy(logits, torch.tensor(right, dtype=torch.int64), weight=w, ignore_index=-1, label_smoothing=smoothing)
+                reported = float(open(path("l.tsv")).read().split("\n")[1].split("\t")[2])
+                check(f"{task}, weights {name}, smoothing {smoothing}: loss {reported}", abs(reported - loss.item()) < 1e-5 * loss.item())
+                compare_gradients(f"{task}, weights {name}, smoothing {smoothing}", p, loss, ours)
+
+
+def values():
+    """Labels of which several hold, and numbers: the means over all elements of binary cross-entropies and of squared errors."""
+    F = torch.nn.functional
+    lengths = [5, 1, 0, 12, 9, 3]
+    texts, types = ids(lengths), [(np.arange(n) >= n // 3).astype("<i4") for n in lengths]
+    vectors = [rng.standard_normal((n, 12)).astype("<f4") for n in lengths]
+    sets = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]], "<f4")
+    soft, numbers = rng.random((6, 3)).astype("<f4"), (3 * rng.standard_normal((6, 3))).astype("<f4")
+    pos = torch.tensor([2.5, 1.0, 0.5], dtype=torch.float64)
+    balanced = torch.tensor((1 - sets).sum(0) / sets.sum(0), dtype=torch.float64)
+    open(path("l.txt"), "w").writelines(" ".join("abc"[k] for k in range(3) if row[k]) + "\n" for row in sets)
+    bce = lambda targets, weight=None: lambda x: F.binary_cross_entropy_with_logits(x, torch.tensor(targets, dtype=torch.float64), pos_weight=weight)
+    mse = lambda targets: lambda x: F.mse_loss(x, torch.tensor(targets, dtype=torch.float64))
+    labels, given = ["--task", "multi-label", "--labels"], ["--task", "regression", "--target-values"]
+    open(path("v.txt"), "w").writelines(", ".join(repr(float(x)) for x in row) + "\n" for row in numbers)
+    kinds = [("ids", texts, ["--source-vocabulary", VOCABULARY, "--token-types", 2], dict(pre=False, activation="relu"), "mean"),
+             ("vectors, class token", vectors, ["--input-width", 12, "--class-token", "--positions", "learned", "--max-positions", 16],
+              dict(pre=True, activation="gelu"), "first")]
+    for what, records, options, shape, pooling in kinds:
+        beside = ["--types", save("t.npy", types)] if what == "ids" else []
+        for problem, name, train, loss_of in [
+            ("multi-label", "sets", [*labels, save("l.npy", sets)], bce(sets)),
+            ("multi-label", "soft labels", [*labels, save("f.npy", list(soft))], bce(soft)),
+            ("multi-label", "pos-weights", [*labels, path("l.npy"), "--pos-weights", "0=2.5", "--pos-weights", "2=0.5"], bce(sets, pos)),
+            ("multi-label", "balanced", [*labels, path("l.npy"), "--pos-weights", "balanced"], bce(sets, balanced)),
+            ("regression", "numbers", [*given, save("v.npy", numbers)], mse(numbers)),
+            ("regression", "numbers in text", [*given, path("v.txt")], mse(numbers)),
+        ]:
+            p = make("--kind", "encoder-only", "--head", "classes", "--problem-type", problem, "--classes", 3, "--encoder-layers", LAYERS, *options,
+                     "--pooling", pooling, "--norm-position", "pre" if shape["pre"] else "post", "--activation", shape["activation"])
+            ours = gradients(*train, "--source", save("s.npy", records), *beside, "--log", path("l.tsv"))
+            rows = []
+            for x, kind in zip(records, types):
+                h = embed(p, "encoder", x)
+                if beside:
+                    h = h + p["encoder/token_types/weight"][torch.tensor(kind, dtype=torch.int64)]
+                h = stack(p, "encoder", h, False, **shape)
+                pooled = torch.zeros(WIDTH, dtype=torch.float64) if len(h) == 0 else h.mean(0) if pooling == "mean" else h[0]
+                rows.append(p["classifier/weight"] @ pooled + p["classifier/bias"])
+            x = torch.stack(rows)
+            loss = loss_of(x)
+            reported = float(open(path("l.tsv")).read().split("\n")[1].split("\t")[2])
+            check(f"{problem}, {what}, {name}: loss {reported}", abs(reported - loss.item()) < 1e-5 * loss.item())
+            written = run("classify", "-m", path("a.h5"), path("s.npy"), *beside)
+            agree(f"classify, {problem}, {what}, {name}", written, list(torch.sigmoid(x) if problem == "multi-label" else x))
+            compare_gradients(f"{problem}, {what}, {name}", p, loss, ours)
+    # One number, as similarity has: its mean is over records.
+    p = make("--kind", "encoder-only", "--head", "classes", "--problem-type", "regression", "--classes", 1, "--encoder-layers", LAYERS, "--source-vocabulary", VOCABULARY)
+    ours = gradients(*given, save("v.npy", list(numbers[:, :1])), "--source", save("s.npy", texts))
+    x = torch.stack([classes(p, x, "mean", pre=False, activation="relu") for x in texts])
+    compare_gradients("regression, one number", p, mse(numbers[:, :1])(x), ours)
+    # Labels by name are those of the array, by the order of the names.
+    run("train", *ONE, *labels, path("l.txt"), "--source", path("s.npy"), *SHAPE, "--encoder-layers", 1, "--source-vocabulary", VOCABULARY, "-o", path("named.h5"))
+    run("train", *ONE, *labels, path("l.npy"), "--source", path("s.npy"), *SHAPE, "--encoder-layers", 1, "--source-vocabulary", VOCABULARY, "-o", path("numbered.h5"))
+    named, numbered = tensors("named.h5"), tensors("numbered.h5")
+    check("multi-label: the same bits by names and by numbers", all(torch.equal(named[n], numbered[n]) for n in numbered))
+
+
+def recomputed():
+    """--checkpoint-activations: the gradients that the same run has without it, to the bit."""
+    texts, others = ids([5, 1, 0, 12, 9, 30]), ids([7, 2, 4, 0, 9, 25])
+    dropout = ["--dropout", 0.2, "--attention-dropout", 0.1, "--activation-dropout", 0.1, "--layer-drop", 0.3]
+    kind = ["--encoder-layers", 3, "--source-vocabulary", VOCABULARY]
+    pair = ["--source", save("s.npy", texts), "--target", save("t.npy", others)]
+    for name, words in [("translation", [*pair, *kind, "--decoder-layers", 3, "--target-vocabulary", VOCABULARY, "--begin-id", 1, "--end-id", 2, "--positions", "relative"]),
+                        ("contrastive", ["--task", "contrastive", *pair, *kind, "--norm-position", "pre"])]:
+        found = []
+        for flag in [[], ["--checkpoint-activations"]]:
+            run("train", "-q", *words, *SHAPE, *dropout, "--steps", 3, "--warmup", 1, *flag, "--gradients", path("g.h5"), "-o", path("b.h5"))
+            found.append((tensors("g.h5"), tensors("b.h5")))
+        check(f"{name}: the same bits from recomputed activations", all(torch.equal(one[n], two[n]) for one, two in zip(*found) for n in one)
+              and any(g.abs().max() > 0 for g in found[0][0].values()))
+
+
 def taggings():
     """A class for each position, where it has a label, or for each word's first id."""
     kind = ["--kind", "encoder-only", "--head", "token-classes", "--classes", 5, "--encoder-layers", LAYERS]
@@ -515,4 +618,7 @@ pairs()
 windows()
 vision()
 optimizers()
+weighted_classes()
+values()
+recomputed()
 finish()

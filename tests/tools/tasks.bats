@@ -97,6 +97,19 @@ for name, n in [("said", 600), ("said-valid", 60)]:
     stream(name + "-other", [14 + random.permutation(s) for s in letters_of])
     stream(name + "-vectors", [np.eye(10)[random.permutation(s)] + 0.1 * random.standard_normal((len(s), 10)) for s in letters_of], "<f4")
 
+# Lines with the groups of letters that occur in them, and the share of their letters that are of the first group.
+def grouped(n):
+    records = [random.permutation(20)[:random.integers(1, 6)] for _ in range(n)]
+    return [4 + r for r in records], [sorted({"abcd"[x // 5] for x in r}) for r in records], [sum(r < 5) / len(r) for r in records]
+for name, n in [("groups", 600), ("groups-valid", 100)]:
+    records, holds, counts = grouped(n)
+    records[3], holds[3], counts[3] = [], [], 0.0
+    stream(name, records)
+    stream(name + "-counts", [[c] for c in counts], "<f4")
+    np.save(name + "-holds.npy", np.array([[g in h for g in "abcd"] for h in holds]))
+    open(name + ".txt", "w").write("".join(" ".join(h) + "\n" for h in holds))
+    open(name + ".counts", "w").write("".join(f"{c}\n" for c in counts))
+
 # Images of a bar, lying or standing.
 def images(n):
     pictures, classes = 0.3 * random.standard_normal((n, 8, 8)), random.integers(0, 2, n)
@@ -119,6 +132,8 @@ PYTHON
   export WINDOWS="--task language-model --context 16 --target $DATA/running.npy $LETTERS $SMALL"
   export MASKED="--task masked-language-model --source $DATA/same.npy --source-vocabulary 24 --mask-id 3 --encoder-layers 1 $SMALL"
   export CLASSES="--task classification --source $DATA/class.npy --labels $DATA/class.txt --source-vocabulary 24 --encoder-layers 1 $SMALL"
+  export HOLDS="--task multi-label --source $DATA/groups.npy --labels $DATA/groups.txt --source-vocabulary 24 --encoder-layers 1 $SMALL"
+  export COUNTS="--task regression --source $DATA/groups.npy --target-values $DATA/groups.counts --source-vocabulary 24 --encoder-layers 1 $SMALL"
   export TAGS="--task tagging --source $DATA/tags.npy --labels $DATA/tags.txt --words $DATA/tags-words.npy --source-vocabulary 24 --encoder-layers 2 $SMALL"
   export ASKED="--task spans --source $DATA/asked.npy --types $DATA/asked-types.npy --labels $DATA/asked-spans.npy --source-vocabulary 24 --token-types 2
     --encoder-layers 2 $SMALL"
@@ -217,6 +232,150 @@ names = [sorted(["plant", "animal", "thing"])[x.argmax()] for x in p]
 assert names == open("names.txt").read().split() and np.allclose(np.sum(p, 1), 1)'
   # Whatever the batches and threads.
   classify -m m.h5 --batch-rows 1 -j 2 "$DATA/class-valid.npy" | cmp - p.npy
+}
+
+@test "labels of which several hold: names above a threshold, probabilities, and the accuracy that train reported" {
+  train $HOLDS --valid-source "$DATA/groups-valid.npy" --valid-labels "$DATA/groups-valid.txt" --learning-rate 0.005 --steps 300 --validate-every 300 \
+    --batch-tokens 500 --log log.tsv -o m.h5
+  accuracy=$(column valid_accuracy log.tsv)
+  below 0.95 "$accuracy"
+  classify -m m.h5 --names "$DATA/groups-valid.npy" > names.txt
+  [ "$(wc -l < names.txt)" -eq 100 ]
+  below 95 "$(score -q --metric multi-label --reference "$DATA/groups-valid.txt" names.txt)"
+  classify -m m.h5 "$DATA/groups-valid.npy" -o p.npy
+  classify -m m.h5 --give logits "$DATA/groups-valid.npy" -o logits.npy
+  for at in 0.5 0.9; do classify -m m.h5 --names --threshold $at "$DATA/groups-valid.npy" > names-$at.txt; done
+  cmp names.txt names-0.5.txt
+  classify -m m.h5 --top 2 "$DATA/groups-valid.npy" > top.txt
+  ACCURACY=$accuracy /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+def read(name):
+    with open(name, "rb") as file: return np.array([np.load(file) for _ in range(100)])
+p, logits, holds = read("p.npy"), read("logits.npy"), np.load(os.environ["DATA"] + "/groups-valid-holds.npy")
+assert p.shape == (100, 4) and np.allclose(p, 1 / (1 + np.exp(-logits.astype("f8"))), atol=1e-6)
+assert abs(np.mean((p > 0.5) == holds) - float(os.environ["ACCURACY"])) < 1e-6
+for at in "0.5", "0.9":
+    expected = [" ".join(g for g, x in zip("abcd", row) if x > float(at)) for row in p]
+    assert open(f"names-{at}.txt").read().split("\n")[:-1] == expected and expected != [""] * 100
+for line, row in zip(open("top.txt"), p):
+    one, a, two, b = line.split("\t")
+    assert {one, two} == {"abcd"[i] for i in np.argsort(row)[-2:]} and float(a) >= float(b) and abs(float(a) - row.max()) < 1e-5
+PYTHON
+  # Labels as numbers are the same training; whatever the batches and threads.
+  train $HOLDS --steps 5 -o names.h5
+  train $(without "$HOLDS" labels) --labels "$DATA/groups-holds.npy" --steps 5 -o numbers.h5
+  cmp <(classify -m names.h5 "$DATA/groups-valid.npy") <(classify -m numbers.h5 "$DATA/groups-valid.npy")
+  classify -m m.h5 --batch-rows 1 -j 2 "$DATA/groups-valid.npy" | cmp - p.npy
+  # A label that holds counts more, or less.
+  for weight in 0.1 10; do
+    train $HOLDS --pos-weights "b=$weight" --learning-rate 0.005 --steps 50 --batch-tokens 500 -o w.h5
+    classify -m w.h5 --names "$DATA/groups-valid.npy" | grep -c b > count-$weight || true
+  done
+  [ "$(cat count-10)" -gt "$(cat count-0.1)" ]
+}
+
+@test "numbers: the values, and the error that train reported; goes on from a model, and from one of classes" {
+  train ${COUNTS/--quiet/} --valid-source "$DATA/groups-valid.npy" --valid-target-values "$DATA/groups-valid.counts" --learning-rate 0.005 --steps 300 \
+    --validate-every 300 --batch-tokens 500 --log log.tsv -o m.h5 2> words
+  below "$(column valid_loss log.tsv)" 0.02
+  [ -z "$(column valid_accuracy log.tsv)$(column valid_ppl log.tsv)$(column train_ppl log.tsv)" ]
+  run ! grep -Eq 'nan|ppl|accuracy' words
+  classify -m m.h5 "$DATA/groups-valid.npy" -o values.npy
+  score -q --metric mse --reference "$DATA/groups-valid.counts" values.npy | awk -v v="$(column valid_loss log.tsv)" '{ exit ($1 - v) ^ 2 > 1e-10 }'
+  below 0.9 "$(score -q --metric spearman --reference "$DATA/groups-valid.counts" values.npy)"
+  [ "$(model describe m.h5 | awk '$1 == "problem_type" { print $2 }')" = regression ]
+  classify -m m.h5 --batch-rows 1 -j 2 "$DATA/groups-valid.npy" | cmp - values.npy
+  train $COUNTS --steps 5 -o text.h5
+  train $(without "$COUNTS" target-values) --target-values "$DATA/groups-counts.npy" --steps 5 -o records.h5
+  cmp text.h5 records.h5
+  again="--task regression --source $DATA/groups.npy --target-values $DATA/groups.counts --quiet"
+  train $again --from m.h5 --learning-rate 0 --steps 1 -o same.h5
+  cmp m.h5 same.h5
+  # A classifier is none of values, and the other way round: it begins anew.
+  train $HOLDS --steps 3 -o holds.h5
+  for other in holds masked; do
+    [ $other = holds ] || train $MASKED --steps 3 -o masked.h5
+    train $again --from $other.h5 --freeze 'encoder/*' --steps 3 -o $other-counts.h5
+    cmp <(encode -m $other.h5 "$DATA/groups.npy") <(encode -m $other-counts.h5 "$DATA/groups.npy")
+    model describe $other-counts.h5 | grep -Eq '^classifier/weight +\(1, 32\)'
+  done
+  train --task classification --from m.h5 --source "$DATA/class.npy" --labels "$DATA/class.txt" --quiet --adapter 2 --steps 3 -o classes.h5
+  classify -m classes.h5 --names "$DATA/class-valid.npy" > /dev/null
+}
+
+@test "class weights: a rare class that counts more is found; balanced ones are what they are by hand" {
+  # One animal of ten is left.
+  /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+D, kept = os.environ["DATA"], []
+with open(D + "/class.npy", "rb") as file, open("rare.npy", "wb") as out, open("rare.txt", "w") as names:
+    for i, name in enumerate(open(D + "/class.txt")):
+        record = np.load(file)
+        if name != "animal\n" or i % 10 == 0:
+            kept.append(name.strip()), np.save(out, record), names.write(name)
+names, counts = np.unique(kept, return_counts=True)
+print(*(f"--class-weights {n}={len(kept) / (3 * c)!r}" for n, c in zip(names, counts)), file=open("balanced", "w"))
+PYTHON
+  rare="$(without "$CLASSES" source labels) --source rare.npy --labels rare.txt"
+  train $rare --class-weights balanced --steps 5 -o a.h5
+  train $rare $(cat balanced) --steps 5 -o b.h5
+  cmp a.h5 b.h5
+  for weight in 1 20; do
+    train $rare --class-weights animal=$weight --learning-rate 0.005 --steps 12 --batch-tokens 500 -o w.h5
+    classify -m w.h5 --names "$DATA/class-valid.npy" | grep -c animal > count-$weight || true
+  done
+  [ "$(cat count-20)" -gt "$(cat count-1)" ]
+  # A weight of 1 is none: the same gradients, but for their rounding.
+  train $rare --steps 1 --gradients none.h5 -o m.h5
+  train $rare --class-weights animal=1 --steps 1 --gradients one.h5 -o m.h5
+  /usr/bin/python3 -c '
+import h5py, numpy as np
+a, b = h5py.File("none.h5", "r"), h5py.File("one.h5", "r")
+a.visititems(lambda name, x: np.testing.assert_allclose(x, b[name], rtol=0, atol=1e-6) if isinstance(x, h5py.Dataset) else None)'
+}
+
+@test "refusals: values, weights, and what a model of them does not give" {
+  counts="$(without "$COUNTS" target-values) --target-values"
+  sed '20s/.*/high/' "$DATA/groups.counts" > word.txt
+  refused 1 "train: word.txt: line 20: 'high' is no finite number" train $counts word.txt -o m.h5
+  sed '20s/.*/1 2/' "$DATA/groups.counts" > two.txt
+  refused 1 "train: two.txt: line 20: has 2 values, not 1" train $counts two.txt -o m.h5
+  sed '20s/.*//' "$DATA/groups.counts" > gap.txt
+  refused 1 "train: gap.txt: line 20: has 0 values, not 1" train $counts gap.txt -o m.h5
+  refused 1 "train: $DATA/groups.npy has 600 records, $DATA/groups-valid.counts has values of 100" train $counts "$DATA/groups-valid.counts" -o m.h5
+  refused 1 "train: nothing.txt: no values" train $counts nothing.txt -o m.h5 3> nothing.txt
+  holds="$(without "$HOLDS" labels) --labels"
+  refused 1 "train: $DATA/groups.npy: record 0: holds *, which is not from 0 to 1" train $holds "$DATA/groups.npy" -o m.h5
+  printf 'a\ne\n' > other.txt
+  refused 1 "train: other.txt: line 2: 'e' is none of the 4 labels" train $HOLDS --valid-source "$DATA/groups.npy" --valid-labels other.txt -o m.h5
+  refused 2 "train: --labels needs --task classification or tagging" train $counts "$DATA/groups.counts" --labels "$DATA/groups.txt" -o m.h5
+  refused 2 "train: --target-values needs --task regression" train $HOLDS --target-values "$DATA/groups.counts" -o m.h5
+  refused 2 "train: --label-smoothing needs --task whose answers are one of several" train $COUNTS --label-smoothing 0.1 -o m.h5
+  refused 2 "train: --metric accuracy is not of --task regression" train $COUNTS --valid-source "$DATA/groups.npy" \
+    --valid-target-values "$DATA/groups.counts" --metric accuracy -o m.h5
+  refused 2 "train: --pos-weights needs --task multi-label" train $CLASSES --pos-weights animal=2 -o m.h5
+  refused 2 "train: --class-weights mineral=2: 'mineral' is none of the 3 classes" train $CLASSES --class-weights mineral=2 -o m.h5
+  for bad in animal animal=x animal=-1 =2; do
+    refused 2 "train: --class-weights $bad: NAME=WEIGHT, or \`balanced\`, expected" train $CLASSES --class-weights $bad -o m.h5
+  done
+  train $COUNTS --steps 1 -o counts.h5
+  train $CLASSES --steps 1 -o classes.h5
+  for option in --names "--top 2" "--give probabilities"; do
+    refused 2 "classify: ${option/ 2} needs a model of classes or labels, not of values" classify -m counts.h5 $option "$DATA/groups.npy"
+  done
+  refused 2 "classify: --threshold needs --names of a multi-label model" classify -m classes.h5 --names --threshold 0.3 "$DATA/groups.npy"
+}
+
+@test "less memory by computing activations again: the same file, in less than half of it" {
+  /usr/bin/python3 -c 'import numpy as np; np.save("long.npy", np.random.default_rng(1).integers(4, 24, 3000).astype("<i4"))'
+  words="--task masked-language-model --source long.npy --source-vocabulary 24 --mask-id 3 --encoder-layers 16 --width 64 --heads 2 --inner 256 --quiet --steps 2
+    --warmup 1 --attention-dropout 0.1"
+  peak() { /usr/bin/python3 -c 'import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$@"; }
+  whole=$(peak train $words -o whole.h5)
+  again=$(peak train $words --checkpoint-activations -o again.h5)
+  echo "$whole kB, $again kB"
+  cmp whole.h5 again.h5
+  [ "$((again * 2))" -lt "$whole" ]
 }
 
 @test "tags of words: names, numbers, probabilities, and the accuracy that train reported" {
@@ -389,7 +548,11 @@ found() {  # found QUERIES BASE: how many percent of the queries have their own 
   refused 1 "train: $DATA/said-ids.npy has 600 records, $DATA/said-valid-other.npy has 60" \
     train $(without "$SAID" target) --target "$DATA/said-valid-other.npy" -o n.h5
   refused 2 "train: --image needs --task contrastive" train $CLASSES --image layers=2 -o n.h5
-  refused 2 "train: --adapter: one model only" train $from --adapter 2 -o n.h5
+  # The recalls are the log's last columns.
+  train $from --valid-source "$DATA/said-valid-vectors.npy" --valid-target "$DATA/said-valid-other.npy" --learning-rate 0 --steps 1 --log log.tsv -o same.h5
+  [ "$(for side in target source; do column valid_${side}_recall_1 log.tsv; done | awk '{ printf "%s%.4g", (NR > 1 ? " " : ""), 100 * $1 }')" = \
+    "$(found a.npy b.npy) $(found b.npy a.npy)" ]
+  awk -F'\t' 'NR > 1 && NF != 17 || NR > 1 && !($12 <= $13 && $13 <= $14 && $14 <= 1) { exit 1 }' log.tsv
   for option in "--image layers=3" "--text heads=2"; do  # what would be ignored
     refused 2 "train: ${option% *} is given by the model that --from names" train $from $option -o n.h5
     refused 2 "train: ${option% *} needs sources of vectors: pairs of ids have one encoder" train $SAID $option -o n.h5
@@ -397,6 +560,95 @@ found() {  # found QUERIES BASE: how many percent of the queries have their own 
   refused 2 "train: --no-normalize is not for --task contrastive, which compares vectors of length 1" train $SHOWN --no-normalize -o n.h5
   refused 2 "train: --normalize is given by the model that --from names" train $from --normalize -o n.h5
   train $SAID --normalize --steps 1 -o normal.h5
+}
+
+@test "two encoders: adapters of both, merged to the same vectors; the mean of two files" {
+  train $SHOWN --learning-rate 0.01 --steps 12 -o m.h5
+  from="--quiet --task contrastive --from m.h5 --source $DATA/said-vectors.npy --target $DATA/said-other.npy --learning-rate 0.01 --warmup 1"
+  train $from --adapter 2 --steps 6 -o adapted.h5
+  train $from --adapter 2 --steps 3 -o parts.h5
+  train $from --adapter 2 --steps 6 --resume -o parts.h5
+  cmp adapted.h5 parts.h5
+  model merge adapted.h5 -o merged.h5
+  run ! grep -q adapter <(model describe merged.h5)
+  for tower in image:vectors text:other; do
+    data=$DATA/said-valid-${tower#*:}.npy
+    cmp <(encode -m adapted.h5:${tower%:*} --pool model "$data") <(encode -m merged.h5:${tower%:*} --pool model "$data")
+    run ! cmp -s <(encode -m adapted.h5:${tower%:*} --pool model "$data") <(encode -m m.h5:${tower%:*} --pool model "$data")
+  done
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+old, new, merged = (h5py.File(n, "r") for n in ("m.h5", "adapted.h5", "merged.h5"))
+names = []
+old.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+assert len(names) > 30 and all(np.array_equal(old[n], new[n]) for n in names)
+for tower, layers in ("image", 2), ("text", 1):
+    scale = new[tower].attrs["adapter_scale"]
+    for i in range(layers):
+        for part in "query", "value":
+            at = f"{tower}/encoder/{i}/self_attn/{part}/"
+            whole = new[at + "weight"][()].astype("f8") + scale * new[at + "adapter_b"][()].astype("f8") @ new[at + "adapter_a"][()]
+            assert np.abs(whole - merged[at + "weight"]).max() < 1e-6 and np.any(new[at + "adapter_b"][()])
+PYTHON
+  # Of one tower alone; the other one stays.
+  train $from --adapter 2 --adapter-on 'text/*_attn/query/weight' --steps 3 -o text.h5
+  cmp <(encode -m m.h5:image --pool model "$DATA/said-vectors.npy") <(encode -m text.h5:image --pool model "$DATA/said-vectors.npy")
+  run ! cmp -s <(encode -m m.h5:text --pool model "$DATA/said-other.npy") <(encode -m text.h5:text --pool model "$DATA/said-other.npy")
+  run --separate-stderr -1 model merge m.h5 -o n.h5
+  [ "$stderr" = "model: m.h5: the model has no adapters" ]
+  # The mean of two files, and of a checkpoint, is that of each tower and of the scales.
+  train $from --steps 4 -o b.h5
+  model average m.h5 b.h5 -o mean.h5
+  model average b.h5.checkpoint.h5 -o same.h5
+  peek --diff same.h5 b.h5
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+a, b, mean = (h5py.File(n, "r") for n in ("m.h5", "b.h5", "mean.h5"))
+names = []
+mean.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.dtype == np.float32 else None)
+assert "logit_scale" in names and len(names) > 30
+for n in names:
+    assert np.array_equal(mean[n], ((a[n][()].astype("f8") + b[n][()]) / 2).astype("f4")), n
+PYTHON
+  run --separate-stderr -1 model average m.h5 m.h5:text -o n.h5
+  [ "$stderr" = "model: m.h5:text: does not hold the models that m.h5 does" ]
+}
+
+@test "each of two encoders may pool in its own way" {
+  /usr/bin/python3 - <<'PYTHON'
+import os, numpy as np
+with open(os.environ["DATA"] + "/said-other.npy", "rb") as file, open("other.npy", "wb") as out:
+    for _ in range(600): np.save(out, np.append(np.load(file), [3, 0]).astype("<i4"))
+PYTHON
+  words="$(without "$SHOWN" target) --target other.npy --steps 3"
+  train $words --image pooling=first --text pooling=end --end-id 3 -o m.h5
+  [ "$(for tower in image text; do model describe m.h5:$tower | awk '$1 == "pooling" { print $2 }'; done | xargs)" = "first end" ]
+  model describe m.h5:text | grep -Eq '^end_id +3$'
+  run --separate-stderr -2 train $words --text pooling=middle -o n.h5
+  [[ "${stderr_lines[0]}" == "train: --text pooling=middle: 'middle' is none of mean, first, last, "* ]]
+  run --separate-stderr -2 train $words --text pooling=first --end-id 3 -o n.h5
+  [ "${stderr_lines[0]}" = "train: --end-id needs a model with a decoder, or --pooling end" ]
+}
+
+@test "rates that fall from layer to layer" {
+  words="$(without "$CLASSES" encoder-layers) --encoder-layers 3 --optimizer sgd --momentum 0 --schedule constant --warmup 1 --dropout 0 --batch-tokens 1000000"
+  words=${words/--warmup 10/}
+  train $words --learning-rate 0 --steps 1 -o old.h5
+  from="--task classification --source $DATA/class.npy --labels $DATA/class.txt --quiet --from old.h5 --optimizer sgd --momentum 0 --schedule constant --warmup 1
+    --dropout 0 --batch-tokens 1000000 --learning-rate 0.1 --steps 1"
+  train $from -o whole.h5
+  train $from --layer-decay 0.5 -o decayed.h5
+  train $from --layer-decay 0.5 --rate-factor 'encoder/1/*=2' -o own.h5
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+old, whole, decayed, own = (h5py.File(n, "r") for n in ("old.h5", "whole.h5", "decayed.h5", "own.h5"))
+def moved(file, name): return float(np.abs(file[name][()].astype("f8") - old[name][()]).sum())
+for name, factor, with_own in [("encoder/embedding/weight", 1 / 16, 1 / 16), ("encoder/0/ffn/linear1/weight", 1 / 8, 1 / 8), ("encoder/1/ffn/linear1/weight", 1 / 4, 2),
+                               ("encoder/2/self_attn/value/weight", 1 / 2, 1 / 2), ("classifier/weight", 1, 1)]:
+    assert abs(moved(decayed, name) / moved(whole, name) - factor) < 1e-3 * factor, name
+    assert abs(moved(own, name) / moved(whole, name) - with_own) < 1e-3 * with_own, name
+PYTHON
+  run -2 train $from --layer-decay 0.5 --adapter 2 -o n.h5
 }
 
 scale_of() {  # scale_of MODEL: the logarithm of what the products of its vectors are multiplied by
@@ -641,7 +893,9 @@ PYTHON
   i=0
   for words in "$PAIRS $valid --valid-source $DATA/text.en.npy --valid-target $DATA/text.de.npy" "$LINES $valid --valid-target $DATA/valid.npy" \
     "$WINDOWS $valid --valid-target $DATA/running-valid.npy" "$MASKED $valid --valid-source $DATA/same-valid.npy --sort-window 50" \
-    "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt" "$BARS" \
+    "$CLASSES $valid --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt --class-weights balanced" "$BARS" \
+    "$HOLDS $valid --valid-source $DATA/groups-valid.npy --valid-labels $DATA/groups-valid.txt --pos-weights balanced" \
+    "$COUNTS $valid --valid-source $DATA/groups-valid.npy --valid-target-values $DATA/groups-valid.counts --checkpoint-activations" \
     "$TAGS $valid --valid-source $DATA/tags-valid.npy --valid-labels $DATA/tags-valid.txt --valid-words $DATA/tags-valid-words.npy" \
     "$ASKED $valid --valid-source $DATA/asked-valid.npy --valid-types $DATA/asked-valid-types.npy --valid-labels $DATA/asked-valid-spans.npy" \
     "$SAID $valid --valid-source $DATA/said-valid-ids.npy --valid-target $DATA/said-valid-other.npy" \
@@ -739,7 +993,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   refused 2 "train: --target needs --task *" train $CLASSES --target "$DATA/lines.npy" -o m.h5
   refused 2 "train: --context needs --task language-model" train $CLASSES --context 5 -o m.h5
   refused 2 "train: --mask-rate needs --task masked-language-model" train $CLASSES --mask-rate 0.1 -o m.h5
-  refused 2 "train: --pooling needs --task classification or contrastive" train $MASKED --pooling first -o m.h5
+  refused 2 "train: --pooling needs --task classification or multi-label or regression or contrastive" train $MASKED --pooling first -o m.h5
   refused 2 "train: --momentum needs --optimizer sgd" train $LINES --momentum 0.5 -o m.h5
   refused 2 "train: --weight-decay needs --optimizer adamw" train $LINES --weight-decay 0.5 -o m.h5
   refused 2 "train: --beta1 needs --optimizer adam or adamw" train $LINES --optimizer sgd --beta1 0.5 -o m.h5

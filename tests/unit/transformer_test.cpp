@@ -36,6 +36,8 @@ struct Setting {
   std::vector<std::int32_t> source, target, labels;
   Workspace workspace;
   DropoutRates dropout{};
+  bool recompute = false;
+  std::vector<float> values, class_weights;
 
   explicit Setting(const Configuration& c)
       : configuration(c), arena([&](ParameterSource& source_of) { Transformer(source_of, c); }), model(arena, c) {
@@ -56,10 +58,11 @@ struct Setting {
     fill(labels, target_offsets.back());
   }
 
-  CrossEntropy loss(bool training, std::uint64_t seed = 77) {
+  LossSums loss(bool training, std::uint64_t seed = 77) {
     workspace.clear();
     Context ctx{workspace, training, dropout};
     ctx.seed = seed;
+    ctx.recompute = recompute;
     if (training) std::fill_n(arena.gradients(), arena.size(), 0.0f);
     Transformer::Examples examples;
     examples.source.ragged = {source_offsets};
@@ -67,11 +70,12 @@ struct Setting {
     examples.target = {{target_offsets}, target.data()};
     examples.labels = labels;
     if (configuration.head == Head::classes) examples.labels = examples.labels.first(source_offsets.size() - 1);
-    return model.loss(ctx, examples, 0.1f, 1.0f);
+    if (!values.empty()) examples.values = values.data();
+    return model.loss(ctx, examples, {0.1f, 1.0f, 0, class_weights.empty() ? nullptr : class_weights.data()});
   }
 
   /// The same of sequences [begin, end) as a part of the batch, added to the gradients.
-  CrossEntropy loss_of_part(std::size_t begin, std::size_t end, std::uint64_t seed = 77) {
+  LossSums loss_of_part(std::size_t begin, std::size_t end, std::uint64_t seed = 77) {
     workspace.clear();
     Context ctx{workspace, true, dropout};
     ctx.seed = seed;
@@ -89,7 +93,7 @@ struct Setting {
     examples.target = {{target_part}, target.data() + target_offsets[begin], {target_offsets[begin], sequence}};
     examples.labels = std::span<const std::int32_t>(labels).subspan(static_cast<std::size_t>(target_offsets[begin]),
                                                                     static_cast<std::size_t>(target_part.back()));
-    return model.loss(ctx, examples, 0.1f, 1.0f);
+    return model.loss(ctx, examples, {0.1f, 1.0f});
   }
 
   /// Along the gradient of each parameter, and along random directions, the loss must change as the gradient says.
@@ -305,6 +309,50 @@ TEST_CASE("gradients of a classifier: each way of pooling, poolers of every widt
     }
 }
 
+TEST_CASE("gradients of labels that hold or do not, of numbers, and of weighted classes", "[model]") {
+  for (const ProblemType problem : {ProblemType::single_label, ProblemType::multi_label, ProblemType::regression}) {
+    Configuration c = tiny();
+    c.kind = ModelKind::encoder_only;
+    c.head = Head::classes;
+    c.problem_type = problem;
+    c.classes = 23;
+    c.pooler = true;
+    c.stacks([](StackSpec& s) { s.layers = 1, s.activation = Activation::gelu; });
+    INFO(name_of(problem));
+    Setting setting(c);
+    Random random(4);
+    for (int i = 0; i < 23; ++i) setting.class_weights.push_back(static_cast<float>(0.1 + random.uniform()));
+    if (problem != ProblemType::single_label)
+      for (int i = 0; i < 3 * 23; ++i) setting.values.push_back(static_cast<float>(random.uniform()));
+    setting.check_gradients();
+    const LossSums sums = setting.loss(false);
+    CHECK(sums.rows == (setting.values.empty() ? 3 : 69));
+    CHECK(sums.weight == Approx(setting.values.empty()
+                                    ? setting.class_weights[static_cast<std::size_t>(setting.labels[0])] +
+                                          setting.class_weights[static_cast<std::size_t>(setting.labels[1])] +
+                                          setting.class_weights[static_cast<std::size_t>(setting.labels[2])]
+                                    : 69));
+  }
+}
+
+TEST_CASE("layers that are computed again in the backward pass give the same bits", "[model][law4]") {
+  for (const bool distances : {false, true})
+    for (const float layer_drop : {0.0f, 0.5f}) {
+      Configuration c = tiny();
+      c.stacks([&](StackSpec& s) {
+        s.layers = 4;
+        if (distances) s.positions = PositionKind::relative;
+      });
+      Setting setting(c);
+      setting.dropout = {0.1f, 0.1f, 0.1f, layer_drop};
+      const double loss = setting.loss(true).loss;
+      const std::vector<float> gradient(setting.arena.gradients(), setting.arena.gradients() + setting.arena.size());
+      setting.recompute = true;
+      CHECK(setting.loss(true).loss == loss);
+      CHECK(std::memcmp(gradient.data(), setting.arena.gradients(), gradient.size() * sizeof(float)) == 0);
+    }
+}
+
 TEST_CASE("gradients with all dropouts", "[model]") {
   Configuration c = tiny();
   c.stacks([](StackSpec& s) { s.activation = Activation::gelu; });
@@ -333,11 +381,11 @@ TEST_CASE("loss and gradients have the same bits with any threads, dropout is dr
 TEST_CASE("the parts of a batch have together its loss and gradients, dropout too", "[model]") {
   Setting setting(tiny());
   setting.dropout = {0.3f, 0.3f, 0.3f};
-  const CrossEntropy whole = setting.loss(true);
+  const LossSums whole = setting.loss(true);
   float* gradients = setting.arena.gradients();
   const std::vector<float> expected(gradients, gradients + setting.arena.size());
   std::fill_n(gradients, setting.arena.size(), 0.0f);
-  CrossEntropy sum = setting.loss_of_part(0, 1);
+  LossSums sum = setting.loss_of_part(0, 1);
   sum.add(setting.loss_of_part(1, 3));
   CHECK(sum.rows == whole.rows);
   CHECK(sum.loss == Approx(whole.loss).epsilon(1e-6));
