@@ -7,10 +7,8 @@ namespace pipeformer::import {
 void gpt2(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("LMHeadModel", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("LMHeadModel", side);
   keys.field("n_embd", c.width);
   x.field_tied(true);
   keys.field("n_layer", s.layers);
@@ -32,12 +30,12 @@ void gpt2(Exchange& x) {
 
   x.find_prefix("transformer.");
   const std::string base = x.prefix;
-  x.row("decoder/embedding/weight", base + "wte.weight");
-  x.row("decoder/positions/weight", base + "wpe.weight");
-  x.layer("decoder/norm", base + "ln_f");
-  x.output("lm_head.weight", base + "wte.weight");
+  x.row(side + "embedding/weight", base + "wte.weight");
+  x.row(side + "positions/weight", base + "wpe.weight");
+  x.layer(side + "norm", base + "ln_f");
+  if (c.has_decoder()) x.output("lm_head.weight", base + "wte.weight");
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "h.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "h.", i, ".");
     // Linear layers are stored (in, out); queries, keys and values are one of them.
     const auto part = [&](const std::string& to, std::int64_t number) {
       x.part(ours + to, theirs + "attn.c_attn", {.transposed = true, .first = number * c.width, .rows = c.width});

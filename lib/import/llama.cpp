@@ -64,10 +64,8 @@ void llama(Exchange& x) {
   const std::string& type = x.type();
   const bool gemma = type.starts_with("gemma"), later_gemma = gemma && type != "gemma", phi3 = type == "phi3";
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("ForCausalLM", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("ForCausalLM", side);
   field_sizes(keys, c, s);
   x.field_tied(gemma);
   keys.field("num_key_value_heads", s.kv_heads, s.heads);
@@ -115,11 +113,11 @@ void llama(Exchange& x) {
   const auto norm = [&](const std::string& to, const std::string& from) {
     x.rows.push_back({.ours = to + "/weight", .theirs = {from + ".weight"}, .plus = plus});
   };
-  x.row("decoder/embedding/weight", base + "embed_tokens.weight");
-  norm("decoder/norm", base + "norm");
-  x.output("lm_head.weight", base + "embed_tokens.weight");
+  x.row(side + "embedding/weight", base + "embed_tokens.weight");
+  norm(side + "norm", base + "norm");
+  if (c.has_decoder()) x.output("lm_head.weight", base + "embed_tokens.weight");
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "layers.", i, ".");
     norm(ours + "norm1", theirs + "input_layernorm");
     if (phi3) {
       const std::int64_t query = s.heads * s.head_width, key = s.key_value_heads() * s.head_width;

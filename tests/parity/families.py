@@ -97,8 +97,8 @@ def heads(x, n):
     return x.reshape(len(x), n, -1).transpose(0, 1)
 
 
-def llama_logits(config, w, ids):
-    """Llama, Mistral, Qwen, Gemma 1 to 3, Phi-3."""
+def llama_hidden(config, w, ids):
+    """Llama, Mistral, Qwen, Gemma 1 to 3, Phi-3: what the output reads."""
     kind, epsilon, T = config["model_type"], config["rms_norm_eps"], len(ids)
     gemma, later, phi3 = kind.startswith("gemma"), kind in ("gemma2", "gemma3_text"), kind == "phi3"
     n, kv, width = config["num_attention_heads"], config["num_key_value_heads"], config["hidden_size"]
@@ -132,9 +132,25 @@ def llama_logits(config, w, ids):
         gate, up = linear(h, p + "mlp.gate_up_proj").chunk(2, -1) if phi3 else (linear(h, p + "mlp.gate_proj"), linear(h, p + "mlp.up_proj"))
         y = linear(act(gate) * up, p + "mlp.down_proj")
         x = x + (norm(y, p + "post_feedforward_layernorm.weight") if later else y)
-    logits = F.linear(norm(x, "model.norm.weight"), w.get("lm_head.weight", w["model.embed_tokens.weight"]).double())
+    return norm(x, "model.norm.weight")
+
+
+def llama_logits(config, w, ids):
+    logits = F.linear(llama_hidden(config, w, ids), w.get("lm_head.weight", w["model.embed_tokens.weight"]).double())
     cap = config.get("final_logit_softcapping")
     return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def gpt2_hidden(config, w, ids):
+    n, width, of = config["n_head"], config["n_embd"], lambda name: w["transformer." + name].double()
+    norm = lambda x, name: F.layer_norm(x, (width,), of(name + ".weight"), of(name + ".bias"), config["layer_norm_epsilon"])
+    linear = lambda x, name: x @ of(name + ".weight") + of(name + ".bias")
+    x = of("wte.weight")[ids] + of("wpe.weight")[: len(ids)]
+    for i in range(config["n_layer"]):
+        q, k, v = (heads(t, n) for t in linear(norm(x, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn").chunk(3, -1))
+        x = x + linear(attend(q, k, v, (width // n) ** -0.5), f"h.{i}.attn.c_proj")
+        x = x + linear(activations["gelu_new"](linear(norm(x, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")), f"h.{i}.mlp.c_proj")
+    return norm(x, "ln_f")
 
 
 def phi_logits(config, w, ids):
@@ -199,6 +215,17 @@ def llama_tensors(c):
         if kind in ("qwen3", "gemma3_text"):
             w[p + "self_attn.q_norm.weight"], w[p + "self_attn.k_norm.weight"] = gain(d), gain(d)
     return w
+
+
+def gpt2_tensors(c):
+    D = c["n_embd"]
+    w = {"wte.weight": normal(c["vocab_size"], D), "wpe.weight": normal(c["n_positions"], D)}
+    norms = ["ln_f"] + [f"h.{i}.ln_{k}" for i in range(c["n_layer"]) for k in (1, 2)]
+    w |= {name + ".weight": normal(D) + 1 for name in norms} | {name + ".bias": normal(D) for name in norms}
+    for i in range(c["n_layer"]):
+        for name, size in ("attn.c_attn", (D, 3 * D)), ("attn.c_proj", (D, D)), ("mlp.c_fc", (D, 4 * D)), ("mlp.c_proj", (4 * D, D)):
+            w |= {f"h.{i}.{name}.weight": normal(*size), f"h.{i}.{name}.bias": normal(size[1])}
+    return {"transformer." + name: t for name, t in w.items()}
 
 
 def phi_tensors(c):
@@ -324,6 +351,47 @@ family("gpt-neo", neo)
 family("gpt-neo, with what the library makes of it", dict(neo, attention_layers=["global", "local"] * 2))
 
 
+# Classifiers of sequences: a linear layer without bias on the last row (transformers' ...ForSequenceClassification).
+def classifier(name, config, width, tensors, hidden, said, problem="single-label", read=None):
+    """said: what config.json says of the classes; read: how logits become what classify writes."""
+    config = dict(config, architectures=[config["architectures"][0].replace("LMHeadModel", "ForSequenceClassification").replace("ForCausalLM", "ForSequenceClassification")], **said)
+    w = tensors(config)
+    w.pop("lm_head.weight", None)
+    classes = len(said.get("id2label", {})) or said["num_labels"]
+    w["score.weight"] = normal(classes, width)
+    folder = name.replace(" ", "-").replace(",", "")
+    source, model, again = write_folder(folder, config, w), path(folder + ".h5"), path(folder + "-again.h5")
+    run("model", "import", source, "-o", model)
+    ids = [torch.randint(3, config["vocab_size"], (n,), generator=generator) for n in (5, 1, 13)]
+    begun = save("begun.npy", [x.numpy().astype("<i4") for x in ids])
+    logits = [(hidden(config, w, x)[-1] @ w["score.weight"].double().T) for x in ids]
+    close(f"{name}: logits", run("classify", "-m", model, begun, "--give", "logits"), [x.numpy() for x in logits])
+    read = read or (lambda x: torch.softmax(x, -1))
+    close(f"{name}: what they say", run("classify", "-m", model, begun), [read(x).numpy() for x in logits])
+    described = subprocess.run([os.path.join(bin_directory, "model"), "describe", model], capture_output=True, text=True).stdout
+    check(f"{name}: problem type", any(line.split() == ["problem_type", problem] for line in described.split("\n")))
+    run("model", "export", model, "-o", path(folder + "-out"))
+    run("model", "import", path(folder + "-out"), "-o", again)
+    with open(model, "rb") as a, open(again, "rb") as b:
+        check(f"{name}: import of the export is the same file", a.read() == b.read())
+    with open(os.path.join(path(folder + "-out"), "config.json")) as file:
+        out = json.load(file)
+    check(f"{name}: config.json {out.get('problem_type')}", out["architectures"] == config["architectures"] and out.get("problem_type") == said.get("problem_type", "regression" if problem == "regression" else None))
+    check(f"{name}: the tensors of the original", set(safetensors.read(os.path.join(path(folder + "-out"), "model.safetensors"))) == set(w))
+
+
+labels = lambda n: dict(id2label={str(i): f"name {i}" for i in range(n)})
+gpt2 = dict(model_type="gpt2", architectures=["GPT2LMHeadModel"], vocab_size=101, n_embd=24, n_layer=2, n_head=4, n_positions=32, layer_norm_epsilon=1e-5,
+            activation_function="gelu_new", eos_token_id=2, bos_token_id=1)
+classifier("gpt2, classes", gpt2, 24, gpt2_tensors, gpt2_hidden, labels(4))
+classifier("gpt2, one value", gpt2, 24, gpt2_tensors, gpt2_hidden, dict(num_labels=1), "regression", lambda x: x)
+classifier("llama, classes", llama, 24, llama_tensors, llama_hidden, labels(3))
+classifier("llama, labels", llama, 24, llama_tensors, llama_hidden, dict(labels(3), problem_type="multi_label_classification"), "multi-label", torch.sigmoid)
+classifier("qwen2, values", dict(qwen2, max_window_layers=1), 24, llama_tensors, llama_hidden, dict(labels(2), problem_type="regression"), "regression", lambda x: x)
+classifier("gemma, one class", dict(small, model_type="gemma", architectures=["GemmaForCausalLM"], hidden_activation="gelu_pytorch_tanh", head_dim=8, tie_word_embeddings=True), 24,
+           llama_tensors, llama_hidden, dict(labels(1), problem_type="single_label_classification"))
+
+
 # What has no place is refused by name, in one line.
 def refused(name, config, message, tensors=llama_tensors):
     folder = write_folder(name.replace(" ", "-"), config, tensors(config))
@@ -331,6 +399,8 @@ def refused(name, config, message, tensors=llama_tensors):
     check(f"{name}: {done.stderr.strip()}", done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1 and not os.path.exists(path("refused.h5")))
 
 
+refused("an unknown problem", dict(llama, architectures=["LlamaForSequenceClassification"], problem_type="ranking", num_labels=2), 'problem_type is "ranking", which is not known',
+        lambda c: {**llama_tensors(c), "score.weight": normal(2, 24)})
 refused("mixtral", dict(llama, model_type="mixtral"), "mixtral")
 refused("a kind of scaling", dict(llama, rope_scaling={"rope_type": "ntk", "factor": 2.0}), "rope_type ntk is none of")
 refused("longrope of another width", dict(phi3, rope_scaling=dict(longrope, long_factor=[1.0])), "rotary_long_factors are 1 numbers, not 3")
