@@ -262,3 +262,37 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "$status" -eq 0 ]
   [ "$(grep -c '^ROUGE-L ' <<< "$output")" -eq 2 ]
 }
+
+@test "rater.mk: how much two sentences say the same" {
+  "$SCRIPTS/make-similar" similar --train 400 --valid 30 --heldout 60
+  "$SCRIPTS/make-similar" again --train 400 --valid 30 --heldout 60
+  for name in first second similarity; do cmp similar/train.$name again/train.$name; done
+  [ "$(paste similar/{train,valid,heldout}.first similar/{train,valid,heldout}.second | sort | uniq -d | wc -l)" -eq 0 ]
+  # Each line of the numbers is one of five, and sentences that differ in nothing but adjectives and form say the same.
+  [ "$(sort -u similar/train.similarity | xargs)" = "0 1.25 2.5 3.75 5" ]
+  make_rater() {
+    make -s -f "$SCRIPTS/rater.mk" TRAIN=similar/train VALID=similar/valid TEST=similar/heldout OUT=out \
+      MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1 --token-types 2" SETTINGS="--learning-rate 0.003 --warmup 10 --steps 40 --batch-tokens 1000" "$@"
+  }
+  run make_rater
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"Pearson "*$'\n'"Spearman "*$'\n'"MSE "* ]]
+  bound out/train.tsv valid_loss 3
+  [ "$(make_rater -n | grep -c '^train ')" -eq 0 ]
+  MODEL="--width 16 --heads 2 --inner 32 --encoder-layers 1 --token-types 2" SETTINGS="--steps 5" run --separate-stderr "$SCRIPTS/similarity" short --train 100 --valid 5 --heldout 20
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" == "common words: Pearson "* && "${lines[1]}" == "Pearson "* ]]
+}
+
+@test "labeller.mk: which shapes an image shows" {
+  MODEL="--width 32 --heads 4 --inner 64 --encoder-layers 1" TRAIN="--learning-rate 0.003 --warmup 10 --steps 40 --batch-tokens 1000" \
+    run --separate-stderr "$SCRIPTS/contents" short --train 200 --valid 20 --heldout 40
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" == "every shape: multi-label micro F1 "* && "${lines[1]}" == "multi-label micro F1 "* ]]
+  bound short/train.tsv valid_loss 0.6
+  # The labels are those that the captions name.
+  paste short/data/heldout.captions short/data/heldout.labels | awk -F'\t' '{ n = split($2, labels, " "); if (n < 1) exit 1
+    for (i = 1; i <= n; ++i) { split(labels[i], w, "-"); if (index($1, w[1] " " w[2]) == 0) exit 1 } }'
+  run "$SCRIPTS/contents" short
+  [[ "$status" -eq 0 && "$output" != *train* ]]
+}
