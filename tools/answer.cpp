@@ -1,13 +1,12 @@
 // answer: questions answered by a span of a text.
-#include <cstdio>
 #include <optional>
 
+#include "cli/answers.hpp"
 #include "cli/layer_options.hpp"
 #include "io/output_file.hpp"
 #include "io/text_lines.hpp"
 #include "models/model_file.hpp"
 #include "search/spans.hpp"
-#include "text/utf8.hpp"
 
 using namespace pipeformer;
 
@@ -56,62 +55,6 @@ const ToolSpec spec{
     .text_options = {"texts"},
 };
 
-/// Characters [begin, end) of a line.
-std::string cut(const std::string& line, const TextSpan& characters) {
-  std::string text;
-  std::int32_t character = 0;
-  for (std::size_t at = 0; at < line.size(); ++character) {
-    const std::size_t length = utf8_step(line, at).length;
-    if (character >= characters.first && character < characters.last) text += line.substr(at, length);
-    at += length;
-  }
-  return text;
-}
-
-/// The offsets of a batch's sequence.
-std::span<const std::int32_t> offsets_of(const Batch& batch, std::int64_t s) {
-  return {batch.tokens.data() + 3 * batch.ragged().begin(s), static_cast<std::size_t>(3 * batch.ragged().length(s))};
-}
-
-struct Given {
-  std::string what;
-  bool several;  ///< --nbest.
-};
-
-void write_answer(RecordWriter& writer, const Given& give, const std::vector<FoundSpan>& best, const Batch& ids,
-                  std::int64_t s, const Batch* offsets) {
-  std::vector<std::int32_t> numbers;
-  if (give.what == "scores") {
-    std::vector<float> scores;
-    for (const FoundSpan& f : best) scores.push_back(static_cast<float>(f.score));
-    return writer.write(DType::f4, {std::ssize(scores)}, scores.data());
-  }
-  if (give.what == "ids") {
-    const TextSpan span = best.front().span;
-    const auto first = ids.tokens.begin() + ids.ragged().begin(s);
-    if (span.last > 0) numbers.assign(first + span.first, first + span.last + 1);
-    return writer.write(DType::i4, {std::ssize(numbers)}, numbers.data());
-  }
-  for (const FoundSpan& f : best) {
-    const TextSpan span = give.what == "characters" ? characters_of(f.span, offsets_of(*offsets, s)) : f.span;
-    numbers.insert(numbers.end(), {span.first, span.last});
-  }
-  writer.write(DType::i4, give.several ? Shape{std::ssize(best), 2} : Shape{2}, numbers.data());
-}
-
-std::string answer_line(const std::vector<FoundSpan>& best, bool several, const std::string& text,
-                        std::span<const std::int32_t> offsets) {
-  std::string line;
-  for (const FoundSpan& f : best) {
-    line += (line.empty() ? "" : "\t") + cut(text, characters_of(f.span, offsets));
-    if (!several) continue;
-    char number[32];
-    std::snprintf(number, sizeof number, "\t%.6g", f.score);
-    line += number;
-  }
-  return line + '\n';
-}
-
 void check_options(const Args& args) {
   const bool text = args.has("texts");
   args.allow_only(!text, "records: no --texts", {"format", "dtype", "give"});
@@ -137,7 +80,7 @@ void answer(const Args& args) {
   if (const auto path = optional_text(args, "offsets")) offsets.emplace(*path, Accept::id_rows);
   const bool text = args.has("texts"), several = args.has("nbest");
   const std::vector<std::string> texts = text ? read_text_lines(args.text("texts")) : std::vector<std::string>{};
-  const Given give{args.text("give"), several};
+  const AnswerForm form{args.text("give"), several};
   const auto writer = text ? nullptr : RecordWriter::open(args.output(), args.output_options());
   std::optional<OutputFile> lines;
   if (text) lines.emplace(args.output(), Content::text);
@@ -174,7 +117,7 @@ void answer(const Args& args) {
         const auto& best = found[static_cast<std::size_t>(s)];
         text ? lines->write(answer_line(best, several, texts[static_cast<std::size_t>(first + s)],
                                         offsets_of(*beside.offsets, s)))
-             : write_answer(*writer, give, best, input.batch, s, beside.offsets);
+             : write_answer(*writer, form, best, input.batch, s, beside.offsets);
       }
       if (writer) writer->flush();
     };
@@ -183,8 +126,8 @@ void answer(const Args& args) {
   for (auto* one : {&types, &offsets})
     if (*one) streams.push_back(&**one);
   const std::int64_t count = for_batches(args, streams, Batches::side_by_side, body);
-  require(!text || count == std::ssize(texts), text ? args.text("texts") : "", " has ", texts.size(), " lines, ",
-          stream.reader->name(), " ", count, " records");
+  require(!text || count == std::ssize(texts), text ? args.text("texts") : "", " has ", texts.size(),
+          " lines, ", stream.reader->name(), " ", count, " records");
   text ? lines->close() : writer->close();
 }
 
