@@ -159,6 +159,7 @@ HypothesisFiles::HypothesisFiles(const Args& args, RecordWriter* ids) {
   };
   writers_ = {ids,
               args.flag("keep-end"),
+              -1,
               open("scores"),
               open("token-scores"),
               open("alignment"),

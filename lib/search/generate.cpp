@@ -42,6 +42,54 @@ class BatchGenerator {
   }
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
+    auto all = search_for(sentences, settings_.search);
+    if (required_ && settings_.search.beam == 1) search_wider(sentences, all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto forced = prefix(sentences[i]);
+      for (Hypothesis& h : all[i]) {
+        h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
+        h.log_probabilities.insert(h.log_probabilities.begin(), forced.size(), 0);
+      }
+      if (slides()) slide(sentences[i], std::ssize(forced), all[i][0]);
+      // Where a limit makes a model end, it ends by its end token.
+      if (const Configuration& c = model_.configuration(); c.forced_end)
+        for (Hypothesis& h : all[i])
+          if (h.end < 0 && !h.stopped) {
+            h.end = static_cast<std::int32_t>(c.end_id);
+            h.log_probabilities.push_back(0);
+          }
+    }
+    return all;
+  }
+
+ private:
+  /// Greedy search puts what is required where nothing else fits any more, at the end. The sentences of which some
+  /// phrase is there for that reason only get a beam that finds it a place; most do not, for a model says most of it
+  /// unasked.
+  static constexpr std::int64_t kRequiringBeam = 4;
+
+  void search_wider(const std::vector<std::int64_t>& sentences, std::vector<std::vector<Hypothesis>>& all) {
+    const auto urged = [](const Hypothesis& h) { return h.urged; };
+    std::vector<std::size_t> which;
+    std::vector<std::int64_t> again;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (std::any_of(all[i].begin(), all[i].end(), urged)) {
+        which.push_back(i);
+        again.push_back(sentences[i]);
+      }
+    if (again.empty()) return;
+    SearchSettings wider = settings_.search;
+    wider.beam = kRequiringBeam;
+    try {
+      auto found = search_for(again, wider);
+      for (std::size_t i = 0; i < which.size(); ++i) all[which[i]] = std::move(found[i]);
+    } catch (const RowError& error) {
+      throw RowError(static_cast<std::int64_t>(which[static_cast<std::size_t>(error.row())]), error.what());
+    }
+  }
+
+  std::vector<std::vector<Hypothesis>> search_for(const std::vector<std::int64_t>& sentences,
+                                                  const SearchSettings& settings) {
     const WorkspaceScope scope(memory_.workspace);
     Context ctx{memory_.workspace};
     const std::int64_t begin = model_.configuration().begin_id;
@@ -84,26 +132,9 @@ class BatchGenerator {
     in.given = given;
     in.banned = bans;
     in.required = required;
-    auto all = search(ctx, model_, memory_.cache, in, settings_.search);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const auto forced = prefix(sentences[i]);
-      for (Hypothesis& h : all[i]) {
-        h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
-        h.log_probabilities.insert(h.log_probabilities.begin(), forced.size(), 0);
-      }
-      if (slides()) slide(ctx, sentences[i], std::ssize(forced), all[i][0]);
-      // Where a limit makes a model end, it ends by its end token.
-      if (const Configuration& c = model_.configuration(); c.forced_end)
-        for (Hypothesis& h : all[i])
-          if (h.end < 0) {
-            h.end = static_cast<std::int32_t>(c.end_id);
-            h.log_probabilities.push_back(0);
-          }
-    }
-    return all;
+    return search(ctx, model_, memory_.cache, in, settings);
   }
 
- private:
   std::span<const std::int32_t> prefix(std::int64_t s) const {
     if (!prefixes_) return {};
     const Ragged ragged = prefixes_->ragged();
@@ -117,12 +148,15 @@ class BatchGenerator {
   bool slides() const { return window_ && settings_.beyond == Beyond::slide; }
 
   /// Goes on with a hypothesis (forced ids, then generated ones) that its window cut off.
-  void slide(Context& ctx, std::int64_t s, std::int64_t forced, Hypothesis& h) const {
+  void slide(std::int64_t s, std::int64_t forced, Hypothesis& h) const {
+    const WorkspaceScope scope(memory_.workspace);
+    Context ctx{memory_.workspace};
+    ctx.probe = settings_.probe;
     const std::int64_t begin = model_.configuration().begin_id, kept = *window_ / 2, number = input_.first_record + s,
                        most = wanted(input_.ragged().length(s));
     const Phrases* const bans[] = {banned_ ? &of_record(*banned_, s) : nullptr};
     std::int64_t generated = std::ssize(h.ids) - forced;
-    while (h.end < 0 && generated < most) {
+    while (h.end < 0 && !h.stopped && generated < most) {
       std::vector<std::int32_t> ids;
       if (begin >= 0) ids.push_back(static_cast<std::int32_t>(begin));
       ids.insert(ids.end(), h.ids.end() - kept, h.ids.end());
@@ -144,6 +178,7 @@ class BatchGenerator {
                                  more.log_probabilities.end());
       h.log_probability += more.log_probability;
       h.end = more.end;
+      h.stopped = more.stopped;
       generated = std::ssize(h.ids) - forced;
       h.score = length_score(settings_.search, h.log_probability, generated + (h.end >= 0));
     }
@@ -301,6 +336,17 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
   return outputs;
 }
 
+namespace {
+
+/// Generated ids that stand for a word of the source become the number of its position.
+void name_copied(std::vector<std::int32_t>& ids, std::int64_t given, std::int32_t copied,
+                 const std::vector<std::int32_t>& alignment) {
+  for (auto t = static_cast<std::size_t>(given); t < ids.size(); ++t)
+    if (ids[t] == copied) ids[t] = -1 - alignment[t];
+}
+
+}  // namespace
+
 std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& outputs, const Batch* forced,
                               const std::vector<OutputProbe::Seen>& seen, const HypothesisWriters& to) {
   std::int64_t tokens = 0, sequence = 0;
@@ -313,7 +359,8 @@ std::int64_t write_hypotheses(const std::vector<std::vector<Hypothesis>>& output
       ids = h.ids;
       if (to.keep_end && h.end >= 0) ids.push_back(h.end);
       const std::int64_t length = std::ssize(ids);
-      to.ids->write(DType::i4, {length}, ids.data());
+      if (to.copied_id >= 0) name_copied(ids, given, to.copied_id, shown->alignment);
+      if (to.ids) to.ids->write(DType::i4, {length}, ids.data());
       tokens += std::max<std::int64_t>(0, std::ssize(h.ids) - given);  // an empty input has an empty output
       const float pair[] = {static_cast<float>(h.log_probability), static_cast<float>(h.score)};
       if (to.scores) to.scores->write(DType::f4, {2}, pair);

@@ -65,10 +65,11 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer&, const B
                                                      const GenerateSettings&,
                                                      const std::function<void(std::int64_t)>& done);
 
-/// What is written of the outputs; a writer may be null.
+/// What is written of the outputs; any writer may be null.
 struct HypothesisWriters {
   RecordWriter* ids = nullptr;           ///< Records (T,), ...
-  bool keep_end = false;                 ///< ... with the end token, where there was one.
+  bool keep_end = false;                 ///< ... with the end token, where there was one, ...
+  std::int32_t copied_id = -1;           ///< ... and -1 - p for this id where it is aligned with source position p.
   RecordWriter* scores = nullptr;        ///< Log-probability and score (2,).
   RecordWriter* token_scores = nullptr;  ///< Log-probabilities (T,) of the ids; 0 of those that were given.
   RecordWriter* alignment = nullptr;     ///< Source positions (T,) of the ids.

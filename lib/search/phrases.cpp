@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "io/packing.hpp"
 
 namespace pipeformer {
 
@@ -17,6 +18,22 @@ Phrases split_phrases(std::span<const std::int32_t> record) {
   }
   if (phrases.back().empty()) phrases.pop_back();
   return phrases;
+}
+
+void pack(Packer& to, const std::vector<Phrases>& records) {
+  to.put(records.size());
+  for (const Phrases& phrases : records) {
+    to.put(phrases.size());
+    for (const auto& phrase : phrases) to.put_all(std::span<const std::int32_t>(phrase));
+  }
+}
+
+void unpack(Unpacker& from, std::vector<Phrases>& records) {
+  records.resize(from.get<std::size_t>());
+  for (Phrases& phrases : records) {
+    phrases.resize(from.get<std::size_t>());
+    for (auto& phrase : phrases) from.get_all(phrase);
+  }
 }
 
 PhraseStream::PhraseStream(const std::string& address, std::int64_t vocabulary)
@@ -37,12 +54,27 @@ bool PhraseStream::read(Phrases& phrases) {
   return true;
 }
 
-std::vector<Phrases> PhraseStream::next(std::int64_t count, const std::string& input) {
-  if (!begun_ && shared_) {  // one record, or more than one?
-    for (Phrases phrases; ahead_.size() < 2 && read(phrases);) ahead_.push_back(std::move(phrases));
-    shared_ = ahead_.size() == 1;
-  }
+void PhraseStream::begin() {
+  if (begun_) return;
   begun_ = true;
+  // One record, or more than one?
+  for (Phrases phrases; ahead_.size() < 2 && read(phrases);) ahead_.push_back(std::move(phrases));
+  shared_ = ahead_.size() == 1;
+}
+
+void PhraseStream::skip(std::int64_t count) {
+  begin();
+  Phrases phrases;
+  for (; !shared_ && count > 0; --count) {
+    if (!ahead_.empty())
+      ahead_.erase(ahead_.begin());
+    else if (!read(phrases))
+      return;
+  }
+}
+
+std::vector<Phrases> PhraseStream::next(std::int64_t count, const std::string& input) {
+  begin();
   if (shared_) return ahead_;
   std::vector<Phrases> all = std::exchange(ahead_, {});
   while (std::ssize(all) > count) {

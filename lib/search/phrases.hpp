@@ -14,6 +14,12 @@ namespace pipeformer {
 
 using Phrases = std::vector<std::vector<std::int32_t>>;
 
+class Packer;
+class Unpacker;
+/// Phrases on their way to another process, and there.
+void pack(Packer&, const std::vector<Phrases>&);
+void unpack(Unpacker&, std::vector<Phrases>&);
+
 /// Splits a record at -1; what is empty between two of them is no phrase.
 Phrases split_phrases(std::span<const std::int32_t> record);
 
@@ -25,11 +31,14 @@ class PhraseStream {
   /// The phrases of each of the next `count` records of the input, or of a shared stream those of all. Throws Error
   /// naming a record that is not (n,) of ids in the vocabulary and -1, and when the stream ends before `input` does.
   std::vector<Phrases> next(std::int64_t count, const std::string& input);
+  /// Passes over the phrases of the next `count` records, or all when there are fewer.
+  void skip(std::int64_t count);
   /// After the last record of `input`: throws Error when there are more.
   void finish(const std::string& input);
 
  private:
   bool read(Phrases&);
+  void begin();
   std::unique_ptr<RecordReader> reader_;
   std::int64_t vocabulary_;
   bool shared_ = true, begun_ = false;

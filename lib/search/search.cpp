@@ -6,14 +6,13 @@
 #include <deque>
 #include <functional>
 #include <limits>
-#include <tuple>
 #include <utility>
 
 #include "core/elementary.hpp"
 #include "core/error.hpp"
 #include "core/threads.hpp"
 #include "models/decoder_cache.hpp"
-#include "ops/logits.hpp"
+#include "search/extensions.hpp"
 
 namespace pipeformer {
 namespace {
@@ -49,6 +48,7 @@ class Search {
       for (std::int64_t i = 0; i < copies; ++i) live_.push_back({s, i, s, -1, begin_progress(s), 0, false});
     for (length_ = 1 + input_.generated;; ++length_) {
       settings_.sample ? sample(cache.hypotheses(), hidden) : extend(cache.hypotheses(), hidden);
+      tell_grown();
       if (live_.empty()) break;
       const WorkspaceScope step_scope(ctx_.workspace);
       parents_.clear();
@@ -83,6 +83,7 @@ class Search {
     std::int64_t sentence, sample, row, node, progress;
     double sum;
     bool urged;  ///< It is inside of a phrase that the model would not have begun.
+    bool was_urged = false;
   };
   struct Continuation {
     std::int32_t id;
@@ -93,15 +94,8 @@ class Search {
     std::int64_t sample, node;
     double sum, score;
     std::int32_t end;
+    bool urged = false, stopped = false;
   };
-  struct Extension {
-    std::size_t from;  ///< Which of live_.
-    std::int32_t id;
-    double sum;
-    bool urged = false;               ///< It is there only because it is required.
-    std::int64_t bank = 0, turn = 0;  ///< Where something is required.
-  };
-
   double score(double sum, std::int64_t length) const { return length_score(settings_, sum, length); }
   std::int64_t limit(std::int64_t sentence) const { return input_.limits[static_cast<std::size_t>(sentence)]; }
   std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
@@ -127,50 +121,45 @@ class Search {
       if (input_.others.empty())
         for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, ruled);
       else
-        for_mixture(rows, hidden, ruled);
+        for_mixture(ctx_, settings_.ensemble_mean, heads(hidden), rows, mixture_, ruled);
     } catch (const RowError& error) {
       throw RowError(of_row(error.row()).sentence, error.what());
     }
   }
 
-  /// As for_logits, of an ensemble: log-probabilities, of which the log_sum is 0, in the place of logits.
-  template <class Body>
-  void for_mixture(std::int64_t rows, const float* hidden, Body body) {
-    const std::int64_t vocabulary = model_.head().projection().out();
-    const float share = 1.0f / static_cast<float>(1 + input_.others.size());
-    const bool logs = settings_.ensemble_mean == EnsembleMean::logs;
-    mixture_.assign(static_cast<std::size_t>(rows * vocabulary), 0.0f);
-    const auto add = [&](const OutputHead& head, const float* of) {
-      for_logits(ctx_, head, {one_row_each(rows)}, of, [&](std::int64_t row, const RowOfLogits& logits) {
-        float* to = mixture_.data() + row * vocabulary;
-        const auto log_sum = static_cast<float>(logits.log_sum);
-        if (!logs) exp_shifted(vocabulary, log_sum, logits.values);
-        for (std::int64_t i = 0; i < vocabulary; ++i)
-          to[i] += share * (logs ? logits.values[i] - log_sum : logits.values[i]);
-      });
-    };
-    add(model_.head(), hidden);
-    for (std::size_t k = 0; k < input_.others.size(); ++k) add(input_.others[k].model->head(), other_hidden_[k].data());
-    parallel_for(rows, 1, [&](std::int64_t row, std::int64_t end) {
-      for (; row < end; ++row) {
-        float* mean = mixture_.data() + row * vocabulary;
-        for (std::int64_t i = 0; i < vocabulary && !logs; ++i)
-          mean[i] = static_cast<float>(elementary::log(static_cast<double>(mean[i])));
-        body(row, RowOfLogits{mean, 0, nullptr});
-      }
-    });
+  std::vector<HeadInput> heads(const float* hidden) const {
+    std::vector<HeadInput> all{{&model_.head(), hidden}};
+    for (std::size_t k = 0; k < input_.others.size(); ++k)
+      all.push_back({&input_.others[k].model->head(), other_hidden_[k].data()});
+    return all;
+  }
+
+  /// The generated ids as far as a node, behind those that were given.
+  void ids_until(std::int64_t sentence, std::int64_t node, std::vector<std::int32_t>& ids) const {
+    ids.clear();
+    for (; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
+      ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
+    if (!input_.given.empty()) {
+      const auto given = input_.given[static_cast<std::size_t>(sentence)];
+      ids.insert(ids.end(), given.rbegin(), given.rend());
+    }
+    std::reverse(ids.begin(), ids.end());
+  }
+  bool stopped(const Live& live) {
+    if (settings_.stop == nullptr) return false;
+    ids_until(live.sentence, live.node, ids_);
+    return settings_.stop->completed_by_last(std::span(ids_).last(static_cast<std::size_t>(length_)));
+  }
+  void tell_grown() {
+    if (!settings_.grown) return;
+    ids_until(0, live_.empty() ? finished(0).front().node : live_.front().node, ids_);
+    settings_.grown(ids_);
   }
 
   void apply_rules(const Live& live, std::int64_t vocabulary, RowOfLogits& logits) const {
     thread_local std::vector<std::int32_t> ids;
     const auto s = static_cast<std::size_t>(live.sentence);
-    if (rules_.read_ids()) {
-      ids.clear();
-      for (std::int64_t node = live.node; node >= 0; node = nodes_[static_cast<std::size_t>(node)].parent)
-        ids.push_back(nodes_[static_cast<std::size_t>(node)].id);
-      if (!input_.given.empty()) ids.insert(ids.end(), input_.given[s].rbegin(), input_.given[s].rend());
-      std::reverse(ids.begin(), ids.end());
-    }
+    if (rules_.read_ids()) ids_until(live.sentence, live.node, ids);
     rules_.apply({ids, length_, input_.banned.empty() ? nullptr : input_.banned[s]}, vocabulary, logits);
   }
 
@@ -185,7 +174,7 @@ class Search {
     Live live = live_[e.from];
     live.sum = e.sum;
     if (ends(e.id)) {
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), e.id});
+      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length_), e.id, live.was_urged});
       return;
     }
     if (live.progress >= 0) {
@@ -194,14 +183,16 @@ class Search {
       progress_.insert(progress_.end(), progress.begin(), progress.end());
       const std::span now(progress_.data() + live.progress, progress.size());
       requirement(live.sentence).advance(now, e.id);
+      live.was_urged = live.was_urged || e.urged;
       live.urged = (live.urged || e.urged) && requirement(live.sentence).begun(now);
     }
     nodes_.push_back({live.node, e.id, e.sum});
     live.node = static_cast<std::int64_t>(nodes_.size()) - 1;
-    if (length_ == limit(live.sentence)) {
+    if (const bool stop = stopped(live); stop || length_ == limit(live.sentence)) {
       // An end that a model is forced to give costs nothing, but it counts.
-      const std::int64_t length = length_ + (model_.configuration().forced_end ? 1 : 0);
-      finished(live.sentence).push_back({live.sample, live.node, e.sum, score(e.sum, length), -1});
+      const std::int64_t length = length_ + (model_.configuration().forced_end && !stop ? 1 : 0);
+      finished(live.sentence)
+          .push_back({live.sample, live.node, e.sum, score(e.sum, length), -1, live.was_urged, stop});
     } else {
       next.push_back(live);
     }
@@ -228,14 +219,13 @@ class Search {
       for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
         for (const auto& [id, log_probability, urged] : best_[static_cast<std::size_t>(live_[begin].row)])
           extensions_.push_back({begin, id, live_[begin].sum + log_probability, urged});
-      const bool required = live_[begin - 1].progress >= 0;
-      const auto middle = required ? allocate(sentence) : likeliest();
+      const std::int64_t enough = sort_extensions(sentence, live_[begin - 1].progress >= 0);
       const std::size_t first = next.size();
-      std::int64_t taken = 0, rank = 0;
-      for (auto e = extensions_.begin(); e != middle && taken < settings_.beam; ++e, ++rank) {
-        const bool end = ends(e->id);
+      for (std::int64_t rank = 0, taken = 0; rank < enough && taken < settings_.beam; ++rank) {
+        const Extension& e = extensions_[static_cast<std::size_t>(rank)];
+        const bool end = ends(e.id);
         if (end && rank >= settings_.beam) continue;
-        advance(*e, next);
+        advance(e, next);
         taken += !end;
       }
       if (next.size() == first && finished(sentence).empty()) nothing_allowed(sentence);
@@ -264,35 +254,13 @@ class Search {
         best.push_back({id, static_cast<double>(logits.values[id]) - logits.log_sum, true});
   }
 
-  /// Sorts the likeliest of extensions_ to the front; returns the end of those that are enough: at least `beam` of them
-  /// are no ends.
-  std::vector<Extension>::iterator likeliest() {
-    const auto middle = extensions_.begin() + std::min((1 + ends_) * settings_.beam, std::ssize(extensions_));
-    std::partial_sort(extensions_.begin(), middle, extensions_.end(), before);
-    return middle;
-  }
-  static bool before(const Extension& a, const Extension& b) {
-    return std::tie(b.sum, a.from, a.id) < std::tie(a.sum, b.from, b.id);
-  }
-
-  /// Sorts extensions_ as the banks take turns, without those that have no room for what they lack.
-  std::vector<Extension>::iterator allocate(std::int64_t sentence) {
-    const Requirement& required = requirement(sentence);
-    std::vector<std::int32_t> progress;
-    for (Extension& e : extensions_) {
-      const auto now = progress_of(live_[e.from]);
-      progress.assign(now.begin(), now.end());
-      required.advance(progress, e.id);
-      e.bank = required.met(progress);
-    }
-    const std::int64_t least = required.total() - (limit(sentence) - length_);
-    std::erase_if(extensions_, [&](const Extension& e) { return e.bank < least; });
-    std::sort(extensions_.begin(), extensions_.end(), before);
-    std::vector<std::int64_t> turns(static_cast<std::size_t>(required.total()) + 1, 0);
-    for (Extension& e : extensions_) e.turn = turns[static_cast<std::size_t>(e.bank)]++;
-    std::stable_sort(extensions_.begin(), extensions_.end(),
-                     [](const Extension& a, const Extension& b) { return a.turn < b.turn; });
-    return extensions_.end();
+  /// Sorts extensions_, best first; returns how many of them are enough: at least `beam` of them are no ends.
+  std::int64_t sort_extensions(std::int64_t sentence, bool required) {
+    if (!required) return sort_likeliest(extensions_, (1 + ends_) * settings_.beam);
+    const std::int64_t least = requirement(sentence).total() - (limit(sentence) - length_);
+    share_beam(extensions_, requirement(sentence), least,
+               [this](std::size_t from) { return progress_of(live_[from]); });
+    return std::ssize(extensions_);
   }
 
   const Requirement& requirement(std::int64_t sentence) const {
@@ -369,7 +337,7 @@ class Search {
       });
       list.resize(std::min(list.size(), static_cast<std::size_t>(settings_.nbest)));
       for (const Finished& f : list) {
-        Hypothesis h{{}, {}, f.sum, f.score, f.end};
+        Hypothesis h{{}, {}, f.sum, f.score, f.end, f.urged, f.stopped};
         const auto sum_at = [&](std::int64_t node) {
           return node < 0 ? 0 : nodes_[static_cast<std::size_t>(node)].sum;
         };
@@ -402,7 +370,7 @@ class Search {
   std::vector<std::int32_t> progress_;  ///< Of hypotheses of which phrases are required, old ones too.
   std::vector<std::vector<Continuation>> best_;
   std::vector<Extension> extensions_;
-  std::vector<std::int32_t> parents_, tokens_;
+  std::vector<std::int32_t> parents_, tokens_, ids_;
   std::vector<std::int32_t> positions_;  ///< Of the rows of logits, for a probe.
   Buffer<float> hidden_;
   std::vector<Buffer<float>> other_hidden_;  ///< Of the further models of an ensemble.

@@ -17,22 +17,22 @@
 /// likelier continuation comes first, so that a beam that is narrower than the banks are many keeps what the model
 /// would say by itself, too. Only a hypothesis that holds all phrases ends; where the model would rather end than go
 /// on, only what phrases want next can follow; a phrase that was begun only because it is wanted is brought to its end;
-/// and no hypothesis is kept that has not room for what it lacks.
+/// and no hypothesis is kept that has not room for what it lacks. (generate_window, which is asked for a beam of 1,
+/// searches once more, with a wider one, for the sentences of which a phrase is there only because it is wanted.)
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "models/decoder_cache.hpp"
 #include "search/candidates.hpp"
 #include "search/logit_rules.hpp"
+#include "search/mixture.hpp"
 #include "search/requirement.hpp"
+#include "search/stop_texts.hpp"
 
 namespace pipeformer {
-
-/// How the models of an ensemble make one distribution: by the mean of their probabilities, or that of their
-/// log-probabilities (a geometric mean, which is not normalised).
-enum class EnsembleMean { probabilities, logs };
 
 struct SearchSettings {
   bool sample = false;        ///< Draw tokens; else beam search.
@@ -44,6 +44,10 @@ struct SearchSettings {
   Sampling sampling;
   std::uint64_t seed = 0;
   EnsembleMean ensemble_mean = EnsembleMean::probabilities;
+  const StopTexts* stop = nullptr;  ///< Texts that end a hypothesis; null: none. Not with phrases that are required.
+  /// Of a sentence that is alone and has one hypothesis: called with all its ids, given and generated, without begin
+  /// and end, after each token.
+  std::function<void(const std::vector<std::int32_t>&)> grown{};
 };
 
 /// A further model of an ensemble: what it makes of the sources, and the memory of its cache.
@@ -75,7 +79,9 @@ struct Hypothesis {
   std::vector<double> log_probabilities;  ///< Of each of them; and of the end token, when there was one.
   double log_probability = 0;             ///< Sum over the generated tokens, with the end token when there was one.
   double score = 0;                       ///< The same, normalised for length.
-  std::int32_t end = -1;                  ///< The end token; -1: a limit ended it.
+  std::int32_t end = -1;                  ///< The end token; -1: a limit or a text ended it.
+  bool urged = false;                     ///< Some of it is there only because it is required.
+  bool stopped = false;                   ///< By one of SearchSettings::stop.
 };
 
 /// A sum of log-probabilities, normalised for the length.

@@ -127,15 +127,15 @@ def met(ids, required):
 
 
 def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}, given=[], prompt=False):
-    """The search as lib/search/search.hpp defines it, one hypothesis at a time. [(ids, sum, score, ended)]"""
+    """The search as lib/search/search.hpp defines it, one hypothesis at a time. [(ids, sum, score, ended, wanted)]"""
     score = lambda total, length: total / (((5 + length) / 6) if gnmt else length) ** penalty
     required = rules.get("require", [])
     required = [r for i, r in enumerate(required) if not any(contains(o, r) and (o != r or k < i) for k, o in enumerate(required) if k != i)]
     counted = [] if prompt else given  # what a prompt holds is not what is asked for
-    live, finished = [([], 0.0, False)], []
+    live, finished = [([], 0.0, False, False)], []
     for length in range(1, limit + 1):
         extensions = []
-        for n, (ids, total, urged) in enumerate(live):
+        for n, (ids, total, urged, _) in enumerate(live):
             p = with_rules(model.logits(source, given + ids), given + ids, len(ids), rules)
             own = [v for _, v in sorted((-float(p[v]), v) for v in range(len(p)) if p[v] > -math.inf)[:beam + 1]]
             lacking, wanted = {tuple(r): begun(counted + ids, r) for r in required if not contains(counted + ids, r)}, []
@@ -147,23 +147,23 @@ def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}
                 now = counted + ids + [v]
                 if sum(map(len, required)) - met(now, required) <= limit - length:  # there must be room for what is lacking
                     inside = any(begun(now, r) for r in required if not contains(now, r))
-                    extensions.append((-(total + float(p[v])), n, v, (urged or v not in own) and inside))
+                    extensions.append((-(total + float(p[v])), n, v, (urged or v not in own) and inside, v not in own))
         extensions.sort()
         if required:
-            banks = [met(counted + live[n][0] + [v], required) for _, n, v, _ in extensions]
+            banks = [met(counted + live[n][0] + [v], required) for _, n, v, *_ in extensions]
             extensions = [e for _, e in sorted((banks[:i].count(banks[i]), e) for i, e in enumerate(extensions))]
         else:
             extensions = extensions[:2 * beam]
         grown = []
-        for rank, (negative, n, v, urged) in enumerate(extensions):
+        for rank, (negative, n, v, urged, wanted) in enumerate(extensions):
             if len(grown) == beam:
                 break
             if v == end and rank < beam:
-                finished.append((live[n][0], -negative, score(-negative, length), True))
+                finished.append((live[n][0], -negative, score(-negative, length), True, live[n][3]))
             elif v != end:
-                grown.append((live[n][0] + [v], -negative, urged))
+                grown.append((live[n][0] + [v], -negative, urged, live[n][3] or wanted))
         if length == limit:
-            finished += [(ids, total, score(total, length), False) for ids, total, _ in grown]
+            finished += [(ids, total, score(total, length), False, wanted) for ids, total, _, wanted in grown]
             break
         if len(finished) >= beam or not grown:
             break
@@ -171,6 +171,12 @@ def beam_search(model, source, beam, nbest, penalty, limit, gnmt=False, rules={}
             break
         live = grown
     return [(given + ids, *rest) for ids, *rest in sorted(finished, key=lambda f: -f[2])[:nbest]]
+
+
+def search(model, source, beam, *others, **more):
+    """As decode searches: what greedy search would put in only because it is required, a beam puts in a better place."""
+    found = beam_search(model, source, beam, beam, *others, **more)
+    return beam_search(model, source, 4, 1, *others, **more) if beam == 1 and found and found[0][4] else found
 
 
 def phrases(lists):
@@ -246,7 +252,7 @@ with torch.no_grad():
                 options += ["--prefix", path("prefix.npy")]
             # A limit counts what is generated, a minimum as well.
             steps = limit if rules.get("no-repeat-ngram") != 1 else 3
-            expected = [beam_search(model, s, beam, beam, 1.0, steps, rules=of_record(i), given=start[i], prompt=prompt) for i, s in enumerate(inputs)]
+            expected = [search(model, s, beam, 1.0, steps, rules=of_record(i), given=start[i], prompt=prompt) for i, s in enumerate(inputs)]
             name = f"{kind}, beam {beam}{', a prefix' if forced else ''}, " + ", ".join(k if k in ("ban", "require") else f"{k} {v}" for k, v in rules.items())
             common = ["-m", model.file, path("in.npy"), "--max-length", steps, *options]
             ours = run("decode", *common, "--beam", beam, "--nbest", beam, "--scores", path("scores.npy"), "--keep-end")

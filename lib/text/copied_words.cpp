@@ -1,0 +1,137 @@
+#include "text/copied_words.hpp"
+
+#include <algorithm>
+
+#include "text/line_batches.hpp"
+
+namespace pipeformer {
+namespace {
+
+// Stands for an unknown id while the text around it is put together; tokenizers with unknown ids have no text for it.
+constexpr char kMark = '\0';
+
+bool is_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+/// ASCII's; bytes of other characters are taken for letters.
+bool is_punctuation(char c) {
+  return c > ' ' && c < 0x7f && std::string_view("!\"#$%&()*+,./:;<=>?@[\\]^_`{|}~").find(c) != std::string_view::npos;
+}
+bool belongs_to_word(char c) {
+  return c == kMark || !(is_space(c) || is_punctuation(c));
+}
+
+std::string trimmed(const std::string& word, bool (*outside)(char)) {
+  const auto begin = std::find_if_not(word.begin(), word.end(), outside);
+  const auto end = std::find_if_not(word.rbegin(), std::string::const_reverse_iterator(begin), outside).base();
+  return {begin, end};
+}
+
+/// The text of each id as it stands behind others, from what it adds to that of a first one.
+class Surfaces {
+ public:
+  Surfaces(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) : tokenizer_(tokenizer) {
+    const std::int32_t unknown = tokenizer.unknown_id();
+    const std::string once = tokenizer.decode({unknown}), twice = tokenizer.decode({unknown, unknown});
+    unknown_ = trimmed(once, is_space);
+    // Tokenizers of whole words put a space between any two; the others say where one begins.
+    mark_ = twice == once + " " + once ? std::string(" ") + kMark : std::string(1, kMark);
+    const auto known = std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) {
+      return id >= 0 && !trimmed(tokenizer.decode({id}), is_space).empty();
+    });
+    if (known == ids.end()) return;
+    first_ = *known;
+    before_ = tokenizer.decode({first_});
+  }
+  const std::string& unknown() const { return unknown_; }
+
+  /// The text of all ids, with marks.
+  std::string text(const std::vector<std::int32_t>& ids) const {
+    std::string text;
+    for (const std::int32_t id : ids) text += id < 0 ? mark_ : of(id);
+    return trimmed(text, is_space);
+  }
+
+ private:
+  std::string of(std::int32_t id) const {
+    const std::string text = before_.empty() ? tokenizer_.decode({id}) : tokenizer_.decode({first_, id});
+    return text.starts_with(before_) ? text.substr(before_.size()) : tokenizer_.decode({id});
+  }
+  const Tokenizer& tokenizer_;
+  std::string unknown_, mark_, before_;
+  std::int32_t first_ = -1;
+};
+
+}  // namespace
+
+std::string decode_copied(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids,
+                          const std::vector<std::string>& words) {
+  std::vector<std::int32_t> positions;
+  for (const std::int32_t id : ids)
+    if (id < 0) positions.push_back(-1 - id);
+  if (positions.empty()) return tokenizer.decode(ids);
+  const Surfaces surfaces(tokenizer, ids);
+  const std::string text = surfaces.text(ids);
+  std::string result;
+  auto position = positions.begin();
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() && belongs_to_word(text[end])) ++end;
+    if (end == at) {
+      result += text[at++];
+      continue;
+    }
+    std::string word = text.substr(at, end - at);
+    at = end;
+    if (const auto marks = std::count(word.begin(), word.end(), kMark); marks > 0) {
+      const auto p = static_cast<std::size_t>(*position);
+      position += marks;
+      const std::string copied = p < words.size() ? trimmed(words[p], is_punctuation) : "";
+      for (std::size_t mark; copied.empty() && (mark = word.find(kMark)) != std::string::npos;)
+        word.replace(mark, 1, surfaces.unknown());
+      if (!copied.empty()) word = copied;
+    }
+    result += word;
+  }
+  return result;
+}
+
+std::vector<std::string> words_by_position(const Tokenizer& tokenizer, const std::string& line) {
+  LineEncoding how;
+  how.places = true;
+  const EncodedLines encoded = encode_lines(tokenizer, {line}, {}, how);
+  std::vector<std::string> words, all;
+  for (std::size_t at = 0; at < line.size();) {
+    const std::size_t begin = at;
+    while (at < line.size() && !is_space(line[at])) ++at;
+    if (at > begin) all.push_back(line.substr(begin, at - begin));
+    while (at < line.size() && is_space(line[at])) ++at;
+  }
+  for (const std::int32_t word : encoded.words)
+    words.push_back(word >= 0 && word < std::ssize(all) ? all[static_cast<std::size_t>(word)] : "");
+  return words;
+}
+
+std::vector<std::string> decode_copied(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
+                                       const std::vector<std::string>& lines) {
+  std::vector<std::string> texts(lines.size());
+  for (std::size_t r = 0; r < lines.size(); ++r) {
+    const std::string where = cat(name, ": record ", batch.first_record + static_cast<std::int64_t>(r), ": ");
+    require(batch.shapes[r].size() == 1, where, "ids (T,) expected, not shape ", shape_text(batch.shapes[r]));
+    const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[r],
+                                        batch.tokens.begin() + batch.offsets[r + 1]);
+    const std::vector<std::string> words = words_by_position(tokenizer, lines[r]);
+    for (const std::int32_t id : ids)
+      require(-1 - id < std::ssize(words), where, "source position ", -1 - id, ", its line has ", words.size(),
+              " tokens");
+    try {
+      texts[r] = decode_copied(tokenizer, ids, words);
+    } catch (const Error& error) {
+      throw Error(where + error.what());
+    }
+    require(texts[r].find('\n') == std::string::npos, where, "the text holds a newline and is not one line");
+  }
+  return texts;
+}
+
+}  // namespace pipeformer

@@ -1,0 +1,146 @@
+// Text that grows token by token, texts that stop an output, and words that are copied from the source.
+#include "text/growing_text.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "io/packing.hpp"
+#include "search/phrases.hpp"
+#include "search/stop_texts.hpp"
+#include "text/copied_words.hpp"
+#include "text/utf8.hpp"
+
+using namespace pipeformer;
+using Catch::Matchers::Contains;
+using Ids = std::vector<std::int32_t>;
+
+namespace {
+
+std::shared_ptr<const Tokenizer> trained(const std::string& text, const std::string& type, int size = 0,
+                                         bool bytes = false) {
+  const auto path = std::filesystem::temp_directory_path() / ("growing_text_test_" + std::to_string(getpid()));
+  std::ofstream(path, std::ios::binary) << text;
+  TokenizerTraining settings;
+  settings.type = type;
+  settings.vocabulary_size = size;
+  settings.byte_fallback = bytes;
+  const std::string model = train_tokenizer({path.string()}, settings);
+  std::remove(path.c_str());
+  return Tokenizer::parse(model, "trained");
+}
+
+const std::string kText = "a man, a plan, a canal\nthe man has the plan\na canal is planned by the man\n";
+
+}  // namespace
+
+TEST_CASE("what further bytes may change is not settled", "[text]") {
+  CHECK(settled_length("") == 0);
+  CHECK(settled_length("abc") == 3);
+  CHECK(settled_length("ab\xC3") == 2);
+  CHECK(settled_length("ab\xC3\xA4") == 4);
+  CHECK(settled_length("\xE6\x97") == 0);
+  CHECK(settled_length("\xE6\x97\xA5") == 3);
+  CHECK(settled_length("x\xF0\x9F\x98") == 1);
+  CHECK(settled_length("x\xF0\x9F\x98\x80") == 5);
+  CHECK(settled_length("a\xEF\xBF\xBD") == 1);
+  CHECK(settled_length("a\xEF\xBF\xBD\xEF\xBF\xBD") == 1);
+  CHECK(settled_length("\xEF\xBF\xBDz") == 4);
+  CHECK(settled_length("\x80\x80\x80\x80") == 4);  // bytes that begin nothing
+}
+
+TEST_CASE("growing text is the text of all ids, in pieces of whole characters", "[text]") {
+  const std::string line = "a plan \xE6\x97\xA5\xE6\x9C\xAC \xF0\x9F\x98\x80 the man";
+  for (const auto& tokenizer : {trained(kText, "bpe", 300, true), trained(kText, "unigram", 290, true),
+                                trained(kText, "byte-bpe", 280), trained(kText, "byte")}) {
+    const Ids ids = tokenizer->encode(line);
+    GrowingText text(*tokenizer);
+    std::string all;
+    for (std::size_t n = 1; n <= ids.size(); ++n) {
+      const std::string more = text.next({ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n)}, false);
+      CHECK(find_invalid_utf8(more) == std::string::npos);
+      all += more;
+    }
+    all += text.next(ids, true);
+    CHECK(all == tokenizer->decode(ids));
+    CHECK(all == line);
+  }
+  // What stays cut is shown at the end.
+  const auto bytes = trained(kText, "byte");
+  GrowingText text(*bytes);
+  Ids cut = bytes->encode("x\xE6\x97\xA5");
+  cut.pop_back();
+  CHECK(text.next(cut, false) == "x");
+  CHECK(text.next(cut, true) == "\xE6\x97");
+}
+
+TEST_CASE("a stop text is found with the token that completes it, and not before", "[text]") {
+  const std::string line = "the man has the plan, a canal is planned by the man";
+  for (const auto& tokenizer : {trained(kText, "bpe", 60), trained(kText, "unigram", 40), trained(kText, "char"),
+                                trained(kText, "byte"), trained(kText, "wordpiece", 60)}) {
+    const Ids ids = tokenizer->encode(line);
+    for (const std::string& stop : std::vector<std::string>{"plan", "an, a", " is ", "the man has", "nowhere", "n"}) {
+      const StopTexts stops(tokenizer, {"never there", stop});
+      for (std::size_t n = 1; n <= ids.size(); ++n) {
+        const Ids first(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n)),
+            before(first.begin(), first.end() - 1);
+        const bool now = tokenizer->decode(first).find(stop) != std::string::npos,
+                   then = n > 1 && tokenizer->decode(before).find(stop) != std::string::npos;
+        INFO(stop << " after " << n << " ids: " << tokenizer->decode(first));
+        if (now && !then) CHECK(stops.completed_by_last(first));
+        if (!now) CHECK_FALSE(stops.completed_by_last(first));
+      }
+    }
+  }
+}
+
+TEST_CASE("unknown words are copied from the source as words", "[text]") {
+  for (const std::string& type : std::vector<std::string>{"bpe", "char", "wordpiece"}) {
+    const auto tokenizer = trained(kText, type, 60);
+    const std::string source = "the Q\xC3\xBCZ, a man";  // letters that the tokenizer has not
+    const std::vector<std::string> words = words_by_position(*tokenizer, source);
+    CHECK(words.size() == tokenizer->encode(source).size());
+    const auto position =
+        static_cast<std::int32_t>(std::find(words.begin(), words.end(), "Q\xC3\xBCZ,") - words.begin());
+    REQUIRE(position < std::ssize(words));
+    // The output as a model writes it: its own unknown ids are those of the same letters.
+    Ids ids = tokenizer->encode("a Q\xC3\xBCZ, the plan");
+    for (std::int32_t& id : ids)
+      if (id == tokenizer->unknown_id()) id = -1 - position;
+    CHECK(decode_copied(*tokenizer, ids, words) ==
+          (type == "wordpiece" ? "a Q\xC3\xBCZ , the plan" : "a Q\xC3\xBCZ, the plan"));
+    // Where no word is meant, the unknown id's own text.
+    const std::string as_it_is = decode_copied(*tokenizer, ids, {});
+    CHECK_THAT(as_it_is, Contains("the plan"));
+    CHECK(as_it_is.find('\0') == std::string::npos);
+    // Nothing but unknown ids.
+    CHECK(decode_copied(*tokenizer, {-1 - position}, words) == "Q\xC3\xBCZ");
+    CHECK(decode_copied(*tokenizer, tokenizer->encode("a plan"), words) == "a plan");
+  }
+}
+
+TEST_CASE("what is packed comes out the same, and a message that is cut short says so", "[text]") {
+  Packer packer;
+  const std::vector<Phrases> records{{{1, 2}, {3}}, {}, {{4}}};
+  pack(packer, records);
+  packer.put(7);
+  packer.put_text("seven");
+  Unpacker from(packer.bytes());
+  std::vector<Phrases> back;
+  unpack(from, back);
+  CHECK(back == records);
+  CHECK(from.get<int>() == 7);
+  CHECK(from.get_text() == "seven");
+  CHECK(from.empty());
+  Unpacker cut(packer.bytes().first(packer.bytes().size() - 1));
+  unpack(cut, back);
+  CHECK(cut.get<int>() == 7);
+  CHECK_THROWS_WITH(cut.get_text(), Contains("cut short"));
+}
