@@ -1,5 +1,6 @@
 // activate: an activation function, element by element.
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/configuration.hpp"
 #include "ops/elementwise.hpp"
 
@@ -44,5 +45,5 @@ static void activate(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, activate);
+  return run_dealt(spec, argc, argv, activate);
 }

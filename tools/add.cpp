@@ -1,5 +1,6 @@
 // add: the sum of two streams, the paper's residual connection.
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "ops/elementwise.hpp"
 
 using namespace pipeformer;
@@ -34,5 +35,5 @@ static void add_streams(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, add_streams);
+  return run_dealt(spec, argc, argv, add_streams);
 }

@@ -3,6 +3,7 @@
 
 #include "cli/answers.hpp"
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "io/output_file.hpp"
 #include "io/text_lines.hpp"
 #include "models/model_file.hpp"
@@ -126,7 +127,8 @@ void answer(const Args& args) {
   for (auto* one : {&types, &offsets})
     if (*one) streams.push_back(&**one);
   const std::int64_t count = for_batches(args, streams, Batches::side_by_side, body);
-  require(!text || count == std::ssize(texts), text ? args.text("texts") : "", " has ", texts.size(),
+  const bool part = args.given("skip") || args.has("take");
+  require(!text || part || count == std::ssize(texts), text ? args.text("texts") : "", " has ", texts.size(),
           " lines, ", stream.reader->name(), " ", count, " records");
   text ? lines->close() : writer->close();
 }
@@ -134,5 +136,5 @@ void answer(const Args& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, answer);
+  return run_dealt(spec, argc, argv, answer);
 }

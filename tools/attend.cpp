@@ -3,6 +3,7 @@
 
 #include "cli/attention_options.hpp"
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 
 using namespace pipeformer;
 
@@ -64,6 +65,7 @@ static void attend(const Args& args) {
   options.seed = args.seed();
   const Attend attention(options);
   MaskStreams masks = mask_streams(args);
+  args.allow_only(!masks.any(), "no streams of masks", {"skip", "take"});
   const std::string give = args.text("give");
   const ScoreStep step = score_step(give);
   const bool scores = step != ScoreStep::none, matrices = scores || give == "weights";
@@ -93,5 +95,5 @@ static void attend(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, attend);
+  return run_dealt(spec, argc, argv, attend);
 }

@@ -1,6 +1,7 @@
 // classify: the classes of sequences, by an encoder and a linear layer.
 #include "cli/layer_options.hpp"
 #include "cli/probe_options.hpp"
+#include "cli/ranks.hpp"
 #include "io/output_file.hpp"
 #include "models/classes.hpp"
 #include "models/image_input.hpp"
@@ -104,5 +105,5 @@ static void classify(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, classify);
+  return run_dealt(spec, argc, argv, classify);
 }

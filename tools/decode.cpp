@@ -1,12 +1,8 @@
 // decode: memory or source ids to target ids; or what a model makes of given targets.
-#include <chrono>
-#include <mutex>
-
-#include "cli/decoding_options.hpp"
+#include "cli/decoding.hpp"
 #include "cli/layer_options.hpp"
 #include "cli/probe_options.hpp"
-#include "search/ensemble.hpp"
-#include "search/forced.hpp"
+#include "cli/ranks.hpp"
 
 using namespace pipeformer;
 
@@ -36,8 +32,14 @@ const ToolSpec spec{
         "log-probabilities; --no-repeat-ngram (Paulus et al. 2018), --suppress and --ban only forbid ids. A record of "
         "--ban holds sequences one after another with -1 between them, as `tokenize --phrases` writes them. Where the "
         "rules leave nothing that could come next, the run stops.\n\n"
+        "--stop TEXT ends an output with the token that makes the text of what was generated hold TEXT; the ids of the "
+        "text stay in it. --stream writes text, a line for each record, each token as soon as it is there and its "
+        "characters are whole: what `tokenize --decode` makes of the ids. --replace-unknown writes -1 - p for an "
+        "unknown id, where p is the source position that it is aligned with, and `tokenize --decode --replace-unknown "
+        "TEXTS` puts that word there.\n\n"
         "--require names in the same way the phrases that an output must hold, whatever the beam (dynamic beam "
-        "allocation: Post and Vilar 2018, Hu et al. 2019); a wider beam finds better places for them. What counts are "
+        "allocation: Post and Vilar 2018, Hu et al. 2019); greedy search gives a sentence of which it "
+        "would put a phrase at the end a beam of its own. What counts are "
         "ids: those of a word are also there where they begin a longer one. A phrase in --prefix counts, one in a "
         "prompt does not.\n\n"
         "Beside the outputs: --scores, --token-scores, --alignment (the mean over the heads of a layer, Garg et al. "
@@ -57,7 +59,9 @@ const ToolSpec spec{
         "each position, and takes half or a quarter of their memory; all arithmetic stays float32. It rounds them so "
         "with "
         "--target too, which gives the log-probabilities of what is generated.\n\n"
-        "Results do not depend on --batch-rows, --window or --threads.",
+        "Results do not depend on --batch-rows, --window or --threads. --skip and --take choose records, which keep "
+        "their numbers, so that parts of a stream have the bits of the whole (share/pipeformer/shards). Started by "
+        "mpirun, several processes share the records (pipeformer(7), SCALE).",
     .options = join({
         decoding_options(),
         weight_type_options(),
@@ -68,137 +72,30 @@ const ToolSpec spec{
         {
             {"translate a text with a beam of 4",
              "tokenize -m model.h5 text.en | decode -m model.h5 --beam 4 | tokenize -m model.h5 --decode"},
+            {"a translation as it comes, up to a full stop",
+             "tokenize -m model.h5 text.en | decode -m model.h5 --take 1 --stream --stop ."},
             {"the log-probability of each token of given translations",
              "decode -m model.h5 text.en.npy --target text.de.npy -o scores.npy"},
             {"which source words each output word looks at",
              "decode -m model.h5 text.en.npy --tap 'decoder/0/cross_attn/weights' --tap-file w.h5 -o out.npy"},
         },
     .see_also = {"encode", "tokenize", "train", "score", "peek"},
-    .text_options = {"list-taps"},
+    .text_options = {"list-taps", "stream"},
     .elsewhere = {{"prompt-template", "tokenize"}},
     .uses_models = true,
 };
 
-/// What both ways of decoding share: the files, and the model, of which memory vectors need only the decoder.
-struct Decoding {
-  explicit Decoding(const Args& a)
-      : args(a),
-        file(args.model(), weights_asked(a)),
-        configuration(file.configuration()),
-        encoder(configuration.has_encoder()),
-        beyond(beyond_context(a, configuration)),
-        probing(
-            a, [&](ParameterSource& source) { Transformer(source, configuration); },
-            a.has("alignment") || a.has("alternatives")) {
-    if (!file.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file.group()));
-    require(configuration.has_decoder(), file.name(), ": a model of kind ", name_of(configuration.kind),
-            " has no decoder: ", configuration.head == Head::classes ? "classify" : "encode", " reads it");
-    if (probing.listed()) return;
-    const std::vector<std::string> names = a.list("model");
-    others.emplace(file, std::span(names).subspan(1), weights_asked(a));
-    file.list_taps(probing.list());
-    input.emplace(args.input(), encoder ? Accept::either : Accept::ids);
-    writer = RecordWriter::open(args.output(), args.output_options());
-  }
-  /// Loads the model when the first records are there; checks them. A decoder needs room for `room` ids beside those
-  /// that are given.
-  void check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
-    std::call_once(loaded, [&] {
-      model.emplace(file, configuration, sources.batch.ids ? Transformer::Stacks::all : Transformer::Stacks::decoder);
-      others->load();
-    });
-    others->check(sources, ids, room, beyond);
-    sources.expect_width(configuration.width, "the model's");
-    check_ids_of(configuration, sources, ids, room, beyond);
-  }
-  void close(std::int64_t sequences) {
-    probing.close(sequences);
-    writer->close();
-  }
-
-  const Args& args;
-  ModelFile file;
-  const Configuration& configuration;
-  bool encoder;
-  Beyond beyond;
-  Probing probing;
-  std::once_flag loaded;
-  std::optional<Transformer> model;
-  std::optional<Ensemble> others;
-  std::optional<BatchStream> input;
-  std::unique_ptr<RecordWriter> writer;
-};
-
-void force(Decoding& d) {
-  BatchStream target(d.args.text("target"), Accept::ids);
-  const Batches batches = d.probing.writes() ? Batches::one_by_one : Batches::side_by_side;
-  d.close(for_batches(d.args, {&*d.input, &target}, batches, [&](BatchTurn& turn) {
-    const BatchStream &sources = turn[0], &targets = turn[1];
-    d.check(sources, &targets, 1);
-    turn.ctx.probe = d.probing.probe();
-    turn.ctx.places.first = turn.first_sequence;
-    turn.ctx.kept = kept_type(d.args);
-    return d.file.explaining([&] {
-      return force_targets(turn.ctx, *d.model, sources.batch, targets.batch, give_from_name(d.args.text("give")),
-                           d.writer.get());
-    });
-  }));
-}
-
-void generate(Decoding& d) {
-  GenerateSettings settings = generate_settings(d.args, d.configuration);
-  settings.probe = d.probing.changes();
-  std::optional<BatchStream> prefix;
-  if (const auto path = optional_text(d.args, "prefix")) prefix.emplace(*path, Accept::ids);
-  std::vector<BatchStream*> streams{&*d.input};
-  if (prefix) streams.push_back(&*prefix);
-  std::optional<PhraseStream> ban, require;
-  if (const auto path = optional_text(d.args, "ban")) ban.emplace(*path, d.configuration.target_vocabulary);
-  if (const auto path = optional_text(d.args, "require")) require.emplace(*path, d.configuration.target_vocabulary);
-  HypothesisFiles files(d.args, d.writer.get());
-  std::optional<OutputProbe> look;
-  if (const auto view = output_view(d.args, d.configuration, d.probing)) look.emplace(*view);
-  Workspace workspace;
-  Progress progress(d.args, "", 0, "sentences");
-  const auto start = std::chrono::steady_clock::now();
-  std::int64_t sentences = 0, tokens = 0;
-  while (read_batches(streams, d.args.integer("window"))) {
-    d.check(*d.input, prefix ? &*prefix : nullptr, 2);
-    const std::string name = d.input->reader->name();
-    std::vector<Phrases> banned, required;
-    if (ban) banned = ban->next(d.input->batch.records(), name);
-    if (require) required = require->next(d.input->batch.records(), name);
-    settings.others = d.others->models();
-    const Beside beside{prefix ? &prefix->batch : nullptr, ban ? &banned : nullptr, require ? &required : nullptr};
-    const auto outputs = d.file.explaining([&] {
-      return generate_window(*d.model, *d.input, beside, settings,
-                             [&](std::int64_t n) { progress.update(sentences += n); });
-    });
-    const Batch* forced = prefix ? &prefix->batch : d.encoder ? nullptr : &d.input->batch;
-    if (look || d.probing.writes())
-      force_outputs(workspace, *d.model, d.input->batch, outputs, settings, look ? *look : *d.probing.probe(),
-                    d.input->batch.first_record);
-    tokens +=
-        write_hypotheses(outputs, forced, look ? look->take() : std::vector<OutputProbe::Seen>{}, files.writers());
-  }
-  if (ban) ban->finish(d.input->reader->name());
-  if (require) require->finish(d.input->reader->name());
-  files.close();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  progress.finish(rate_summary(d.input->reader->count(), tokens, seconds.count()));
-  d.close(d.input->reader->count());
-}
-
 void decode(const Args& args) {
   check_decoding_options(args);
   expect_one_stdin(args, args.input(), {"target", "prefix", "ban", "require"});
-  Decoding decoding(args);
-  if (decoding.probing.listed()) return;
-  args.has("target") ? force(decoding) : generate(decoding);
+  DecodeRun run(args);
+  if (run.listed()) return;
+  if (args.has("target")) return run.force();
+  args.flag("stream") ? run.stream() : run.generate();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, decode);
+  return run_dealt(spec, argc, argv, decode);
 }

@@ -1,5 +1,6 @@
 // embed: ids to vectors, by looking them up in a table (Vaswani et al. 2017, section 3.4).
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/image_input.hpp"
 #include "models/single_layers.hpp"
 
@@ -83,5 +84,5 @@ static void embed(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, embed);
+  return run_dealt(spec, argc, argv, embed);
 }

@@ -1,6 +1,7 @@
 // encode: the Transformer encoder stack (Vaswani et al. 2017, figure 1, left).
 #include "cli/layer_options.hpp"
 #include "cli/probe_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/encode_batch.hpp"
 #include "models/image_input.hpp"
 
@@ -88,5 +89,5 @@ static void encode(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, encode);
+  return run_dealt(spec, argc, argv, encode);
 }

@@ -1,5 +1,6 @@
 // ffn: the position-wise feed-forward layer (Vaswani et al. 2017, equation 2), plain or gated (Shazeer 2020).
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/single_layers.hpp"
 
 using namespace pipeformer;
@@ -55,5 +56,5 @@ static void ffn(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, ffn);
+  return run_dealt(spec, argc, argv, ffn);
 }

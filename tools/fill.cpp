@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "io/output_file.hpp"
 #include "text/text_records.hpp"
 
@@ -105,5 +106,5 @@ void fill(const Args& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, fill);
+  return run_dealt(spec, argc, argv, fill);
 }

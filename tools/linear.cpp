@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/single_layers.hpp"
 #include "ops/elementwise.hpp"
 
@@ -88,5 +89,5 @@ void linear(const Args& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, linear);
+  return run_dealt(spec, argc, argv, linear);
 }

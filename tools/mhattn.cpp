@@ -2,6 +2,7 @@
 #include "cli/attention_options.hpp"
 #include "cli/layer_options.hpp"
 #include "cli/probe_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/single_layers.hpp"
 
 using namespace pipeformer;
@@ -72,6 +73,7 @@ static void mhattn(const Args& args) {
 
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   MaskStreams masks = mask_streams(args);
+  args.allow_only(!masks.any(), "no streams of masks", {"skip", "take"});
   const bool alone = probing.writes() || masks.any();
   const std::int64_t sequences =
       for_batches(args, {&queries, &keys}, alone ? Batches::one_by_one : Batches::side_by_side, [&](BatchTurn& turn) {
@@ -96,5 +98,5 @@ static void mhattn(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, mhattn);
+  return run_dealt(spec, argc, argv, mhattn);
 }

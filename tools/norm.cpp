@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/single_layers.hpp"
 #include "ops/pooling.hpp"
 
@@ -136,5 +137,5 @@ static void norm_stream(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, norm_stream);
+  return run_dealt(spec, argc, argv, norm_stream);
 }

@@ -1,5 +1,6 @@
 // pool: one vector for each sequence.
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/encode_batch.hpp"
 #include "models/single_layers.hpp"
 
@@ -60,5 +61,5 @@ static void pool(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, pool);
+  return run_dealt(spec, argc, argv, pool);
 }

@@ -1,5 +1,6 @@
 // posenc: adds positions to vectors (Vaswani et al. 2017, section 3.5).
 #include "cli/layer_options.hpp"
+#include "cli/ranks.hpp"
 #include "models/single_layers.hpp"
 
 using namespace pipeformer;
@@ -67,5 +68,5 @@ static void posenc(const Args& args) {
 }
 
 int main(int argc, char** argv) {
-  return run_tool(spec, argc, argv, posenc);
+  return run_dealt(spec, argc, argv, posenc);
 }

@@ -8,6 +8,7 @@
 #include "io/batch_stream.hpp"
 #include "layers/context.hpp"
 #include "layers/parameter.hpp"
+#include "search/phrases.hpp"
 
 namespace pipeformer {
 
@@ -15,14 +16,24 @@ namespace pipeformer {
 struct BatchTurn {
   Context ctx;                        ///< Its workspace is empty.
   std::vector<BatchStream*> streams;  ///< What for_batches was given, in the same order, with this batch.
-  std::int64_t first_sequence;        ///< How many sequences of the first stream came before.
+  std::int64_t first_sequence = 0;    ///< How many sequences of the first stream came before.
+  /// Of each stream of LoopOptions::phrases those of the batch's records.
+  std::vector<std::vector<Phrases>> phrases{};
 
   BatchStream& operator[](std::size_t role) const { return *streams[role]; }
 };
 
 enum class Batches {
   side_by_side,  ///< Each thread has a batch of its own: one reads or writes while others compute.
-  one_by_one,    ///< All threads share one batch, which is read into the very streams that for_batches was given.
+  whole_team,    ///< All threads share one batch.
+  one_by_one,    ///< The same, and the body reads or writes what depends on the order of the batches.
+};
+
+struct LoopOptions {
+  std::int64_t rows = 0;  ///< Positions of a batch; 0: --batch-rows.
+  /// Read in lock step with the records of the first stream.
+  std::vector<PhraseStream*> phrases{};
+  bool summary = true;  ///< With --verbose, a line at the end.
 };
 
 /// Writes the results of a batch. What it refers to, the turn with its workspace and batches included, stays as it is
@@ -34,12 +45,17 @@ using BatchOutput = std::function<void()>;
 BatchOutput rows_to(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width,
                     const StoredParameters* from = nullptr);
 
+using BatchBody = std::function<BatchOutput(BatchTurn&)>;
+
 /// Reads batches of all streams in lock step, about --batch-rows positions each, and calls body for each; what it
 /// returns is called in the order of the stream, one at a time, while bodies of other batches run side by side. Then,
 /// with --verbose, writes one line of summary. The first error in that order is thrown, after all batches before it are
 /// written; a RowError is about a row of the first stream and is thrown on naming the record. Returns the number of
-/// sequences of the first stream.
-std::int64_t for_batches(const Args&, const std::vector<BatchStream*>& streams, Batches,
-                         const std::function<BatchOutput(BatchTurn&)>& body);
+/// sequences of the first stream. --skip and --take choose records (batch_options()); skipped ones are not counted.
+///
+/// In a tool that deals (cli/ranks.hpp), the first rank reads all streams and deals batches to the others as they
+/// become free; what a body's output writes there is written here, in order. On the other ranks it does not return.
+std::int64_t for_batches(const Args&, const std::vector<BatchStream*>& streams, Batches, const BatchBody& body,
+                         const LoopOptions& = {});
 
 }  // namespace pipeformer

@@ -38,7 +38,10 @@ std::vector<Option> decoding_options() {
       text("ban", "FILE", "sequences of ids that must not come: a record for each input, or one for all"),
       text("require", "FILE", "phrases of ids that must come: a record for each input, or one for all"),
       choice("cache", "f32|f16|bf16|int8", "the type that the decoder's keys and values are kept as", "f32"),
+      list("stop", "TEXT", "an output ends with the token that makes its generated text hold TEXT"),
       flag("keep-end", "the end token stays at the end of an output"),
+      flag("stream", "write text, token by token as it comes, a line for each record"),
+      flag("replace-unknown", "write -1 - p for an unknown id that is aligned with source position p"),
       flag("sample", "draw the tokens"),
       number("temperature", "T", "sampling: divide the logits by T", "1", 0.001, 1000),
       integer("top-k", "N", "sampling: only the N most probable tokens (0: all)", "0", 0),
@@ -75,12 +78,21 @@ void check_decoding_options(const Args& args) {
                    "keep-end",
                    "token-scores",
                    "alignment",
-                   "alternatives"});
+                   "alternatives",
+                   "stop",
+                   "stream",
+                   "replace-unknown"});
+  args.allow_only(!args.flag("stream"), "records: no --stream",
+                  {"beam", "nbest", "scores", "token-scores", "alignment", "alternatives", "replace-unknown", "require",
+                   "keep-end", "tap-file", "format", "dtype"});
+  args.allow_only(args.list("stop").empty(), "no --stop, which may end an output before", {"require"});
   const bool several = args.list("model").size() > 1;
   args.allow_only(several, "several models", {"ensemble"});
   args.allow_only(!several, "one model",
-                  {"target", "alignment", "alternatives", "list-taps", "tap-file", "patch", "ablate", "scale", "add"});
-  args.allow_only(args.has("alignment"), "--alignment", {"alignment-layer"});
+                  {"target", "alignment", "alternatives", "replace-unknown", "list-taps", "tap-file", "patch", "ablate",
+                   "scale", "add"});
+  args.allow_only(args.has("alignment") || args.flag("replace-unknown"), "--alignment or --replace-unknown",
+                  {"alignment-layer"});
   args.allow_only(args.has("alternatives"), "--alternatives", {"alternatives-scores", "alternatives-count"});
   if (args.flag("slide") && args.flag("beyond-context"))
     throw UsageError("--slide and --beyond-context exclude each other");
@@ -121,16 +133,18 @@ LogitRuleSettings logit_rule_settings(const Args& args, const Configuration& con
 }  // namespace
 
 std::optional<OutputView> output_view(const Args& args, const Configuration& configuration, const Probing& probing) {
-  if (!args.has("alignment") && !args.has("alternatives")) return std::nullopt;
+  const bool aligns = args.has("alignment") || args.flag("replace-unknown");
+  if (!aligns && !args.has("alternatives")) return std::nullopt;
   OutputView view;
   view.also = probing.probe();
-  if (args.has("alignment")) {
-    if (!configuration.has_encoder()) throw UsageError("--alignment needs an encoder");
+  if (aligns) {
+    const std::string option = args.has("alignment") ? "--alignment" : "--replace-unknown";
+    if (!configuration.has_encoder()) throw UsageError(cat(option, " needs an encoder"));
     const std::int64_t last = configuration.decoder.layers - 1;
     const std::int64_t layer =
         args.has("alignment-layer") ? args.integer("alignment-layer") : std::max<std::int64_t>(0, last - 1);
     if (layer > last) throw UsageError(cat("--alignment-layer ", layer, ": the last layer is ", last));
-    view.weights = probing.tap(cat("decoder/", layer, "/cross_attn/weights"), "--alignment: ");
+    view.weights = probing.tap(cat("decoder/", layer, "/cross_attn/weights"), option + ": ");
   }
   if (args.has("alternatives")) {
     view.alternatives = args.integer("alternatives-count");
@@ -166,6 +180,11 @@ HypothesisFiles::HypothesisFiles(const Args& args, RecordWriter* ids) {
               open("alternatives"),
               open("alternatives-scores"),
               args.integer("alternatives-count")};
+}
+
+void HypothesisFiles::name_copied(std::int32_t id, const std::string& model) {
+  require(id >= 0, model, ": its tokenizer has no unknown id");
+  writers_.copied_id = id;
 }
 
 void HypothesisFiles::close() {

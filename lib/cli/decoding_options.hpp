@@ -18,13 +18,16 @@ void check_decoding_options(const Args&);
 
 /// What --slide and --beyond-context say. Throws UsageError where the model cannot do it.
 Beyond beyond_context(const Args&, const Configuration&);
-/// What --alignment and --alternatives look at, in a pass over the outputs; nothing when they are not given.
+/// What --alignment, --replace-unknown and --alternatives look at, in a pass over the outputs; nothing when they are
+/// not given.
 std::optional<OutputView> output_view(const Args&, const Configuration&, const Probing&);
 /// The files that options name for what is written beside the ids.
 class HypothesisFiles {
  public:
   HypothesisFiles(const Args&, RecordWriter* ids);
   const HypothesisWriters& writers() const { return writers_; }
+  /// The unknown id of the model's tokenizer is written as --replace-unknown says. Throws Error when it has none.
+  void name_copied(std::int32_t id, const std::string& model);
   void close();
 
  private:

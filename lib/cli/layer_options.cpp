@@ -8,8 +8,11 @@
 namespace pipeformer {
 
 std::vector<Option> batch_options() {
-  return {integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result",
-                  "1024", 1)};
+  return {
+      integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result", "1024",
+              1),
+      integer("skip", "N", "pass over the first N records of each stream; the others keep their numbers", "0", 0, 1e15),
+      integer("take", "N", "only the first N records after them", "", 0, 1e15)};
 }
 
 std::vector<Option> weight_type_options() {

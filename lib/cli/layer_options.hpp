@@ -12,7 +12,7 @@
 
 namespace pipeformer {
 
-/// --batch-rows.
+/// --batch-rows, --skip, --take.
 std::vector<Option> batch_options();
 
 /// --weights, of tools that run a whole model, and the type of weights that it asks for.

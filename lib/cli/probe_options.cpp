@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "io/output_file.hpp"
+#include "io/relay.hpp"
 #include "models/describe.hpp"
 
 namespace pipeformer {
@@ -27,6 +28,7 @@ std::vector<Option> probe_options() {
 Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, bool look, bool training) {
   const auto asked = [&](const char* option) { return args.given(option); };
   asked_ = asked("list-taps") || asked("tap") || asked("tap-file");
+  part_ = asked("skip") || asked("take") || relay() != Relay::none;
   struct {
     const char* option;
     Change change;
@@ -63,7 +65,7 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
 }
 
 void Probing::close(std::int64_t sequences) {
-  if (changes_) changes_->close(sequences);
+  if (changes_ && !part_) changes_->close(sequences);
   if (writer_) writer_->close(sequences);
 }
 

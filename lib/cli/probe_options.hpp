@@ -36,11 +36,12 @@ class Probing {
   /// Of a tool that writes: what is seen from now on stands in a group of its own.
   void begin_group(const std::string& name) { writer_->begin_group(name); }
   /// After a run over so many sequences, before the results are closed. Throws Error for what was asked for and did not
-  /// happen.
+  /// happen, unless the run was a part of one (--skip, --take, one rank of several).
   void close(std::int64_t sequences);
 
  private:
   bool asked_ = false, listed_ = false;
+  bool part_ = false;  ///< Not all records of the stream are this process's: --skip, --take, other ranks.
   TapList list_;
   std::optional<Interventions> changes_;
   std::optional<TapWriter> writer_;

@@ -6,6 +6,7 @@
 
 #include "core/one_nan.hpp"
 #include "io/failure_record.hpp"
+#include "io/packing.hpp"
 
 namespace pipeformer {
 namespace {
@@ -143,6 +144,28 @@ Batch with_lengths(const Batch& batch, const Ragged& ragged) {
   }
   layout.ids = batch.ids;
   return layout;
+}
+
+void pack(Packer& to, const Batch& batch) {
+  to.put(batch.ids);
+  to.put(batch.width);
+  to.put(batch.first_record);
+  to.put_all(std::span<const float>(batch.rows));
+  to.put_all(std::span<const std::int32_t>(batch.tokens));
+  to.put_all(std::span<const std::int64_t>(batch.offsets));
+  to.put(batch.shapes.size());
+  for (const Shape& shape : batch.shapes) to.put_all(std::span<const std::int64_t>(shape));
+}
+
+void unpack(Unpacker& from, Batch& batch) {
+  batch.ids = from.get<bool>();
+  batch.width = from.get<std::int64_t>();
+  batch.first_record = from.get<std::int64_t>();
+  from.get_all(batch.rows);
+  from.get_all(batch.tokens);
+  from.get_all(batch.offsets);
+  batch.shapes.resize(from.get<std::size_t>());
+  for (Shape& shape : batch.shapes) from.get_all(shape);
 }
 
 void write_rows(RecordWriter& writer, const Batch& layout, const float* rows, std::int64_t width) {

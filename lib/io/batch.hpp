@@ -60,6 +60,12 @@ void append_record(Batch&, const Array& record);
 /// The layout of a batch whose sequences have got other lengths (a class token more). Those of one record must agree.
 Batch with_lengths(const Batch&, const Ragged&);
 
+class Packer;
+class Unpacker;
+/// A batch on its way to another process, and there.
+void pack(Packer&, const Batch&);
+void unpack(Unpacker&, Batch&);
+
 /// Writes one record per record of `layout`, with its leading axes and its T: vectors (..., T, width) from rows, or
 /// (..., T) when width is 0. NaN is written as one NaN (core/one_nan.hpp).
 void write_rows(RecordWriter&, const Batch& layout, const float* rows, std::int64_t width);

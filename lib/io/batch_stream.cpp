@@ -58,10 +58,10 @@ bool read_records(std::span<BatchStream* const> streams) {
 
 }  // namespace
 
-bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) {
+bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows, std::int64_t max_records) {
   const Batch& first = streams.front()->batch;
   for (BatchStream* stream : streams) clear_batch(stream->batch, *stream->reader);
-  for (std::int64_t r = 0; r == 0 || first.extent() < max_rows; ++r) {
+  for (std::int64_t r = 0; r < max_records && (r == 0 || first.extent() < max_rows); ++r) {
     try {
       if (!read_records(streams)) break;
     } catch (const UpstreamFailure&) {
@@ -72,6 +72,27 @@ bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows) 
     }
   }
   return first.records() > 0;
+}
+
+std::int64_t skip_records(std::span<BatchStream* const> streams, std::int64_t count) {
+  std::int64_t sequences = 0;
+  RecordLocation place;
+  for (std::int64_t r = 0; r < count; ++r) {
+    const BatchStream *ended = nullptr, *more = nullptr;
+    for (BatchStream* stream : streams) {
+      (stream->reader->locate(place) ? more : ended) = stream;
+      if (stream != streams.front() || more != stream) continue;
+      const bool ids = stream->accept == Accept::ids || (stream->accept == Accept::either && !is_floating(place.dtype));
+      const std::ptrdiff_t inner = ids ? 1 : 2;
+      sequences +=
+          std::ssize(place.shape) > inner ? element_count(Shape(place.shape.begin(), place.shape.end() - inner)) : 1;
+    }
+    if (ended && more)
+      throw Error(cat(ended->reader->name(), " ended after ", ended->reader->count(), " records, ",
+                      more->reader->name(), " has more"));
+    if (ended) break;
+  }
+  return sequences;
 }
 
 }  // namespace pipeformer

@@ -1,5 +1,6 @@
 /// Streams read in batches, several of them in lock step: what a tool loops over.
 #pragma once
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,6 +34,12 @@ struct BatchStream {
 /// are at their end. The records before a failure record are a batch; the next call throws UpstreamFailure.
 /// Throws Error naming both streams when one ends before the others or a record's leading axes are not those of the
 /// first stream's.
-bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows);
+/// At most max_records of each.
+bool read_batches(std::span<BatchStream* const> streams, std::int64_t max_rows,
+                  std::int64_t max_records = std::numeric_limits<std::int64_t>::max());
+
+/// Passes over the first `count` records of every stream, or all when there are fewer, unread where that can be.
+/// Returns the number of sequences that those of the first stream hold.
+std::int64_t skip_records(std::span<BatchStream* const> streams, std::int64_t count);
 
 }  // namespace pipeformer

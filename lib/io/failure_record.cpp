@@ -14,6 +14,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "io/output_file.hpp"
+
 namespace pipeformer {
 namespace {
 
@@ -43,7 +45,8 @@ thread_local bool in_record = false;
 
 bool is_pipe(int fd) {
   struct stat status {};
-  return ::fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
+  return ::fstat(fd, &status) == 0 &&
+         (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || (::isatty(fd) != 0 && !is_terminal(fd)));
 }
 
 bool change(Slot& slot, int from, int to) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <set>
@@ -17,6 +18,7 @@
 #include "core/error.hpp"
 #include "core/visible.hpp"
 #include "io/read_files.hpp"
+#include "io/relay.hpp"
 
 namespace pipeformer {
 namespace {
@@ -89,6 +91,10 @@ std::string output_name(const std::string& path) {
   return path == "-" ? "(stdout)" : path;
 }
 
+bool is_terminal(int fd) {
+  return ::isatty(fd) != 0 && (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr || ::tcgetpgrp(fd) >= 0);
+}
+
 bool is_special_file(const std::string& path) {
   struct stat status {};
   return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
@@ -145,6 +151,13 @@ void PendingFile::commit_part(const std::function<void(const std::string& copy)>
 }
 
 OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
+  if (content == Content::text) {
+    const int number = relaying::number(this);
+    if (relay() == Relay::away) {
+      relayed_ = number;
+      return;
+    }
+  }
   if (path == "-") {
     claim_.emplace(path);
     fd_ = STDOUT_FILENO;
@@ -156,7 +169,7 @@ OutputFile::OutputFile(const std::string& path, Content content) : path_(path) {
     pending_ = std::make_unique<PendingFile>(path);
     fd_ = pending_->descriptor();
   }
-  terminal_ = ::isatty(fd_) != 0;
+  terminal_ = is_terminal(fd_);
   if (content == Content::binary && terminal_) {
     if (own_) ::close(fd_);
     throw UsageError(cat(output_name(path), ": binary data is not written to a terminal: give -o FILE or use a pipe"));
@@ -193,6 +206,7 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::write(std::string_view text) {
+  if (relayed_ >= 0) return relaying::text(relayed_, text);
   const std::string shown = terminal_ ? visible(text) : std::string();
   write(std::as_bytes(std::span(terminal_ ? std::string_view(shown) : text)));
 }
@@ -227,6 +241,7 @@ void OutputFile::write_out(std::span<const std::byte> bytes) {
 }
 
 void OutputFile::close() {
+  if (relayed_ >= 0) return;
   flush();
   pipe_.complete();
   if (pending_) {

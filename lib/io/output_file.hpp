@@ -18,6 +18,10 @@ namespace pipeformer {
 /// "(stdout)" for "-", else the path: how messages name an output.
 std::string output_name(const std::string& path);
 
+/// Whether somebody may be looking. Open MPI gives its processes a terminal of its own making as standard output, from
+/// which it reads what they write: that is a pipe.
+bool is_terminal(int fd);
+
 /// True when a path exists and is no regular file (a FIFO, a device, a terminal): such outputs are written directly.
 bool is_special_file(const std::string& path);
 
@@ -91,7 +95,8 @@ class OutputFile {
   std::optional<OutputClaim> claim_;  ///< Of standard output.
   std::vector<std::byte> buffer_;
   std::unique_ptr<PendingFile> pending_;
-  RecordPipe pipe_;  ///< Of binary content.
+  RecordPipe pipe_;   ///< Of binary content.
+  int relayed_ = -1;  ///< Of text that another process writes: its number there (io/relay.hpp).
   int fd_ = -1;
   bool own_ = false;
   bool terminal_ = false;

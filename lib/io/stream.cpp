@@ -12,6 +12,7 @@
 #include "io/npy.hpp"
 #include "io/npz.hpp"
 #include "io/output_file.hpp"
+#include "io/relay.hpp"
 
 namespace pipeformer {
 namespace {
@@ -145,6 +146,7 @@ std::string output_format(const std::string& address, const OutputOptions& optio
 }
 
 std::unique_ptr<RecordReader> RecordReader::open(const std::string& address) {
+  if (relay() == Relay::away) return relaying::reader(address);
   return open(address, std::make_unique<ByteSource>(split_address(address).file));
 }
 
@@ -218,12 +220,16 @@ void RecordReader::expect_like_first(bool ids, std::int64_t width) {
 }
 
 std::unique_ptr<RecordWriter> RecordWriter::open(const std::string& address, const OutputOptions& options) {
+  if (relay() == Relay::away) return relaying::writer(output_name(address));
   const Address parts = split_address(address);
   const std::string format = output_format(address, options);
-  if (format == "h5") return open_hdf5_writer(output_name(address), parts, options);
-  if (!parts.group.empty()) throw UsageError(cat(address, ": only HDF5 output has parts such as '", parts.group, "'"));
-  if (format == "npz") return open_npz_writer(parts.file, options);
-  return std::make_unique<NpyWriter>(parts.file, options.dtype);
+  if (format != "h5" && !parts.group.empty())
+    throw UsageError(cat(address, ": only HDF5 output has parts such as '", parts.group, "'"));
+  auto writer = format == "h5"    ? open_hdf5_writer(output_name(address), parts, options)
+                : format == "npz" ? open_npz_writer(parts.file, options)
+                                  : std::make_unique<NpyWriter>(parts.file, options.dtype);
+  relaying::number(writer.get());
+  return writer;
 }
 
 void RecordWriter::write(DType dtype, const Shape& shape, const void* elements) {
