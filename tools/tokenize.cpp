@@ -2,9 +2,9 @@
 #include <optional>
 #include <utility>
 
+#include "cli/tokenizing.hpp"
 #include "cli/tokenizing_options.hpp"
 #include "io/output_file.hpp"
-#include "text/line_batches.hpp"
 #include "text/prompt_template.hpp"
 
 using namespace pipeformer;
@@ -38,6 +38,9 @@ const ToolSpec spec{
         "of the "
         "phrases "
         "with -1 between two of them.\n\n"
+        "--decode --replace-unknown TEXTS puts the words of its source into a translation, where `decode "
+        "--replace-unknown` has left their positions: TEXTS has the source line of each record. Letters around such a "
+        "place give way to the word, punctuation stays.\n\n"
         "--words and --offsets say where each id comes from: the word of the line, for `train --task tagging` and "
         "`tag`, and the characters.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",
@@ -52,6 +55,9 @@ const ToolSpec spec{
              "tokenize -m char.model --pieces < text.txt"},
             {"another view of a training text, by dropping one merge in ten",
              "tokenize -m tok.model --sample 0.1 --seed 2 text.en > text.en.2.npy"},
+            {"a translation in which unknown words are those of the source",
+             "tokenize -m model.h5 text.en | decode -m model.h5 --replace-unknown | "
+             "tokenize -m model.h5 --decode --replace-unknown text.en"},
             {"ids, and which word of its line each one belongs to",
              "tokenize -m tok.model --words words.npy text.en -o ids.npy"},
         },
@@ -70,62 +76,6 @@ void train(const Args& args) {
   output.write(model);
   output.close();
   progress.finish(cat(Tokenizer::parse(model, args.output())->vocabulary_size(), " ids"));
-}
-
-void decode(const Args& args, const Tokenizer& tokenizer) {
-  const auto reader = RecordReader::open(args.input());
-  OutputFile output(args.output(), Content::text);
-  const bool document = args.flag("document");
-  const Decoding decoding = args.flag("pieces")         ? Decoding::pieces
-                            : args.flag("keep-special") ? Decoding::text_with_control
-                                                        : Decoding::text;
-  const auto next = [&](Batch& batch) { return read_batch(*reader, batch, Accept::ids, 1 << 18, 4096); };
-  Batch batch, following;
-  for (bool more = next(batch), first = true; more; first = false) {
-    // Of a stream of one record, the text may have several lines: there is nothing that they could be taken for.
-    const bool look_ahead = first && batch.sequences() == 1 && !tokenizer.exact();
-    const bool more_follow = look_ahead && next(following);
-    const bool single_lines = !document && (!look_ahead || more_follow);
-    for (const std::string& text : decode_batch(tokenizer, batch, reader->name(), decoding, single_lines, document)) {
-      output.write(text);
-      if (!document) output.write("\n");
-    }
-    more = look_ahead ? more_follow : next(batch);
-    if (look_ahead) std::swap(batch, following);
-  }
-  output.close();
-}
-
-/// The lines of the input, a batch at a time, or all of it as one text.
-class Texts {
- public:
-  Texts(const Args& args, InvalidUtf8 policy) : policy_(policy) {
-    if (args.flag("document")) {
-      document_.push_back(read_document(args.input(), policy));
-    } else {
-      reader_.emplace(args.input());
-    }
-  }
-  TextLines& reader() { return *reader_; }
-  bool next(std::vector<std::string>& texts) {
-    if (reader_) return read_line_batch(*reader_, policy_, texts);
-    texts = std::exchange(document_, {});
-    return !texts.empty();
-  }
-
- private:
-  InvalidUtf8 policy_;
-  std::optional<TextLines> reader_;
-  std::vector<std::string> document_;
-};
-
-void write_offsets(RecordWriter& writer, const EncodedLines& encoded) {
-  const std::int32_t* rows = encoded.offsets.data();
-  for (const Shape& shape : encoded.ids.shapes) {
-    writer.write(DType::i4, {shape.back(), 3}, rows);
-    rows += 3 * shape.back();
-  }
-  writer.flush();
 }
 
 void encode(const Args& args, const Tokenizer& tokenizer) {
@@ -178,7 +128,7 @@ void body(const Args& args) {
   if (args.flag("train")) return train(args);
   const auto tokenizer = Tokenizer::load(args.model());
   if (args.flag("vocabulary")) return list_vocabulary(args, *tokenizer);
-  args.flag("decode") ? decode(args, *tokenizer) : encode(args, *tokenizer);
+  args.flag("decode") ? decode_records(args, *tokenizer) : encode(args, *tokenizer);
 }
 
 }  // namespace

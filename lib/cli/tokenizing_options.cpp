@@ -12,6 +12,8 @@ std::vector<Option> tokenizing_options() {
       text("prompt-template", "FILE",
            "put each text into the text of FILE, where it says {prompt}; control ids are those of FILE: no --special"),
       flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
+      text("replace-unknown", "TEXTS",
+           "--decode: ids below 0 are words of the lines of TEXTS (decode --replace-unknown)"),
       flag("phrases", "each line holds phrases between tabs: write their ids, with -1 between two phrases"),
       text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
       text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
@@ -54,7 +56,8 @@ void check_tokenizing_options(const Args& args) {
                    "offsets", "max-tokens", "overflow", "stride", "prompt-template"});
   args.allow_only(!args.has("sample") && !args.has("prompt-template"), "no --sample and no --prompt-template",
                   {"words", "offsets"});
-  args.allow_only(decode, "--decode", {"keep-special"});
+  args.allow_only(decode, "--decode", {"keep-special", "replace-unknown"});
+  args.allow_only(!args.has("replace-unknown"), "no --replace-unknown", {"keep-special", "pieces", "document"});
   args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "words", "offsets", "overflow"});
   if (!train && args.inputs().size() > 1)
     throw UsageError(cat("unexpected argument '", args.inputs()[1], "': only --train reads several files"));

@@ -620,3 +620,158 @@ PY
   message="--target needs one model" refused decode -m "$DATA/m.h5" -m other.h5 "$DATA/src.npy" --target "$DATA/trg.npy"
   message="--ensemble needs several models" refused decode -m "$DATA/m.h5" "$DATA/src.npy" --ensemble logs
 }
+
+# Models with tokenizers, for what is about text.
+language_models() {
+  for _ in $(seq 40); do echo "日本語のテキストを少しずつ書く。 Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."; done > text
+  tokenize --quiet --train --type byte -o byte.model text
+  tokenize --quiet --train --type byte-bpe --vocab-size 300 -o bpe.json text
+  for _ in $(seq 40); do echo "Boxer jagen Viktor quer durch den Deich. Sylter schreiben. Kampf."; done > ascii
+  tokenize --quiet --train --type unigram --vocab-size 290 --byte-fallback -o unigram.model ascii
+  tokenize --quiet --train --type bpe --vocab-size 90 -o bpe.model text
+  for tokenizer in byte.model bpe.json unigram.model bpe.model; do
+    tokenize -m $tokenizer text -o text.npy
+    train --task language-model --target text.npy --tokenizer $tokenizer --width 32 --heads 2 --inner 64 --decoder-layers 1 --context 400 --steps 200 \
+      --batch-tokens 1000 --warmup 20 --learning-rate 0.02 --dropout 0 --quiet -o $tokenizer.h5
+  done
+}
+
+@test "--stop ends an output with the token that completes the text, in every search" {
+  language_models
+  { echo Zwölf; echo 日本; echo; echo Vik; } > prompts
+  for model in byte.model.h5 bpe.json.h5 bpe.model.h5; do
+    tokenize -m $model prompts -o prompts.npy
+    for options in "" "--beam 3 --nbest 2" "--sample --seed 2 --nbest 2 --temperature 2" "--no-repeat-ngram 3"; do
+      decode -m $model $options prompts.npy --max-length 60 -o plain.npy
+      for stop in "er" "ト" "jagen Vik"; do
+        decode -m $model $options prompts.npy --max-length 60 --stop nowhere --stop "$stop" -o stopped.npy
+        decode -m $model $options prompts.npy --max-length 60 --stop nowhere --stop "$stop" --batch-rows 1 -j 1 --window 1 | cmp - stopped.npy
+        # The text of each beginning of what was generated, one after another.
+        MODEL=$model STOP=$stop GREEDY=$([[ $options == *beam* ]] || echo yes) python '
+import os, subprocess
+prompts, plain, stopped = records("prompts.npy"), records("plain.npy"), records("stopped.npy")
+each, stop, ended = len(plain) // len(prompts), os.environ["STOP"].encode(), 0
+for i, (p, s) in enumerate(zip(plain, stopped)):
+    given = len(prompts[i // each])
+    def holds(ids):
+        with open("beginnings.npy", "wb") as f: np.save(f, ids)
+        return stop in subprocess.run(["tokenize", "-m", os.environ["MODEL"], "--decode", "beginnings.npy"], capture_output=True, check=True).stdout
+    if os.environ["GREEDY"]: assert (p[: len(s)] == s).all()  # the same until it ends
+    generated = s[given:]
+    if len(generated): assert not holds(generated[:-1]), (i, s)
+    if len(generated) and holds(generated): ended += 1
+    elif os.environ["GREEDY"]: assert len(s) == len(p)
+open("ended", "a").write(str(ended))'
+      done
+    done
+  done
+  grep -q "[1-9]" ended
+  # A window that moves on looks at all that was generated.
+  decode -m byte.model.h5 prompts.npy --slide --max-length 700 --min-length 700 --sample --seed 1 --stop "nowhere" -o long.npy
+  tail=$(tokenize -m byte.model.h5 --decode long.npy | head -n 1 | tail -c 20)
+  decode -m byte.model.h5 prompts.npy --slide --max-length 700 --min-length 700 --sample --seed 1 --stop "$tail" -o same.npy
+  python 'a, b = records("long.npy"), records("same.npy"); assert len(a[0]) == len(b[0]) and (a[0] == b[0]).all()'
+  refuses 2 "option '--stop' needs a value" decode -m byte.model.h5 prompts.npy --stop ""
+  refuses 2 "--require needs no --stop" decode -m bpe.model.h5 prompts.npy --stop a --require prompts.npy
+  refuses 1 "holds no tokenizer, which --stop needs" decode -m "$DATA/lm.h5" "$DATA/src.npy" --stop a
+}
+
+@test "--stream writes the text of the ids, token by token in whole characters" {
+  language_models
+  { echo Zwölf; echo 日本; echo; echo Vik; } > prompts
+  for model in byte.model.h5 bpe.json.h5 unigram.model.h5 bpe.model.h5; do
+    tokenize -m $model prompts -o prompts.npy
+    for options in "" "--sample --seed 5 --top-k 3" "--stop er --no-repeat-ngram 4" "--slide --max-length 420"; do
+      words="--max-length 90 $options"
+      [[ $options != *max-length* ]] || words=$options
+      decode -m $model $words prompts.npy -o ids.npy
+      tokenize -m $model --decode ids.npy > expected
+      decode -m $model $words --stream prompts.npy | cmp - expected
+      decode -m $model $words --stream prompts.npy -o streamed.txt
+      cmp streamed.txt expected
+    done
+  done
+  # Each write is a packet of its own here.
+  tokenize -m byte.model.h5 <(echo 日本) -o prompt.npy
+  decode -m byte.model.h5 --max-length 60 prompt.npy | tokenize -m byte.model.h5 --decode > expected
+  python '
+import socket, subprocess
+ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+process = subprocess.Popen(["decode", "-m", "byte.model.h5", "--max-length", "60", "--stream", "prompt.npy"], stdout=its)
+its.close()
+packets = []
+while packet := ours.recv(1 << 16): packets.append(packet)
+assert process.wait() == 0
+whole = b"".join(packets)
+assert whole == open("expected", "rb").read()
+assert whole.decode()  # so that a piece that is none was cut
+for packet in packets: packet.decode()
+assert len(packets) > 15, packets'
+  # A prompt is answered before the next one is there.
+  mkfifo ask
+  decode -m byte.model.h5 --max-length 5 --stream ask > answers &
+  exec 5> ask
+  cat prompt.npy >&5
+  for _ in $(seq 500); do [ "$(wc -l < answers)" -lt 1 ] || break; sleep 0.01; done
+  [ "$(wc -l < answers)" -eq 1 ]
+  cat prompt.npy >&5
+  exec 5>&-
+  wait $!
+  [ "$(wc -l < answers)" -eq 2 ]
+  for other in "--beam 2" "--sample --nbest 2" "--scores s.npy" "--format npy" "--keep-end"; do
+    run -2 --separate-stderr decode -m byte.model.h5 prompt.npy --stream $other
+    [[ $stderr == *"needs records: no --stream"* ]]
+  done
+  refuses 1 "holds no tokenizer, which --stream needs" decode -m "$DATA/lm.h5" "$DATA/src.npy" --stream
+}
+
+@test "--replace-unknown: positions in the place of unknown ids, and their words in the text" {
+  for _ in 1 2 3 4 5 6; do printf '%s\n' "a man, a plan, a canal" "the man has the plan" "a canal is planned"; done > text
+  tokenize --quiet --train --type char -o char.model text
+  model make --tokenizer char.model --width 32 --heads 4 --inner 48 --encoder-layers 1 --decoder-layers 2 --seed 3 -o t.h5
+  python '
+import h5py
+with h5py.File("t.h5", "r+") as f:
+    for name in f: print(name)
+    f["decoder/1/norm3/weight"][...] *= 3' > /dev/null
+  printf '%s\n' "the XÜZ, man" "" "a plan" > source
+  tokenize -m t.h5 source -o source.npy
+  for options in "--max-length 30" "--beam 3 --nbest 2 --max-length 30" "--sample --temperature 3 --max-length 30 --seed 4" "--prefix prefix.npy --max-length 9"; do
+    python '
+with open("prefix.npy", "wb") as f: [np.save(f, np.array(p, np.int32)) for p in ([0, 4], [], [5, 0])]'
+    decode -m t.h5 $options source.npy --alignment a.npy -o o.npy
+    decode -m t.h5 $options source.npy --replace-unknown -o c.npy
+    options="$options" python '
+import os
+each = len(records("o.npy")) // 3
+for i, (o, a, c) in enumerate(zip(*map(records, ("o.npy", "a.npy", "c.npy")))):
+    given = (2, 0, 2)[i // each] if "prefix" in os.environ["options"] else 0
+    expected = np.where((o == 0) & (np.arange(len(o)) >= given), -1 - a, o)
+    assert (c == expected).all()
+    open("unknown", "a").write("y" * int((c < 0).sum()))'
+  done
+  grep -q y unknown
+  # Their words: position 4 and on of "the XÜZ, man" are unknown letters.
+  python '
+def ids(text, start=0):
+    import subprocess
+    return np.load(__import__("io").BytesIO(subprocess.run(["tokenize", "-m", "t.h5"], input=text.encode(), capture_output=True, check=True).stdout))
+plan = ids("a XÜZ, the plan")
+with open("copied.npy", "wb") as f:
+    np.save(f, np.where(plan == 0, -1 - 5, plan).astype("<i4")), np.save(f, np.zeros(0, "<i4")), np.save(f, np.array([-1 - 3], "<i4"))'
+  tokenize -m t.h5 --decode --replace-unknown source copied.npy > text.out
+  printf '%s\n' "a XÜZ, the plan" "" "plan" | cmp - text.out
+  tokenize -m t.h5 --decode --replace-unknown source < copied.npy | cmp - text.out
+  tokenize -m t.h5 source | decode -m t.h5 --max-length 30 --replace-unknown | tokenize -m t.h5 --decode --replace-unknown source > piped
+  [ "$(wc -l < piped)" -eq 3 ]
+  run -1 --separate-stderr tokenize -m t.h5 --decode copied.npy
+  [[ $stderr == *"copied.npy: record 0: "*"-6"* ]] || { echo "$stderr"; false; }
+  run -1 --separate-stderr tokenize -m t.h5 --decode --replace-unknown <(head -n 2 source) copied.npy
+  [[ $stderr == *" ended after 2 lines, copied.npy has more" ]]
+  run -1 --separate-stderr tokenize -m t.h5 --decode --replace-unknown <(cat source source) copied.npy
+  [[ $stderr == *"copied.npy ended after 3 records, "*" has more lines" ]]
+  run -1 --separate-stderr tokenize -m t.h5 --decode --replace-unknown <(printf 'a\n\na plan\n') copied.npy
+  [[ $stderr == "tokenize: copied.npy: record 0: source position 5, its line has 1 tokens" ]]
+  refuses 1 "holds no tokenizer, which --replace-unknown needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --replace-unknown
+  refuses 2 "--replace-unknown needs an encoder" decode -m "$DATA/lm.h5" "$DATA/src.npy" --replace-unknown
+}
