@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# scripts/shards: a stream in parts, by hand, side by side, and as a Slurm array; none is done twice.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  export PATH="$PIPEFORMER_BIN:$PATH"
+  export DATA="$BATS_FILE_TMPDIR/data"
+  "$BATS_TEST_DIRNAME/../../scripts/make-testdata" "$DATA"
+}
+
+setup() {
+  export SHARDS="$BATS_TEST_DIRNAME/../../scripts/shards"
+  cd "$BATS_TEST_TMPDIR"
+  slice --records 0-39 "$DATA/text.en.npy" -o in.npy
+  decode=(decode -m "$DATA/model.h5" --max-length 6 --sample --seed 3)
+  "${decode[@]}" in.npy -o whole.npy
+}
+
+@test "by hand, in any number of shards: the bytes of one run" {
+  for n in 1 3 7 50; do
+    "$SHARDS" -n $n in.npy out.npy "${decode[@]}"
+    cmp out.npy whole.npy
+    [ "$(find . -name "out.npy.shard-*-of-$n.npy" | wc -l)" -eq $n ]
+    rm out.npy*
+  done
+  "$SHARDS" -n 3 in.npy out.txt classify -m "$DATA/classes.h5" --names
+  classify -m "$DATA/classes.h5" --names in.npy | cmp - out.txt
+  # Side by side, as GNU parallel does it.
+  seq 0 4 | xargs -P 3 -I{} "$SHARDS" -n 5 -i {} in.npy out.npy "${decode[@]}"
+  cmp out.npy whole.npy
+}
+
+@test "as an array of Slurm, of which a task fails and is run again" {
+  task() {  # task ID
+    SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$1 SLURM_ARRAY_TASK_MIN=10 SLURM_ARRAY_TASK_MAX=13 SLURM_ARRAY_TASK_COUNT=4 PMI_SIZE=4 PMIX_RANK=0 \
+      "$BATS_TEST_TMPDIR/spool/slurm_script" in.npy out.npy "${decode[@]}"
+  }
+  mkdir spool
+  cp "$SHARDS" spool/slurm_script  # Slurm runs a copy
+  task 12
+  task 10
+  [ ! -e out.npy ]
+  # A tool that fails leaves no shard, and what it says is the error.
+  mkdir bin
+  printf '#!/bin/sh\necho "decode: the disk is full" >&2\nexit 1\n' > bin/decode
+  chmod +x bin/decode
+  PATH="$PWD/bin:$PATH" run -1 --separate-stderr task 11
+  [ "$stderr" = "decode: the disk is full" ]
+  task 13
+  [ ! -e out.npy ]
+  # Again: only what is missing is done.
+  for shard in 0 2 3; do touch -d 2001-01-01 out.npy.shard-$shard-of-4.npy; done
+  for id in 10 11 12 13; do task $id; done
+  cmp out.npy whole.npy
+  [ "$(find . -name 'out.npy.shard-*-of-4.npy' ! -newermt 2002-01-01 | wc -l)" -eq 3 ]
+  [ -z "$(find . -name 'out.npy.shard-??????')" ]
+  # When all is there, nothing is done.
+  touch -d 2001-01-01 out.npy
+  task 10
+  [ -n "$(find out.npy ! -newermt 2002-01-01)" ]
+}
+
+@test "shards of another input or command are not taken for these" {
+  "$SHARDS" -n 2 -i 0 in.npy out.npy "${decode[@]}"
+  run -1 --separate-stderr "$SHARDS" -n 2 -i 1 in.npy out.npy "${decode[@]}" --seed 4
+  [[ $stderr == "shards: out.npy.shards: is of another input or command; rm out.npy.shard*" ]]
+  touch -d 2001-01-01 in.npy
+  run -1 "$SHARDS" -n 2 -i 1 in.npy out.npy "${decode[@]}"
+  rm out.npy.shard*
+  "$SHARDS" -n 2 in.npy out.npy "${decode[@]}"
+  cmp out.npy whole.npy
+  run -2 --separate-stderr "$SHARDS" -n 2 -i 2 in.npy other.npy "${decode[@]}"
+  [[ $stderr == "shards: shard 2 of 2: they are numbered from 0" ]]
+  run -2 "$SHARDS" -n 2 in.npy other.h5 "${decode[@]}"
+  run -1 --separate-stderr "$SHARDS" -n 2 none.npy other.npy "${decode[@]}"
+  [[ $stderr == "shards: none.npy: "* ]]
+  run -2 "$SHARDS" in.npy other.npy
+}
+
+@test "the script is clean shell" {
+  command -v shellcheck > /dev/null || skip "no shellcheck"
+  shellcheck "$SHARDS"
+}
