@@ -33,7 +33,11 @@ const ToolSpec spec{
         "schedule follow the clock, and so no "
         "two runs are the same.\n\n"
         "Started by mpirun -n N (when built with MPI), N processes on one or several machines compute each batch "
-        "together, each its part; the loss is that of one process within rounding, and all must see the same files.\n\n"
+        "together, each its part; the loss is that of one process within rounding, and all must see the same files. "
+        "With "
+        "--reduce bf16 each rank's gradients are rounded to bfloat16, added up in float32 in the order of the ranks, "
+        "and "
+        "the sums rounded again: half the bytes on the network, the same bits in each run with as many ranks.\n\n"
         "Pairs are compared with all others of their batch: the larger --batch-tokens, which counts both sides, the "
         "more "
         "there is to tell apart. Their validation compares all pairs with each other, and its line shows how many "
@@ -126,6 +130,7 @@ void train(const Args& args, Communicator& ranks) {
   if (settings.max_steps > 0 && steps.largest() > settings.max_steps)
     throw UsageError(cat("--tap-steps ", args.text("tap-steps"), ": the run ends at step ", settings.max_steps));
 
+  ranks.set_bfloat16_gradients(args.text("reduce") == "bf16");
   Trainer trainer(start.models, settings, files, *start.train, start.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, start);
   std::int64_t seen = 0;

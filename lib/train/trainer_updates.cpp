@@ -83,7 +83,7 @@ void Trainer::update() {
   arena_.clear_gradients();  // and not after the step: the last ones may be asked for
   LossSums result = loss(end, gathered.weight > 0 ? 1.0f / static_cast<float>(gathered.weight) : 1.0f,
                          probe ? probe(state_.step + 1) : nullptr);
-  ranks_.sum(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
+  ranks_.sum_gradients(std::span(arena_.gradients(), static_cast<std::size_t>(arena_.size())));
   result = sum(result);
   adapters_.backward(arena_);
   optimizer_.forget_frozen(arena_.gradients());
