@@ -53,6 +53,8 @@ class Probe {
   virtual void rows(Tap, const TapRows&) const = 0;
   /// In the order of sequences, heads and rows.
   virtual void matrix(Tap, const TapMatrix&) const = 0;
+  /// Nothing is computed for these sequences of the layer that this tap is of (`gradients`: back through it).
+  virtual void left_out(Tap /*of_layer*/, const Ragged&, bool /*gradients*/) const {}
   /// The ids that these embeddings are of, for who keeps them beside what it sees.
   virtual void ids(Tap embeddings, const std::int32_t* ids, const Ragged& ragged) const = 0;
 };

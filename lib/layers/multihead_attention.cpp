@@ -17,6 +17,27 @@ RowPositions rotary_positions(Workspace& workspace, const Ragged& ragged, const 
   return {positions, lengths};
 }
 
+AttentionLook::Step probe_step(Context& ctx, Tap tap, const Ragged& queries, bool growing_keys) {
+  if (!ctx.watched(tap)) return {};
+  return [&ctx, queries, growing_keys, tap](const AttentionRows& part) {
+    const bool growing = ctx.places.growing;  // of keys only where a sequence attends to itself
+    TapMatrix m{
+        part.x, 0, part.head, 0, part.rows, queries.length(part.sequence), part.keys, growing, growing && growing_keys};
+    if (!ctx.places.positions) {
+      m.sequence = ctx.places.number(part.sequence);
+      m.first = part.first;
+      return ctx.probe->matrix(tap, m);
+    }
+    m.rows = 1;  // the rows are hypotheses, each at its own place
+    for (std::int64_t i = 0; i < part.rows; ++i, m.x += part.keys) {
+      const std::int64_t row = queries.begin(part.sequence) + part.first + i;
+      m.sequence = ctx.places.number(row);
+      m.first = ctx.places.position(row);
+      ctx.probe->matrix(tap, m);
+    }
+  };
+}
+
 MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::string& name,
                                        const MultiheadAttentionShape& shape)
     : name_(name),
@@ -38,8 +59,8 @@ MultiheadAttention::MultiheadAttention(ParameterSource& source, const std::strin
   if (key_.norm) key_.norm_tap = source.tap(name, "key_norm", keys);
   if (shape.rotary) key_.rotated_tap = source.tap(name, "key_rotated", keys);
   value_tap_ = source.tap(name, "value", keys);
-  scores_tap_ = source.tap(name, "scores", {0, shape.heads, rows}, false);  // no pass holds their gradients
-  weights_tap_ = source.tap(name, "weights", {0, shape.heads, rows}, false);
+  scores_tap_ = source.tap(name, "scores", {0, shape.heads, rows});
+  weights_tap_ = source.tap(name, "weights", {0, shape.heads, rows});
   context_tap_ = source.tap(name, "context", queries);
   output_tap_ = source.tap(name, "output", {shape.width});
 }
@@ -78,30 +99,8 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
 void MultiheadAttention::attend(Context& ctx, const AttentionInput& in, const Ragged& shown,
                                 const AttentionShape& shape, const Saved& saved) const {
   attention_forward(shape, in, saved.context, saved.log_sum);
-  AttentionLook look;
-  const auto show_to_probe = [&](Tap tap) -> AttentionLook::Step {
-    if (!ctx.watched(tap)) return {};
-    return [this, &ctx, &in, tap](const AttentionRows& part) {
-      const bool growing = ctx.places.growing;  // of keys only where a sequence attends to itself
-      TapMatrix m{part.x,    0,         part.head,
-                  0,         part.rows, in.queries.length(part.sequence),
-                  part.keys, growing,   growing && shape_.causal};
-      if (!ctx.places.positions) {
-        m.sequence = ctx.places.number(part.sequence);
-        m.first = part.first;
-        return ctx.probe->matrix(tap, m);
-      }
-      m.rows = 1;  // the rows are hypotheses, each at its own place
-      for (std::int64_t i = 0; i < part.rows; ++i, m.x += part.keys) {
-        const std::int64_t row = in.queries.begin(part.sequence) + part.first + i;
-        m.sequence = ctx.places.number(row);
-        m.first = ctx.places.position(row);
-        ctx.probe->matrix(tap, m);
-      }
-    };
-  };
-  look.scores = show_to_probe(scores_tap_);
-  look.weights = show_to_probe(weights_tap_);
+  const AttentionLook look{probe_step(ctx, scores_tap_, in.queries, shape_.causal),
+                           probe_step(ctx, weights_tap_, in.queries, shape_.causal)};
   if (look.scores || look.weights) attention_look(shape, in, look, saved.context);
   ctx.show(context_tap_, saved.context, shape_.query_width(), shown);
 }
@@ -240,8 +239,12 @@ void MultiheadAttention::backward(Context& ctx, const Ragged& queries, const Rag
   ctx.show_gradient(output_tap_, dy, shape_.width, queries);
   output_.backward(rows, saved.context, dy, d_context, false);
   ctx.show_gradient(context_tap_, d_context, shape_.query_width(), queries);
-  attention_backward(attention_shape(ctx, saved), attention_input(queries, keys, nullptr, saved), saved.context,
-                     saved.log_sum, d_context, d);
+  const AttentionShape shape = attention_shape(ctx, saved);
+  const AttentionInput in = attention_input(queries, keys, nullptr, saved);
+  const AttentionLook look{probe_step(ctx, {scores_tap_.gradient}, queries, false),
+                           probe_step(ctx, {weights_tap_.gradient}, queries, false)};
+  if (look.scores || look.weights) attention_look_backward(shape, in, saved.context, d_context, look);
+  attention_backward(shape, in, saved.context, saved.log_sum, d_context, d);
   RowPositions positions;
   if (shape_.rotary) positions = rotary_positions(ctx.workspace, queries, *shape_.rotary);
   project_backward(ctx, query_, queries, positions, saved.query_norm, d.query);

@@ -129,6 +129,11 @@ class MultiheadAttention {
   Tap value_tap_, scores_tap_, weights_tap_, context_tap_, output_tap_;
 };
 
+/// Shows scores, weights or their gradients to the context's probe under a tap; empty when nobody looks. queries: of
+/// the input. growing_keys: while the context's sequences grow, so do their keys. The step refers to the context and
+/// the offsets.
+AttentionLook::Step probe_step(Context&, Tap, const Ragged& queries, bool growing_keys);
+
 /// The position of each row inside its sequence, and the lengths of these where the angles depend on them; in the
 /// workspace.
 RowPositions rotary_positions(Workspace&, const Ragged&, const RotarySpec&);

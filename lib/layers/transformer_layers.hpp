@@ -44,6 +44,7 @@ class Residual {
   template <class Sublayer>
   void backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* dy, float* dx, bool with_base,
                 Sublayer sublayer) const;
+  Tap tap() const { return residual_tap_; }  ///< One of its layer's.
 
  private:
   std::string layer_, number_;
@@ -79,6 +80,10 @@ class TransformerLayer {
   const float* forward(Context&, const Ragged&, const float* x, const Surroundings&, Saved&) const;
   /// Returns dx, allocated in the workspace.
   const float* backward(Context&, const Ragged&, const Surroundings&, const Saved&, const float* dy) const;
+  /// Tells a probe that these sequences do not come through here, or their gradients do not.
+  void left_out(Context& ctx, const Ragged& ragged, bool gradients) const {
+    if (ctx.probe) ctx.probe->left_out(residual_[0].tap(), ragged, gradients);
+  }
 
   /// One position of each sequence: rows x (n, width), each attending to its own past through past.index (which
   /// includes itself: its key and value are stored at row new_rows[i] first) and to the memory's ready keys. positions:

@@ -23,6 +23,9 @@ class ModelProbe : public Probe {
     if (changes_ && changes_->touch(tap)) changes_->matrix(tap, seen);
     if (writer_ && writer_->wants(tap)) writer_->matrix(tap, seen);
   }
+  void left_out(Tap of_layer, const Ragged& ragged, bool gradients) const override {
+    if (writer_) writer_->left_out(of_layer, ragged, gradients);
+  }
   void ids(Tap embeddings, const std::int32_t* ids, const Ragged& ragged) const override {
     if (writer_) writer_->ids(embeddings, ids, ragged);
   }

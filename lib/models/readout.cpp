@@ -20,14 +20,14 @@ OutputHead::OutputHead(ParameterSource& source, const Configuration& c, const st
   const std::string head = side + "/head";
   if (c.head_dense) {
     dense_.emplace(source, head + "/dense", width, projection_.in(), true);
-    dense_tap_ = source.tap(head, "dense", {projection_.in(), 0, rows}, false);
-    activation_tap_ = source.tap(head, "activation", {projection_.in(), 0, rows}, false);
+    dense_tap_ = source.tap(head, "dense", {projection_.in(), 0, rows});
+    activation_tap_ = source.tap(head, "activation", {projection_.in(), 0, rows});
   }
   if (c.head_norm) {
     norm_.emplace(source, head + "/norm", projection_.in(), c.norm_shape(c.has_decoder()));
-    norm_tap_ = source.tap(head, "norm", {projection_.in(), 0, rows}, false);
+    norm_tap_ = source.tap(head, "norm", {projection_.in(), 0, rows});
   }
-  output_tap_ = source.tap("", c.head == Head::none ? "projection" : "logits", {projection_.out(), 0, rows}, false);
+  output_tap_ = source.tap("", c.head == Head::none ? "projection" : "logits", {projection_.out(), 0, rows});
 }
 
 bool OutputHead::watched(const Context& ctx) const {
@@ -63,16 +63,21 @@ const float* OutputHead::prepare(Context& ctx, const Ragged& ragged, const float
   return x;
 }
 
-void OutputHead::backward(Context& ctx, std::int64_t rows, const Saved& saved, const float* d_prepared,
+void OutputHead::backward(Context& ctx, const Ragged& ragged, const Saved& saved, const float* d_prepared,
                           float* d_hidden) const {
   const WorkspaceScope scope(ctx.workspace);
-  const std::int64_t count = rows * projection_.in();
+  const std::int64_t rows = ragged.rows(), width = projection_.in(), count = rows * width;
   float* d = dense_ ? ctx.workspace.get(count) : d_hidden;
   if (d != d_prepared) std::memcpy(d, d_prepared, static_cast<std::size_t>(count) * sizeof(float));
   if (scale_ != 1) scale(count, scale_, d);
-  if (norm_) norm_->backward(rows, saved.norm, d, d);
+  if (norm_) {
+    ctx.show_gradient(norm_tap_, d, width, ragged);
+    norm_->backward(rows, saved.norm, d, d);
+  }
   if (!dense_) return;
+  ctx.show_gradient(activation_tap_, d, width, ragged);
   activation_backward(activation_, rows, dense_->out(), saved.dense, d, d);
+  ctx.show_gradient(dense_tap_, d, width, ragged);
   dense_->backward(rows, saved.input, d, d_hidden, false);
 }
 
@@ -99,11 +104,11 @@ Pooler::Pooler(ParameterSource& source, const Configuration& c)
       class_tokens_(c.class_tokens),
       end_id_(c.end_id),
       activation_(c.pooler_activation) {
-  pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence}, false);
+  pooled_tap_ = source.tap("", "pooled", {pooled_width_, 0, TapShape::Rows::sequence});
   if (!c.pooler) return;
   dense_.emplace(source, "pooler", pooled_width_, c.vector_width(), c.pooler_bias);
-  dense_tap_ = source.tap("pooler", "dense", {dense_->out(), 0, TapShape::Rows::sequence}, false);
-  activation_tap_ = source.tap("pooler", "activation", {dense_->out(), 0, TapShape::Rows::sequence}, false);
+  dense_tap_ = source.tap("pooler", "dense", {dense_->out(), 0, TapShape::Rows::sequence});
+  activation_tap_ = source.tap("pooler", "activation", {dense_->out(), 0, TapShape::Rows::sequence});
 }
 
 const std::int32_t* Pooler::chosen_rows(Context& ctx, const Ragged& ragged, const std::int32_t* ids,
@@ -189,13 +194,17 @@ void Pooler::backward(Context& ctx, const Saved& saved, const float* d_pooled, f
   const WorkspaceScope scope(ctx.workspace);
   const Ragged& ragged = saved.ragged;
   const std::int64_t sequences = ragged.sequences(), width = hidden_width_;
+  const std::vector<std::int64_t> one_each = ctx.probe ? one_row_each(sequences) : std::vector<std::int64_t>{0};
   if (dense_) {
     float* d_dense = ctx.workspace.get(sequences * dense_->out());
+    ctx.show_gradient(activation_tap_, d_pooled, dense_->out(), {one_each});
     activation_backward(activation_, sequences, dense_->out(), saved.dense, d_pooled, d_dense);
+    ctx.show_gradient(dense_tap_, d_dense, dense_->out(), {one_each});
     float* d_input = ctx.workspace.get(sequences * pooled_width_);
     dense_->backward(sequences, saved.pooled, d_dense, d_input, false);
     d_pooled = d_input;
   }
+  ctx.show_gradient(pooled_tap_, d_pooled, pooled_width_, {one_each});
   if (kind_ == Pooling::mean) return mean_rows_backward(ragged, width, d_pooled, d_hidden);
   std::fill_n(d_hidden, ragged.rows() * width, 0.0f);
   if (kind_ == Pooling::max) return max_rows_backward(sequences, width, saved.rows, d_pooled, d_hidden);

@@ -26,8 +26,8 @@ class OutputHead {
   /// The rows that the projection reads, in the workspace, or hidden (ragged.rows(), width) itself where nothing is to
   /// be done. The sequences of the rows matter to a probe only.
   const float* prepare(Context&, const Ragged& ragged, const float* hidden, Saved&) const;
-  /// d_hidden overwritten; may be d_prepared.
-  void backward(Context&, std::int64_t rows, const Saved&, const float* d_prepared, float* d_hidden) const;
+  /// d_hidden overwritten; may be d_prepared. The rows as prepare() had them.
+  void backward(Context&, const Ragged&, const Saved&, const float* d_prepared, float* d_hidden) const;
   const Linear& projection() const { return projection_; }
   std::int64_t width() const { return dense_ ? dense_->in() : projection_.in(); }  ///< Of the hidden states.
   float soft_cap() const { return soft_cap_; }                                     ///< Of the logits; 0: none.
@@ -35,6 +35,15 @@ class OutputHead {
   void project(Context&, const Ragged& ragged, const float* prepared, float* logits) const;
   /// Both.
   void logits(Context&, const Ragged& ragged, const float* hidden, float* logits) const;
+  /// Whether a probe looks at the logits (as the loss reads them), and at their gradients; shows both.
+  bool logits_watched(const Context& ctx) const { return ctx.watched(output_tap_); }
+  bool gradient_watched(const Context& ctx) const { return ctx.watched({output_tap_.gradient}); }
+  void show_logits(Context& ctx, const Ragged& ragged, float* logits) const {
+    ctx.show(output_tap_, logits, projection_.out(), ragged);
+  }
+  void show_gradient(Context& ctx, const Ragged& ragged, const float* d_logits) const {
+    ctx.show_gradient(output_tap_, d_logits, projection_.out(), ragged);
+  }
   /// Whether a probe looks at what happens here: then all rows of a sequence must come at once.
   bool watched(const Context&) const;
 

@@ -48,8 +48,10 @@ void sequence_vectors_backward(Context& ctx, const Transformer& model, const Tra
   if (c.projection > 0) {
     const Linear& projection = model.head().projection();
     float* d = ctx.workspace.get(sequences * std::max(projection.in(), c.vector_width()));
+    const std::vector<std::int64_t> one_each = one_row_each(sequences);
+    model.head().show_gradient(ctx, {one_each}, d_vectors);
     projection.backward(sequences, saved.prepared, d_vectors, d, false);
-    model.head().backward(ctx, sequences, saved.head, d, d);
+    model.head().backward(ctx, {one_each}, saved.head, d, d);
     d_vectors = d;
   }
   float* d_memory = ctx.workspace.get(saved.encoded.ragged.rows() * c.width);

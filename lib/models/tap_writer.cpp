@@ -94,6 +94,21 @@ void TapWriter::matrix(Tap tap, const TapMatrix& seen) {
   if (last) writer_->write(DType::f4, shape, record_.data());
 }
 
+void TapWriter::left_out(Tap of_layer, const Ragged& ragged, bool gradients) {
+  const std::string& name = list_[static_cast<std::size_t>(of_layer.id)].name;
+  const std::string layer = (gradients ? "gradient/" : "") + name.substr(0, name.rfind('/') + 1);
+  for (std::size_t i = 0; i < list_.size(); ++i) {
+    if (!wanted_[i] || !list_[i].name.starts_with(layer)) continue;
+    const TapShape& of = list_[i].shape;
+    const Shape shape = of.matrix() ? Shape{of.heads, 0, 0} : Shape{0, of.width};
+    const Tap tap{static_cast<std::int32_t>(i)};
+    const float nothing = 0;
+    seen_[i] = true;
+    for (std::int64_t s = 0; s < ragged.sequences(); ++s)
+      file_ ? stream(tap).append(DType::f4, shape, bytes_of(&nothing)) : writer_->write(DType::f4, shape, &nothing);
+  }
+}
+
 void TapWriter::ids(Tap embeddings, const std::int32_t* ids, const Ragged& ragged) {
   if (!file_) return;
   auto found = ids_.find(embeddings.id);

@@ -27,6 +27,9 @@ class TapWriter {
   void rows(Tap, const TapRows&);
   /// A part of a record; the parts come in the order of heads and rows.
   void matrix(Tap, const TapMatrix&);
+  /// Empty records, (0, width) or (heads, 0, 0), of the layer that a tap is of, so that records of all streams stay in
+  /// step.
+  void left_out(Tap of_layer, const Ragged&, bool gradients);
   /// The ids of the side that embeddings belong to, in HDF5: the stream "encoder/ids" or "decoder/ids".
   void ids(Tap embeddings, const std::int32_t* ids, const Ragged&);
   /// What comes from now on is written below a group of that name. Throws UsageError without an HDF5 file.

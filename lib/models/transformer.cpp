@@ -85,9 +85,11 @@ const float* Stack::forward(Context& ctx, const Ragged& ragged, const float* x, 
     const double rate = ctx.rate(ctx.dropout.layer);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       saved.dropped[i] = rate > 0 && Random(ctx.seed_of(cat(name_, "/", i))).uniform() < rate;
-      if (saved.dropped[i]) continue;
-      x = ctx.recompute ? forward_again(ctx, ragged, i, x, around, saved)
-                        : layers_[i].forward(ctx, ragged, x, around, saved.layers[i]);
+      if (saved.dropped[i])
+        layers_[i].left_out(ctx, ragged, false);
+      else
+        x = ctx.recompute ? forward_again(ctx, ragged, i, x, around, saved)
+                          : layers_[i].forward(ctx, ragged, x, around, saved.layers[i]);
     }
     return finish(ctx, ragged, x, saved.norm);
   }
@@ -138,7 +140,9 @@ const float* Stack::backward(Context& ctx, const Ragged& ragged, const Memory& m
   TransformerLayer::Surroundings around{memory.ragged, memory.rows, saved.distance, d_memory};
   if (saved.distance.values) around.d_distance = ctx.workspace.zeros(relative_.shape().heads * saved.distance.stride);
   for (std::size_t i = layers_.size(); i-- > 0;)
-    if (!saved.dropped[i])
+    if (saved.dropped[i])
+      layers_[i].left_out(ctx, ragged, true);
+    else
       dy = saved.inputs[i] ? backward_again(ctx, ragged, i, around, saved, dy)
                            : layers_[i].backward(ctx, ragged, around, saved.layers[i], dy);
   if (around.d_distance) relative_.backward(saved.distance, around.d_distance);
@@ -280,12 +284,14 @@ LossSums Transformer::span_loss(Context& ctx, const Examples& examples, const Cr
   const Linear& output = head_.projection();
   float* logits = ctx.workspace.get(rows * output.out());
   output.forward(rows, prepared, logits);
+  head_.show_logits(ctx, encoded.ragged, logits);
   float* d_logits = ctx.training ? ctx.workspace.get(rows * output.out()) : nullptr;
   const LossSums result = span_cross_entropy(encoded.ragged, logits, examples.labels.data(), form, d_logits);
   if (!ctx.training) return result;
+  head_.show_gradient(ctx, encoded.ragged, d_logits);
   float* d_memory = ctx.workspace.get(rows * std::max(output.in(), configuration_.width));
   output.backward(rows, prepared, d_logits, d_memory, false);
-  head_.backward(ctx, rows, head_saved, d_memory, d_memory);
+  head_.backward(ctx, encoded.ragged, head_saved, d_memory, d_memory);
   encode_backward(ctx, examples.source, encoded, d_memory);
   return result;
 }
@@ -302,17 +308,29 @@ LossSums Transformer::value_loss(Context& ctx, const Examples& examples, const C
   const Linear& output = head_.projection();
   float* x = ctx.workspace.get(sequences * output.out());
   output.forward(sequences, prepared, x);
+  head_.show_logits(ctx, {one_each}, x);
   const auto loss_of = configuration_.problem_type == ProblemType::regression ? squared_error : binary_cross_entropy;
   const LossSums result = loss_of(sequences, output.out(), x, examples.values, form, ctx.training ? x : nullptr);
   if (!ctx.training) return result;
+  head_.show_gradient(ctx, {one_each}, x);
   float* d_hidden =
       ctx.workspace.get(sequences * std::max({output.in(), configuration_.width, configuration_.pooled_width()}));
   output.backward(sequences, prepared, x, d_hidden, false);
-  head_.backward(ctx, sequences, head_saved, d_hidden, d_hidden);
+  head_.backward(ctx, {one_each}, head_saved, d_hidden, d_hidden);
   float* d_memory = ctx.workspace.get(encoded.ragged.rows() * configuration_.width);
   pooler_.backward(ctx, pooled, d_hidden, d_memory);
   encode_backward(ctx, examples.source, encoded, d_memory);
   return result;
+}
+
+/// The offsets of the `count` labelled rows, which ascend, in the sequences that they are of.
+static std::vector<std::int64_t> labelled_rows(const Ragged& ragged, std::int64_t count, const std::int32_t* rows) {
+  std::vector<std::int64_t> offsets{0};
+  for (std::int64_t s = 0, row = 0; s < ragged.sequences(); ++s) {
+    while (row < count && rows[row] < ragged.begin(s) + ragged.length(s)) ++row;
+    offsets.push_back(row);
+  }
+  return offsets;
 }
 
 LossSums Transformer::loss(Context& ctx, const Examples& examples, const CrossEntropyForm& form) const {
@@ -339,8 +357,11 @@ LossSums Transformer::loss(Context& ctx, const Examples& examples, const CrossEn
     hidden = masked;
   }
   OutputHead::Saved head_saved;
-  const std::vector<std::int64_t> one_each = one_row_each(configuration_.has_decoder() ? 0 : count);
-  const Ragged labelled = configuration_.has_decoder() ? examples.target.ragged : Ragged{one_each};
+  const std::vector<std::int64_t> of_sequences = configuration_.has_decoder() ? std::vector<std::int64_t>{0}
+                                                 : configuration_.head == Head::classes
+                                                     ? one_row_each(count)
+                                                     : labelled_rows(encoded.ragged, count, examples.rows);
+  const Ragged labelled = configuration_.has_decoder() ? examples.target.ragged : Ragged{of_sequences};
   const float* prepared = head_.prepare(ctx, labelled, hidden, head_saved);
   const Linear& output = head_.projection();
   float* d_hidden = nullptr;
@@ -348,11 +369,16 @@ LossSums Transformer::loss(Context& ctx, const Examples& examples, const CrossEn
   const OutputProjection projection{output.weight().stored,   output.bias().value,
                                     output.packed_forward(),  ctx.training ? output.packed_backward() : PackedView{},
                                     output.weight().gradient, output.bias().gradient};
+  CrossEntropyForm whole = form;
+  whole.soft_cap = head_.soft_cap();
+  if (head_.logits_watched(ctx))  // the loss itself never has those of all rows
+    head_.project(ctx, labelled, prepared, ctx.workspace.get(count * output.out()));
+  if (head_.gradient_watched(ctx)) whole.d_logits = ctx.workspace.get(count * output.out());
   const LossSums result =
-      cross_entropy(projection, count, prepared, examples.labels.data(),
-                    {form.smoothing, form.scale, head_.soft_cap(), form.weights}, ctx.workspace, d_hidden);
+      cross_entropy(projection, count, prepared, examples.labels.data(), whole, ctx.workspace, d_hidden);
   if (!ctx.training) return result;
-  head_.backward(ctx, count, head_saved, d_hidden, d_hidden);
+  if (whole.d_logits) head_.show_gradient(ctx, labelled, whole.d_logits);
+  head_.backward(ctx, labelled, head_saved, d_hidden, d_hidden);
   float* d_memory = encoded.memory ? ctx.workspace.zeros(encoded.ragged.rows() * width) : nullptr;
   if (configuration_.has_decoder())
     decode_backward(ctx, examples.target, memory, decoded, d_hidden, d_memory);

@@ -28,6 +28,9 @@ struct AttentionShape {
   float soft_cap = 0.0f;         ///< 0: none.
   bool causal =
       false;  ///< Query i of Tq may attend to key j of Tk when j <= i + Tk - Tq (the last query sees all keys).
+  /// Query i stands where key i stands, not where key i + Tk - Tq does: for the causal order, the window and distances
+  /// (torch.nn.attention.bias's causal_upper_left). attention_backward has no distance biases then.
+  bool upper_left = false;
   std::int64_t window = 0;  ///< With causal: of the keys that a query may attend to, only the last so many; 0: all.
   float dropout = 0.0f;     ///< On the weights, drawn by (dropout_seed, first_sequence + sequence, head, query, key).
   std::uint64_t dropout_seed = 0;
@@ -84,6 +87,12 @@ struct AttentionLook {
 /// row whose scores or weights were changed becomes the product of its weights with V, one chain of multiply-adds in
 /// the order of the keys.
 void attention_look(const AttentionShape&, const AttentionInput&, const AttentionLook&, float* out);
+
+/// Shows the gradients of scores and weights instead, as parts that may not be changed, in the same order: with P the
+/// weights and P' = dropped P, dP' = dO V^T are those of weights, dS = P * (dP - D) those of scores (D as below), which
+/// come after dP'. out is what attention_forward gave.
+void attention_look_backward(const AttentionShape&, const AttentionInput&, const float* out, const float* d_out,
+                             const AttentionLook&);
 
 /// Gradients, with the strides of their inputs; keys and values are float32.
 struct AttentionGradients {

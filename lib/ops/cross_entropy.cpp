@@ -81,11 +81,13 @@ LossSums cross_entropy(const OutputProjection& output, std::int64_t rows, const 
         const std::int32_t target = targets[first + r];
         if (target < 0) {
           if (d_hidden) std::fill_n(x, vocabulary, 0.0f);
+          if (form.d_logits) std::fill_n(form.d_logits + (first + r) * vocabulary, vocabulary, 0.0f);
           results[r] = {};
           continue;
         }
         if (form.weights) {
           results[r] = weighted_answer(vocabulary, target, form, d_hidden != nullptr, x);
+          if (form.d_logits) std::copy_n(x, vocabulary, form.d_logits + (first + r) * vocabulary);
           continue;
         }
         thread_local std::vector<float> tangents;
@@ -100,6 +102,7 @@ LossSums cross_entropy(const OutputProjection& output, std::int64_t rows, const 
         double all = 0;
         if (d_hidden) {
           all = kernels().cross_entropy_row(vocabulary, maximum, sum, smoothing, target, scale, x);
+          if (form.d_logits) std::copy_n(x, vocabulary, form.d_logits + (first + r) * vocabulary);
           if (form.soft_cap > 0) soft_cap_backward(vocabulary, tangents.data(), x);
         } else if (smoothing > 0) {
           for (std::int64_t v = 0; v < vocabulary; ++v) all += x[v];

@@ -33,6 +33,9 @@ struct CrossEntropyForm {
   float scale = 1;                 ///< Multiplies the gradient, not the loss that is returned.
   float soft_cap = 0;              ///< Logits l become cap * tanh(l / cap) first; 0: they do not.
   const float* weights = nullptr;  ///< Of each class; null: all 1.
+  /// Of cross_entropy, for one who looks: (rows, vocabulary), takes the gradient of loss * scale with respect to the
+  /// logits as the loss reads them.
+  float* d_logits = nullptr;
 };
 
 /// logits = hidden (rows, d) weight^T + bias;

@@ -38,10 +38,12 @@ def refuse(model, what, names):
 
 
 def equations(model, options):
-    work = ["--source", "source.npy", "--target", "target.npy"] if "language-model" not in options else ["--target", "target.npy"]
+    task = options[options.index("--task") + 1] if "--task" in options else "translation"
+    source, target = ["--source", "source.npy", "--source-vocabulary", 30], ["--target", "target.npy", "--target-vocabulary", 30, "--begin-id", 1, "--end-id", 2]
+    work = {"translation": source + target, "language-model": target, "classification": source + ["--labels", "labels"],
+            "masked-language-model": source + ["--mask-id", 4]}[task]
     # At a rate of 0 the model that is written has the weights of the update.
-    base = ["train", "-q", "--learning-rate", 0, "--schedule", "constant", *work, "--target-vocabulary", 30, *([] if "language-model" in options else ["--source-vocabulary", 30]), "--begin-id", 1, "--end-id", 2,
-            "--width", 16, "--heads", 4, "--inner", 24, "--steps", 1, "--batch-tokens", 500, "--dropout", 0, *options]
+    base = ["train", "-q", "--learning-rate", 0, "--schedule", "constant", *work, "--width", 16, "--heads", 4, "--inner", 24, "--steps", 1, "--batch-tokens", 500, "--dropout", 0, *options]
     names = [line.split("\t")[0] for line in run(*base, "--list-taps").splitlines() if line.startswith("gradient/")]
     for name in ("m.h5", "m.h5.checkpoint.h5"):
         if os.path.exists(name):
@@ -55,6 +57,7 @@ def equations(model, options):
             used.add("gradient/" + name)
             return value("gradient/" + name)
 
+        names = [n for n in names if n != "gradient/pooled" or task == "classification"]  # others have no vector of the sequence
         missing = [n for n in names if n not in step]
         refuse(model, "not written", missing)
         g = lambda name: parameters[name][()].astype("f8")
@@ -63,6 +66,27 @@ def equations(model, options):
             check(f"{model} {name}", d(y).T @ value(x), g(name + "/weight"))
             if name + "/bias" in parameters:
                 check(f"{model} {name} bias", d(y).sum(0), g(name + "/bias"), size=d(y))
+
+        def heads_of(name, count, s):
+            begin, end = step[name + "/offsets"][s:s + 2]
+            x = value(name)[begin:end]
+            return x.reshape(len(x), count, -1).swapaxes(0, 1)
+
+        def matrices(name):
+            group = step[name]
+            data, offsets = group["data"][()].astype("f8"), group["offsets"][()]
+            return [data[a:b].reshape(shape) for a, b, shape in zip(offsets, offsets[1:], group["shapes"][()])]
+
+        def attention(sub, scale):
+            """dW = dO V^T, dS = W * (dW - sum of W dW), and on to the queries: dQ = dS K * scale."""
+            used.update((f"gradient/{sub}/scores", f"gradient/{sub}/weights"))
+            turned = lambda which: next(n for n in (f"{sub}/{which}_rotated", f"{sub}/{which}_norm", f"{sub}/{which}") if n in step)
+            for s, (w, dw, ds) in enumerate(zip(matrices(f"{sub}/weights"), matrices(f"gradient/{sub}/weights"), matrices(f"gradient/{sub}/scores"))):
+                context, v = heads_of(f"gradient/{sub}/context", 4, s), heads_of(f"{sub}/value", 4, s)
+                check(f"{model} {sub} weights", dw, context @ v.swapaxes(1, 2))
+                check(f"{model} {sub} scores", ds, w * (dw - (w * dw).sum(-1, keepdims=True)), size=w * dw)
+                dq = heads_of("gradient/" + turned("query"), 4, s)
+                check(f"{model} {sub} queries", dq, ds @ heads_of(turned("key"), 4, s) * scale, size=ds @ np.abs(heads_of(turned("key"), 4, s)))
 
         for side in ("encoder", "decoder"):
             if f"gradient/{side}/embeddings" not in names:
@@ -108,6 +132,7 @@ def equations(model, options):
                             if f"{sub}/{which}_rotated" in step:  # turning keeps lengths
                                 before = d(f"{sub}/{which}_norm" if f"{sub}/{which}_norm" in step else f"{sub}/{which}")
                                 check(f"{model} {sub} {which} turned", np.linalg.norm(d(f"{sub}/{which}_rotated").reshape(-1, 4), axis=1), np.linalg.norm(before.reshape(-1, 4), axis=1))
+                        attention(sub, 0.5)  # heads of 4 columns
                         check(f"{model} {sub} context", d(f"{sub}/context"), d(f"{sub}/output") @ weights[f"{sub}/output/weight"][()].astype("f8"))
                         linear(f"{sub}/output", f"{sub}/output", f"{sub}/context")
                     if norm + "/bias" in parameters:
@@ -129,8 +154,35 @@ def equations(model, options):
                 check(f"{model} {side} final norm", d(f"{side}/final_norm").sum(0), g(f"{side}/norm/bias"))
                 x = f"{side}/final_norm"
             memory = x
+        readout(model, d, value, linear, check, step, weights, parameters, x)
         refuse(model, "in no equation", sorted(set(names) - used))
         print(f"{model}: {len(names)} gradients of intermediates")
+
+
+def readout(model, d, value, linear, check, step, weights, parameters, x):
+    """From the last rows x to the logits, and back."""
+    side = "decoder" if "decoder/embeddings" in step else "encoder"
+    if "pooled" in step:  # a mean over the sequence
+        offsets = step[x + "/offsets"][()]
+        shares = np.concatenate([np.repeat(row[None] / (b - a), b - a, 0) for row, a, b in zip(d("pooled"), offsets, offsets[1:])])
+        check(f"{model} pooled", d(x), shares)
+        x = "pooled"
+        if "pooler/dense" in step:
+            linear("pooler", "pooler/dense", "pooled")
+            check(f"{model} pooler activation", d("pooler/dense"), d("pooler/activation") * (1 - value("pooler/activation") ** 2))
+            x = "pooler/activation"
+        linear("classifier", "logits", x)
+    elif f"{side}/head/dense" in step:  # of a masked language model: the rows that are masked
+        check(f"{model} head norm", d(f"{side}/head/norm").sum(0), parameters[f"{side}/head/norm/bias"][()].astype("f8"))
+        check(f"{model} head dense", d(f"{side}/head/dense").sum(0), parameters[f"{side}/head/dense/bias"][()].astype("f8"))
+        d(f"{side}/head/activation")
+        check(f"{model} logits", d("logits").T @ value(f"{side}/head/norm"), parameters[f"{side}/output/weight"][()].astype("f8"))
+        check(f"{model} head", d(f"{side}/head/norm"), d("logits") @ weights[f"{side}/output/weight"][()].astype("f8"))
+    else:
+        linear(f"{side}/output", "logits", x)
+        check(f"{model} last rows", d(x), d("logits") @ weights[f"{side}/output/weight"][()].astype("f8"))
+    # A row of the gradient is the softmax less the answer, by its share: it sums to nothing.
+    check(f"{model} logits, sums", d("logits").sum(-1), np.zeros(len(value("logits"))), size=d("logits"))
 
 
 with tempfile.TemporaryDirectory() as directory:
@@ -140,6 +192,8 @@ with tempfile.TemporaryDirectory() as directory:
         with open(name + ".npy", "wb") as file:
             for length in (5, 9, 3, 7, 8, 2):
                 np.save(file, draw.integers(3, 30, length).astype("i4"))
+    with open("labels", "w") as file:
+        file.write("a\nb\na\nc\nb\na\n")
     both = ["--encoder-layers", 2, "--decoder-layers", 2]
     for model, options in {
         "the paper's": [*both, "--tied", "none"],
@@ -147,6 +201,8 @@ with tempfile.TemporaryDirectory() as directory:
         "gated, layer scale": [*both, "--tied", "none", "--gated", "--activation", "silu", "--layer-scale", "--norm-position", "pre", "--embedding-norm"],
         "rotary, norms of queries and keys": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--positions", "rotary", "--query-key-norm", "--norm-position", "pre"],
         "norms of sublayers": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--sublayer-norm", "--norm-position", "pre"],
+        "classes, with a pooler": ["--task", "classification", "--encoder-layers", 2, "--pooler"],
+        "a masked language model": ["--task", "masked-language-model", "--encoder-layers", 2, "--tied", "none", "--norm-position", "pre"],
     }.items():
         equations(model, options)
 

@@ -122,6 +122,17 @@ setup() {
     grep -q 1 used.$step
   done
   ! cmp -s used.1 used.2
+  # Their taps have empty records: all streams stay in step.
+  train $deep --layer-drop 0.5 --steps 1 --tap 'decoder/*' --tap 'gradient/decoder/*' --tap-file taps.h5 -o tapped.h5
+  for layer in 0 1 2 3 4 5 6 7; do
+    for name in residual3 self_attn/weights cross_attn/key; do
+      for gradient in "" gradient/; do
+        peek --summary "taps.h5:step-1/${gradient}decoder/$layer/$name" | awk -F'\t' -v used="$(sed -n $((layer + 1))p used.1)" \
+          'NR == 2 { exit !($2 > 3 && ($6 > 0) == used) }'
+        [ "$(peek --summary "taps.h5:step-1/${gradient}decoder/$layer/$name" | cut -f 2)" = "$(peek --summary taps.h5:step-1/decoder/ids | cut -f 2)" ]
+      done
+    done
+  done
   train $deep --layer-drop 0.5 --steps 2 -j 1 -o one.h5
   cmp drop.h5 one.h5
   train $deep --layer-drop 0.5 --steps 1 -o parts.h5
