@@ -3,6 +3,7 @@
 
 #include "cli/attention_options.hpp"
 #include "cli/layer_options.hpp"
+#include "cli/probe_options.hpp"
 #include "cli/ranks.hpp"
 
 using namespace pipeformer;
@@ -23,6 +24,10 @@ static const ToolSpec spec = {
         "rotary positions); scores, Q K^T times the scale, of all queries and keys; capped, these after the soft cap; "
         "biased, these with the biases of positions and --bias, and -inf where a query may not attend, as the softmax "
         "reads them (what a model's tap calls scores); or the weights that it makes of them.\n\n"
+        "--tap writes what is computed on the way besides, and --patch, --ablate and --add change it: query, "
+        "key, value, scores, weights, context, with rotary positions query_rotated and key_rotated; with -m FILE:GROUP "
+        "below that group's name (pipeformer(7), SEEING INSIDE). --list-taps without a model asks the streams for "
+        "their widths.\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
     .options =
@@ -33,12 +38,17 @@ static const ToolSpec spec = {
               mask_options(),
               {choice("give", "context|query|key|scores|capped|biased|weights", "what is written", "context"),
                text("weights", "FILE", "write the attention weights to FILE")},
+              tap_options(),
+              change_options(),
               batch_options()}),
     .examples = {{"self-attention of vectors, with its weights", "attend x.npy --weights w.npy -o y.npy"},
                  {"the scores of a layer's heads", "attend -m model.h5:encoder/0/self_attn x.npy --give scores | peek"},
+                 {"four heads of which the third looks nowhere",
+                  "attend --heads 4 x.npy --ablate 'weights[;;2]' | peek"},
                  {"four causal heads of a memory", "attend --heads 4 --causal --key memory.npy x.npy | peek"}},
     .see_also = {"mhattn", "linear", "peek"},
     .uses_model = true,
+    .text_options = {"list-taps"},
 };
 
 static ScoreStep score_step(const std::string& give) {
@@ -48,10 +58,48 @@ static ScoreStep score_step(const std::string& give) {
                             : ScoreStep::none;
 }
 
+/// --tap and its like. Without a model the streams tell the widths: the probe is there from the first batch on.
+class AttendProbing {
+ public:
+  AttendProbing(const Args& args, Attend& attention) : args_(args), attention_(attention) {}
+  bool asked() const { return asked_; }
+  /// Once d_k and d_v of a head are known; true: --list-taps, and there is nothing else to do.
+  bool begin(std::int64_t key_width, std::int64_t value_width) {
+    if (!asked_ || probing_) return probing_ && probing_->listed();
+    const auto name = [&](TapSource& source) {
+      attention_.list_taps(source, key_width, value_width, args_.has("key"));
+    };
+    probing_.emplace(args_, name, kUse);
+    TapSource source;
+    source.list_taps(probing_->list());
+    name(source);
+    return probing_->listed();
+  }
+  const Probe* probe() const { return probing_ ? probing_->probe() : nullptr; }
+  void close(std::int64_t sequences) {
+    begin(1, 1);  // there was no batch
+    if (probing_) probing_->close(sequences);
+  }
+
+ private:
+  static constexpr ProbingUse kUse{.own_scale = true};  // of the scores
+  const Args& args_;
+  Attend& attention_;
+  const bool asked_ = Probing::asked(args_, kUse);
+  std::optional<Probing> probing_;
+};
+
 static void attend(const Args& args) {
   if (args.has("query") && !args.inputs().empty()) throw UsageError("--query and FILE are the same input: give one");
   const std::string input = args.has("query") ? args.text("query") : args.input();
   expect_one_stdin(args, input, {"key", "value", "mask", "bias", "lengths"});
+  std::unique_ptr<StoredParameters> file;
+  AttendOptions options = attend_options(args, file);
+  options.dropout = static_cast<float>(args.number("dropout"));
+  options.seed = args.seed();
+  Attend attention(options);
+  AttendProbing probing(args, attention);
+  if (options.head_width > 0 && probing.begin(options.head_width, options.head_width)) return;
   BatchStream query(input, Accept::vectors);
   std::optional<BatchStream> own_key, own_value;
   if (args.has("key")) own_key.emplace(args.text("key"), Accept::vectors);
@@ -59,11 +107,17 @@ static void attend(const Args& args) {
   BatchStream& key = own_key ? *own_key : query;
   BatchStream& value = own_value ? *own_value : key;
 
-  std::unique_ptr<StoredParameters> file;
-  AttendOptions options = attend_options(args, file);
-  options.dropout = static_cast<float>(args.number("dropout"));
-  options.seed = args.seed();
-  const Attend attention(options);
+  const auto widths_known = [&](const BatchStream& k, const BatchStream& v) {
+    return probing.begin(k.batch.width / options.kv_heads, v.batch.width / options.kv_heads);
+  };
+  if (args.given("list-taps")) {
+    std::vector<BatchStream*> streams{&query};
+    if (own_key) streams.push_back(&key);
+    if (own_value) streams.push_back(&value);
+    if (!read_batches(streams, 1)) throw Error(cat(query.reader->name(), ": no record tells the widths"));
+    widths_known(key, value);
+    return;
+  }
   MaskStreams masks = mask_streams(args);
   args.allow_only(!masks.any(), "no streams of masks", {"skip", "take"});
   const std::string give = args.text("give");
@@ -73,11 +127,13 @@ static void attend(const Args& args) {
   output.any_shape = matrices;
   const auto writer = RecordWriter::open(args.output(), output);
   const auto weights = args.has("weights") ? open_weights(args.text("weights")) : nullptr;
-  const Batches batches = masks.any() ? Batches::one_by_one : Batches::side_by_side;
-  for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
+  const Batches batches = masks.any() || probing.asked() ? Batches::one_by_one : Batches::side_by_side;
+  const std::int64_t sequences = for_batches(args, {&query, &key, &value}, batches, [&](BatchTurn& turn) {
     const BatchStream &q = turn[0], &k = turn[1], &v = turn[2];
-    Attend::Result y =
-        attention.forward(turn.ctx, q, k, v, masks, turn.first_sequence, step, weights || give == "weights");
+    widths_known(k, v);
+    turn.ctx.probe = probing.probe();
+    turn.ctx.places.first = turn.first_sequence;
+    Attend::Result y = attention.forward(turn.ctx, {q, k, v}, masks, step, weights || give == "weights");
     if (file) file->explain(y.context, q.batch.positions() * y.width);
     return [&, y = std::move(y)] {
       if (matrices)
@@ -90,6 +146,7 @@ static void attend(const Args& args) {
     };
   });
   masks.finish(query);
+  probing.close(sequences);
   if (weights) weights->close();
   writer->close();
 }

@@ -119,8 +119,7 @@ void train(const Args& args, Communicator& ranks) {
       args.flag("overwrite") || args.flag("resume")};
   for (const std::string& output : {files.model, files.checkpoint, files.log, files.gradients}) check_not_read(output);
 
-  Probing probing(
-      args, [&](ParameterSource& source) { build_towers(source, start.models); }, false, true);
+  Probing probing(args, [&](ParameterSource& source) { build_towers(source, start.models); }, {.training = true});
   if (probing.listed()) return;
   if (probing.writes() && ranks.size() > 1) throw UsageError("--tap-file: one process only");
   args.allow_only(probing.writes(), "--tap-file", {"tap-steps"});

@@ -1,5 +1,8 @@
 #include "cli/attention_options.hpp"
 
+#include <cmath>
+#include <utility>
+
 #include "cli/layer_options.hpp"
 #include "cli/model_options.hpp"
 #include "models/single_layers.hpp"
@@ -27,6 +30,7 @@ AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameter
   const std::string name = model->group();
   const MultiheadAttentionShape layer = attention_shape(*model, name, model->configuration());
   AttendOptions options;
+  options.name = name;
   options.heads_axis = true;
   options.heads = layer.heads;
   options.kv_heads = layer.kv_heads;
@@ -41,11 +45,28 @@ AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameter
   return options;
 }
 
+/// Where queries and keys begin, and the angles that turn them.
+void set_places(const Args& args, AttendOptions& options) {
+  options.first_query = args.integer("first-query");
+  options.first_key = args.integer("first-key");
+  if (!args.has("rotary-table")) return;
+  for (const std::string& field : names_of(stack_options(rotary_fields())))
+    if (field != "rotary-interleaved" && args.given(field))
+      throw UsageError(cat("--rotary-table and --", field, " exclude each other"));
+  const std::string file = args.text("rotary-table");
+  Array angles = read_single(file);
+  require(is_floating(angles.dtype) && angles.rank() == 2, file, ": angles are numbers (positions, pairs), not ",
+          dtype_name(angles.dtype), " of shape ", shape_text(angles.shape));
+  options.angles = angles.as(DType::f4);
+  for (const float angle : std::as_const(*options.angles).values<float>())
+    require(std::isfinite(angle), file, ": holds an angle that is not finite");
+}
+
 RelativePositions relative_from(const Args& args, std::int64_t heads, std::unique_ptr<StoredParameters>& file) {
   RelativeShape shape;
   shape.heads = heads;
   shape.alibi = args.flag("alibi");
-  shape.bidirectional = !args.flag("causal");
+  shape.bidirectional = !args.flag("causal") && !args.flag("causal-upper-left");
   shape.max_distance = args.integer("relative-distance");
   auto arrays = std::make_unique<ArrayParameters>();
   if (args.has("relative")) {
@@ -60,18 +81,24 @@ RelativePositions relative_from(const Args& args, std::int64_t heads, std::uniqu
 }  // namespace
 
 std::vector<Option> attention_options() {
-  return join({{integer("heads", "N", "split the last axis into N heads", "", 1),
-                integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
-                number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
-                number("soft-cap", "C", "scores s become C * tanh(s / C); 0: they do not", "0", 0, 1e9),
-                integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
-                flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)")},
-               stack_options(rotary_fields()),
-               {flag("alibi", "subtract from the scores the distance times a slope of the head (Press et al. 2022)"),
-                text("relative", "FILE",
-                     "add to the scores a row of this array (buckets, heads) for each bucket of distances (Raffel et "
-                     "al. 2020)"),
-                integer("relative-distance", "N", "--relative: from here on all distances share a bucket", "128", 1)}});
+  return join(
+      {{integer("heads", "N", "split the last axis into N heads", "", 1),
+        integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
+        number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
+        number("soft-cap", "C", "scores s become C * tanh(s / C); 0: they do not", "0", 0, 1e9),
+        flag("causal-upper-left", "as --causal, but the first query is aligned with the first key"),
+        integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
+        flag("rotary", "turn queries and keys by their positions first (Su et al. 2021)")},
+       stack_options(rotary_fields()),
+       {text("rotary-table", "FILE",
+             "--rotary: angles in radians, an array (positions, pairs) of which a row turns each position"),
+        integer("first-query", "N", "--rotary: the position of the first query of each sequence", "0", 0, 1048576),
+        integer("first-key", "N", "--rotary: the position of the first key", "0", 0, 1048576)},
+       {flag("alibi", "subtract from the scores the distance times a slope of the head (Press et al. 2022)"),
+        text("relative", "FILE",
+             "add to the scores a row of this array (buckets, heads) for each bucket of distances (Raffel et "
+             "al. 2020)"),
+        integer("relative-distance", "N", "--relative: from here on all distances share a bucket", "128", 1)}});
 }
 
 AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>& file) {
@@ -80,8 +107,11 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
       if (args.given(name)) throw UsageError(cat("the model gives --", name));
     return options_of_model(args, file);
   }
-  args.allow_only(args.flag("causal"), "--causal", {"window"});
+  if (args.flag("causal") && args.flag("causal-upper-left"))
+    throw UsageError("--causal and --causal-upper-left exclude each other");
+  args.allow_only(args.flag("causal") || args.flag("causal-upper-left"), "--causal", {"window"});
   args.allow_only(args.flag("rotary"), "--rotary", names_of(stack_options(rotary_fields())));
+  args.allow_only(args.flag("rotary"), "--rotary", {"rotary-table", "first-query", "first-key"});
   args.allow_only(args.has("relative"), "--relative", {"relative-distance"});
   if (args.flag("alibi") && args.has("relative")) throw UsageError("--alibi and --relative exclude each other");
   AttendOptions options;
@@ -91,7 +121,8 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
   if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
   if (args.has("scale")) options.scale = static_cast<float>(args.number("scale"));
   options.soft_cap = static_cast<float>(args.number("soft-cap"));
-  options.causal = args.flag("causal");
+  options.causal = args.flag("causal") || args.flag("causal-upper-left");
+  options.upper_left = args.flag("causal-upper-left");
   options.window = args.integer("window");
   if (args.flag("rotary")) {
     StackSpec stack;
@@ -101,6 +132,7 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
     } catch (const Error& error) {
       throw UsageError(cat("--rotary-short-factors, --rotary-long-factors: ", error.what()));
     }
+    set_places(args, options);
   }
   if (args.flag("alibi") || args.has("relative")) options.relative = relative_from(args, options.heads, file);
   return options;

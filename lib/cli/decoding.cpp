@@ -19,7 +19,7 @@ DecodeRun::DecodeRun(const Args& args)
       beyond_(beyond_context(args, configuration_)),
       probing_(
           args, [&](ParameterSource& source) { Transformer(source, configuration_); },
-          args.has("alignment") || args.has("alternatives") || args.flag("replace-unknown")) {
+          {.look = args.has("alignment") || args.has("alternatives") || args.flag("replace-unknown")}) {
   if (!file_.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file_.group()));
   require(configuration_.has_decoder(), file_.name(), ": a model of kind ", name_of(configuration_.kind),
           " has no decoder: ", configuration_.head == Head::classes ? "classify" : "encode", " reads it");

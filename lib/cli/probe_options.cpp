@@ -1,5 +1,8 @@
 #include "cli/probe_options.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 #include "core/error.hpp"
 #include "io/output_file.hpp"
 #include "io/relay.hpp"
@@ -15,18 +18,28 @@ std::vector<Option> tap_options() {
   };
 }
 
-std::vector<Option> probe_options() {
-  return join(
-      {tap_options(),
-       {list("patch", "NAME[SEL]=FILE", "put a file's values in the place of an intermediate, or a part of it"),
-        list("ablate", "NAME[SEL]", "put zeros in the place of an intermediate"),
-        text("ablate-with", "mean:FILE", "--ablate: put the mean of a file's vectors there instead of zeros"),
-        list("scale", "NAME[SEL]=X", "multiply an intermediate by a number"),
-        list("add", "NAME[SEL]=FILE", "add a file's values to an intermediate; one vector: at all positions")}});
+std::vector<Option> change_options() {
+  return {list("patch", "NAME[SEL]=FILE", "put a file's values in the place of an intermediate, or a part of it"),
+          list("ablate", "NAME[SEL]", "put zeros in the place of an intermediate"),
+          text("ablate-with", "mean:FILE", "--ablate: put the mean of a file's vectors there instead of zeros"),
+          list("add", "NAME[SEL]=FILE", "add a file's values to an intermediate; one vector: at all positions")};
 }
 
-Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, bool look, bool training) {
-  const auto asked = [&](const char* option) { return args.given(option); };
+std::vector<Option> probe_options() {
+  return join(
+      {tap_options(), change_options(), {list("scale", "NAME[SEL]=X", "multiply an intermediate by a number")}});
+}
+
+bool Probing::asked(const Args& args, const ProbingUse& use) {
+  const std::vector<Option> options = use.own_scale ? join({tap_options(), change_options()}) : probe_options();
+  return std::any_of(options.begin(), options.end(), [&](const Option& o) { return args.given(o.name); });
+}
+
+Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& build, const ProbingUse& use) {
+  const bool training = use.training;
+  const auto asked = [&](const char* option) {
+    return args.given(option) && !(use.own_scale && std::string_view(option) == "scale");
+  };
   asked_ = asked("list-taps") || asked("tap") || asked("tap-file");
   part_ = asked("skip") || asked("take") || relay() != Relay::none;
   struct {
@@ -38,7 +51,7 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
   for (const auto& kind : kinds) changes = changes || asked(kind.option);
   args.allow_only(args.has("tap-file"), "--tap-file", {"tap"});
   if (asked("ablate-with") && !asked("ablate")) throw UsageError("--ablate-with needs --ablate");
-  asked_ = asked_ || changes || look;
+  asked_ = asked_ || changes || use.look;
   if (!asked_) return;
   list_ = pipeformer::list_taps(build, training);
   if (asked("list-taps")) {
@@ -57,7 +70,8 @@ Probing::Probing(const Args& args, const std::function<void(ParameterSource&)>& 
     }
     changes_.emplace(list_, mean);
     for (const auto& kind : kinds)
-      for (const std::string& text : args.list(kind.option)) changes_->add(kind.change, text);
+      if (asked(kind.option))
+        for (const std::string& text : args.list(kind.option)) changes_->add(kind.change, text);
   }
   if (args.has("tap-file")) writer_.emplace(args.text("tap-file"), args.list("tap"), list_);
   probe_ = ModelProbe(changes_ ? &*changes_ : nullptr, writer_ ? &*writer_ : nullptr);

@@ -12,17 +12,27 @@ namespace pipeformer {
 
 /// --list-taps, --tap, --tap-file.
 std::vector<Option> tap_options();
-/// These, and --patch, --ablate, --ablate-with, --scale, --add.
+/// --patch, --ablate, --ablate-with, --add, which every tool with taps has.
+std::vector<Option> change_options();
+/// All these, and --scale.
 std::vector<Option> probe_options();
+
+/// What is special about a tool.
+struct ProbingUse {
+  bool look = false;       ///< An option of its own needs a tap.
+  bool training = false;   ///< Gradients are intermediates too.
+  bool own_scale = false;  ///< Its --scale is about something else.
+};
 
 /// What they ask for.
 class Probing {
  public:
-  /// `build` constructs the layers from a source; it is called when somebody looks, or an option of the tool's own
-  /// (`look`) needs a tap. `training`: gradients are intermediates too. Opens and loads files. Throws UsageError or
-  /// Error.
-  Probing(const Args&, const std::function<void(ParameterSource&)>& build, bool look = false, bool training = false);
+  /// `build` constructs the layers from a source; it is called when somebody looks. Opens and loads files. Throws
+  /// UsageError or Error.
+  Probing(const Args&, const std::function<void(ParameterSource&)>& build, const ProbingUse& use = {});
 
+  /// Whether any of the options is given.
+  static bool asked(const Args&, const ProbingUse& use = {});
   /// For the source that the layers are built from; null when nobody looks.
   TapList* list() { return asked_ ? &list_ : nullptr; }
   /// The tap of this name, for an option of the tool's own. Throws UsageError, which `what` begins, when there is none.

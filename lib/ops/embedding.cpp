@@ -149,13 +149,12 @@ std::shared_ptr<const Buffer<float>> rotary_table(const RotarySpec& spec, std::i
   return table = grown;
 }
 
-/// Turns the heads of one row by the cosines and sines of its angles.
-void turn_row(const RotarySpec& spec, const HeadRows& heads, const float* cosine, float sign, float* x) {
-  const std::int64_t half = spec.width / 2;
+/// Turns the heads of one row by the cosines and sines of its `half` angles.
+void turn_row(bool interleaved, std::int64_t half, const HeadRows& heads, const float* cosine, float sign, float* x) {
   const float* sine = cosine + half;
   for (std::int64_t h = 0; h < heads.heads; ++h) {
     float* head = x + h * heads.width;
-    if (spec.interleaved) {
+    if (interleaved) {
       for (std::int64_t i = 0; i < half; ++i) {
         const float a = head[2 * i], b = head[2 * i + 1], s = sign * sine[i];
         head[2 * i] = a * cosine[i] - b * s;
@@ -181,7 +180,7 @@ void turn_without_table(const RotarySpec& spec, const HeadRows& heads, const std
     std::vector<float> angles(static_cast<std::size_t>(spec.width));
     for (; r < end; ++r) {
       fill_angles(spec, frequencies, positions[r], angles.data());
-      turn_row(spec, heads, angles.data(), sign, x + r * heads.stride);
+      turn_row(spec.interleaved, spec.width / 2, heads, angles.data(), sign, x + r * heads.stride);
     }
   });
 }
@@ -190,7 +189,9 @@ void turn_with_table(const RotarySpec& spec, const HeadRows& heads, const std::i
                      float* x) {
   const auto table = rotary_table(spec, *std::max_element(positions, positions + heads.rows) + 1);
   parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r) turn_row(spec, heads, table->data() + positions[r] * spec.width, sign, x + r * heads.stride);
+    for (; r < end; ++r)
+      turn_row(spec.interleaved, spec.width / 2, heads, table->data() + positions[r] * spec.width, sign,
+               x + r * heads.stride);
   });
 }
 
@@ -224,6 +225,21 @@ void rotate(const RotarySpec& spec, const HeadRows& heads, const RowPositions& r
     (own ? turn_without_table : turn_with_table)(spec.at_length(length), part, rows.position + begin, sign,
                                                  x + begin * heads.stride);
   }
+}
+
+void rotate_by(const RotaryAngles& by, const HeadRows& heads, const std::int32_t* positions, float* x) {
+  parallel_for(heads.rows, 16, [&](std::int64_t r, std::int64_t end) {
+    const auto half = static_cast<std::size_t>(by.pairs);
+    std::vector<float> turns(2 * half);
+    for (; r < end; ++r) {
+      const float* angles = by.angles + positions[r] * by.pairs;
+      for (std::size_t i = 0; i < half; ++i) {
+        turns[i] = static_cast<float>(elementary::cos(static_cast<double>(angles[i])));
+        turns[half + i] = static_cast<float>(elementary::sin(static_cast<double>(angles[i])));
+      }
+      turn_row(by.interleaved, by.pairs, heads, turns.data(), 1.0f, x + r * heads.stride);
+    }
+  });
 }
 
 }  // namespace pipeformer

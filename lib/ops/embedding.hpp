@@ -72,4 +72,13 @@ struct RowPositions {
 /// Turns every head of x in place, each row by its position. `inverse` is the transposed map (the backward pass).
 void rotate(const RotarySpec&, const HeadRows&, const RowPositions&, bool inverse, float* x);
 
+/// The same by angles that are given, in radians, for each of a head's pairs: angles (positions, pairs), of which row
+/// positions[r] turns row r.
+struct RotaryAngles {
+  const float* angles = nullptr;
+  std::int64_t positions = 0, pairs = 0;
+  bool interleaved = false;  ///< As RotarySpec has it.
+};
+void rotate_by(const RotaryAngles&, const HeadRows&, const std::int32_t* positions, float* x);
+
 }  // namespace pipeformer

@@ -123,9 +123,12 @@ ragged = run("attend", "--heads", 4, "--query", save("x1.npy", list(x.reshape(6,
 check("attend: a dense batch is its records, bit for bit", ours[0].tobytes() == np.stack(ragged).tobytes())
 
 # Rotary positions: of the first `width` columns the pair (i, i + half) is turned, or (2i, 2i + 1); linear scaling divides the angles.
-def turned(x, base=10000.0, width=None, interleaved=False, factor=1.0):
+def turned(x, base=10000.0, width=None, interleaved=False, factor=1.0, first_position=0, table=None):
     d = width or x.shape[-1]
-    angle = np.arange(x.shape[-2])[:, None] / factor * base**(-2.0 * np.arange(d // 2) / d)
+    angle = (first_position + np.arange(x.shape[-2]))[:, None] / factor * base**(-2.0 * np.arange(d // 2) / d)
+    if table is not None:
+        angle = table[first_position:first_position + x.shape[-2]].astype("f8")
+        d = 2 * table.shape[1]
     first, second = (slice(0, d, 2), slice(1, d, 2)) if interleaved else (slice(0, d // 2), slice(d // 2, d))
     a, b = x[..., first].astype("f8"), x[..., second].astype("f8")
     y = x.astype("f8")
@@ -139,6 +142,25 @@ for options, settings in [([], {}), (["--rotary-base", 500], dict(base=500.0)), 
     ours = run("attend", "--rotary", "--heads", 4, path("x.npy"), "--causal", *options)
     agree(f"attend, rotary {options}", ours,
           [merge(attention(turned(split(a, 4), **settings), turned(split(a, 4), **settings), split(a, 4), causal=True)[0]) for a in q4])
+
+# Positions that do not begin at 0, and angles that are given. Turning by the same amount more on both sides changes no score.
+angles = random.uniform(-7, 7, (60, 3)).astype("<f4")
+for options, settings in [([], {}), (["--rotary-table", save("angles.npy", angles)], dict(table=angles)),
+                          (["--rotary-table", path("angles.npy"), "--rotary-interleaved"], dict(table=angles, interleaved=True))]:
+    q_turned = [turned(split(a[:30], 4), first_position=20, **settings) for a in q4]
+    k_turned = [turned(split(a, 4), first_position=3, **settings) if "table" not in settings or len(a) < 57 else None for a in k4]
+    few = [i for i, b in enumerate(k_turned) if b is not None]
+    ours = run("attend", "--rotary", "--heads", 4, save("q30.npy", [q4[i][:30] for i in few]), "--key", save("k57.npy", [k4[i] for i in few]),
+               "--first-query", 20, "--first-key", 3, *options)
+    agree(f"attend, positions of their own {options[2:]}", ours, [merge(attention(q_turned[i], k_turned[i], split(k4[i], 4))[0]) for i in few])
+agree("attend, rotary scores know distances alone", run("attend", "--rotary", "--heads", 4, path("x.npy"), "--first-query", 1000, "--first-key", 1000, "--give", "scores"),
+      run("attend", "--rotary", "--heads", 4, path("x.npy"), "--give", "scores"), 2e-4)
+
+# The causal order from the first query and key (torch.nn.attention.bias.causal_upper_left), not from the last ones.
+upper_left = [np.tril(np.ones((tq, tk), dtype=bool)) for tq, tk in lengths]
+compare("causal from the upper left", ["--causal-upper-left"], [attention(q, k, v, mask=m) for q, k, v, m in zip(q, k, v, upper_left)])
+agree("attend, window from the upper left", run("attend", *streams, "--causal-upper-left", "--window", 3),
+      [attention(q, k, v, mask=m & np.triu(np.ones(m.shape, dtype=bool), -2))[0] for q, k, v, m in zip(q, k, v, upper_left)])
 
 # Biases by distance: ALiBi's slopes, and a learned number for each bucket of distances (here the exact ones alone).
 distance = lambda t: np.arange(t)[None, :] - np.arange(t)[:, None]
@@ -193,6 +215,8 @@ with open(path("fortran.npy"), "wb") as out:
 agree("linear, Fortran order", run("linear", path("x.npy"), "--weight", path("fortran.npy")),
       [F.linear(t, torch.from_numpy(weight)) for t in tensors])
 dense = normal(2, 3, 5, 24)
+agree("linear --transpose", run("linear", "--transpose", save("ten.npy", [normal(t, 10) for t in [3, 0, 1, 50]]), "--weight", path("weight.npy"), "--bias", save("bias24.npy", normal(24))),
+      [a @ weight + load("bias24.npy")[0] for a in load("ten.npy")])
 agree("linear, dense", run("linear", save("dense.npy", dense), "--weight", path("weight.npy")), [dense @ weight.T])
 
 gamma, beta = normal(24), normal(24)

@@ -310,6 +310,57 @@ with open('shown.npy', 'wb') as file:
   [ "$(convert train.h5:step-2/image/pooled | peek | wc -l)" -eq "$(peek s.npy | wc -l)" ]
 }
 
+@test "attend: the names and values of the layer around it; patches change what follows, each value its own nothing" {
+  # What attend does is a part of the layer: its taps are the layer's, bit for bit.
+  for layer in demo.h5:encoder/0/self_attn llama31.h5:decoder/0/self_attn gemma.h5:decoder/1/self_attn; do
+    model=${layer%%:*} name=${layer#*:}
+    if [[ $name == encoder* ]]; then encode -m "$model" source.npy --tap-file layer.h5 -o /dev/null
+    else decode -m "$model" first.npy --target rest.npy --tap-file layer.h5 -o /dev/null; fi
+    for part in query key value; do convert "layer.h5:$name/$part" -o $part.npy; done
+    for part in query key; do  # what the layer normalises before it turns
+      if [[ $(model describe "$model" --taps) == *"$name/${part}_norm"* ]]; then convert "layer.h5:$name/${part}_norm" -o $part.npy; fi
+    done
+    run_attend() { attend -m "$layer" --query query.npy --key key.npy --value value.npy "$@"; }
+    run_attend --tap-file own.h5 -o context.npy
+    run_attend | cmp - context.npy
+    run_attend --list-taps | cut -f 1 > names
+    attend -m "$layer" --list-taps < /dev/null | diff - <(run_attend --list-taps | sed 's/S\(, \|)\)/T\1/')
+    [ "$(wc -l < names)" -ge 6 ]
+    while read -r tap; do
+      case $tap in
+        */query | */key) continue ;; # perhaps what their norms gave
+        *) convert "layer.h5:$tap" | cmp - <(convert "own.h5:$tap") || { echo "other than the layer's: $tap"; false; } ;;
+      esac
+    done < names
+    while read -r tap; do
+      run_attend --patch "$tap=own.h5" | cmp - context.npy || { echo "patched: $tap"; false; }
+      run_attend --ablate "$tap" -o ablated.npy
+      run ! cmp -s ablated.npy context.npy
+    done < names
+  done
+  # A head that looks nowhere gives nothing; --give and --weights show what was changed.
+  attend --heads 4 query.npy --ablate 'weights[;;2]' --weights w.npy -o y.npy
+  attend --heads 4 query.npy --ablate 'weights[;;2]' --give weights | cmp - w.npy
+  attend --heads 4 query.npy --tap weights --tap-file t.npy -o plain.npy
+  attend --heads 4 query.npy --scale 0.5 --ablate 'query[2]' --tap weights --tap-file ablated.npy -o /dev/null
+  /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+def records(path):
+    with open(path, "rb") as f: return [np.load(f) for _ in range(4)]
+for y, plain, w, t in zip(records("y.npy"), records("plain.npy"), records("w.npy"), records("t.npy")):
+    d = y.shape[1] // 4
+    assert not y[:, 2 * d:3 * d].any() and not w[2].any() and t[2].any()
+    assert (np.delete(y, np.s_[2 * d:3 * d], 1) == np.delete(plain, np.s_[2 * d:3 * d], 1)).all() and (np.delete(w, 2, 0) == np.delete(t, 2, 0)).all()
+# --scale is that of the scores; a query of zeros looks at all keys alike.
+for i, (a, b) in enumerate(zip(records("ablated.npy"), records("t.npy"))):
+    assert a.shape[-1] == 1 or ((a == np.float32(1 / a.shape[-1])).all() if i == 2 else (a != b).any())
+PYTHON
+  attend query.npy --list-taps | diff - <(printf 'query\t(T, %d)\nkey\t(T, %d)\nvalue\t(T, %d)\nscores\t(1, T, T)\nweights\t(1, T, T)\ncontext\t(T, %d)\n' \
+    "$(slice --records 0 query.npy | peek | awk -F'[\t,)]' 'NR == 2 { print $5 + 0 }')"{,,,})
+  refuses 2 "attend: --tap 'wights' is none of the 6 intermediates (did you mean 'weights'?)" attend query.npy --tap wights --tap-file w.npy
+  refuses 1 "has 2 records, and none for record 2 of the run" attend query.npy --patch "key=$(slice --records 0,1 query.npy -o two.npy && echo two.npy)"
+}
+
 @test "weights of 2,048 positions are tapped without another T x T in memory" {
   /usr/bin/python3 -c "
 import numpy as np
