@@ -22,10 +22,15 @@ static const ToolSpec spec = {
         "An HDF5 file without a group is listed: its root attributes, then one line for each stream and each dataset "
         "in it. "
         "FILE:/ reads the stream at the root. The arrays of an NPZ archive are named.\n\n"
-        "--values writes the elements themselves: a row of the last axis on each line, empty lines between matrices. "
+        "--values writes the elements themselves: a row of the last axis on each line, empty lines between "
+        "matrices.\n\n"
         "--heatmap draws one record (..., rows, columns) as SVG, one picture for each matrix (H, Tq, Tk) of attention "
-        "weights. --curves draws the columns of a tab-separated table, for example of a training log: those that --y "
-        "names in "
+        "weights; on a terminal, and with --text, in characters. Of a file that --tap-file wrote it draws all "
+        "attention "
+        "weights, under the names of their layers and heads; FILE.h5:NAME is one stream of it, and --tokenizer writes "
+        "pieces beside rows and columns. --numbers writes the values into the cells, --grey is for print. --over IMAGE "
+        "lays the weights of one query over the patches of an image (PGM, PPM or an array).\n\n"
+        "--curves draws the columns of a tab-separated table, for example of a training log: those that --y names in "
         "one picture, or a panel for each quantity (train_loss and valid_loss are one). A file that ends in .tsv is "
         "drawn so without the option.\n\n"
         "--scatter draws the first two columns of each row of the records (..., 2), for example of project, as points "
@@ -50,48 +55,39 @@ static const ToolSpec spec = {
         "times the larger of 1 and their size; integers are compared as such, and weights of 8 bits by what they stand "
         "for, codes times scales. The exit status is that of diff: 0 the same, 1 different, 2 trouble.",
     .arguments = "[FILE...]",
-    .options =
-        {
-            flag("summary", "one line for a whole stream: records, range of shapes, positions, statistics"),
-            flag("values", "write the elements as text"),
-            flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
-            flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
-            flag("scatter", "draw rows as points in a plane, as SVG"),
-            text("labels", "FILE", "scatter: the labels of the points, a line for each"),
-            flag("html", "make a page of a file of intermediates, for a browser"),
-            text("tokenizer", "FILE", "--html: its pieces name the ids of the file"),
-            integer("top", "K", "write the K largest columns of each row", "", 1),
-            flag("diff", "compare two files"),
-            number("tolerance", "X", "--diff: numbers this close are the same", "0", 0, 1e300),
-            flag("check", "fail when there are NaN or infinite elements, after writing the table"),
-            integer("record", "N", "only this record, counted from 0", "", 0, 9007199254740992.0),
-            integer("digits", "N", "significant digits (default: 6 in tables, as many as read back exactly in values)",
-                    "", 1, 17),
-            text("rows-tokens", "FILE",
-                 "heat map, --top, --values: label the rows with the tokens on the record's line of this text file"),
-            text("columns-tokens", "FILE", "heat map, --top, --values: label the columns likewise"),
-            text("columns-names", "FILE", "--top: the names of the columns, a line for each"),
-            text("rows-title", "TEXT", "heat map: what the rows are, for example target"),
-            text("columns-title", "TEXT", "heat map: what the columns are, for example source"),
-            flag("mean", "heat map: the mean over the heads, not each of them"),
-            number("low", "X", "heat map: lower end of the colour scale (default: from the values)", "", -1e300, 1e300),
-            number("high", "X", "heat map: upper end of the colour scale (default: from the values)", "", -1e300,
-                   1e300),
-            text("x", "NAME", "curves: the column of the horizontal axis (default: the first)"),
-            text("y", "NAMES",
-                 "curves: the columns to draw in one picture, separated by commas (default: all others, a panel for "
-                 "each quantity)"),
-            flag("log-x", "curves: logarithmic horizontal axis"),
-            flag("log-y", "curves: logarithmic vertical axis"),
-            text("y-title", "TEXT", "curves: what the vertical axis is"),
-            text("title", "TEXT", "title of the picture"),
-        },
+    .options = join(
+        {{
+             flag("summary", "one line for a whole stream: records, range of shapes, positions, statistics"),
+             flag("values", "write the elements as text"),
+             flag("heatmap", "draw a record as SVG (the first one, unless --record says which)"),
+             flag("curves", "draw columns of a tab-separated table with column names in its first line, as SVG"),
+             flag("scatter", "draw rows as points in a plane, as SVG"),
+             text("labels", "FILE", "scatter: the labels of the points, a line for each"),
+             flag("html", "make a page of a file of intermediates, for a browser"),
+             text("tokenizer", "FILE", "--html, --heatmap: its pieces name the ids that stand beside intermediates"),
+             integer("top", "K", "write the K largest columns of each row", "", 1),
+             flag("diff", "compare two files"),
+             number("tolerance", "X", "--diff: numbers this close are the same", "0", 0, 1e300),
+             flag("check", "fail when there are NaN or infinite elements, after writing the table"),
+             integer("record", "N", "only this record, counted from 0", "", 0, 9007199254740992.0),
+             integer("digits", "N", "significant digits (default: 6 in tables, as many as read back exactly in values)",
+                     "", 1, 17),
+             text("rows-tokens", "FILE",
+                  "heat map, --top, --values: label the rows with the tokens on the record's line of this text file"),
+             text("columns-tokens", "FILE", "heat map, --top, --values: label the columns likewise"),
+             text("columns-names", "FILE", "--top: the names of the columns, a line for each"),
+             text("title", "TEXT", "title of the picture"),
+         },
+         picture_options()}),
     .examples = {{"statistics of every record", "peek x.npy"},
                  {"what each query of each head attends to most",
                   "attend --heads 4 x.npy --give weights | peek --top 2"},
                  {"a page of all heads",
                   "encode -m model.h5 ids.npy --tap '*/weights' --tap-file taps.h5 -o y.npy && peek --html taps.h5 -o "
                   "page.html"},
+                 {"all attention weights of a run, with numbers, in shades of grey",
+                  "encode -m model.h5 ids.npy --tap '*/weights' --tap-file taps.h5 -o y.npy && peek --heatmap taps.h5 "
+                  "--tokenizer model.h5 --numbers --grey -o heads.svg"},
                  {"vectors in the plane of their principal components",
                   "project table.npy | peek --scatter -o plane.svg"},
                  {"how two models differ", "peek --diff model.h5 model.h5"},
@@ -154,15 +150,17 @@ int main(int argc, char** argv) {
     if (modes > 1)
       throw UsageError(
           "--summary, --values, --top, --diff, --html, --heatmap, --curves and --scatter exclude each other");
-    args.allow_only(args.flag("html"), "--html", {"tokenizer"});
+    args.allow_only(args.flag("html") || args.flag("heatmap"), "--html or --heatmap", {"tokenizer"});
     args.allow_only(args.flag("diff"), "--diff", {"tolerance"});
     args.allow_only(args.flag("scatter"), "--scatter", {"labels"});
     args.allow_only(args.has("top"), "--top", {"columns-names"});
     args.allow_only(args.flag("heatmap") || args.has("top") || args.flag("values"), "--heatmap, --top or --values",
                     {"rows-tokens", "columns-tokens"});
-    args.allow_only(args.flag("heatmap"), "--heatmap", {"rows-title", "columns-title", "mean", "low", "high"});
+    args.allow_only(args.flag("heatmap"), "--heatmap",
+                    {"rows-title", "columns-title", "mean", "numbers", "text", "over", "query", "grid", "low", "high"});
     auto inputs = args.inputs();
     const bool curves = args.flag("curves") || (modes == 0 && inputs.size() == 1 && inputs[0].ends_with(".tsv"));
+    args.allow_only(curves || args.flag("heatmap"), "--heatmap or --curves", {"grey"});
     args.allow_only(curves, "--curves", {"x", "y", "log-x", "log-y", "y-title"});
     args.allow_only(pictures > 0 || curves || args.flag("html"), "a picture: --heatmap, --curves, --scatter or --html",
                     {"title"});

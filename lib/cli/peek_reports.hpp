@@ -25,10 +25,13 @@ void for_records(const Args& args, const std::unique_ptr<RecordReader>& reader, 
   throw Error(cat(reader->name(), ": no record ", args.text("record"), ", the stream ended after ", reader->count()));
 }
 
+/// Options of --heatmap and --curves.
+std::vector<Option> picture_options();
+
 /// --values: the elements as text.
 void write_values(const Args&, const std::vector<std::string>& inputs, OutputFile& out);
 
-/// --heatmap: a record as pictures of its matrices.
+/// --heatmap: a record, or all attention weights of a file of intermediates, as pictures of matrices.
 void write_heatmap(const Args&, OutputFile& out);
 
 /// --curves: the columns of a table.

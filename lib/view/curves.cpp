@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/selection.hpp"
 #include "io/byte_source.hpp"
 #include "view/plot_axes.hpp"
 #include "view/svg.hpp"
@@ -15,17 +16,8 @@ namespace pipeformer {
 namespace {
 
 constexpr double kWidth = 680, kHeight = 380;                         // of the plot inside its axes
+constexpr int kSample = 28;                                           // of a line, in the legend
 constexpr std::size_t kDense = 2 * static_cast<std::size_t>(kWidth);  // points above which a curve is thinned
-
-std::vector<std::string> split(const std::string& line, char separator) {
-  std::vector<std::string> cells;
-  std::size_t begin = 0;
-  for (std::size_t end; (end = line.find(separator, begin)) != std::string::npos; begin = end + 1) {
-    cells.push_back(line.substr(begin, end - begin));
-  }
-  cells.push_back(line.substr(begin));
-  return cells;
-}
 
 bool read_line(std::istream& in, std::string& line, std::int64_t& number) {
   while (std::getline(in, line)) {
@@ -65,7 +57,9 @@ std::vector<std::size_t> thinned(const Curve& curve, const PlotAxis& x) {
   return keep;
 }
 
-std::string draw_curve(const Curve& curve, const std::string& color, const PlotAxis& x, const PlotAxis& y) {
+/// stroke: the attributes of its line.
+std::string draw_curve(const Curve& curve, const std::string& color, const std::string& stroke, const PlotAxis& x,
+                       const PlotAxis& y) {
   std::string path, dots;
   const auto points = thinned(curve, x);
   bool pen_down = false;
@@ -83,8 +77,15 @@ std::string draw_curve(const Curve& curve, const std::string& color, const PlotA
                   number_text(curve.x[i], 9), ", ", number_text(curve.y[i], 6), "</title></circle>\n");
     }
   }
-  return cat("<path d=\"", path, "\" fill=\"none\" stroke=\"", color,
-             "\" stroke-width=\"1.6\" stroke-linejoin=\"round\"/>\n<g fill=\"", color, "\">\n", dots, "</g>\n");
+  return cat("<path d=\"", path, "\" fill=\"none\" stroke-linejoin=\"round\"", stroke,
+             " stroke-width=\"1.6\"/>\n<g fill=\"", color, "\">\n", dots, "</g>\n");
+}
+
+/// How the line of curve k is broken.
+std::string dashes(std::size_t k) {
+  static constexpr const char* kinds[] = {"", "6 3", "2 2", "8 2 2 2", "12 4", "1 4", "8 2 2 2 2 2", "4 6"};
+  const std::string kind = kinds[k % std::size(kinds)];
+  return kind.empty() ? "" : cat(" stroke-dasharray=\"", kind, "\"");
 }
 
 struct Plot {
@@ -112,16 +113,18 @@ Plot plot(const std::vector<Curve>& curves, const CurveOptions& options) {
   double names = 0;
   for (const Curve& curve : curves) names = std::max(names, text_width(curve.name, 12));
   const bool legend = curves.size() > 1;
-  PlotFrame frame = plot_frame(x, y, {options.title, options.x_title, options.y_title}, legend ? 60 + names : 40);
+  PlotFrame frame =
+      plot_frame(x, y, {options.title, options.x_title, options.y_title}, legend ? 42 + kSample + names : 40);
   Plot result{std::move(frame.begin), frame.width, frame.height};
   std::string& out = result.body;
   for (std::size_t k = 0; k < curves.size(); ++k) {
-    const std::string color = series_color(static_cast<std::int64_t>(k));
-    out += draw_curve(curves[k], color, x, y);
+    const std::string color = options.grey ? "#222" : series_color(static_cast<std::int64_t>(k));
+    const std::string stroke = cat(" stroke=\"", color, "\"", options.grey ? dashes(k) : "");
+    out += draw_curve(curves[k], color, stroke, x, y);
     if (legend) {
       const double row = 10 + 20 * static_cast<double>(k);
-      out += cat("<path d=\"M", kWidth + 14, ' ', row, "h18\" stroke=\"", color, "\" stroke-width=\"2.5\"/>\n");
-      out += svg_label(kWidth + 38, row + 4, "", curves[k].name);
+      out += cat("<path d=\"M", kWidth + 14, ' ', row, "h", kSample, "\"", stroke, " stroke-width=\"2.5\"/>\n");
+      out += svg_label(kWidth + 20 + kSample, row + 4, "", curves[k].name);
     }
   }
   out += "</g>\n";

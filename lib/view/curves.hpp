@@ -15,6 +15,7 @@ struct Curve {
 struct CurveOptions {
   std::string title, x_title, y_title;
   bool log_x = false, log_y = false;  ///< Logarithmic axes; all values must be positive.
+  bool grey = false;                  ///< Curves are told apart by dashes, not by colours.
 };
 
 /// Reads columns of a table: tab-separated, column names in the first line, lines starting with '#' skipped. `x` empty:

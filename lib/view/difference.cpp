@@ -13,6 +13,7 @@
 #include "io/address.hpp"
 #include "io/byte_source.hpp"
 #include "io/npz.hpp"
+#include "io/output_file.hpp"
 
 namespace pipeformer {
 namespace {
@@ -144,6 +145,14 @@ void compare_archives(const std::string& a, const NpzFile& left, const std::stri
   for (const auto& [name, index] : others) table.only_in(b, name);
 }
 
+/// The records of an address; of a weight of 8 bits what it stands for.
+std::unique_ptr<RecordReader> open_weight(const Address& address, const std::string& text,
+                                          std::unique_ptr<ByteSource> source) {
+  const bool named = address.file != "-" && !address.group.empty() && !is_special_file(address.file);
+  if (!named || !looks_like_hdf5(source->peek(8))) return RecordReader::open(text, std::move(source));
+  return Hdf5Listing(address.file).open_weight(address.group);
+}
+
 }  // namespace
 
 Difference compare(RecordReader& a, RecordReader& b, double tolerance) {
@@ -177,7 +186,8 @@ bool write_differences(const std::string& a, const std::string& b, double tolera
     compare_archives(a, NpzFile(input_name(a), addresses[0], *one), b, NpzFile(input_name(b), addresses[1], *two),
                      tolerance, table);
   else
-    table.row(a, compare(*RecordReader::open(a, std::move(one)), *RecordReader::open(b, std::move(two)), tolerance));
+    table.row(a, compare(*open_weight(addresses[0], a, std::move(one)), *open_weight(addresses[1], b, std::move(two)),
+                         tolerance));
   return table.same();
 }
 

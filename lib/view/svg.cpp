@@ -152,6 +152,11 @@ std::string diverging_color(double t) {
   return from_table(table, (t + 1) / 2);
 }
 
+std::string grey_color(double t) {
+  static constexpr std::array<Lab, 2> table{{{0.985, 0, 0}, {0.2, 0, 0}}};
+  return from_table(table, t);
+}
+
 std::string series_color(std::int64_t index) {
   static constexpr std::array<Lab, 8> table{{{0.52, -0.020, -0.130},
                                              {0.62, 0.140, 0.090},

@@ -27,6 +27,7 @@ double text_width(std::string_view text, double font_size);
 /// Colours "#rrggbb" whose lightness is linear in OKLab (Ottosson 2020), so that equal steps of a value look equal.
 std::string sequential_color(double t);        ///< 0 (almost white) .. 1 (dark indigo), clamped.
 std::string diverging_color(double t);         ///< -1 (blue) .. 0 (almost white) .. 1 (red), clamped.
+std::string grey_color(double t);              ///< 0 (almost white) .. 1 (almost black), clamped.
 std::string series_color(std::int64_t index);  ///< Distinct colours for curves; repeats after eight.
 
 /// Round values (1, 2, 5 times a power of ten) inside [low, high], about `count` of them; none for an empty interval.

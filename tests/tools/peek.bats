@@ -370,3 +370,72 @@ PYTHON
   [ "$status" -eq 1 ]
   [ ! -e none.html ]
 }
+
+@test "a heat map of a file of intermediates: all heads under their names, pieces beside them" {
+  bats_require_minimum_version 1.5.0
+  printf 'ab c\n' > text && tokenize --train --type byte -o byte.model text
+  model make --tokenizer byte.model --width 8 --heads 2 --inner 8 --encoder-layers 2 --decoder-layers 1 -o m.h5
+  printf 'ab c\nb\n' | tokenize -m m.h5 -o s.npy
+  printf 'c\nab\n' | tokenize -m m.h5 -o t.npy
+  decode -m m.h5 s.npy --target t.npy --tap-file taps.h5 -o /dev/null
+  peek --heatmap taps.h5 --tokenizer m.h5 -o all.svg
+  /usr/bin/python3 - <<'PYTHON'
+import xml.etree.ElementTree as tree
+texts = [e.text for e in tree.parse("all.svg").iter("{http://www.w3.org/2000/svg}text")]
+names = [t for t in texts if t.endswith(" weights")]
+assert names == ["decoder layer 0: cross-attention weights", "decoder layer 0: self-attention weights",
+                 "encoder layer 0: self-attention weights", "encoder layer 1: self-attention weights"], names
+heads = [t for t in texts if ", head " in t]
+assert heads == [f"layer {l}, head {h}" for l in (0, 0, 0, 1) for h in (0, 1)], heads
+assert texts.count("query") == 4, texts
+PYTHON
+  # One stream of it: its own record and name, or the title that is asked for; the numbers are the file's.
+  peek --heatmap --record 1 taps.h5:encoder/1/self_attn/weights -o one.svg
+  grep -q '>encoder layer 1: self-attention weights<' one.svg
+  peek --heatmap --record 1 taps.h5:encoder/1/self_attn/weights --title 'The second' -o titled.svg
+  grep -q '>The second<' titled.svg && run ! grep -q 'self-attention weights' titled.svg
+  peek --heatmap --record 1 --numbers --grey taps.h5:encoder/1/self_attn/weights -o grey.svg
+  [ "$(grep -c 'font-size="9"' grey.svg)" -eq "$(peek --values --record 1 taps.h5:encoder/1/self_attn/weights | wc -w)" ]
+  peek --heatmap --text --numbers --record 1 taps.h5:encoder/1/self_attn/weights > text
+  [ "$(head -n 2 text)" = $'encoder layer 1: self-attention weights\nlayer 1, head 0' ]
+  diff <(grep -o '[.][0-9][0-9]' text) <(peek --values --record 1 taps.h5:encoder/1/self_attn/weights | tr '\t' '\n' | awk 'NF && $1 < 0.995 { printf "%.2f\n", $1 }' | cut -c 2-)
+  run -1 peek --heatmap m.h5 -o none.svg
+  [ "$output" = "peek: m.h5: holds no attention weights to draw; FILE.h5:NAME names another stream" ]
+  run -2 peek --heatmap taps.h5 --grid 2x2 -o none.svg
+  run -1 peek --heatmap heads.npy --low 3 --high 2 -o none.svg
+  [ "$output" = "peek: heads.npy: record 0: lower end of the colour scale 3 is not below the upper end 2" ]
+  run -2 peek --numbers taps.h5
+  [ ! -e none.svg ]
+}
+
+@test "attention of one query over the patches of its image" {
+  bats_require_minimum_version 1.5.0
+  printf 'P2\n4 2\n255\n0 255 0 255\n128 128 128 128\n' > image.pgm
+  /usr/bin/python3 -c '
+import numpy as np
+np.save("w.npy", np.array([[[0.5, 0.25, 0, 0.125, 0.125]]], "f4"))
+np.save("rgb.npy", np.zeros((2, 4, 3), "u1"))'
+  peek --heatmap w.npy --over image.pgm -o over.svg
+  /usr/bin/python3 - <<'PYTHON'
+import base64, re, struct, zlib
+text = open("over.svg").read()
+png = base64.b64decode(re.search(r"base64,([^\"]*)", text)[1])
+assert png[:8] == b"\x89PNG\r\n\x1a\n"
+at, chunks = 8, {}
+while at < len(png):
+    size, kind = struct.unpack(">I4s", png[at:at + 8])
+    assert struct.unpack(">I", png[at + 8 + size:at + 12 + size])[0] == zlib.crc32(png[at + 4:at + 8 + size])
+    chunks[kind], at = png[at + 8:at + 8 + size], at + 12 + size
+assert struct.unpack(">II", chunks[b"IHDR"][:8]) == (4, 2)
+assert zlib.decompress(chunks[b"IDAT"]) == bytes([0, 0, 255, 0, 255, 0, 128, 128, 128, 128])
+opacity = [float(x) for x in re.findall(r'fill-opacity="([0-9.]*)"', text)]
+assert opacity == [0.8, 0, 0.4, 0.4], opacity
+assert ">head 0, other token 0.5<" in text
+PYTHON
+  peek --heatmap w.npy --over rgb.npy --grid 1x4 --grey -o grey.svg
+  /usr/bin/python3 -c 'import xml.etree.ElementTree as tree; tree.parse("grey.svg")'
+  run -1 peek --heatmap w.npy --over image.pgm --query 3 -o none.svg
+  [ "$output" = "peek: w.npy: record 0: there is no query 3, the weights have 1" ]
+  run -2 peek --heatmap w.npy --over image.pgm --grid 2by2 -o none.svg
+  [ ! -e none.svg ]
+}

@@ -359,3 +359,20 @@ assert np.isfinite(first).all() and np.isfinite(second[:2]).all() and np.isnan(s
     refused "decode: nan.npy: record 1: the model's scores are not finite" decode -m $model.h5 nan.npy --max-length 3 -o out.npy
   done
 }
+
+@test "peek --diff of one weight: what codes of 8 bits stand for, not the codes" {
+  name=encoder/0/self_attn/query/weight
+  peek --diff int8.h5:$name model.h5:$name --tolerance 0.01
+  run -1 peek --diff int8.h5:$name model.h5:$name
+  # The largest difference is at most half a step, of the largest weight of a row over 127.
+  /usr/bin/python3 - "$output" <<'PYTHON'
+import h5py, sys
+import numpy as np
+with h5py.File("model.h5") as f, h5py.File("int8.h5") as q:
+    name = "encoder/0/self_attn/query/weight"
+    exact, codes, scales = f[name][()], q[name][()], q[name + "_scale"][()]
+largest = float(sys.argv[1].splitlines()[1].split("\t")[3])
+assert abs(largest - np.abs(codes * scales[:, None] - exact).max()) < 1e-6, largest
+PYTHON
+  peek --diff int8.h5:$name int8.h5:$name
+}

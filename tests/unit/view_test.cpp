@@ -7,6 +7,8 @@
 #include "core/error.hpp"
 #include "view/curves.hpp"
 #include "view/heatmap.hpp"
+#include "view/labels.hpp"
+#include "view/over_image.hpp"
 #include "view/report.hpp"
 #include "view/scatter.hpp"
 #include "view/statistics.hpp"
@@ -132,35 +134,106 @@ TEST_CASE("colours run from light to dark") {
 
 TEST_CASE("heat maps: one panel for a matrix, one for each head") {
   const Array heads = array<float>({2, 2, 3}, {0.1F, 0.2F, 0.7F, 0, 1, 0, 1, 0, 0, 0.25F, 0.25F, 0.5F});
+  const HeatmapPart part{
+      .record = heads, .row_tokens = {"<der>", "Hund"}, .column_tokens = {"the", "d&g", "."}, .row_title = "target"};
   HeatmapOptions options;
-  options.row_tokens = {"<der>", "Hund"};
-  options.column_tokens = {"the", "d&g", "."};
-  options.row_title = "target";
-  const std::string svg = draw_heatmap(heads, options);
-  CHECK(svg == draw_heatmap(heads, options));
+  const std::string svg = draw_heatmap({part}, options);
+  CHECK(svg == draw_heatmap({part}, options));
   CHECK(occurrences(svg, ">head ") == 2);
   CHECK(occurrences(svg, "</title></rect>") == 12);
   CHECK(svg.find("target 0 &lt;der&gt;, column 2 .: 0.7<") != std::string::npos);
   CHECK(svg.find("d&g") == std::string::npos);
-  CHECK(occurrences(draw_heatmap(array<float>({1, 2}, {1, NAN})), ">NaN<") == 1);
+  CHECK(occurrences(draw_heatmap({{.record = array<float>({1, 2}, {1, NAN})}}), ">NaN<") == 1);
 
   options.mean = true;
-  const std::string mean = draw_heatmap(heads, options);
+  const std::string mean = draw_heatmap({part}, options);
   CHECK(occurrences(mean, "</title></rect>") == 6);
   CHECK(mean.find("target 0 &lt;der&gt;, column 0 the: 0.55<") != std::string::npos);
 }
 
+TEST_CASE("heat maps: parts with names, numbers in cells, shades of grey") {
+  const HeatmapPart one{.record = array<float>({1, 2, 2}, {0.25F, 0.75F, 1, 0}), .name = "first", .layer = "layer 0"};
+  const HeatmapPart two{
+      .record = array<float>({1, 1, 3}, {0.5F, 0.125F, 0.375F}), .name = "second", .layer = "layer 1"};
+  HeatmapOptions options;
+  options.numbers = true;
+  const std::string svg = draw_heatmap({one, two}, options);
+  for (const char* text : {">first<", ">second<", ">layer 0, head 0<", ">layer 1, head 0<", ">.25<", ">.75<", ">.12<"})
+    CHECK(occurrences(svg, text) == 1);
+  CHECK(occurrences(svg, "</title></rect>") == 7);
+  // Both parts have one scale: 1 is the darkest, in the second part too nothing is.
+  CHECK(occurrences(svg, "fill=\"" + sequential_color(1) + "\"") == 1);
+  options.grey = true;
+  const std::string grey = draw_heatmap({one, two}, options);
+  CHECK(occurrences(grey, "fill=\"" + grey_color(0.25) + "\"") == 1);
+  for (std::size_t at = 0; (at = grey.find("fill=\"#", at)) != std::string::npos; at += 8) {
+    const std::string color = grey.substr(at + 7, grey.find('"', at + 7) - at - 7);
+    if (color.size() == 6)
+      CHECK((color.substr(0, 2) == color.substr(2, 2) && color.substr(2, 2) == color.substr(4, 2)));
+  }
+  const std::string signs = draw_heatmap({{.record = array<float>({1, 4}, {-1, 0, 1, NAN})}}, options);
+  CHECK(occurrences(signs, "fill=\"" + grey_color(1) + "\"") >= 1);  // the least is black, ...
+  CHECK(occurrences(signs, "fill=\"" + grey_color(0) + "\"") >= 1);  // ... the largest white
+  CHECK(occurrences(signs, "fill=\"url(#nan)\"") == 2);
+  CHECK(occurrences(signs, "<pattern id=\"nan\"") == 1);
+}
+
+TEST_CASE("heat maps in characters") {
+  HeatmapPart part{.record = array<float>({1, 2, 3}, {0, 0.5F, 1, 0.25F, 0.75F, NAN}),
+                   .row_tokens = {"ein", "B\xc3\xa4r"},
+                   .column_tokens = {"a", "bear", "."}};
+  CHECK(write_heatmap_text({part}) ==
+        "head 0\n       b\n       e\n       a\n     a r .\nein   ++@@\nB\xc3\xa4r ::##??\n\n' ' 0, @ 1\n");
+  HeatmapOptions numbers;
+  numbers.numbers = true;
+  part.row_tokens = part.column_tokens = {};
+  CHECK(write_heatmap_text({part}, numbers) == "head 0\n     0   1   2\n0    0 .50   1\n1  .25 .75 nan\n\n");
+  CHECK(write_heatmap_text({{.record = array<float>({1, 3}, {-2, 0, 1})}}) == "   0 1 2\n0 -@  ++\n\n-@ -2, +@ 2\n");
+  // 700 columns are 100 cells.
+  const std::string wide = write_heatmap_text({{.record = array<float>({1, 700}, std::vector<float>(700, 0.5F))}});
+  CHECK(wide.find("means of 1 x 7") != std::string::npos);
+}
+
+TEST_CASE("attention over an image") {
+  // A row of a class token and 2 x 2 patches.
+  const HeatmapPart part{
+      .record = array<float>({2, 2, 5}, {0.5F, 0.25F, 0, 0.125F, 0.125F, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}),
+      .where = "w.npy: record 0"};
+  const Array image = array<std::uint8_t>({2, 4}, {0, 255, 0, 255, 128, 128, 128, 128});
+  const std::string svg = draw_over_image(image, part, {}, {});
+  CHECK(svg == draw_over_image(image, part, {}, {}));
+  CHECK(occurrences(svg, "<use href=\"#image\"/>") == 2);
+  CHECK(occurrences(svg, "data:image/png;base64,iVBORw0KGgo") == 1);
+  CHECK(occurrences(svg, "<title>patch ") == 8);
+  CHECK(occurrences(svg, ">patch 0, 0: 0.25<") == 1);
+  CHECK(occurrences(svg, ">head 0, other token 0.5<") == 1);
+  CHECK(occurrences(svg, "fill-opacity=\"0.8\"") == 1);  // the largest weight: all that head 1 has
+  CHECK(occurrences(draw_over_image(image, part, {1}, {}), ">head 0, other token 1<") == 1);
+  CHECK_THROWS_WITH(draw_over_image(image, part, {2}, {}), "w.npy: record 0: there is no query 2, the weights have 2");
+  CHECK_THROWS_WITH(draw_over_image(image, part, {0, 2, 3}, {}),
+                    "w.npy: record 0: a grid of 2 x 3 patches does not fit 5 keys");
+  CHECK_THROWS_AS(draw_over_image(array<std::uint8_t>({4}, {0, 1, 2, 3}), part, {}, {}), Error);
+}
+
 TEST_CASE("heat maps: large matrices are reduced, wrong ones refused") {
-  const std::string svg = draw_heatmap(Array(array<float>({700, 500}, std::vector<float>(350000, 0.5F))));
+  const std::string svg = draw_heatmap({{.record = array<float>({700, 500}, std::vector<float>(350000, 0.5F))}});
   CHECK(occurrences(svg, "</title></rect>") <= 65536);
   CHECK(svg.find("means of") != std::string::npos);
   CHECK(svg.find(": 0.5<") != std::string::npos);
-  CHECK_THROWS_AS(draw_heatmap(array<float>({3}, {1, 2, 3})), Error);
-  CHECK_THROWS_AS(draw_heatmap(Array(DType::f4, {0, 3})), Error);
-  HeatmapOptions options;
-  options.row_tokens = {"one"};
-  CHECK_THROWS_WITH(draw_heatmap(array<float>({2, 1}, {1, 2}), options, "a.npy: record 3"),
-                    "a.npy: record 3: 1 row tokens do not match 2 rows");
+  CHECK_THROWS_AS(draw_heatmap({{.record = array<float>({3}, {1, 2, 3})}}), Error);
+  CHECK_THROWS_AS(draw_heatmap({{.record = Array(DType::f4, {0, 3})}}), Error);
+  CHECK_THROWS_WITH(
+      draw_heatmap({{.record = array<float>({2, 1}, {1, 2}), .row_tokens = {"one"}, .where = "a.npy: record 3"}}),
+      "a.npy: record 3: 1 row tokens do not match 2 rows");
+}
+
+TEST_CASE("names of intermediates in words, and their axes") {
+  CHECK(tap_title("decoder/1/cross_attn/weights").whole == "decoder layer 1: cross-attention weights");
+  CHECK(tap_title("step-2/text/encoder/10/ffn/hidden").layer == "layer 10");
+  CHECK(tap_title("logits").layer.empty());
+  CHECK(natural_before("encoder/2/x", "encoder/10/x"));
+  const TapAxes axes = tap_axes("decoder/0/cross_attn/weights", {2, 3, 5}, {{"encoder", 5}, {"decoder", 3}});
+  CHECK((axes.rows == "decoder" && axes.columns == "encoder" && axes.row_name == "query"));
 }
 
 TEST_CASE("curves from a table") {
