@@ -202,7 +202,7 @@ with tempfile.TemporaryDirectory() as directory:
         "rotary, norms of queries and keys": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--positions", "rotary", "--query-key-norm", "--norm-position", "pre"],
         "norms of sublayers": ["--task", "language-model", "--context", 12, "--decoder-layers", 2, "--tied", "none", "--sublayer-norm", "--norm-position", "pre"],
         "classes, with a pooler": ["--task", "classification", "--encoder-layers", 2, "--pooler"],
-        "a masked language model": ["--task", "masked-language-model", "--encoder-layers", 2, "--tied", "none", "--norm-position", "pre"],
+        "a masked language model": ["--task", "masked-language-model", "--encoder-layers", 2, "--tied", "none", "--norm-position", "pre", "--head-dense", "--head-norm"],
     }.items():
         equations(model, options)
 

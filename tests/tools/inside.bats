@@ -5,7 +5,7 @@ setup_file() {
   export SCRIPTS="$BATS_TEST_DIRNAME/../../scripts" DATA="$BATS_FILE_TMPDIR"
   export PATH="$BATS_TEST_DIRNAME/../../scripts:$PIPEFORMER_BIN:$PATH"
   cd "$DATA" || exit 1
-  make-corpus . --train 300 --valid 1 --heldout 6
+  make-corpus . --train 300 --valid 1 --heldout 6 --tags --alignments
   tokenize -q --train --vocab-size 300 -o tok.model train.src train.ref
   for side in src ref; do for set in train heldout; do tokenize -m tok.model $set.$side -o $set.$side.npy; done; done
   train -q --source train.src.npy --target train.ref.npy --tokenizer tok.model --width 32 --heads 4 --inner 64 --encoder-layers 1 \
@@ -19,7 +19,7 @@ setup_file() {
 setup() {
   bats_require_minimum_version 1.5.0
   cd "$BATS_TEST_TMPDIR" || exit 1
-  ln -s "$DATA"/*.h5 "$DATA"/*.npy "$DATA"/heldout.src "$DATA"/heldout.ref .
+  ln -s "$DATA"/*.h5 "$DATA"/*.npy "$DATA"/{train,heldout}.{src,ref,align} .
 }
 
 @test "logit-lens: the last layer says what the model says" {
@@ -84,6 +84,10 @@ weights = records(h5py.File("taps.h5")["decoder/1/cross_attn/weights"])
 rows = np.concatenate([(-w[2].astype("f8") * np.log2(np.maximum(w[2], 1e-38))).sum(-1) for w in weights])
 bits = {tuple(l.split("\t")[:2]): float(l.split("\t")[2]) for l in open("entropy")}
 assert abs(bits["decoder/1/cross_attn", "2"] - rows.mean()) < 1e-3, (bits, rows.mean())
+weights_of_self = records(h5py.File("taps.h5")["encoder/0/self_attn/weights"])
+far = np.concatenate([(w[1].astype("f8") * np.abs(np.subtract.outer(np.arange(w.shape[1]), np.arange(w.shape[2])))).sum(-1) for w in weights_of_self])
+distance = {tuple(l.split("\t")[:2]): float(l.split("\t")[3]) for l in open("entropy")}
+assert abs(distance["encoder/0/self_attn", "1"] - far.mean()) < 1e-3, (distance, far.mean())
 lines = open("aligned").read().splitlines()
 assert len(lines) == len(weights)
 for line, w in zip(lines, weights):
@@ -114,4 +118,86 @@ assert several > 3
 PYTHON
   run -1 word-scores model.h5 out.npy heldout.src.npy
   [[ $output == *"word-scores: record 0: "*" ids, "*" scores" ]]
+}
+
+@test "layer-similarity: cosines between layers, and of two models; layer-statistics: curves by layer" {
+  cat clean.npy other.npy > few.npy
+  layer-similarity gpt2.h5 few.npy > similar
+  decode -m gpt2.h5 few.npy --max-length 1 --tap-file taps.h5 -o /dev/null
+  layer-similarity model.h5 heldout.src.npy model.h5 > encoder
+  layer-similarity model.h5 heldout.src.npy | cmp - encoder
+  layer-statistics taps.h5 std > table
+  peek --curves table --grey -o curves.svg
+  peek --curves table --y 'decoder residual1,decoder residual2' --grey | grep -q stroke-dasharray
+  /usr/bin/python3 - <<'PYTHON'
+import h5py, numpy as np
+taps = h5py.File("taps.h5")
+names = ["decoder/positions", "decoder/0/residual2", "decoder/1/residual2"]
+x = [taps[n + "/data"][()].astype("f8") for n in names]
+unit = [a / np.linalg.norm(a, axis=1, keepdims=True) for a in x]
+want = np.array([[(a * b).sum(1).mean() for b in unit] for a in unit])
+got = np.loadtxt("similar")
+assert got.shape == (3, 3) and np.allclose(got, want, atol=2e-5), (got, want)
+assert np.allclose(np.diag(np.loadtxt("encoder")), 1, atol=1e-5)
+lines = [l.rstrip("\n").split("\t") for l in open("table")]
+column = lines[0].index("decoder ffn/hidden")
+for layer in (0, 1):
+    assert abs(float(lines[1 + layer][column]) - taps[f"decoder/{layer}/ffn/hidden/data"][()].astype("f8").std()) < 1e-5
+PYTHON
+  run -1 layer-statistics taps.h5 median
+  [ "$output" = "layer-statistics: there is no statistic median" ]
+}
+
+@test "probe-layers: what was put in is found" {
+  # Whether the sentence is negated: a word says so, and every layer still knows.
+  awk '{ print (/ not / ? "not" : "so") }' train.src > a.labels
+  probe-layers model.h5 train.src.npy a.labels train.src.npy a.labels 1000 > probes
+  [ "$(cut -f 1 probes | xargs)" = "encoder/positions encoder/0/residual1 encoder/0/residual2" ]
+  often=$(sort a.labels | uniq -c | sort -rn | awk '{ n += $1; if (NR == 1) best = $1 } END { print 100 * best / n }')
+  awk -F '\t' -v often="$often" '$2 < often + 5 { print; bad = 1 } END { exit bad }' probes
+  # A language model, too: ids that are there or not.
+  cat clean.npy other.npy > few.npy && printf 'clean\nother\n' > few.labels
+  [ "$(probe-layers gpt2.h5 few.npy few.labels few.npy few.labels 60 | tail -n 1)" = $'decoder/1/residual2\t100.00' ]
+}
+
+@test "steer: the vector that is added is the difference of means" {
+  convert --take 2 heldout.src.npy -o more.npy && convert --skip 2 --take 2 heldout.src.npy -o less.npy
+  steer model.h5 encoder/0/norm2 more.npy less.npy heldout.src.npy 300 --max-length 9 -o steered.npy
+  for side in more less; do encode -m model.h5 $side.npy --tap encoder/0/norm2 --tap-file $side.h5 -o /dev/null; done
+  /usr/bin/python3 -c "
+import h5py, numpy as np
+mean = lambda name: h5py.File(name)['encoder/0/norm2/data'][()].astype('f8').mean(0).astype('f4').astype('f8')
+np.save('vector.npy', (300 * (mean('more.h5') - mean('less.h5'))).astype('f4'))"
+  decode -m model.h5 heldout.src.npy --add encoder/0/norm2=vector.npy --max-length 9 | cmp - steered.npy
+  run ! cmp -s steered.npy <(decode -m model.h5 heldout.src.npy --max-length 9)
+  steer model.h5 encoder/0/norm2 more.npy more.npy heldout.src.npy 300 --max-length 9 | cmp - <(decode -m model.h5 heldout.src.npy --max-length 9)
+}
+
+@test "alignment-error: the links of the corpus, and the rate by hand" {
+  # The grammar's own links are right by the lexicon: no German word twice, numbers and names as they are.
+  [ "$(tr ' ' '\n' < train.align | wc -l)" -gt 1000 ]
+  paste train.src train.ref train.align | awk -F '\t' '{ n = split($1, e, /[ ,.]+/); split($2, d, /[ ,.]+/); m = split($3, link, " ")
+    for (i = 1; i <= m; ++i) { split(link[i], at, "-"); print e[at[1] + 1], d[at[2] + 1] } }' | sort -u > pairs
+  for pair in "dog Hund" "dogs Hunde" "gave gegeben" "Anna Anna" "three drei" "red rote"; do grep -qx "$pair" pairs; done
+  [ "$(cut -d ' ' -f 2 pairs | sort | uniq -d | grep -vc '^[a-zü]')" -lt 20 ]
+  alignment-error model.h5 heldout.src heldout.ref heldout.align 1 > rate
+  word-alignment model.h5 heldout.src.npy heldout.ref.npy 1 > links
+  paste <(tokenize -m model.h5 --decode --pieces heldout.src.npy) <(tokenize -m model.h5 --decode --pieces heldout.ref.npy) links heldout.align > all
+  /usr/bin/python3 - <<'PYTHON'
+right = given = known = 0
+for line in open("all"):
+    source, target, links, truth = line.rstrip("\n").split("\t")
+    words = lambda pieces: [sum(p.startswith("\u2581") or k == 0 for k, p in enumerate(pieces[:i + 1])) - 1 for i in range(len(pieces))]
+    of, to = words(source.split()), words(target.split())
+    sure = {tuple(map(int, l.split("-"))) for l in truth.split()}
+    found = {(of[i], to[j]) for i, j in (map(int, l.split("-")) for l in links.split()) if i < len(of)}
+    found = {(i, j) for i, j in found if i in {a for a, _ in sure} or j in {b for _, b in sure}}
+    right, given, known = right + len(found & sure), given + len(found), known + len(sure)
+rate = open("rate").read().split()
+assert [int(n) for n in rate[1:]] == [right, given, known] and abs(float(rate[0]) - (1 - 2 * right / (given + known))) < 1e-4, (rate, right, given, known)
+assert known > 15
+PYTHON
+  head -n 3 heldout.align > short
+  run -1 alignment-error model.h5 heldout.src heldout.ref short
+  [ "$output" = "alignment-error: short has 3 lines, the texts 6" ]
 }

@@ -356,7 +356,7 @@ for i, (a, b) in enumerate(zip(records("ablated.npy"), records("t.npy"))):
     assert a.shape[-1] == 1 or ((a == np.float32(1 / a.shape[-1])).all() if i == 2 else (a != b).any())
 PYTHON
   attend query.npy --list-taps | diff - <(printf 'query\t(T, %d)\nkey\t(T, %d)\nvalue\t(T, %d)\nscores\t(1, T, T)\nweights\t(1, T, T)\ncontext\t(T, %d)\n' \
-    "$(slice --records 0 query.npy | peek | awk -F'[\t,)]' 'NR == 2 { print $5 + 0 }')"{,,,})
+    "$(slice --records 0 query.npy | peek | awk -F'[\t,)]' 'NR == 2 { print $6 + 0 }')"{,,,})
   refuses 2 "attend: --tap 'wights' is none of the 6 intermediates (did you mean 'weights'?)" attend query.npy --tap wights --tap-file w.npy
   refuses 1 "has 2 records, and none for record 2 of the run" attend query.npy --patch "key=$(slice --records 0,1 query.npy -o two.npy && echo two.npy)"
 }
