@@ -129,6 +129,60 @@ struct Weight8 {
   PackedWeight packed;
 };
 
+/// The same of 4 bits.
+struct Weight4 {
+  Weight4(std::int64_t n, std::int64_t k)
+      : q(static_cast<std::size_t>(n * row_bytes(WeightType::int4, k))),
+        scales(static_cast<std::size_t>(n * row_scales(WeightType::int4, k))) {
+    const auto w = random_floats(n * k, 2);
+    for (std::int64_t r = 0; r < n; ++r)
+      quantise_int4(k, w.data() + r * k, q.data() + r * row_bytes(WeightType::int4, k),
+                    scales.data() + r * row_scales(WeightType::int4, k));
+    view = WeightView(q.data(), WeightType::int4, n, k);
+    view.scales = scales.data();
+    packed.forward(view, 0);
+  }
+  std::vector<std::uint8_t> q;
+  std::vector<float> scales;
+  WeightView view;
+  PackedWeight packed;
+};
+
+void product_int4(State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1);
+  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Weight4 w(n, k);
+  for (auto _ : state) product_packed({a.data(), m, k}, w.packed.forward(w.view, 0), nullptr, {c.data(), m, n});
+  state.counters["ops"] =
+      Counter(2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations()), Counter::kIsRate);
+}
+
+/// What memory gives to a reader: sums over much more than the caches hold, each thread over a part of its own.
+void read_bandwidth(State& state) {
+  const auto n = static_cast<std::int64_t>(state.range(0)) / 8;
+  Buffer<std::uint64_t> values(static_cast<std::size_t>(n));  // in large pages, as packed weights are
+  std::fill(values.begin(), values.end(), 1);
+  const std::int64_t parts = thread_count(), each = n / parts;
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(parts));
+  for (auto _ : state) {
+    parallel_for(parts, 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t p = first; p < last; ++p) {
+        constexpr std::int64_t kChains = 32;
+        std::uint64_t total[kChains] = {};
+        const std::uint64_t* from = values.data() + p * each;
+        for (std::int64_t i = 0; i + kChains <= each; i += kChains)
+          for (std::int64_t c = 0; c < kChains; ++c) total[c] += from[i + c];
+        for (const std::uint64_t sum : total) sums[static_cast<std::size_t>(p)] += sum;
+      }
+    });
+    benchmark::DoNotOptimize(sums.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["bytes"] =
+      Counter(static_cast<double>(n * 8) * static_cast<double>(state.iterations()), Counter::kIsRate);
+}
+
 /// Products of 8-bit integers: of what the kernel does with operands that stay in the nearest caches.
 void product_int8(State& state) {
   static const double limit = [] {
@@ -316,10 +370,13 @@ void pooling(State& state) {
       ->Args({32, 512, 512})     \
       ->Args({16, 2048, 512})    \
       ->Args({1, 2048, 512})     \
+      ->Args({1, 4096, 4096})    \
       ->UseRealTime()
 BENCHMARK(openblas)->SHAPES;
 BENCHMARK(product)->SHAPES;
 BENCHMARK(product_int8)->SHAPES;
+BENCHMARK(product_int4)->SHAPES;
+BENCHMARK(read_bandwidth)->Arg(std::int64_t{1} << 30)->UseRealTime();
 BENCHMARK(linear_training)->Args({4096, 512, 512})->Args({4096, 2048, 512})->Args({4096, 128, 128})->UseRealTime();
 BENCHMARK(attention)->Args({128, 16, 8, 64, 0})->Args({8, 512, 8, 64, 0})->Args({1, 8192, 1, 64, 1})->UseRealTime();
 BENCHMARK(attention)->Args({256, 16, 4, 32, 0})->UseRealTime();
