@@ -296,3 +296,15 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   run "$SCRIPTS/contents" short
   [[ "$status" -eq 0 && "$output" != *train* ]]
 }
+
+@test "required-words: all are there, where a model without training has none" {
+  "$SCRIPTS/make-corpus" . --train 300 --valid 1 --heldout 20
+  tokenize -q --train --vocab-size 300 -o tok.model train.src train.ref
+  model make --tokenizer tok.model --width 32 --heads 4 --inner 64 --encoder-layers 1 --decoder-layers 1 -o model.h5
+  run -0 "$SCRIPTS/required-words" . 1 2
+  [ "${#lines[@]}" -eq 4 ]
+  for i in 0 2; do
+    [[ ${lines[i]} =~ ", plain: BLEU ".*" of 20 lack a word" ]] && [[ ${lines[i]} != *", 0 of 20 lack"* ]]
+    [[ ${lines[i + 1]} == *", required: BLEU "*", 0 of 20 lack a word, "*" ms" ]]
+  done
+}
