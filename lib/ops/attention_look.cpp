@@ -59,10 +59,10 @@ void weigh_values(const Head& head, std::int64_t i, const float* weights, float*
   kernels().gemm_few({weights, 1, head.keys(), head.keys()}, head.values_from(0), {out, 1, dv, stride}, false);
 }
 
-/// The value of key j.
+/// The value of key j, of those that are float32.
 const float* value_row(const Head& head, std::int64_t j) {
   const TableRows rows = head.values_from(j);
-  return rows.data + (rows.index ? rows.index[0] : 0) * rows.stride;
+  return static_cast<const float*>(rows.data) + (rows.index ? rows.index[0] : 0) * rows.stride;
 }
 
 /// Dropout of weights x (rows, keys) of the queries from `first` on.
