@@ -38,6 +38,8 @@ void end_by_missing_page(int signal, siginfo_t* info, void*) {
   const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   for (const Slot& slot : slots) {
     if (address < slot.begin || address >= slot.end) continue;
+    static std::atomic_flag told;  // threads that fault together are one end, with one message
+    while (told.test_and_set()) ::pause();
     unlink_temporaries();
     const std::string message = cat(program_invocation_short_name, ": ", slot.name,
                                     ": cannot be read any more: it was cut short while in use (a file is replaced by "
