@@ -179,7 +179,7 @@ np.save('vector.npy', (300 * (mean('more.h5') - mean('less.h5'))).astype('f4'))"
   paste train.src train.ref train.align | awk -F '\t' '{ n = split($1, e, /[ ,.]+/); split($2, d, /[ ,.]+/); m = split($3, link, " ")
     for (i = 1; i <= m; ++i) { split(link[i], at, "-"); print e[at[1] + 1], d[at[2] + 1] } }' | sort -u > pairs
   for pair in "dog Hund" "dogs Hunde" "gave gegeben" "Anna Anna" "three drei" "red rote"; do grep -qx "$pair" pairs; done
-  [ "$(cut -d ' ' -f 2 pairs | sort | uniq -d | grep -vc '^[a-zü]')" -lt 20 ]
+  [ "$(cut -d ' ' -f 2 pairs | sort | uniq -d | grep -c '^[A-Z]')" -lt 20 ]
   alignment-error model.h5 heldout.src heldout.ref heldout.align 1 > rate
   word-alignment model.h5 heldout.src.npy heldout.ref.npy 1 > links
   paste <(tokenize -m model.h5 --decode --pieces heldout.src.npy) <(tokenize -m model.h5 --decode --pieces heldout.ref.npy) links heldout.align > all
