@@ -18,7 +18,8 @@ void send_failure(Communicator& ranks, int channel, const std::string& message) 
 
 }  // namespace
 
-Dealer::Dealer(Communicator& ranks) : ranks_(ranks), at_a_time_(static_cast<std::size_t>(ranks.size()), 0) {
+Dealer::Dealer(Communicator& ranks)
+    : ranks_(ranks), sending_(static_cast<std::size_t>(ranks.size())), at_a_time_(sending_.size(), 0) {
   ranks.start();
   std::string failure;
   for (int rank = 1; rank < ranks.size(); ++rank) {
@@ -44,7 +45,10 @@ std::vector<std::byte> Dealer::compute(const Place& place, const BatchTurn& turn
   for (const BatchStream* stream : streams) pack(packer, stream->batch);
   packer.put(turn.phrases.size());
   for (const auto& phrases : turn.phrases) pack(packer, phrases);
-  ranks_.send(place.rank, kWork, packer.bytes());
+  {
+    const std::lock_guard lock(sending_[static_cast<std::size_t>(place.rank)]);
+    ranks_.send(place.rank, kWork, packer.bytes());
+  }
   std::vector<std::byte> reply = ranks_.receive(place.rank, place.channel);
   Unpacker from(reply);
   if (!from.get<bool>()) throw Error(from.get_text());

@@ -31,7 +31,8 @@ class Dealer {
 
  private:
   Communicator& ranks_;
-  std::vector<int> at_a_time_;  ///< [rank] Batches; of the first rank, and of one that failed, 0.
+  std::vector<std::mutex> sending_;  ///< [rank] Work for it, from one place at a time.
+  std::vector<int> at_a_time_;       ///< [rank] Batches; of the first rank, and of one that failed, 0.
   std::vector<Place> places_;
 };
 

@@ -35,7 +35,15 @@ class Surfaces {
     const std::string once = tokenizer.decode({unknown}), twice = tokenizer.decode({unknown, unknown});
     unknown_ = trimmed(once, is_space);
     // Tokenizers of whole words put a space between any two; the others say where one begins.
-    mark_ = twice == once + " " + once ? std::string(" ") + kMark : std::string(1, kMark);
+    bool spaces = twice == once + " " + once;
+    if (once.empty()) {  // a control id of theirs
+      unknown_ = tokenizer.piece(unknown);
+      spaces = std::none_of(ids.begin(), ids.end(), [&](std::int32_t id) {
+        return id >= 0 &&
+               (tokenizer.piece(id).starts_with("\xE2\x96\x81") || tokenizer.piece(id).starts_with("\xC4\xA0"));
+      });
+    }
+    mark_ = spaces ? std::string(" ") + kMark : std::string(1, kMark);
     const auto known = std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) {
       return id >= 0 && !trimmed(tokenizer.decode({id}), is_space).empty();
     });

@@ -70,7 +70,7 @@ both() {  # both RANKS-EACH COMMAND...
   both 2 "${decode[@]}" < /dev/null | cmp - one.npy
   cat "$DATA/text.en.npy" | both 1 encode -m "$DATA/model.h5" --batch-rows 100 | cmp - <(encode -m "$DATA/model.h5" "$DATA/text.en.npy")
   sent=$(on "$A" cat "/sys/class/net/$A/statistics/tx_bytes")
-  ((sent > 100000)) || on "$A" ip -s link
+  ((sent > 100000))
 }
 
 @test "shards: each host does its own" {

@@ -52,7 +52,7 @@ posenc -m $DATA/model.h5 --batch-rows 64 $DATA/vectors.en.npy
 mhattn -m $DATA/model.h5:encoder/0/self_attn --batch-rows 64 $DATA/vectors.en.npy
 attend --heads 4 --give weights --batch-rows 64 $DATA/vectors.en.npy
 norm -m $DATA/model.h5:encoder/0/norm1 --batch-rows 64 $DATA/vectors.en.npy
-add --batch-rows 64 $DATA/vectors.en.npy $DATA/vectors.en.npy
+add --batch-rows 64 --to $DATA/vectors.en.npy $DATA/vectors.en.npy
 END
 }
 
@@ -200,5 +200,8 @@ sys.exit(status)' "$@"
   run -1 --separate-stderr encode -m "$DATA/model.h5" --skip 295 two.npy -o out.npy
   [[ $stderr == "encode: two.npy: record 300: id 999999 is outside"* ]]
   encode -m "$DATA/model.h5" --skip 295 --take 5 two.npy -o out.npy
-  run -2 --separate-stderr attend --heads 4 "$DATA/vectors.en.npy" --mask "$DATA/vectors.en.npy" --skip 1 -o no.npy
+  # Streams of masks are not skipped with the others.
+  /usr/bin/python3 -c 'import numpy as np; np.save("x.npy", np.ones((3, 8), "<f4")); np.save("mask.npy", np.ones((3, 3), "?"))'
+  run -2 --separate-stderr attend --heads 4 x.npy --mask mask.npy --skip 1 -o no.npy
+  [[ $stderr == "attend: --skip needs no streams of masks"* ]]
 }
