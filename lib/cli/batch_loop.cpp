@@ -179,11 +179,14 @@ void deal(BatchLoop& loop, const Streams& roles, Dealer& dealer, const std::func
       failure = std::current_exception();
     }
   };
+  // Copied here: this thread may read into the streams themselves, later.
+  std::deque<OwnStreams> streams;
+  for (std::size_t i = 0; i < dealer.places().size(); ++i) streams.emplace_back(roles);
   std::vector<std::thread> places;
   for (const Dealer::Place& place : dealer.places())
-    places.emplace_back([&, place] {
+    places.emplace_back([&, place, &its = streams[places.size()]] {
       keeping_failure([&] {
-        loop.run(OwnStreams(roles).roles(), [&](BatchTurn& turn) -> BatchOutput {
+        loop.run(its.roles(), [&](BatchTurn& turn) -> BatchOutput {
           return
               [given = std::make_shared<std::vector<std::byte>>(dealer.compute(place, turn, distinct(turn.streams)))] {
                 write_relayed(*given);

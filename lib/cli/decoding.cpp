@@ -112,7 +112,7 @@ struct BesideInputs {
 
 /// Positions that are sorted by length together: fewer where several ranks are to get some.
 std::int64_t window(const Args& args) {
-  const std::int64_t asked = args.integer("window"), batches = 8 * args.integer("batch-rows");
+  const std::int64_t asked = args.integer("window"), batches = 2 * args.integer("batch-rows");
   return dealing_ranks() ? std::min(asked, batches) : asked;
 }
 
