@@ -17,9 +17,8 @@ DecodeRun::DecodeRun(const Args& args)
       configuration_(file_.configuration()),
       encoder_(configuration_.has_encoder()),
       beyond_(beyond_context(args, configuration_)),
-      probing_(
-          args, [&](ParameterSource& source) { Transformer(source, configuration_); },
-          {.look = args.has("alignment") || args.has("alternatives") || args.flag("replace-unknown")}) {
+      probing_(args, [&](ParameterSource& source) { Transformer(source, configuration_); },
+               {.look = args.has("alignment") || args.has("alternatives") || args.flag("replace-unknown")}) {
   if (!file_.group().empty()) throw UsageError(cat("--model takes the whole model, not its part ", file_.group()));
   require(configuration_.has_decoder(), file_.name(), ": a model of kind ", name_of(configuration_.kind),
           " has no decoder: ", configuration_.head == Head::classes ? "classify" : "encode", " reads it");
@@ -141,8 +140,8 @@ void DecodeRun::generate() {
     std::optional<OutputProbe> look;
     if (view) look.emplace(*view);
     if (look || probing_.writes())
-      force_outputs(turn.ctx.workspace, *model_, input.batch, outputs, settings,
-                    look ? *look : *probing_.probe(), input.batch.first_record);
+      force_outputs(turn.ctx.workspace, *model_, input.batch, outputs, settings, look ? *look : *probing_.probe(),
+                    input.batch.first_record);
     auto seen = look ? look->take() : std::vector<OutputProbe::Seen>{};
     return [&, outputs = std::move(outputs), seen = std::move(seen),
             forced = beside.prefix ? &turn[1].batch

@@ -18,14 +18,14 @@ echo "\$host" >> $BATS_FILE_TMPDIR/log
 exec ip netns exec \$host unshare --uts sh -c "hostname \$host; \$*"
 END
   chmod +x "$BATS_FILE_TMPDIR/rsh"
-  ip link add $A type veth peer name $B
+  ip link add "$A" type veth peer name "$B"
   n=0
-  for host in $A $B; do
+  for host in "$A" "$B"; do
     n=$((n + 1))
-    ip link set $host netns $host
-    ip -n $host link set lo up
-    ip -n $host link set $host up
-    ip -n $host addr add 10.99.7.$n/24 dev $host
+    ip link set "$host" netns "$host"
+    ip -n "$host" link set lo up
+    ip -n "$host" link set $host up
+    ip -n "$host" addr add "10.99.7.$n/24" dev "$host"
   done
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
   export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_plm_rsh_agent="$BATS_FILE_TMPDIR/rsh"
@@ -45,7 +45,7 @@ teardown_file() {
 
 setup() {
   [ -e "$DATA" ] || skip "needs root, network namespaces and Open MPI"
-  cd "$BATS_TEST_TMPDIR"
+  cd "$BATS_TEST_TMPDIR" || exit 1
 }
 
 on() {  # on HOST COMMAND...
@@ -68,7 +68,7 @@ both() {  # both RANKS-EACH COMMAND...
   both 1 "${decode[@]}" -o two.npy
   cmp one.npy two.npy
   both 2 "${decode[@]}" < /dev/null | cmp - one.npy
-  cat "$DATA/text.en.npy" | both 1 encode -m "$DATA/model.h5" --batch-rows 100 | cmp - <(encode -m "$DATA/model.h5" "$DATA/text.en.npy")
+  both 1 encode -m "$DATA/model.h5" --batch-rows 100 < <(cat "$DATA/text.en.npy") | cmp - <(encode -m "$DATA/model.h5" "$DATA/text.en.npy")
   sent=$(on "$A" cat "/sys/class/net/$A/statistics/tx_bytes")
   ((sent > 100000))
 }
@@ -82,16 +82,16 @@ both() {  # both RANKS-EACH COMMAND...
 }
 
 @test "training: the curve of one process; with bf16 near it, half the bytes on the cable, twice the same file" {
-  words="--source $DATA/text.en.npy --target $DATA/text.de.npy --tokenizer $DATA/tok.model --width 64 --heads 4 --inner 128 --encoder-layers 1
-    --decoder-layers 1 --clip-norm 1 --warmup 20 --batch-tokens 500 --quiet --threads 1 --steps 20 --log-every 5"
+  words=(--source "$DATA/text.en.npy" --target "$DATA/text.de.npy" --tokenizer "$DATA/tok.model" --width 64 --heads 4 --inner 128 --encoder-layers 1
+    --decoder-layers 1 --clip-norm 1 --warmup 20 --batch-tokens 500 --quiet --threads 1 --steps 20 --log-every 5)
   sent() { on "$A" cat "/sys/class/net/$A/statistics/tx_bytes"; }
-  train $words --log one.tsv -o one.h5
+  train "${words[@]}" --log one.tsv -o one.h5
   before=$(sent)
-  both 1 train $words --log two.tsv -o two.h5
+  both 1 train "${words[@]}" --log two.tsv -o two.h5
   between=$(sent)
-  both 1 train $words --reduce bf16 --log bf16.tsv -o bf16.h5
+  both 1 train "${words[@]}" --reduce bf16 --log bf16.tsv -o bf16.h5
   after=$(sent)
-  both 1 train $words --reduce bf16 -o again.h5
+  both 1 train "${words[@]}" --reduce bf16 -o again.h5
   cmp bf16.h5 again.h5
   near() {  # near A.tsv B.tsv SHARE
     paste "$1" "$2" | awk -F'\t' -v share="$3" 'NR > 1 && ($3 - $14) ^ 2 > (share * $3) ^ 2 { print; bad = 1 } END { exit bad || NR < 4 }'
