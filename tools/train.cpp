@@ -10,7 +10,6 @@
 #include "cli/validation_bleu.hpp"
 #include "io/output_file.hpp"
 #include "io/read_files.hpp"
-#include "train/layer_rates.hpp"
 #include "train/report.hpp"
 
 using namespace pipeformer;
@@ -81,25 +80,6 @@ const ToolSpec spec{
 
 volatile std::sig_atomic_t caught_signal = 0;
 
-/// Which rates the options give to the parameters of these models; the user's own factors count after them.
-void set_rates(const Args& args, const TrainingStart& start, const std::vector<ModelFile>& from, TrainingSettings& s) {
-  const auto before_own = [&](const std::vector<std::pair<std::string, double>>& factors) {
-    s.rate_factors.insert(s.rate_factors.begin(), factors.begin(), factors.end());
-  };
-  args.allow_only(s.adapters.rank > 0, "--adapter", {"adapter-alpha", "adapter-on"});
-  args.allow_only(s.adapters.rank == 0, "training without --adapter", {"layer-decay"});
-  if (args.has("layer-decay")) before_own(layer_rates(start.models, args.number("layer-decay")));
-  if (s.adapters.rank == 0) return;
-  if (from.empty()) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
-  // Nothing else is trained, but for what the model has not had, and what the user's own factors say.
-  const bool pairs = compares_vectors(start.models);
-  const bool had_scale = from.size() > 1 ? from[0].file().has_dataset(kLogitScale) : from[0].has(kLogitScale);
-  const bool same_head = from[0].configuration().predicts_like(start.models[0].configuration);
-  std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
-  if (pairs ? !had_scale : !same_head) factors.emplace_back(pairs ? kLogitScale : "classifier/*", 1);
-  before_own(factors);
-}
-
 void train(const Args& args, Communicator& ranks) {
   TrainingSettings settings = training_settings(args);
   if (args.output() == "-" && !args.given("list-taps")) throw UsageError("--output is needed: a model is a file");
@@ -115,7 +95,7 @@ void train(const Args& args, Communicator& ranks) {
   std::vector<ModelFile> from = models_to_start_from(args);
   const TrainingStart start = training_start(args, from);
   settings.class_weights = start.class_weights;
-  set_rates(args, start, from, settings);
+  set_rate_factors(args, start, from, settings);
   const TrainingFiles files{
       args.output(), args.has("checkpoint") ? args.text("checkpoint") : args.output() + ".checkpoint.h5",
       args.has("log") ? args.text("log") : "", args.has("gradients") ? args.text("gradients") : "",

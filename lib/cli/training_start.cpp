@@ -4,6 +4,7 @@
 
 #include "cli/model_options.hpp"
 #include "models/classes.hpp"
+#include "train/layer_rates.hpp"
 
 namespace pipeformer {
 
@@ -252,6 +253,25 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
     start.valid = valid.examples(models, valid_labels);
   }
   return start;
+}
+
+void set_rate_factors(const Args& args, const TrainingStart& start, std::span<const ModelFile> from,
+                      TrainingSettings& s) {
+  const auto before_own = [&](const std::vector<std::pair<std::string, double>>& factors) {
+    s.rate_factors.insert(s.rate_factors.begin(), factors.begin(), factors.end());
+  };
+  args.allow_only(s.adapters.rank > 0, "--adapter", {"adapter-alpha", "adapter-on"});
+  args.allow_only(s.adapters.rank == 0, "training without --adapter", {"layer-decay"});
+  if (args.has("layer-decay")) before_own(layer_rates(start.models, args.number("layer-decay")));
+  if (s.adapters.rank == 0) return;
+  if (from.empty()) throw UsageError("--adapter needs --from: it trains beside the weights of a model");
+  // Nothing else is trained, but for what the model has not had, and what the user's own factors say.
+  const bool pairs = compares_vectors(start.models);
+  const bool had_scale = from.size() > 1 ? from[0].file().has_dataset(kLogitScale) : from[0].has(kLogitScale);
+  const bool same_head = from[0].configuration().predicts_like(start.models[0].configuration);
+  std::vector<std::pair<std::string, double>> factors{{"*", 0}, {"*/adapter_[ab]", 1}};
+  if (pairs ? !had_scale : !same_head) factors.emplace_back(pairs ? kLogitScale : "classifier/*", 1);
+  before_own(factors);
 }
 
 }  // namespace pipeformer

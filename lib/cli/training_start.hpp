@@ -6,6 +6,7 @@
 
 #include "cli/training_tasks.hpp"
 #include "models/towers.hpp"
+#include "train/trainer.hpp"
 
 namespace pipeformer {
 
@@ -19,5 +20,8 @@ struct TrainingStart {
 TrainingStart training_start(const Args&, std::span<ModelFile> from);
 /// The models of --from, those that the task trains; none without it.
 std::vector<ModelFile> models_to_start_from(const Args&);
+/// Which factors of the learning rate --layer-decay and --adapter give to the parameters; the user's own count after
+/// them.
+void set_rate_factors(const Args&, const TrainingStart&, std::span<const ModelFile> from, TrainingSettings&);
 
 }  // namespace pipeformer
