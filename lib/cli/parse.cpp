@@ -15,6 +15,7 @@
 #include "cli/options.hpp"
 #include "core/suggestion.hpp"
 #include "core/threads.hpp"
+#include "io/read_files.hpp"
 
 namespace pipeformer {
 
@@ -166,6 +167,7 @@ std::vector<Setting> read_words(const std::vector<Option>& options, const std::v
 
 /// Reads lines `name = value` (# begins a comment). Flags take true or false.
 std::vector<Setting> read_config(const std::vector<Option>& options, const std::string& path) {
+  note_read_file(path);
   std::ifstream file(path);
   if (!file) throw Error(cat(path, ": cannot open: ", std::strerror(errno)));
   std::vector<po::option> parsed;

@@ -153,6 +153,7 @@ int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<vo
   enable_failure_records(called.name);
   expect_records_on_standard_output(promises_records(spec, words));
   catch_ending_signals();
+  watch_read_files();
   const auto fail = [&](int status, const std::string& message, const std::string& more = "", bool upstream = false) {
     // What the tool wrote before the error comes out first, so that data and message appear in order.
     std::cout.flush();

@@ -11,8 +11,9 @@ namespace pipeformer {
 constexpr std::uint32_t kOneNaN = 0x7fc00000;  ///< Positive and quiet, no payload.
 
 inline bool holds_nan(const float* x, std::int64_t n) {
-  std::uint32_t found = 0;  // no branch: this reads all that is written
-  for (std::int64_t i = 0; i < n; ++i) found |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffu) > 0x7f800000u;
+  std::int32_t found = 0;  // no branch, and signed, which SSE2 compares: this reads all that is written
+  for (std::int64_t i = 0; i < n; ++i)
+    found |= static_cast<std::int32_t>((std::bit_cast<std::int32_t>(x[i]) & 0x7fffffff) > 0x7f800000);
   return found != 0;
 }
 

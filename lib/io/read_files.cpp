@@ -14,8 +14,14 @@ namespace {
 using FileNumber = std::pair<dev_t, ino_t>;
 
 struct Seen {
+  bool watched = false;
   std::mutex lock;
   std::set<FileNumber> read, free;  ///< `free`: may be replaced all the same.
+
+  void note(const struct stat& status) {
+    const std::lock_guard guard(lock);
+    if (watched && S_ISREG(status.st_mode)) read.emplace(status.st_dev, status.st_ino);
+  }
 };
 
 Seen& seen() {
@@ -25,11 +31,19 @@ Seen& seen() {
 
 }  // namespace
 
+void watch_read_files() {
+  const std::lock_guard guard(seen().lock);
+  seen().watched = true;
+}
+
 void note_read_file(int fd) {
   struct stat status {};
-  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return;
-  const std::lock_guard guard(seen().lock);
-  seen().read.emplace(status.st_dev, status.st_ino);
+  if (::fstat(fd, &status) == 0) seen().note(status);
+}
+
+void note_read_file(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) seen().note(status);
 }
 
 void note_made_file(int fd) {

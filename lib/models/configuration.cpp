@@ -92,6 +92,12 @@ Field<Owner> field(std::string name, int since, T Owner::*member, std::string he
 }
 
 template <class Owner>
+Field<Owner> optional(Field<Owner> f) {
+  f.optional = true;
+  return f;
+}
+
+template <class Owner>
 Field<Owner> number(std::string name, int since, std::int64_t Owner::*member, double low, double high,
                     std::string help = "") {
   Field<Owner> f = field(std::move(name), since, member, std::move(help));
@@ -226,8 +232,8 @@ const std::vector<ConfigurationField<Configuration>>& configuration_fields() {
       number("context", 3, &C::context, 0, kLargest),
       field("head", 2, &C::head),
       number("classes", 2, &C::classes, 0, kLargest),
-      field("problem_type", 4, &C::problem_type),
-      field("classifier_bias", 4, &C::classifier_bias),
+      optional(field("problem_type", 4, &C::problem_type)),
+      optional(field("classifier_bias", 4, &C::classifier_bias)),
       field("head_dense", 3, &C::head_dense, "a linear layer and an activation before the output"),
       field("head_activation", 3, &C::head_activation, "the activation of --head-dense"),
       field("head_norm", 3, &C::head_norm, "a norm after --head-dense"),
@@ -412,7 +418,12 @@ void Configuration::check(const std::string& where) const {
 void Configuration::write(Hdf5File& file, const std::string& group) const {
   file.set_attribute("format", std::string(kFormat), group);
   file.set_attribute("format_version", kFormatVersion, group);
-  resolved().each([&](const std::string& name, const Attribute& value) { file.set_attribute(name, value, group); });
+  const Configuration whole = resolved();
+  each_field(whole, [&](const std::string& name, const auto& f, const auto& owner) {
+    const Attribute value = f.get(owner);
+    if (f.optional && value == f.get(std::decay_t<decltype(owner)>{})) return;
+    file.set_attribute(name, value, group);
+  });
 }
 
 Configuration Configuration::read(const Hdf5File& file, const std::string& group) {
@@ -429,7 +440,7 @@ Configuration Configuration::read(const Hdf5File& file, const std::string& group
   Configuration c;
   const auto load = [&](const std::string& name, const auto& f, auto& owner) {
     const auto value = file.attribute(name, group);
-    if (!value && f.since > version) return;
+    if (!value && (f.since > version || f.optional)) return;
     require(value.has_value(), where, ": model attribute ", name, " is missing");
     assign(f, "model attribute " + name, owner, *value, where);
   };

@@ -224,9 +224,10 @@ struct Configuration {
 /// One line of the table: a hyper-parameter of a Configuration or a StackSpec.
 template <class Owner>
 struct ConfigurationField {
-  std::string name;      ///< In files; in options with '-' for '_'. Of a stack, files put encoder_ or decoder_ before.
-  int since = 1;         ///< Format version that brought it.
-  std::string old_name;  ///< Of a stack's field in versions 1 and 2, where both stacks shared one value.
+  std::string name;       ///< In files; in options with '-' for '_'. Of a stack, files put encoder_ or decoder_ before.
+  int since = 1;          ///< Format version that brought it.
+  bool optional = false;  ///< Files leave it out where it has its default: such files were written before it came.
+  std::string old_name;   ///< Of a stack's field in versions 1 and 2, where both stacks shared one value.
   std::vector<std::string> choices;  ///< Of an enumeration.
   double low = 0, high = 0;          ///< Of a number, inclusive.
   std::string help;                  ///< Of its option; empty: it has none (the kind, the task or the import says it).

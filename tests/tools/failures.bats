@@ -200,6 +200,8 @@ for pickled in (False, True):
   replaced char.model tokenize -m char.model --decode good.npy -o char.model
   replaced good.npy train --source good.npy --target good.npy --tokenizer char.model --steps 1 --log good.npy -o new.h5
   replaced model.h5 train --from model.h5 --source good.npy --target good.npy --steps 1 -o model.h5
+  echo 'threads = 1' > settings
+  replaced settings encode --config settings -m model.h5 good.npy --format npy -o settings
   sha256sum -c before
   [ "$(find . -name '*.tmp.*' | wc -l)" = 0 ] && [ ! -e y.npy ] && [ ! -e new.h5 ]
   posenc x.npy > expected.npy
