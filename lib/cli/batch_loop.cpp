@@ -248,7 +248,8 @@ std::int64_t for_batches(const Args& args, const std::vector<BatchStream*>& stre
   Communicator* ranks = dealing_ranks();
   const bool side_by_side = batches == Batches::side_by_side;
   if (ranks && batches == Batches::one_by_one)
-    throw UsageError("what is written or read beside the batches (--tap-file, masks) is in order in one process only");
+    throw UsageError(
+        "what is written or read beside the batches (--stream, --tap-file, masks) is in order in one process only");
   if (ranks && !ranks->first()) compute_for_first(args, *ranks, streams, side_by_side, body);
   BatchLoop loop(args, options);
   const auto own = [&] {

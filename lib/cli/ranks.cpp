@@ -29,13 +29,17 @@ int run_ranks(const ToolSpec& spec, int argc, char** argv,
   try {
     ranks = Communicator::open();
   } catch (const Error& error) {
-    return run_tool(spec, argc, argv, [&](const Args&) { throw error; });
+    return run_tool(
+        spec, argc, argv, [&](const Args&) { throw error; }, true);
   }
   if (!ranks->first() && !ranks->start()) return 0;
-  const int status = run_tool(spec, argc, argv, [&](const Args& args) {
-    if (!args.given("threads")) set_thread_count(ranks->cores(args.threads()));
-    body(args, *ranks);
-  });
+  const int status = run_tool(
+      spec, argc, argv,
+      [&](const Args& args) {
+        if (!args.given("threads")) set_thread_count(ranks->cores(args.threads()));
+        body(args, *ranks);
+      },
+      true);
   if (!ranks->started())
     ranks->start(false);
   else if (status != 0)
@@ -53,17 +57,21 @@ int run_dealt(const ToolSpec& spec, int argc, char** argv, const std::function<v
   try {
     ranks = Communicator::open();
   } catch (const Error& error) {
-    return run_tool(spec, argc, argv, [&](const Args&) { throw error; });
+    return run_tool(
+        spec, argc, argv, [&](const Args&) { throw error; }, true);
   }
   const bool first = ranks->first();
-  if (ranks->size() == 1) return run_tool(spec, argc, argv, body);
+  if (ranks->size() == 1) return run_tool(spec, argc, argv, body, true);
   if (!first && !ranks->start()) return 0;
   set_relay(first ? Relay::here : Relay::away);
   dealing() = ranks.get();
-  const int status = run_tool(spec, argc, argv, [&](const Args& args) {
-    if (!args.given("threads")) set_thread_count(ranks->cores(args.threads()));
-    first ? body(args) : compute_dealt(args, *ranks, body);
-  });
+  const int status = run_tool(
+      spec, argc, argv,
+      [&](const Args& args) {
+        if (!args.given("threads")) set_thread_count(ranks->cores(args.threads()));
+        first ? body(args) : compute_dealt(args, *ranks, body);
+      },
+      true);
   if (first && !ranks->started()) ranks->start(false);
   return status;
 }

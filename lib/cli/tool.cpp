@@ -20,6 +20,7 @@
 #include "io/failure_record.hpp"
 #include "io/output_file.hpp"
 #include "io/read_files.hpp"
+#include "train/communicator.hpp"
 
 namespace pipeformer {
 namespace cli {
@@ -125,7 +126,7 @@ void let_output_replace_input(const Args& args) {
 }
 
 void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::string>& words,
-         const std::function<void(const Args&)>& body) {
+         const std::function<void(const Args&)>& body, bool ranks) {
   // Help is given even when the rest of the line is wrong.
   for (const auto& word : words) {
     if (word == "--") break;
@@ -136,6 +137,8 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
   if (args.flag("version")) return print(cli::version_text(called));
   if (args.has("generate")) return generate(spec, args.text("generate"));
   expect_records_on_standard_output(promises_records(spec, args));
+  if (!ranks && Communicator::several())
+    throw UsageError("mpirun has started several processes, and this tool works in one (PIPEFORMER_MPI=off: in each)");
   let_output_replace_input(args);
   set_thread_count(args.threads());
   body(args);
@@ -143,7 +146,7 @@ void run(const ToolSpec& spec, const ToolSpec& called, const std::vector<std::st
 
 }  // namespace
 
-int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<void(const Args&)>& body) {
+int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<void(const Args&)>& body, bool ranks) {
   keep_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then an error of the write (EFBIG), with a message
   ToolSpec called = spec;
@@ -163,7 +166,7 @@ int run_tool(const ToolSpec& spec, int argc, char** argv, const std::function<vo
     return status;
   };
   try {
-    run(spec, called, words, body);
+    run(spec, called, words, body, ranks);
     check_standard_output();
     return 0;
   } catch (const ExitStatus& e) {

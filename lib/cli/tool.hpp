@@ -109,8 +109,9 @@ struct ExitStatus {
 
 /// Parses, handles -h and -V, runs the body, turns exceptions into one line on standard error and the exit status
 /// (0 done, 1 failed, 2 usage). Also checks that standard output could be flushed, and tells the readers of its records
-/// about the failure (io/failure_record.hpp).
-int run_tool(const ToolSpec&, int argc, char** argv, const std::function<void(const Args&)>& body);
+/// about the failure (io/failure_record.hpp). `ranks`: the body knows what to do in one of several processes that
+/// mpirun started (cli/ranks.hpp); all others refuse, since each process would do everything.
+int run_tool(const ToolSpec&, int argc, char** argv, const std::function<void(const Args&)>& body, bool ranks = false);
 
 /// Progress of long work on standard error: a redrawn bar with rate and time left on a terminal, plain lines (at most
 /// one each 10 s) elsewhere, nothing with --quiet.

@@ -192,6 +192,8 @@ std::vector<float> class_weights(const Args& args, const TaskSpec& task, const L
       throw UsageError(cat("--", option, " ", text, ": '", name, "' is none of the ", names.size(), " classes"));
     weights[static_cast<std::size_t>(found - names.begin())] = static_cast<float>(weight);
   }
+  if (std::none_of(weights.begin(), weights.end(), [](float weight) { return weight > 0; }))
+    throw UsageError(cat("--", option, ": no class weighs anything"));
   return weights;
 }
 

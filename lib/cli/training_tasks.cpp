@@ -268,9 +268,10 @@ void check_task_options(const Args& args, const TaskSpec& task) {
   only(task.reads_source, "translation or another one with sources", {"source", "valid-source"});
   only(task.reads_target, "translation or another one with targets", {"target", "valid-target"});
   const bool numbers = task.labelled == Labelled::numbers;
-  only(task.labelled && !numbers, "classification or tagging", {"labels", "valid-labels"});
+  only(task.labelled && !numbers, "classification, multi-label, tagging or spans", {"labels", "valid-labels"});
   only(numbers, "regression", {"target-values", "valid-target-values"});
-  only(task.problem == ProblemType::single_label, "whose answers are one of several", {"label-smoothing"});
+  only(task.problem == ProblemType::single_label, "with one answer each, which regression and multi-label have not",
+       {"label-smoothing"});
   only(task.kind == ModelKind::encoder_only, "of an encoder alone", {"types", "valid-types"});
   for (const TaskSpec& other : training_tasks())
     for (const std::string& option : other.options)

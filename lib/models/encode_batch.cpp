@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/one_nan.hpp"
 #include "core/threads.hpp"
 #include "models/sequence_vectors.hpp"
 #include "ops/pooling.hpp"
@@ -145,11 +146,12 @@ GivenRows give(Context& ctx, const Transformer& model, const Batch& batch, const
 void write_given(RecordWriter& writer, const Batch& batch, const EncodedBatch& encoded, const GivenRows& given) {
   if (given.each_position) return write_rows(writer, with_lengths(batch, encoded.ragged()), given.rows, given.width);
   const float* rows = given.rows;
+  Buffer<float> copy;
   for (std::int64_t r = 0; r < batch.records(); ++r) {
     Shape shape = batch.leading_axes(r);
     const std::int64_t sequences = element_count(shape);
     shape.push_back(given.width);
-    writer.write(DType::f4, shape, rows);
+    writer.write(DType::f4, shape, with_one_nan(rows, element_count(shape), copy));
     rows += sequences * given.width;
   }
   writer.flush();

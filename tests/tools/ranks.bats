@@ -205,3 +205,11 @@ sys.exit(status)' "$@"
   run -2 --separate-stderr attend --heads 4 x.npy --mask mask.npy --skip 1 -o no.npy
   [[ $stderr == "attend: --skip needs no streams of masks"* ]]
 }
+
+@test "a tool that works in one process refuses to be several" {
+  need_mpi
+  run -2 ranks 2 softmax "$DATA/vectors.en.npy" -o out.npy
+  [[ $output == *"softmax: mpirun has started several processes, and this tool works in one (PIPEFORMER_MPI=off: in each)"* ]]
+  [ ! -e out.npy ]
+  PIPEFORMER_MPI=off ranks 1 softmax "$DATA/vectors.en.npy" -o out.npy
+}

@@ -82,3 +82,24 @@ setup() {
   command -v shellcheck > /dev/null || skip "no shellcheck"
   shellcheck "$SHARDS"
 }
+
+@test "what would be lost or mixed is refused; a number with a leading zero is decimal" {
+  decode=(decode -m "$DATA/model.h5" --max-length 4)
+  run -2 --separate-stderr "$SHARDS" -n 2 "$DATA/text.en.npy" out.npy "${decode[@]}" --scores s.npy
+  [ "$stderr" = "shards: --scores: not in shards, only OUTPUT is joined" ]
+  run -2 "$SHARDS" -n 2 "$DATA/text.en.npy" out.npy "${decode[@]}" --tap-file=t.h5
+  # Another model under the same name.
+  cp "$DATA/model.h5" m.h5
+  "$SHARDS" -n 2 -i 0 "$DATA/text.en.npy" mixed.npy decode -m m.h5 --max-length 4
+  cp "$DATA/model.h5" m.h5 && touch -d '1 hour ago' m.h5
+  run -1 --separate-stderr "$SHARDS" -n 2 -i 1 "$DATA/text.en.npy" mixed.npy decode -m m.h5 --max-length 4
+  [[ $stderr == *"is of another input or command"* ]] && [ ! -e mixed.npy ]
+  # An output of other shards is not taken for that of these.
+  "$SHARDS" -n 2 "$DATA/text.en.npy" out.npy "${decode[@]}"
+  rm out.npy.shard*
+  run -1 --separate-stderr "$SHARDS" -n 2 "$DATA/text.en.npy" out.npy "${decode[@]}" --beam 2
+  [ "$stderr" = "shards: out.npy: is there already, and not of these shards" ]
+  rm out.npy*
+  "$SHARDS" -n 010 -i 08 "$DATA/text.en.npy" out.npy "${decode[@]}"
+  [ -e out.npy.shard-8-of-10.npy ]
+}

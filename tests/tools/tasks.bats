@@ -348,7 +348,7 @@ a.visititems(lambda name, x: np.testing.assert_allclose(x, b[name], rtol=0, atol
   refused 1 "train: $DATA/groups.npy: record 0: holds *, which is not from 0 to 1" train $holds "$DATA/groups.npy" -o m.h5
   printf 'a\ne\n' > other.txt
   refused 1 "train: other.txt: line 2: 'e' is none of the 4 labels" train $HOLDS --valid-source "$DATA/groups.npy" --valid-labels other.txt -o m.h5
-  refused 2 "train: --labels needs --task classification or tagging" train $counts "$DATA/groups.counts" --labels "$DATA/groups.txt" -o m.h5
+  refused 2 "train: --labels needs --task classification, multi-label, tagging or spans" train $counts "$DATA/groups.counts" --labels "$DATA/groups.txt" -o m.h5
   refused 2 "train: --target-values needs --task regression" train $HOLDS --target-values "$DATA/groups.counts" -o m.h5
   refused 2 "train: --label-smoothing needs --task whose answers are one of several" train $COUNTS --label-smoothing 0.1 -o m.h5
   refused 2 "train: --metric accuracy is not of --task regression" train $COUNTS --valid-source "$DATA/groups.npy" \
@@ -780,7 +780,7 @@ with open("open.npy", "wb") as out:
   refused 1 "train: $DATA/tags-valid.npy: record 0: class * is none of the 3 classes" \
     train $(without "$TAGS" labels words) --labels "$DATA/tags-numbers.npy" --valid-source "$DATA/tags-valid.npy" --valid-labels "$DATA/tags-valid.npy" -o m.h5
   refused 2 "train: --words needs --task tagging*" train $CLASSES --words "$DATA/tags-words.npy" -o m.h5
-  refused 2 "train: --labels needs --task classification or tagging*" train $MASKED --labels "$DATA/tags.txt" -o m.h5
+  refused 2 "train: --labels needs --task classification, multi-label, tagging or spans*" train $MASKED --labels "$DATA/tags.txt" -o m.h5
   train $TAGS --steps 1 -o m.h5
   refused 1 "train: $DATA/tags-valid.txt: line *: '*' is none of the 2 classes" \
     train $(without "$TAGS" labels) --labels <(sed 's/high/low/g' "$DATA/tags.txt") --valid-source "$DATA/tags-valid.npy" \
@@ -988,7 +988,7 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
 }
 
 @test "refusals: options of another task" {
-  refused 2 "train: --labels needs --task classification or tagging" train $LINES --labels "$DATA/class.txt" -o m.h5
+  refused 2 "train: --labels needs --task classification, multi-label, tagging or spans" train $LINES --labels "$DATA/class.txt" -o m.h5
   refused 2 "train: --source needs --task translation*" train $LINES --source "$DATA/lines.npy" -o m.h5
   refused 2 "train: --target needs --task *" train $CLASSES --target "$DATA/lines.npy" -o m.h5
   refused 2 "train: --context needs --task language-model" train $CLASSES --context 5 -o m.h5
