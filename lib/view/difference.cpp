@@ -14,6 +14,7 @@
 #include "io/byte_source.hpp"
 #include "io/npz.hpp"
 #include "io/output_file.hpp"
+#include "view/labels.hpp"
 
 namespace pipeformer {
 namespace {
@@ -115,7 +116,9 @@ void compare_files(const std::string& a, const Hdf5Listing& left, const std::str
   if (left.head() != right.head()) table.remark("# the attributes of the root differ\n");
   const std::set<std::string> others(right.paths().begin(), right.paths().end());
   const std::set<std::string> ours(left.paths().begin(), left.paths().end());
-  for (const std::string& path : left.paths()) {
+  std::vector<std::string> paths = left.paths();
+  std::sort(paths.begin(), paths.end(), natural_before);  // layer 9 before layer 10: where runs part comes first
+  for (const std::string& path : paths) {
     if (left.is_scale(path) && (others.count(path) == 0 || right.is_scale(path))) continue;
     if (others.count(path) == 0)
       table.only_in(a, path);
