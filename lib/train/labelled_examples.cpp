@@ -11,10 +11,10 @@
 namespace pipeformer {
 namespace {
 
-class Classification : public Lines {
+class ClassificationExamples : public Lines {
  public:
-  Classification(RecordSet records, std::vector<std::int32_t> classes, const std::string& labels_name,
-                 const Configuration& c, std::int64_t max_length)
+  ClassificationExamples(RecordSet records, std::vector<std::int32_t> classes, const std::string& labels_name,
+                         const Configuration& c, std::int64_t max_length)
       : Lines(std::move(records), c.class_tokens, c, max_length), classes_(std::move(classes)), extra_(c.class_tokens) {
     require(records_.records() == static_cast<std::int64_t>(classes_.size()), records_.name(), " has ",
             records_.records(), " records, ", labels_name, " has ", classes_.size(), " labels");
@@ -162,8 +162,8 @@ class Spans : public Lines {
 std::unique_ptr<Examples> classification_examples(RecordSet records, std::vector<std::int32_t> classes,
                                                   const std::string& labels_name, const Configuration& configuration,
                                                   std::int64_t max_length) {
-  return std::make_unique<Classification>(std::move(records), std::move(classes), labels_name, configuration,
-                                          max_length);
+  return std::make_unique<ClassificationExamples>(std::move(records), std::move(classes), labels_name, configuration,
+                                                  max_length);
 }
 
 std::unique_ptr<Examples> valued_examples(RecordSet records, const Labels& labels, const std::string& labels_name,
