@@ -40,7 +40,10 @@ const ToolSpec spec{
         "with -1 between two of them.\n\n"
         "--decode --replace-unknown TEXTS puts the words of its source into a translation, where `decode "
         "--replace-unknown` has left their positions: TEXTS has the source line of each record. Letters around such a "
-        "place give way to the word, punctuation stays.\n\n"
+        "place give way to the word, punctuation stays; places with neither space nor punctuation between them make "
+        "one word, the first one's. Give the options that the source was tokenized with, --begin, --end, --no-special, "
+        "--max-tokens with --overflow truncate, --prompt-template, so that its positions are counted as they were. "
+        "White space has the word that follows it; a control id has none, and the unknown id stays as it is.\n\n"
         "--words and --offsets say where each id comes from: the word of the line, for `train --task tagging` and "
         "`tag`, and the characters.\n\n"
         "Source: Kudo and Richardson 2018, SentencePiece.",

@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "cli/tokenizing_options.hpp"
 #include "io/output_file.hpp"
 #include "text/copied_words.hpp"
+#include "text/prompt_template.hpp"
 
 namespace pipeformer {
 
@@ -32,23 +34,31 @@ void write_offsets(RecordWriter& writer, const EncodedLines& encoded) {
 
 namespace {
 
-/// The source lines of records of which words are copied.
+/// The source lines of records of which words are copied, encoded as the options say, so that positions are the same.
 class SourceLines {
  public:
   SourceLines(const Args& args, const Tokenizer& tokenizer, const RecordReader& records)
-      : tokenizer_(tokenizer), records_(records), lines_(args.text("replace-unknown")) {
+      : tokenizer_(tokenizer),
+        records_(records),
+        lines_(args.text("replace-unknown")),
+        policy_(invalid_utf8(args, tokenizer)),
+        how_(line_encoding(args, tokenizer)) {
     require(tokenizer.unknown_id() >= 0, args.model(), ": this tokenizer has no unknown id");
+    if (args.has("prompt-template")) prompt_ = PromptTemplate::read(args.text("prompt-template"));
   }
 
   std::vector<std::string> decode(const Batch& batch) {
     std::vector<std::string> lines;
+    const std::int64_t before = lines_.count();
     for (std::string_view line; std::ssize(lines) < batch.records();) {
       if (!lines_.next(line))
         throw Error(cat(lines_.name(), " ended after ", lines_.count(), " lines, ", records_.name(), " has more"));
-      require_utf8(line, lines_);
-      lines.emplace_back(line);
+      if (policy_ == InvalidUtf8::error) require_utf8(line, lines_);
+      lines.push_back(policy_ == InvalidUtf8::replace ? replace_invalid_utf8(line) : std::string(line));
+      if (prompt_) lines.back() = prompt_->apply(lines.back());
     }
-    return decode_copied(tokenizer_, batch, records_.name(), lines);
+    return decode_copied(tokenizer_, batch, records_.name(),
+                         words_by_position(tokenizer_, lines, how_, before, lines_.name()));
   }
   void finish() {
     std::string_view line;
@@ -60,6 +70,9 @@ class SourceLines {
   const Tokenizer& tokenizer_;
   const RecordReader& records_;
   TextLines lines_;
+  InvalidUtf8 policy_;
+  LineEncoding how_;
+  std::optional<PromptTemplate> prompt_;
 };
 
 }  // namespace

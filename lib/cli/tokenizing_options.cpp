@@ -13,7 +13,8 @@ std::vector<Option> tokenizing_options() {
            "put each text into the text of FILE, where it says {prompt}; control ids are those of FILE: no --special"),
       flag("keep-special", "--decode: show control ids as their pieces, not as nothing"),
       text("replace-unknown", "TEXTS",
-           "--decode: ids below 0 are words of the lines of TEXTS (decode --replace-unknown)"),
+           "--decode: ids below 0 are words of the lines of TEXTS (decode --replace-unknown), encoded as the options "
+           "say"),
       flag("phrases", "each line holds phrases between tabs: write their ids, with -1 between two phrases"),
       text("pair", "FILE", "second texts: each line is encoded together with the same line of FILE"),
       text("types", "FILE", "also write token types (T,): 0 for ids of the first text, 1 for the second's"),
@@ -49,14 +50,17 @@ void check_tokenizing_options(const Args& args) {
                    "nbest",   "invalid-utf8", "special",  "keep-special", "pair",       "types",           "words",
                    "offsets", "max-tokens",   "overflow", "stride",       "vocabulary", "prompt-template", "phrases"});
   args.allow_only(!decode, "text to encode: no --decode",
-                  {"begin", "end", "sample", "nbest", "invalid-utf8", "pair", "types", "words", "offsets", "max-tokens",
-                   "overflow", "stride", "prompt-template", "phrases"});
+                  {"sample", "nbest", "pair", "types", "words", "offsets", "stride", "phrases"});
+  args.allow_only(!decode || args.has("replace-unknown"), "text to encode: no --decode, or --replace-unknown",
+                  {"begin", "end", "invalid-utf8", "max-tokens", "overflow", "prompt-template"});
   args.allow_only(!args.flag("phrases"), "whole lines: no --phrases",
                   {"pieces", "begin", "end", "document", "sample", "nbest", "special", "pair", "types", "words",
                    "offsets", "max-tokens", "overflow", "stride", "prompt-template"});
   args.allow_only(!args.has("sample") && !args.has("prompt-template"), "no --sample and no --prompt-template",
                   {"words", "offsets"});
   args.allow_only(decode, "--decode", {"keep-special", "replace-unknown"});
+  if (decode && args.text("overflow") == "split")
+    throw UsageError("--replace-unknown needs a record for each line: no --overflow split");
   args.allow_only(!args.has("replace-unknown"), "no --replace-unknown", {"keep-special", "pieces", "document"});
   args.allow_only(!args.flag("document"), "lines: no --document", {"pair", "words", "offsets", "overflow"});
   if (!train && args.inputs().size() > 1)

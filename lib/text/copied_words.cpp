@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "text/line_batches.hpp"
-
 namespace pipeformer {
 namespace {
 
@@ -27,13 +25,43 @@ std::string trimmed(const std::string& word, bool (*outside)(char)) {
   return {begin, end};
 }
 
+/// What white space separates in a line.
+class SourceWords {
+ public:
+  explicit SourceWords(const std::string& line) {
+    std::int32_t characters = 0;
+    bool inside = false;
+    for (const char c : line) {
+      characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      const bool space = is_space(c);
+      if (!space && !inside) words_.emplace_back();
+      inside = !space;
+      if (!inside) continue;
+      words_.back().text += c;
+      words_.back().end = characters;
+    }
+  }
+  /// The word that holds a character, or the next one; "" behind the last.
+  std::string at(std::int32_t character) const {
+    const auto word = std::upper_bound(words_.begin(), words_.end(), character,
+                                       [](std::int32_t c, const Word& w) { return c < w.end; });
+    return word == words_.end() ? "" : word->text;
+  }
+
+ private:
+  struct Word {
+    std::string text{};
+    std::int32_t end = 0;  ///< The character before which it ends.
+  };
+  std::vector<Word> words_;
+};
+
 /// The text of each id as it stands behind others, from what it adds to that of a first one.
 class Surfaces {
  public:
   Surfaces(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) : tokenizer_(tokenizer) {
     const std::int32_t unknown = tokenizer.unknown_id();
     const std::string once = tokenizer.decode({unknown}), twice = tokenizer.decode({unknown, unknown});
-    unknown_ = trimmed(once, is_space);
     // Tokenizers of whole words put a space between any two; the others say where one begins.
     bool spaces = twice == once + " " + once;
     if (once.empty()) {  // a control id of theirs
@@ -43,6 +71,7 @@ class Surfaces {
                (tokenizer.piece(id).starts_with("\xE2\x96\x81") || tokenizer.piece(id).starts_with("\xC4\xA0"));
       });
     }
+    if (!once.empty()) unknown_ = spaces ? trimmed(once, is_space) : once;
     mark_ = spaces ? std::string(" ") + kMark : std::string(1, kMark);
     const auto known = std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) {
       return id >= 0 && !trimmed(tokenizer.decode({id}), is_space).empty();
@@ -104,36 +133,35 @@ std::string decode_copied(const Tokenizer& tokenizer, const std::vector<std::int
   return result;
 }
 
-std::vector<std::string> words_by_position(const Tokenizer& tokenizer, const std::string& line) {
-  LineEncoding how;
+std::vector<std::vector<std::string>> words_by_position(const Tokenizer& tokenizer,
+                                                        const std::vector<std::string>& lines, LineEncoding how,
+                                                        std::int64_t first_line, const std::string& name) {
   how.places = true;
-  const EncodedLines encoded = encode_lines(tokenizer, {line}, {}, how);
-  std::vector<std::string> words, all;
-  for (std::size_t at = 0; at < line.size();) {
-    const std::size_t begin = at;
-    while (at < line.size() && !is_space(line[at])) ++at;
-    if (at > begin) all.push_back(line.substr(begin, at - begin));
-    while (at < line.size() && is_space(line[at])) ++at;
+  const EncodedLines encoded = encode_lines(tokenizer, lines, {}, how, first_line, name);
+  std::vector<std::vector<std::string>> words(lines.size());
+  for (std::size_t r = 0; r < lines.size(); ++r) {
+    const SourceWords of_line(lines[r]);
+    for (std::int64_t i = encoded.ids.offsets[r]; i < encoded.ids.offsets[r + 1]; ++i) {
+      const std::int32_t* where = encoded.offsets.data() + 3 * i;  // text, first character, end
+      words[r].push_back(where[0] < 0 ? "" : of_line.at(where[1]));
+    }
   }
-  for (const std::int32_t word : encoded.words)
-    words.push_back(word >= 0 && word < std::ssize(all) ? all[static_cast<std::size_t>(word)] : "");
   return words;
 }
 
 std::vector<std::string> decode_copied(const Tokenizer& tokenizer, const Batch& batch, const std::string& name,
-                                       const std::vector<std::string>& lines) {
-  std::vector<std::string> texts(lines.size());
-  for (std::size_t r = 0; r < lines.size(); ++r) {
+                                       const std::vector<std::vector<std::string>>& words) {
+  std::vector<std::string> texts(words.size());
+  for (std::size_t r = 0; r < words.size(); ++r) {
     const std::string where = cat(name, ": record ", batch.first_record + static_cast<std::int64_t>(r), ": ");
     require(batch.shapes[r].size() == 1, where, "ids (T,) expected, not shape ", shape_text(batch.shapes[r]));
     const std::vector<std::int32_t> ids(batch.tokens.begin() + batch.offsets[r],
                                         batch.tokens.begin() + batch.offsets[r + 1]);
-    const std::vector<std::string> words = words_by_position(tokenizer, lines[r]);
     for (const std::int32_t id : ids)
-      require(-1 - id < std::ssize(words), where, "source position ", -1 - id, ", its line has ", words.size(),
+      require(-1 - id < std::ssize(words[r]), where, "source position ", -1 - id, ", its line has ", words[r].size(),
               " tokens");
     try {
-      texts[r] = decode_copied(tokenizer, ids, words);
+      texts[r] = decode_copied(tokenizer, ids, words[r]);
     } catch (const Error& error) {
       throw Error(where + error.what());
     }

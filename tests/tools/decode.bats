@@ -775,3 +775,45 @@ with open("copied.npy", "wb") as f:
   refuses 1 "holds no tokenizer, which --replace-unknown needs" decode -m "$DATA/m.h5" "$DATA/src.npy" --replace-unknown
   refuses 2 "--replace-unknown needs an encoder" decode -m "$DATA/lm.h5" "$DATA/src.npy" --replace-unknown
 }
+
+@test "--replace-unknown: positions count control ids as the source was tokenized, and whole words are copied" {
+  for _ in 1 2 3 4 5 6; do printf '%s\n' "a man, a plan, a canal" "the man has the plan" "a canal is planned by her"; done > text
+  tokenize --quiet --train --vocab-size 300 --byte-fallback -o bpe.model text
+  printf '%s' "Say: {prompt}!" > frame
+  # Records of one id each, one for every position of the source, tokenized with the options.
+  copied() {
+    tokenize -m bpe.model source "$@" -o source.npy
+    python '
+with open("copied.npy", "wb") as f: [np.save(f, np.array([-1 - p], "<i4")) for p in range(len(records("source.npy")[0]))]
+open("lines", "w").write(open("source").read() * len(records("source.npy")[0]))'
+    tokenize -m bpe.model --decode --replace-unknown lines "$@" copied.npy | uniq > words.out
+  }
+  unknown=" $(printf '\342\201\207') "  # as the tokenizer writes its unknown id
+  for source in "Yesterday, (eleven) foo." "Über  all"; do
+    printf '%s\n' "$source" > source
+    printf '%s\n' "$source" | tr -s ' ' '\n' | tr -d '(),.' > words
+    copied
+    cmp words words.out
+    copied --end
+    { cat words && echo "$unknown"; } | cmp - words.out
+    copied --begin --end
+    { echo "$unknown" && cat words && echo "$unknown"; } | cmp - words.out
+    copied --begin --max-tokens 4 --overflow truncate
+    { echo "$unknown" && head -n 1 words; } | cmp - words.out
+    copied --prompt-template frame --end
+    { echo Say && cat words && echo "$unknown"; } | cmp - words.out
+  done
+  # Control ids that the tokenizer puts there itself: positions 0 and 1 are [CLS] and the first word.
+  tokenize --quiet --train --type wordpiece --vocab-size 38 -o wordpiece.json text
+  printf '%s\n' "man plan" "man plan" > lines
+  python '
+with open("two.npy", "wb") as f: [np.save(f, np.array([-1 - p], "<i4")) for p in (0, 1)]'
+  [ "$(tokenize -m wordpiece.json --special lines --pieces | head -n 1 | cut -d ' ' -f 1)" != man ]
+  tokenize -m wordpiece.json --decode --replace-unknown lines two.npy > with
+  tokenize -m wordpiece.json --decode --replace-unknown lines --no-special two.npy > without
+  [ "$(tail -n 1 with)" = man ] && [ "$(head -n 1 without)" = man ]
+  run -2 --separate-stderr tokenize -m bpe.model --decode --begin source.npy
+  [[ $stderr == *"--begin"*"text to encode: no --decode, or --replace-unknown"* ]] || { echo "$stderr"; false; }
+  run -2 --separate-stderr tokenize -m bpe.model --decode --replace-unknown lines --max-tokens 4 --overflow split copied.npy
+  [[ $stderr == *"--replace-unknown needs a record for each line: no --overflow split"* ]] || { echo "$stderr"; false; }
+}

@@ -112,7 +112,7 @@ TEST_CASE("unknown words are copied from the source as words", "[text]") {
   for (const std::string& type : std::vector<std::string>{"bpe", "char", "wordpiece"}) {
     const auto tokenizer = trained(corpus(), type, 60);
     const std::string source = "the Q\xC3\xBCZ, a man";  // letters that the tokenizer has not
-    const std::vector<std::string> words = words_by_position(*tokenizer, source);
+    const std::vector<std::string> words = words_by_position(*tokenizer, {source}).front();
     CHECK(words.size() == tokenizer->assemble(tokenizer->encode(source), nullptr, true).ids.size());
     const auto position =
         static_cast<std::int32_t>(std::find(words.begin(), words.end(), "Q\xC3\xBCZ,") - words.begin());
@@ -130,6 +130,71 @@ TEST_CASE("unknown words are copied from the source as words", "[text]") {
     // Nothing but unknown ids.
     CHECK(decode_copied(*tokenizer, {-1 - position}, words) == "Q\xC3\xBCZ");
     CHECK(decode_copied(*tokenizer, tokenizer->encode("a plan"), words) == "a plan");
+  }
+}
+
+TEST_CASE("every piece of a source word is copied as that word", "[text]") {
+  const std::string source = "Yesterday, (eleven) \303\234ber.  foo ";
+  const std::vector<std::string> in_text{"Yesterday,", "(eleven)", "\303\234ber.", "foo"};
+  for (const auto& tokenizer : {trained(corpus(), "bpe", 60), trained(corpus(), "bpe", 300, true),
+                                trained(corpus(), "unigram", 290, true), trained(corpus(), "byte-bpe", 280)}) {
+    const Ids ids = tokenizer->encode(source);
+    const std::vector<std::string> words = words_by_position(*tokenizer, {source}).front();
+    REQUIRE(words.size() == ids.size());
+    // What was one word stays together and in order; only white space at the end of the line has none.
+    std::vector<std::string> found = words;
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    if (!found.empty() && found.back().empty()) found.pop_back();
+    CHECK(found == in_text);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      INFO(i << " " << tokenizer->piece(ids[i]) << " " << words[i]);
+      if (words[i].empty()) continue;
+      const std::string copied = decode_copied(*tokenizer, {-1 - static_cast<std::int32_t>(i)}, words);
+      CHECK(copied.find('\xE2') == std::string::npos);
+      CHECK(words[i].find(copied) != std::string::npos);
+      CHECK(words[i].size() - copied.size() <= 2);  // the punctuation around it
+    }
+    if (tokenizer->decode({tokenizer->unknown_id()}).empty()) continue;  // taken for whole words when nothing is around
+    // Several unknown ids of a row are one word, the first one's.
+    CHECK(decode_copied(*tokenizer, {-1, -2}, words) == "Yesterday");
+    CHECK(decode_copied(*tokenizer, {-2, -1 - static_cast<std::int32_t>(ids.size() / 2)}, words) == "Yesterday");
+  }
+  // The marks that stand alone, and the bytes.
+  const auto tokenizer = trained(corpus(), "bpe", 300, true);
+  const std::string umlaut = "\303\234ber";
+  const Ids ids = tokenizer->encode(umlaut);
+  REQUIRE(tokenizer->piece(ids[0]) == "\xE2\x96\x81");
+  REQUIRE(tokenizer->piece(ids[1]) == "<0xC3>");
+  const std::vector<std::string> words = words_by_position(*tokenizer, {umlaut}).front();
+  for (std::int32_t p = 0; p < std::ssize(ids); ++p) CHECK(decode_copied(*tokenizer, {-1 - p}, words) == umlaut);
+}
+
+TEST_CASE("positions of the source count its control ids, which have no word", "[text]") {
+  for (const std::string& type : std::vector<std::string>{"bpe", "char"}) {
+    const auto tokenizer = trained(corpus(), type, 60);
+    const std::string source = "the Q\xC3\xBCZ, a man";
+    const auto plain = words_by_position(*tokenizer, {source}).front();
+    LineEncoding how;
+    how.begin = how.end = true;
+    const auto words = words_by_position(*tokenizer, {"", source}, how);
+    CHECK(words[0] == std::vector<std::string>{"", ""});
+    std::vector<std::string> around{""};
+    around.insert(around.end(), plain.begin(), plain.end());
+    around.emplace_back();
+    CHECK(words[1] == around);
+    // An unknown id there is what it is without words.
+    const std::int32_t unknown = tokenizer->unknown_id(), last = -static_cast<std::int32_t>(around.size());
+    Ids ids = tokenizer->encode("a plan is the man"), copied;
+    ids.insert(ids.begin() + 3, unknown);
+    ids.push_back(unknown);
+    for (const std::int32_t id : ids) copied.push_back(id == unknown ? last : id);
+    CHECK(decode_copied(*tokenizer, copied, words[1]) == tokenizer->decode(ids));
+    CHECK(decode_copied(*tokenizer, {-1}, words[1]) == tokenizer->decode({unknown}));
+    how.most_tokens = 4;
+    how.overflow = Overflow::truncate;
+    CHECK(words_by_position(*tokenizer, {source}, how).front().size() == 4);
+    how.overflow = Overflow::error;
+    CHECK_THROWS_WITH(words_by_position(*tokenizer, {source}, how, 6, "source"), Contains("source: line 7: "));
   }
 }
 
