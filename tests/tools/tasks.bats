@@ -350,7 +350,7 @@ a.visititems(lambda name, x: np.testing.assert_allclose(x, b[name], rtol=0, atol
   refused 1 "train: other.txt: line 2: 'e' is none of the 4 labels" train $HOLDS --valid-source "$DATA/groups.npy" --valid-labels other.txt -o m.h5
   refused 2 "train: --labels needs --task classification, multi-label, tagging or spans" train $counts "$DATA/groups.counts" --labels "$DATA/groups.txt" -o m.h5
   refused 2 "train: --target-values needs --task regression" train $HOLDS --target-values "$DATA/groups.counts" -o m.h5
-  refused 2 "train: --label-smoothing needs --task whose answers are one of several" train $COUNTS --label-smoothing 0.1 -o m.h5
+  refused 2 "train: --label-smoothing needs --task with one answer each, which regression and multi-label have not" train $COUNTS --label-smoothing 0.1 -o m.h5
   refused 2 "train: --metric accuracy is not of --task regression" train $COUNTS --valid-source "$DATA/groups.npy" \
     --valid-target-values "$DATA/groups.counts" --metric accuracy -o m.h5
   refused 2 "train: --pos-weights needs --task multi-label" train $CLASSES --pos-weights animal=2 -o m.h5
