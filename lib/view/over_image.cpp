@@ -127,18 +127,20 @@ std::string draw(const Array& image, const HeatmapPart& part, OverImage over, co
   const auto count = std::ssize(panels);
   const auto across = std::max<std::int64_t>(
       1, std::min(count, std::lround(std::sqrt(1.4 * static_cast<double>(count) * step_y / step_x))));
+  const std::int64_t down = (count + across - 1) / across;
   const std::string title = !options.title.empty() || part.name.empty() ? options.title : part.name;
   const double top = title.empty() ? 16 : 46;
   const double total = 24 + static_cast<double>(across) * step_x;
-  std::string out = svg_open(std::max(total + 70, 40 + text_width(title, 16)),
-                             top + static_cast<double>((count + across - 1) / across) * step_y, title);
+  std::string out =
+      svg_open(std::max(total + 70, 40 + text_width(title, 16)), top + static_cast<double>(down) * step_y, title);
   out += cat("<defs><image id=\"image\" width=\"", coordinate(width), "\" height=\"", coordinate(height),
              "\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,",
              hf::to_base64(png), "\"/></defs>\n");
   if (!title.empty()) out += svg_label(24, 30, " font-weight=\"bold\"", title, 16);
   for (std::int64_t p = 0; p < count; ++p) {
     const DrawnMatrix& m = panels[static_cast<std::size_t>(p)];
-    const double x = 24 + static_cast<double>(p % across) * step_x, y = top + static_cast<double>(p / across) * step_y;
+    const std::int64_t row = p / across, column = p % across;
+    const double x = 24 + static_cast<double>(column) * step_x, y = top + static_cast<double>(row) * step_y;
     out += cat("<g transform=\"translate(", coordinate(x), ' ', coordinate(y + 20), ")\">\n",
                m.caption.empty() ? "" : svg_label(0, -6, " font-weight=\"bold\"", m.caption, 12),
                "<use href=\"#image\"/>\n", draw_patches(m, width, height, options, scale), "</g>\n");
