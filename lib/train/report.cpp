@@ -21,7 +21,7 @@ std::string digits(double value, int significant) {
 
 /// Both over the same updates; a perplexity is that of the loss without smoothing, and says so beside one with it.
 std::string loss_and_perplexity(double loss, double perplexity, bool smoothed) {
-  const std::string text = cat("loss ", digits(loss, 4), smoothed ? " (smoothed)" : "");
+  std::string text = cat("loss ", digits(loss, 4), smoothed ? " (smoothed)" : "");
   if (std::isnan(perplexity)) return text;
   return cat(text, ", ppl ", digits(perplexity, 4), smoothed ? " (unsmoothed)" : "");
 }
