@@ -21,7 +21,6 @@ std::string cut(const std::string& line, const TextSpan& characters) {
 
 }  // namespace
 
-/// The offsets of a batch's sequence.
 std::span<const std::int32_t> offsets_of(const Batch& batch, std::int64_t s) {
   return {batch.tokens.data() + 3 * batch.ragged().begin(s), static_cast<std::size_t>(3 * batch.ragged().length(s))};
 }
