@@ -152,6 +152,7 @@ std::vector<Option> picture_options() {
 
 void write_heatmap(const Args& args, OutputFile& out) {
   args.allow_only(args.has("over"), "--over", {"query", "grid"});
+  args.allow_only(!args.has("over"), "a heat map without --over", {"text", "tokenizer"});
   std::vector<HeatmapPart> parts = heatmap_parts(args);
   const HeatmapOptions options = heatmap_options(args);
   for (HeatmapPart& part : parts) {

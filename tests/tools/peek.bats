@@ -437,5 +437,7 @@ PYTHON
   run -1 peek --heatmap w.npy --over image.pgm --query 3 -o none.svg
   [ "$output" = "peek: w.npy: record 0: there is no query 3, the weights have 1" ]
   run -2 peek --heatmap w.npy --over image.pgm --grid 2by2 -o none.svg
+  run -2 peek --heatmap w.npy --over image.pgm --text -o none.svg
+  [[ $output == *"--text needs a heat map without --over"* ]]
   [ ! -e none.svg ]
 }
