@@ -11,8 +11,9 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kRowBlock = 96;    // rows of A that one task takes through a group of panels
-constexpr std::int64_t kPanelGroup = 16;  // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
+constexpr std::int64_t kRowBlock = 96;     // rows of A that one task takes through a group of panels
+constexpr std::int64_t kWidenedRows = 24;  // of A from which on panels of 16 bits are widened in memory
+constexpr std::int64_t kPanelGroup = 16;   // panels that stay in the second-level cache: 16 x 32 x 256 floats = 512 KB
 
 std::int64_t panel_count(std::int64_t n) {
   return (n + kernels().panel - 1) / kernels().panel;
@@ -61,12 +62,18 @@ std::int64_t panel_bytes(std::int64_t k, WeightType type) {
 }
 
 /// All rows of C through panels [first, last): the part of a product that one task computes. `panels` begins with
-/// panel `first`. Panels of 16 bits are widened block by block, into the first-level cache.
+/// panel `first`. Panels of 16 bits are widened in registers for few rows, else block by block, into the first-level
+/// cache.
 template <bool Transposed>
 void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t first, std::int64_t last,
                     const float* bias, const MutableMatrixView& c, bool accumulate) {
   const Kernels& kernel = kernels();
   const std::int64_t m = c.rows, n = c.columns, k = Transposed ? a.rows : a.columns, lda = a.stride;
+  const bool widened = panels.type != WeightType::float32 && m > kWidenedRows;
+  const auto panel_product = Transposed                                      ? kernel.gemm_panel_transposed
+                             : widened || panels.type == WeightType::float32 ? kernel.gemm_panel
+                             : panels.type == WeightType::float16            ? kernel.gemm_panel_float16
+                                                                             : kernel.gemm_panel_bfloat16;
   float* tile = at_least(tile_scratch(), Transposed ? kRowBlock * kDepthBlock : 0);
   // The columns of a transposed A with long rows fall each into a page of its own: such a block is copied together.
   const bool copy = Transposed && lda > 512;
@@ -90,15 +97,13 @@ void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t 
       const void* ahead = p + 1 < last     ? at(p + 1 - first, k0)
                           : k0 + depth < k ? at(0, k0 + depth)
                                            : at(last - first, 0);
-      const auto* panel = static_cast<const float*>(stored);
-      if (panels.type != WeightType::float32) {
+      const void* panel = stored;
+      if (widened) {
         float* wide = at_least(wide_scratch(), kDepthBlock * kernel.panel);
         widen(panels.type, depth * kernel.panel, stored, wide);
         panel = wide;
       }
-      (Transposed ? kernel.gemm_panel_transposed : kernel.gemm_panel)(part, panel, static_cast<const float*>(ahead),
-                                                                      {c.data + p * kernel.panel, m, columns, c.stride},
-                                                                      accumulate || k0 > 0);
+      panel_product(part, panel, ahead, {c.data + p * kernel.panel, m, columns, c.stride}, accumulate || k0 > 0);
     }
   }
   if (bias) {

@@ -178,8 +178,17 @@ TEST_CASE("16-bit elements are widened exactly", "[ops][half]") {
 }
 
 TEST_CASE("products and embeddings of 16-bit weights are those of the widened weights, bit for bit", "[ops][half]") {
-  for (const auto& [m, n, k] : std::vector<std::array<std::int64_t, 3>>{
-           {1, 1, 1}, {1, 33, 257}, {4, 31, 64}, {7, 64, 256}, {97, 65, 513}, {200, 100, 70}, {3, 0, 5}, {0, 3, 5}}) {
+  for (const auto& [m, n, k] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                        {1, 33, 257},
+                                                                        {4, 31, 64},
+                                                                        {7, 64, 256},
+                                                                        {12, 65, 100},
+                                                                        {24, 64, 513},
+                                                                        {25, 33, 40},
+                                                                        {97, 65, 513},
+                                                                        {200, 100, 70},
+                                                                        {3, 0, 5},
+                                                                        {0, 3, 5}}) {
     INFO(m << " x " << n << " x " << k);
     const Floats a = random_floats(m * k, 1), bias = random_floats(n, 3);
     Random random(m + n + k);

@@ -13,7 +13,7 @@ namespace {
 // A panel is at least as wide as a Wide, whose kernels work on whole panels of scores.
 constexpr int kPanelVectors = kParts > 2 ? kParts : 2;
 constexpr int kPanel = kPanelVectors * kLanes;  // columns of a packed panel of B
-constexpr int kLine = 16;                       // floats of a cache line
+constexpr int kLine = 64;                       // bytes of a cache line
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -25,15 +25,17 @@ constexpr int kTileRows = 2;
 #endif
 
 /// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j], rows i < Rows, columns j < those of C. KContiguous says
-/// that A is stored as it is, otherwise it is stored transposed. Of what comes next, `ahead`, a line is fetched with
-/// each k: spread over the whole tile, so that no product waits for memory.
-template <int Rows, bool KContiguous>
-void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, const MutableMatrixView& to,
+/// that A is stored as it is, otherwise it is stored transposed; Row, what the elements of the panel are stored as. Of
+/// what comes next, `ahead`, a line is fetched with each k: spread over the whole tile, so that no product waits for
+/// memory.
+template <int Rows, bool KContiguous, class Row>
+void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahead, const MutableMatrixView& to,
                bool accumulate) {
   const std::int64_t depth = KContiguous ? from.columns : from.rows, stride = from.stride, ldc = to.stride;
   const float* a = from.data;
   float* c = to.data;
   const int columns = static_cast<int>(to.columns);
+  Row panel = Row::at(stored, 0);
   Vec acc[Rows][kPanelVectors] = {};
   constexpr int kGroup = 3;  // rows addressed from one pointer: p, p + s, p + 2s are x86 addressing modes
   constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
@@ -41,11 +43,11 @@ void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, c
   for (int g = 0; g < kGroups; ++g) group[g] = KContiguous ? a + g * kGroup * stride : a + g * kGroup;
   if constexpr (!KContiguous)  // C is the gradient of a weight, which was last touched a while ago
     for (int i = 0; i < Rows; ++i)
-      for (int j = 0; j < kPanel; j += kLine) __builtin_prefetch(c + i * ldc + j, 1);
+      for (int j = 0; j < kPanel; j += kLine / 4) __builtin_prefetch(c + i * ldc + j, 1);
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec b[kPanelVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kPanelVectors; ++v) b[v] = load(panel + v * kLanes);
+    for (int v = 0; v < kPanelVectors; ++v) b[v] = panel.get(v * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Vec x = splat(KContiguous ? group[i / kGroup][(i % kGroup) * stride] : group[i / kGroup][i % kGroup]);
@@ -54,7 +56,7 @@ void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, c
     }
     __builtin_prefetch(ahead, 0, 2);
     ahead += kLine;
-    panel += kPanel;
+    panel.p += kPanel;
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) group[g] += KContiguous ? 1 : stride;
   }
@@ -72,38 +74,39 @@ void gemm_tile(const MatrixView& from, const float* panel, const float* ahead, c
   }
 }
 
-using GemmTile = decltype(&gemm_tile<1, true>);
+using GemmTile = decltype(&gemm_tile<1, true, FloatRow>);
 
-template <bool KContiguous, int... Rows>
+template <bool KContiguous, class Row, int... Rows>
 constexpr GemmTile pick_tile(int rows) {
-  constexpr GemmTile table[] = {&gemm_tile<Rows, KContiguous>...};
+  constexpr GemmTile table[] = {&gemm_tile<Rows, KContiguous, Row>...};
   return table[rows - 1];
 }
 
-template <bool KContiguous>
+template <bool KContiguous, class Row>
 GemmTile tile_for(int rows) {
 #if defined(__AVX512F__)
-  return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12>(rows);
+  return pick_tile<KContiguous, Row, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12>(rows);
 #elif defined(PIPEFORMER_NEON) || (defined(__AVX2__) && defined(__FMA__))
-  return pick_tile<KContiguous, 1, 2, 3, 4, 5, 6>(rows);
+  return pick_tile<KContiguous, Row, 1, 2, 3, 4, 5, 6>(rows);
 #else
-  return pick_tile<KContiguous, 1, 2>(rows);
+  return pick_tile<KContiguous, Row, 1, 2>(rows);
 #endif
 }
 
 /// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each.
-template <bool KContiguous>
-void gemm_panel(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
+template <bool KContiguous, class Row>
+void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const MutableMatrixView& c,
                 bool accumulate) {
   const std::int64_t depth = KContiguous ? a.columns : a.rows;
   const std::int64_t tiles = (c.rows + kTileRows - 1) / kTileRows;
+  const auto* next = static_cast<const std::byte*>(ahead);
   MatrixView from = a;
   MutableMatrixView to = c;
   std::int64_t i = 0;
   for (std::int64_t t = 0; t < tiles; ++t) {
     // Even heights, no thin last tile.
     const int height = static_cast<int>((c.rows - i + (tiles - t) - 1) / (tiles - t));
-    tile_for<KContiguous>(height)(from, panel, ahead + (t & 1) * depth * kLine, to, accumulate);
+    tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kLine, to, accumulate);
     i += height;
     from.data += KContiguous ? height * a.stride : height;
     to.data += height * c.stride;

@@ -101,19 +101,12 @@ void pack_transposed_16(std::int64_t n, std::int64_t depth, const std::uint16_t*
   }
 }
 
-// The exponent of a binary16 is 112 less than that of the binary32 with the same bits in place; the product is exact
-// for subnormal numbers too. Infinity and NaN are put right afterwards.
-void widen_float16(std::int64_t n, const std::uint16_t* x, float* y) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const std::uint32_t magnitude = x[i] & 0x7fffu;
-    const float scaled = __builtin_bit_cast(float, magnitude << 13) * 0x1p112f;
-    const std::uint32_t special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;
-    y[i] = __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, scaled) | special | (x[i] & 0x8000u) << 16);
-  }
-}
-
-void widen_bfloat16(std::int64_t n, const std::uint16_t* x, float* y) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = __builtin_bit_cast(float, std::uint32_t{x[i]} << 16);
+template <class Row>
+void widen_row(std::int64_t n, const std::uint16_t* x, float* y) {
+  const Row row = Row::at(x, 0);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, row.get(i));
+  if (i < n) store_part(y + i, row.get_part(i, n - i), n - i);
 }
 
 /// Rounded in integers, but for what is subnormal: there the sum with 0.5 has no bits for more than the type has.
@@ -546,11 +539,13 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .pack_transposed = pack_transposed,
     .pack = pack,
     .pack_transposed_16 = pack_transposed_16,
-    .widen_float16 = widen_float16,
-    .widen_bfloat16 = widen_bfloat16,
+    .widen_float16 = widen_row<HalfRow>,
+    .widen_bfloat16 = widen_row<BfloatRow>,
     .narrow = narrow,
-    .gemm_panel = gemm_panel<true>,
-    .gemm_panel_transposed = gemm_panel<false>,
+    .gemm_panel = gemm_panel<true, FloatRow>,
+    .gemm_panel_float16 = gemm_panel<true, HalfRow>,
+    .gemm_panel_bfloat16 = gemm_panel<true, BfloatRow>,
+    .gemm_panel_transposed = gemm_panel<false, FloatRow>,
     .gemm_few = gemm_few,
     .dot_few = dot_few,
     .add_bias = add_bias,

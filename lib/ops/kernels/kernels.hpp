@@ -74,11 +74,11 @@ struct Kernels {
 
   /// C (rows, columns) (+)= A (rows, depth) * panel, columns at most those of a panel. `ahead` is the panel that comes
   /// next: it is fetched into the cache meanwhile (any address will do, nothing is read).
-  void (*gemm_panel)(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
-                     bool accumulate);
-  /// The same for A stored transposed: a (depth, rows).
-  void (*gemm_panel_transposed)(const MatrixView& a, const float* panel, const float* ahead, const MutableMatrixView& c,
-                                bool accumulate);
+  using GemmPanel = void (*)(const MatrixView& a, const void* panel, const void* ahead, const MutableMatrixView& c,
+                             bool accumulate);
+  GemmPanel gemm_panel;                               ///< Panels of floats, ...
+  GemmPanel gemm_panel_float16, gemm_panel_bfloat16;  ///< ... of 16 bits, widened in registers.
+  GemmPanel gemm_panel_transposed;                    ///< The first, for A stored transposed: a (depth, rows).
 
   /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B (depth, n).
   /// Few: at most few_rows. The bits are those of gemm_panel.

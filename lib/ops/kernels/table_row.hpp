@@ -30,10 +30,13 @@ inline Vec widened_half(HalfVec x) {
   return _mm512_maskz_cvtph_ps(0xffff, (__m256i)x);
 #elif defined(__F16C__)
   return _mm256_cvtph_ps((__m128i)x);
-#else  // as widen_float16
+#else
+  // The exponent of a binary16 is 112 less than that of the binary32 with the same bits in place; the product is exact
+  // for subnormal numbers too. Infinity and NaN, which becomes a quiet one, are put right afterwards.
   const UintVec bits = __builtin_convertvector(x, UintVec), magnitude = bits & 0x7fffu;
   const Vec scaled = (Vec)(magnitude << 13) * 0x1p112f;
-  const UintVec special = (UintVec)(magnitude >= 0x7c00u) & 0x7f800000u;
+  const UintVec special =
+      ((UintVec)(magnitude >= 0x7c00u) & 0x7f800000u) | ((UintVec)(magnitude > 0x7c00u) & 0x400000u);
   return (Vec)((UintVec)scaled | special | (bits & 0x8000u) << 16);
 #endif
 }
