@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
 #include <type_traits>
 
@@ -38,6 +39,25 @@ void* allocate_buffer(std::size_t bytes) {
 
 void free_buffer(void* memory, std::size_t bytes) {
   ::operator delete(memory, alignment(bytes));
+}
+
+std::shared_ptr<std::byte> allocate_kept(std::size_t bytes) {
+  constexpr std::size_t kWhole = 8 * kHugePage, kSmall = std::size_t{64} << 10;
+  bytes = (bytes + 63) / 64 * 64;
+  if (bytes < kSmall || bytes >= kLarge) {
+    const auto own = std::make_shared<Buffer<std::byte>>(bytes);
+    return {own, own->data()};
+  }
+  static std::mutex one_at_a_time;
+  static std::shared_ptr<Buffer<std::byte>> whole;
+  static std::size_t used = 0;
+  const std::lock_guard lock(one_at_a_time);
+  if (!whole || used + bytes > whole->size()) {
+    whole = std::make_shared<Buffer<std::byte>>(kWhole);
+    used = 0;
+  }
+  used += bytes;
+  return {whole, whole->data() + used - bytes};
 }
 
 void release_mapped(const void* begin, std::size_t bytes) {

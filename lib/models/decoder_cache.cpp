@@ -11,12 +11,9 @@ DecoderCache::DecoderCache(const Transformer& model, Storage& storage, WeightTyp
     : model_(model),
       kept_(kept),
       row_bytes_(model.configuration().layer_shape(true, 0).self_attention.kept_row_bytes(kept)),
-      layers_(storage.layers) {
-  layers_.resize(model.decoder().layers().size());
-  // What another model left there may be of another width, and of fewer layers.
-  std::size_t stored = layers_.empty() ? 0 : layers_[0].key.size();
-  for (const Storage::Layer& layer : layers_) stored = std::min(stored, layer.key.size());
-  capacity_ = static_cast<std::int64_t>(stored) / row_bytes_;
+      storage_(storage) {
+  // What is there may have been another model's.
+  capacity_ = static_cast<std::int64_t>(storage_.past.size()) / (2 * std::max<std::int64_t>(1, static_cast<std::int64_t>(layers())) * row_bytes_);
   ids_.resize(static_cast<std::size_t>(capacity_));
   const StackSpec& stack = model.configuration().decoder;
   if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)
@@ -34,29 +31,39 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
       if (!used[static_cast<std::size_t>(row)]) free_.push_back(static_cast<std::int32_t>(row));
   }
   if (free_rows() < count) {
-    const std::int64_t grown = std::max(2 * capacity_, capacity_ + 4 * count);
-    for (Storage::Layer& layer : layers_) {
-      layer.key.resize(static_cast<std::size_t>(grown * row_bytes_));
-      layer.value.resize(static_cast<std::size_t>(grown * row_bytes_));
-    }
-    std::vector<std::int32_t> fresh(static_cast<std::size_t>(grown - capacity_));
+    std::vector<std::int32_t> fresh(static_cast<std::size_t>(std::max(capacity_, 4 * count)));
     std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
     free_.insert(free_.begin(), fresh.begin(), fresh.end());
-    ids_.resize(static_cast<std::size_t>(grown));
-    capacity_ = grown;
+    grow(capacity_ + static_cast<std::int64_t>(fresh.size()));
   }
   rows.assign(free_.rbegin(), free_.rbegin() + count);
   free_.resize(free_.size() - static_cast<std::size_t>(count));
 }
 
+void DecoderCache::grow(std::int64_t capacity) {
+  const std::int64_t pieces = 2 * static_cast<std::int64_t>(layers()), before = capacity_ * row_bytes_,
+                     after = capacity * row_bytes_;
+  Buffer<std::byte> past(static_cast<std::size_t>(pieces * after));
+  for (std::int64_t piece = 0; piece < pieces && before > 0; ++piece)
+    std::memcpy(past.data() + piece * after, storage_.past.data() + piece * before, static_cast<std::size_t>(before));
+  storage_.past.swap(past);
+  ids_.resize(static_cast<std::size_t>(capacity));
+  capacity_ = capacity;
+}
+
+KeyValues DecoderCache::pair(Buffer<std::byte>& of, std::size_t layer, std::int64_t rows) const {
+  std::byte* key = of.data() + 2 * static_cast<std::int64_t>(layer) * rows * row_bytes_;
+  return {key, key + rows * row_bytes_, kept_};
+}
+
 void DecoderCache::keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows) {
-  const auto bytes = static_cast<std::size_t>(row_bytes_);
-  const auto copy = [&](const void* x, Buffer<std::byte>& to) {
+  const auto copy = [&, bytes = static_cast<std::size_t>(row_bytes_)](const void* x, void* to) {
     for (std::size_t r = 0; r < rows.size(); ++r)
-      std::memcpy(to.data() + rows[r] * row_bytes_, static_cast<const std::byte*>(x) + r * bytes, bytes);
+      std::memcpy(static_cast<std::byte*>(to) + rows[r] * row_bytes_, static_cast<const std::byte*>(x) + r * bytes,
+                  bytes);
   };
-  copy(from.key, layers_[layer].key);
-  copy(from.value, layers_[layer].value);
+  copy(from.key, past(layer).key);
+  copy(from.value, past(layer).value);
 }
 
 void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& around, const Ragged& ragged,
@@ -72,19 +79,16 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
   all.distance = model_.decoder().distance_bias(ctx, ragged.longest());
   float* x = ctx.workspace.get(rows * width);
   std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
+  for (std::size_t l = 0; l < layers(); ++l) {
     const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
     const float* y = model_.decoder().layers()[l].forward(ctx, ragged, x, all, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
     keep_past(l, saved.self_attention.kept, kept);
     if (!all.memory) continue;
-    const auto copy = [bytes = all.memory_ragged.rows() * row_bytes_](const void* x, Buffer<std::byte>& to) {
-      const auto* from = static_cast<const std::byte*>(x);
-      to.assign(from, from + bytes);
-    };
-    copy(saved.cross_attention.kept.key, layers_[l].memory_key);
-    copy(saved.cross_attention.kept.value, layers_[l].memory_value);
+    const auto bytes = static_cast<std::size_t>(memory_rows_ * row_bytes_);
+    std::memcpy(memory(l).key, saved.cross_attention.kept.key, bytes);
+    std::memcpy(memory(l).value, saved.cross_attention.kept.value, bytes);
   }
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     std::memcpy(last + s * width, x + (ragged.begin(s + 1) - 1) * width,
@@ -102,6 +106,8 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
   }
   sentence_numbers_ = numbers_;
   ctx.places = {0, numbers_.data(), nullptr, true};
+  memory_rows_ = memory ? sources.rows() : 0;
+  at_least(storage_.memory, 2 * static_cast<std::int64_t>(layers()) * memory_rows_ * row_bytes_);
   source_offsets_.assign(sources.offsets.begin(), sources.offsets.end());
   sentence_.resize(static_cast<std::size_t>(sentences));
   std::iota(sentence_.begin(), sentence_.end(), 0);
@@ -153,22 +159,22 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
                                 std::span<const std::int32_t> tokens) {
   const std::int64_t n = static_cast<std::int64_t>(parents.size());
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
-  std::vector<std::int32_t> new_rows, past, sentence;
+  std::vector<std::int32_t> new_rows, rows, sentence;
   std::vector<std::int64_t> past_offsets{0};
   take_rows(n, new_rows);
   positions_.clear();
   numbers_.clear();
   for (std::size_t i = 0; i < parents.size(); ++i) {
     const auto parent = static_cast<std::size_t>(parents[i]);
-    past.insert(past.end(), past_.begin() + past_offsets_[parent], past_.begin() + past_offsets_[parent + 1]);
-    past.push_back(new_rows[i]);
-    past_offsets.push_back(static_cast<std::int64_t>(past.size()));
+    rows.insert(rows.end(), past_.begin() + past_offsets_[parent], past_.begin() + past_offsets_[parent + 1]);
+    rows.push_back(new_rows[i]);
+    past_offsets.push_back(static_cast<std::int64_t>(rows.size()));
     positions_.push_back(static_cast<std::int32_t>(past_offsets_[parent + 1] - past_offsets_[parent]));
     ids_[static_cast<std::size_t>(new_rows[i])] = tokens[i];
     sentence.push_back(sentence_[parent]);
     numbers_.push_back(sentence_numbers_[static_cast<std::size_t>(sentence.back())]);
   }
-  past_ = std::move(past);
+  past_ = std::move(rows);
   past_offsets_ = std::move(past_offsets);
   sentence_ = std::move(sentence);
 
@@ -199,16 +205,14 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
   const float* y = model_.decoder().enter(ctx, {one_each}, x, entry);
   const std::int64_t longest = n > 0 ? 1 + *std::max_element(positions_.begin(), positions_.end()) : 0;
   const DistanceBias distance = model_.decoder().distance_bias(ctx, longest);
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    Storage::Layer& store = layers_[l];
+  for (std::size_t l = 0; l < layers(); ++l) {
     TransformerLayer::Step step;
     step.positions = positions_.data();
     step.queries = {one_each};
-    step.past = {{past_offsets_}, {store.key.data(), store.value.data(), kept_}, past_.data(), distance, {one_each}};
+    step.past = {{past_offsets_}, past(l), past_.data(), distance, {one_each}};
     step.new_rows = new_rows.data();
     step.memory_queries = {by_sentence};
-    step.memory = {
-        {source_offsets_}, {store.memory_key.data(), store.memory_value.data(), kept_}, nullptr, {}, {one_each}};
+    step.memory = {{source_offsets_}, memory(l), nullptr, {}, {one_each}};
     y = model_.decoder().layers()[l].step(ctx, step, y);
   }
   if (renewed_length_ > 0) {

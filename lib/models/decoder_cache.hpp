@@ -18,14 +18,12 @@ namespace pipeformer {
 
 class DecoderCache {
  public:
-  /// The memory of a cache, for the caches of later batches to use again: a steady stream allocates nothing.
+  /// The memory of a cache, for the caches of later batches to use again: a steady stream allocates nothing. Two large
+  /// pieces, which huge pages can serve.
   class Storage {
     friend class DecoderCache;
-    struct Layer {
-      Buffer<std::byte> key, value;                ///< (capacity, row_bytes_): the past.
-      Buffer<std::byte> memory_key, memory_value;  ///< (sources.rows(), row_bytes_)
-    };
-    std::vector<Layer> layers;
+    Buffer<std::byte> past;    ///< (layers, 2, capacity, row_bytes_): keys and values.
+    Buffer<std::byte> memory;  ///< (layers, 2, sources.rows(), row_bytes_)
   };
 
   /// The model and the storage must outlive the cache; a storage serves one cache at a time.
@@ -52,6 +50,12 @@ class DecoderCache {
 
  private:
   void take_rows(std::int64_t count, std::vector<std::int32_t>& rows);
+  void grow(std::int64_t capacity);
+  std::size_t layers() const { return model_.decoder().layers().size(); }
+  /// Of a layer in storage_: rows of the past, of the memory.
+  KeyValues past(std::size_t layer) const { return pair(storage_.past, layer, capacity_); }
+  KeyValues memory(std::size_t layer) const { return pair(storage_.memory, layer, memory_rows_); }
+  KeyValues pair(Buffer<std::byte>&, std::size_t layer, std::int64_t rows) const;
   void keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows);
   /// One pass over whole sequences, whose keys and values are kept in `rows`. last (sequences, width): what the layers
   /// give of the last position of each. memory may be null.
@@ -64,9 +68,10 @@ class DecoderCache {
   const Transformer& model_;
   WeightType kept_;
   std::int64_t row_bytes_;  ///< Of a row of keys, or of values.
-  std::vector<Storage::Layer>& layers_;
+  Storage& storage_;
   std::int64_t renewed_length_ = 0;  ///< Hypotheses of this length are computed anew; 0: none are.
   std::vector<std::int32_t> ids_;    ///< [capacity]: of each row of the past.
+  std::int64_t memory_rows_ = 0;
   std::vector<std::int64_t> source_offsets_;
   std::vector<std::int32_t> sentence_;      ///< [hypotheses]
   std::vector<std::int32_t> past_;          ///< Row numbers of all hypotheses, one hypothesis after another.

@@ -19,13 +19,25 @@ namespace {
 /// Has the processor bring vectors of `width`, `offset` bytes from the beginnings of rows, while something else is
 /// computed.
 void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width, std::int64_t offset = 0) {
-  constexpr std::int64_t kLine = 64;
   const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
   const auto* table = static_cast<const std::byte*>(rows.data) + offset;
   for (std::int64_t r = 0; r < count; ++r) {
     const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
-    for (std::int64_t k = 0; k < bytes; k += kLine) __builtin_prefetch(row + k, 0, 3);
+    for (std::int64_t k = 0; k < bytes; k += kCacheLine) __builtin_prefetch(row + k, 0, 3);
   }
+}
+
+/// Part `part` of `parts` of the keys and values of a sequence, of all heads, when they are not too many for the
+/// second-level cache: while the heads of one sequence are computed, those of the next come from memory.
+void ask_for_sequence(const AttentionShape& shape, const AttentionInput& in, std::int64_t sequence, std::int64_t part,
+                      std::int64_t parts) {
+  constexpr std::int64_t kMost = 256 << 10;
+  const Head all{shape, in, sequence, 0};
+  const std::int64_t keys = all.keys(), key_width = in.key_stride, value_width = in.value_stride;
+  if (keys * (key_width + value_width) * element_size(in.kept) > kMost) return;
+  const std::int64_t first = keys * part / parts, count = keys * (part + 1) / parts - first;
+  ask_for(all.keys_from(first), count, key_width);
+  ask_for(all.values_from(first), count, value_width);
 }
 
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum) {
@@ -207,8 +219,9 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
   };
   thread_local std::vector<Task> tasks;
   tasks.clear();
+  const std::int64_t sequences = in.queries.sequences();
   std::int64_t longest = 0;
-  for (std::int64_t s = 0; s < in.queries.sequences(); ++s) {
+  for (std::int64_t s = 0; s < sequences; ++s) {
     for (std::int64_t i = 0; i < in.queries.length(s); i += kQueryChunk)
       tasks.push_back({s, i, std::min(in.queries.length(s), i + kQueryChunk)});
     longest = std::max(longest, in.queries.length(s) * in.keys.length(s));
@@ -220,6 +233,8 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
                  for (std::int64_t n = begin; n < end; ++n) {
                    const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
                    const Head head{shape, in, task.sequence, n % shape.heads};
+                   if (in.queries.rows() == sequences && task.sequence + 1 < sequences)
+                     ask_for_sequence(shape, in, task.sequence + 1, head.head, shape.heads);
                    forward_chunk(head, task.first, task.last, out, log_sum);
                  }
                });

@@ -215,16 +215,16 @@ PackedView pack_nn(const MatrixView& b, void* packed) {
 
 template <class Pack>
 const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, Pack pack) {
-  if (version.load(std::memory_order_acquire) == wanted) return panels.data();
+  if (version.load(std::memory_order_acquire) == wanted) return panels.get();
   const std::lock_guard lock(filling);
-  if (version.load(std::memory_order_relaxed) == wanted) return panels.data();
+  if (version.load(std::memory_order_relaxed) == wanted) return panels.get();
   const bool again = used == wanted;
   used = wanted;
-  if (!again && panels.empty()) return nullptr;
-  panels.resize(static_cast<std::size_t>(bytes));
-  pack(panels.data());
+  if (!again && !panels) return nullptr;
+  if (!panels) panels = allocate_kept(static_cast<std::size_t>(bytes));
+  pack(panels.get());
   version.store(wanted, std::memory_order_release);
-  return panels.data();
+  return panels.get();
 }
 
 PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {

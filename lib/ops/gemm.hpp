@@ -5,7 +5,9 @@
 /// bits are the same in every batch, at every position, with any number of threads (law 4), at no cost in time.
 #pragma once
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 #include "core/array.hpp"
@@ -31,8 +33,8 @@ class PackedWeight {
     static constexpr std::uint64_t kNone = ~std::uint64_t{0};
     std::atomic<std::uint64_t> version = kNone;
     std::mutex filling;
-    std::uint64_t used = kNone;  ///< The version that was asked for.
-    Buffer<std::byte> panels;
+    std::uint64_t used = kNone;         ///< The version that was asked for.
+    std::shared_ptr<std::byte> panels;  ///< Of one size.
     template <class Pack>
     const void* get(std::int64_t bytes, std::uint64_t wanted, Pack pack);
   };

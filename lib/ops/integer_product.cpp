@@ -53,10 +53,10 @@ bool same_place(const MatrixView& a, const MatrixView& b) {
 Int8Rows quantise(const IntegerKernels& by, const MatrixView& a) {
   Quantised& own = quantised();
   if (own.same > 0 && own.by == &by && own.from.data && same_place(a, own.from)) return own.rows;
-  constexpr std::int64_t kLine = 64;
   const std::int64_t quads = (a.columns + by.group - 1) / by.group * by.group / kQuad;
   // A cache line more than fits: rows of a power of two would all fall into the same few sets of the cache.
-  const std::int64_t bytes = (by.row_elements(a.columns) * by.element + kLine - 1) / kLine * kLine + kLine;
+  const std::int64_t bytes =
+      (by.row_elements(a.columns) * by.element + kCacheLine - 1) / kCacheLine * kCacheLine + kCacheLine;
   const Int8Rows rows{at_least(own.memory, a.rows * bytes), at_least(own.scales, a.rows), a.rows, quads,
                       bytes / by.element};
   parallel_for(a.rows, std::max<std::int64_t>(1, 65536 / (a.columns + 1)), [&](std::int64_t begin, std::int64_t end) {

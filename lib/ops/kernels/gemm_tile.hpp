@@ -13,7 +13,6 @@ namespace {
 // A panel is at least as wide as a Wide, whose kernels work on whole panels of scores.
 constexpr int kPanelVectors = kParts > 2 ? kParts : 2;
 constexpr int kPanel = kPanelVectors * kLanes;  // columns of a packed panel of B
-constexpr int kLine = 64;                       // bytes of a cache line
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -43,7 +42,7 @@ void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahea
   for (int g = 0; g < kGroups; ++g) group[g] = KContiguous ? a + g * kGroup * stride : a + g * kGroup;
   if constexpr (!KContiguous)  // C is the gradient of a weight, which was last touched a while ago
     for (int i = 0; i < Rows; ++i)
-      for (int j = 0; j < kPanel; j += kLine / 4) __builtin_prefetch(c + i * ldc + j, 1);
+      for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(c + i * ldc + j, 1);
   for (std::int64_t k = 0; k < depth; ++k) {
     Vec b[kPanelVectors];
 #pragma GCC unroll 4
@@ -55,7 +54,7 @@ void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahea
       for (int v = 0; v < kPanelVectors; ++v) acc[i][v] = fused(x, b[v], acc[i][v]);
     }
     __builtin_prefetch(ahead, 0, 2);
-    ahead += kLine;
+    ahead += kCacheLine;
     panel.p += kPanel;
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) group[g] += KContiguous ? 1 : stride;
@@ -106,7 +105,7 @@ void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const
   for (std::int64_t t = 0; t < tiles; ++t) {
     // Even heights, no thin last tile.
     const int height = static_cast<int>((c.rows - i + (tiles - t) - 1) / (tiles - t));
-    tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kLine, to, accumulate);
+    tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kCacheLine, to, accumulate);
     i += height;
     from.data += KContiguous ? height * a.stride : height;
     to.data += height * c.stride;

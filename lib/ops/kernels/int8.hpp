@@ -156,6 +156,7 @@ struct Int8Operands {
   std::int64_t stride, quads;
   const std::int8_t* panel;
   const std::int32_t* column_sums;
+  const std::int8_t* ahead;
 };
 
 /// Where a tile goes, and by what it is multiplied.
@@ -395,17 +396,17 @@ struct PlainInt8 {
   }
 };
 
-/// `Ahead`: on the way the panel that follows is asked for, so that it comes from memory while the rows below are
-/// computed.
-template <class M, int Rows, bool Ahead>
+/// On the way `Lines` cache lines from `ahead` are asked for with each quad: the panel that follows comes from memory
+/// while this one's rows are computed.
+template <class M, int Rows, int Lines>
 void int8_tile(const Int8Operands& from, const Int8Output& out) {
   typename M::Sum sums[Rows][M::kVectors] = {};
   const auto* a = static_cast<const typename M::Element*>(from.a);
   const std::int8_t* panel = from.panel;
-  const std::int64_t following = from.quads * kInt8Panel * kQuad;
-  for (std::int64_t q = 0; q < from.quads; ++q, a += kQuad, panel += kInt8Panel * kQuad) {
-    if constexpr (Ahead)
-      for (int line = 0; line < kInt8Panel * kQuad; line += 64) __builtin_prefetch(panel + following + line, 0, 2);
+  const std::int8_t* ahead = from.ahead;
+  for (std::int64_t q = 0; q < from.quads; ++q, a += kQuad, panel += kInt8Panel * kQuad, ahead += Lines * kCacheLine) {
+#pragma GCC unroll 2
+    for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + line * kCacheLine, 0, 2);
     decltype(M::weights(panel, 0)) w[M::kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < M::kVectors; ++v) w[v] = M::weights(panel, v);
@@ -421,35 +422,42 @@ void int8_tile(const Int8Operands& from, const Int8Output& out) {
   for (int r = 0; r < Rows; ++r, to.c += to.ldc) M::put(sums[r], from.column_sums, to, to.row_scales[r]);
 }
 
-template <class M, bool Ahead, int Rows = M::kRows>
-inline void int8_tile(int rows, const Int8Operands& from, const Int8Output& to) {
+template <class M, int Lines, int Rows = M::kRows>
+inline void int8_tile_of(int rows, const Int8Operands& from, const Int8Output& to) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return int8_tile<M, Rows, Ahead>(from, to);
-    int8_tile<M, Ahead, Rows - 1>(rows, from, to);
+    if (rows == Rows) return int8_tile<M, Rows, Lines>(from, to);
+    int8_tile_of<M, Lines, Rows - 1>(rows, from, to);
   }
 }
 
-/// All rows of A by one panel.
+/// All rows of A by one panel; the first tiles ask for the next panel, each for a part.
 template <class M>
 void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                 const MutableMatrixView& c) {
+  constexpr int kLines = kInt8Panel * kQuad / kCacheLine;  // of a quad
   const int columns = static_cast<int>(c.columns);
-  float column_scales[kInt8Panel] = {}, column_bias[kInt8Panel] = {}, edge[M::kRows * kInt8Panel];
-  for (int j = 0; j < columns; ++j) column_scales[j] = scales[j];
-  for (int j = 0; bias && j < columns; ++j) column_bias[j] = bias[j];
+  float own_scales[kInt8Panel] = {}, own_bias[kInt8Panel] = {}, edge[M::kRows * kInt8Panel];
+  const float *column_scales = scales, *column_bias = bias ? bias : own_bias;
+  if (columns < kInt8Panel) {
+    for (int j = 0; j < columns; ++j) own_scales[j] = scales[j];
+    for (int j = 0; bias && j < columns; ++j) own_bias[j] = bias[j];
+    column_scales = own_scales;
+    column_bias = own_bias;
+  }
   const auto* sums = reinterpret_cast<const std::int32_t*>(panel);
   const auto* weights = reinterpret_cast<const std::int8_t*>(panel + kInt8Panel * sizeof(std::int32_t));
-  const std::int64_t tiles = (a.rows + M::kRows - 1) / M::kRows;
+  const std::int64_t tiles = (a.rows + M::kRows - 1) / M::kRows, share = tiles > 1 ? 1 : kLines;
   for (int first = 0; first < columns; first += M::kColumns) {
     const bool whole = columns - first >= M::kColumns;
     std::int64_t row = 0;
     for (std::int64_t t = 0; t < tiles; ++t) {
       const int height = static_cast<int>((a.rows - row + (tiles - t) - 1) / (tiles - t));  // no thin last tile
       float* c_tile = c.data + row * c.stride + first;
-      const auto tile = t == 0 && first == 0 ? int8_tile<M, true> : int8_tile<M, false>;
+      const bool asks = first == 0 && t * share < kLines;
+      const auto tile = !asks ? int8_tile_of<M, 0> : share > 1 ? int8_tile_of<M, kLines> : int8_tile_of<M, 1>;
       tile(height,
            {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads, weights + first * kQuad,
-            sums + first},
+            sums + first, weights + (a.quads * (kLines + t)) * kCacheLine},
            {a.scales + row, column_scales + first, column_bias + first, whole ? c_tile : edge,
             whole ? c.stride : kInt8Panel});
       for (int r = 0; r < height && !whole; ++r)

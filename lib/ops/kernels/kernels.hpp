@@ -12,6 +12,8 @@
 
 namespace pipeformer {
 
+constexpr int kCacheLine = 64;  ///< Bytes.
+
 /// Rows that lie anywhere in a table: row r begins row(r) * stride elements after data, row(r) = index ? index[r] : r.
 /// Elements of fewer bits are widened, exactly, as they are read; a row of 8-bit elements begins with its scale
 /// (ops/kept_vectors.hpp).
