@@ -16,30 +16,6 @@ using namespace attending;
 
 namespace {
 
-/// Has the processor bring vectors of `width`, `offset` bytes from the beginnings of rows, while something else is
-/// computed.
-void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width, std::int64_t offset = 0) {
-  const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
-  const auto* table = static_cast<const std::byte*>(rows.data) + offset;
-  for (std::int64_t r = 0; r < count; ++r) {
-    const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
-    for (std::int64_t k = 0; k < bytes; k += kCacheLine) __builtin_prefetch(row + k, 0, 3);
-  }
-}
-
-/// Part `part` of `parts` of the keys and values of a sequence, of all heads, when they are not too many for the
-/// second-level cache: while the heads of one sequence are computed, those of the next come from memory.
-void ask_for_sequence(const AttentionShape& shape, const AttentionInput& in, std::int64_t sequence, std::int64_t part,
-                      std::int64_t parts) {
-  constexpr std::int64_t kMost = 256 << 10;
-  const Head all{shape, in, sequence, 0};
-  const std::int64_t keys = all.keys(), key_width = in.key_stride, value_width = in.value_stride;
-  if (keys * (key_width + value_width) * element_size(in.kept) > kMost) return;
-  const std::int64_t first = keys * part / parts, count = keys * (part + 1) / parts - first;
-  ask_for(all.keys_from(first), count, key_width);
-  ask_for(all.values_from(first), count, value_width);
-}
-
 void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last_query, float* out, float* log_sum) {
   const AttentionShape& shape = head.shape;
   const Kernels& kernel = kernels();
@@ -47,7 +23,6 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
   const std::int64_t row0 = head.in.queries.begin(head.sequence), keys = head.keys();
   out += row0 * out_stride + head.head * shape.value_width;
   const std::int64_t count = last_query - first_query;
-  const bool few = count <= kernel.few_rows;
   Scratch& scratch = Scratch::get();
   float* maximum = at_least(scratch.state, 2 * count);
   float* sum = maximum + count;
@@ -68,25 +43,15 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
-    if (!few) {
-      kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
-      kernel.pack(block, dv, head.values_from(j0), packed_values);
-    }
+    kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
+    kernel.pack(block, dv, head.values_from(j0), packed_values);
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);
       const std::int64_t seen = std::min(block, std::max(head.visible(i0), head.visible(i1 - 1)) - j0);
       if (j0 > begin && (seen <= 0 || j0 + block <= head.first_visible(i0))) continue;
       const std::int64_t columns = std::max<std::int64_t>(seen, 1), padded = round_up(columns, width);
-      if (few) {
-        // A single query reads a head's columns of rows that lie far apart: nothing but this sees them coming.
-        ask_for(head.values_from(j0), columns, dv);
-        kernel.dot_few({head.query(i0), count, dk, head.in.query_stride}, head.keys_from(j0),
-                       {scores, count, columns, kKeyBlock});
-        ask_for(head.keys_from(j0), columns, dk, kept_bytes(head.in.kept, dk));  // of the next head
-      } else {
-        product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
-                false);
-      }
+      product({head.query(i0), i1 - i0, dk, head.in.query_stride}, packed_keys, {scores, i1 - i0, padded, kKeyBlock},
+              false);
       float correction[kQueryBlock];
       std::int64_t seen_by[kQueryBlock];
       for (std::int64_t i = i0; i < i1; ++i) {
@@ -101,25 +66,14 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       }
       const MatrixView block_weights(scores, i1 - i0, columns, kKeyBlock);
       const MutableMatrixView to(out + i0 * out_stride, i1 - i0, dv, out_stride);
-      if (few) {
-        kernel.gemm_few(block_weights, head.values_from(j0), to, j0 > begin);
-        continue;
-      }
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
         kernel.gemm_panel(block_weights, packed_values + p * block * width, packed_values + (p + 1) * block * width,
                           columns_of(to, p), j0 > begin);
     }
   }
-  for (std::int64_t i = first_query; i < last_query; ++i) {
-    const float l = sum[i - first_query];
-    kernel.scale(dv, l > 0.0f || std::isnan(l) ? 1.0f / l : 0.0f, out + i * out_stride);
-    if (log_sum)
-      log_sum[(row0 + i) * shape.heads + head.head] =
-          l > 0.0f || std::isnan(l)
-              ? maximum[i - first_query] + static_cast<float>(elementary::log(static_cast<double>(l)))
-              : std::numeric_limits<float>::infinity();
-  }
+  for (std::int64_t i = first_query; i < last_query; ++i)
+    head.finish_row(i, maximum[i - first_query], sum[i - first_query], out + i * out_stride, log_sum);
 }
 
 /// All gradients of one key/value head of one sequence: its query heads one after another, so that dK and dV add up in
@@ -230,12 +184,15 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
   const std::int64_t total = static_cast<std::int64_t>(list.size()) * shape.heads;
   parallel_for(total, longest > 4096 ? 1 : std::clamp<std::int64_t>(total / 16, 1, 32),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t n = begin; n < end; ++n) {
+                 for (std::int64_t n = begin, next = n; n < end; n = next) {
                    const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
                    const Head head{shape, in, task.sequence, n % shape.heads};
-                   if (in.queries.rows() == sequences && task.sequence + 1 < sequences)
-                     ask_for_sequence(shape, in, task.sequence + 1, head.head, shape.heads);
-                   forward_chunk(head, task.first, task.last, out, log_sum);
+                   const bool few = task.last - task.first <= kernels().few_rows;
+                   next = few ? std::min({end, n + kFewHeads, n - head.head + shape.heads}) : n + 1;
+                   if (few)
+                     forward_few(head, next - n, task.first, task.last, out, log_sum);
+                   else
+                     forward_chunk(head, task.first, task.last, out, log_sum);
                  }
                });
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/elementary.hpp"
 #include "core/matrix.hpp"
 #include "core/random.hpp"
 #include "ops/attention.hpp"
@@ -17,6 +18,7 @@ namespace pipeformer::attending {
 constexpr std::int64_t kKeyBlock = 256;    // keys of one step of the running softmax
 constexpr std::int64_t kQueryBlock = 24;   // queries whose scores are held at a time
 constexpr std::int64_t kQueryChunk = 512;  // queries of one task
+constexpr std::int64_t kFewHeads = 16;     // heads that are taken together where each has few queries
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {
@@ -90,6 +92,15 @@ struct Head {
     }
     std::fill(scores + n, scores + padded, kMinusInfinity);
   }
+  /// The result of query i from what was added up of it, and the logarithm of its sum when log_sum is given.
+  void finish_row(std::int64_t i, float maximum, float sum, float* out, float* log_sum) const {
+    const bool some = sum > 0.0f || std::isnan(sum);
+    kernels().scale(shape.value_width, some ? 1.0f / sum : 0.0f, out);
+    if (log_sum)
+      log_sum[(in.queries.begin(sequence) + i) * shape.heads + head] =
+          some ? maximum + static_cast<float>(elementary::log(static_cast<double>(sum)))
+               : std::numeric_limits<float>::infinity();
+  }
   void drop(std::int64_t i, std::int64_t first, std::int64_t n, float* p) const {
     if (shape.dropout == 0.0f) return;
     const std::uint64_t seed =
@@ -128,5 +139,10 @@ inline void product_transposed(const MatrixView& a, const float* panels, const M
     kernels().gemm_panel_transposed(a, panels + p * depth * width, panels + (p + 1) * depth * width, columns_of(c, p),
                                     accumulate);
 }
+
+/// Queries [first_query, last_query), at most few_rows of them, of `heads` heads (at most kFewHeads) from `first` on:
+/// attention_forward where packing keys and values would take longer than the products.
+void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
+                 float* log_sum);
 
 }  // namespace pipeformer::attending

@@ -1,0 +1,101 @@
+#include <algorithm>
+
+#include "ops/attention_parts.hpp"
+
+namespace pipeformer {
+namespace attending {
+namespace {
+
+/// Has the processor bring vectors of `width`, `offset` bytes from the beginnings of rows, while something else is
+/// computed.
+void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width, std::int64_t offset = 0) {
+  const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
+  const auto* table = static_cast<const std::byte*>(rows.data) + offset;
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
+    for (std::int64_t k = 0; k < bytes; k += kCacheLine) __builtin_prefetch(row + k, 0, 3);
+  }
+}
+
+/// Part `part` of `parts` of the keys and values of a sequence, of all heads, when they are not too many for the
+/// second-level cache: while the heads of one sequence are computed, those of the next come from memory.
+void ask_for_sequence(const AttentionShape& shape, const AttentionInput& in, std::int64_t sequence, std::int64_t part,
+                      std::int64_t parts) {
+  if (sequence >= in.keys.sequences()) return;
+  constexpr std::int64_t kMost = 256 << 10;
+  const Head all{shape, in, sequence, 0};
+  const std::int64_t keys = all.keys(), key_width = in.key_stride, value_width = in.value_stride;
+  if (keys * (key_width + value_width) * element_size(in.kept) > kMost) return;
+  const std::int64_t first = keys * part / parts, count = keys * (part + 1) / parts - first;
+  ask_for(all.keys_from(first), count, key_width);
+  ask_for(all.values_from(first), count, value_width);
+}
+
+}  // namespace
+
+void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
+                 float* log_sum) {
+  // A head has little to do and each step waits for the one before: the heads go through each step together.
+  constexpr std::int64_t kMostRows = kFewHeads * 8;
+  const AttentionShape& shape = first.shape;
+  const Kernels& kernel = kernels();
+  const std::int64_t count = last_query - first_query, rows = heads * count, keys = first.keys();
+  const std::int64_t dk = shape.key_width, dv = shape.value_width, out_stride = shape.heads * dv;
+  float* scores = at_least(Scratch::get().scores, rows * kKeyBlock);
+  float maximum[kMostRows], sum[kMostRows], correction[kMostRows];
+  std::int64_t seen[kMostRows];
+  std::fill_n(maximum, rows, kMinusInfinity);
+  std::fill_n(sum, rows, 0.0f);
+  const auto head_of = [&](std::int64_t h) { return Head{shape, first.in, first.sequence, first.head + h}; };
+  const auto result_of = [&](std::int64_t h) {
+    return out + (first.in.queries.begin(first.sequence) + first_query) * out_stride + (first.head + h) * dv;
+  };
+  const auto scores_of = [&](std::int64_t h) { return scores + h * count * kKeyBlock; };
+
+  std::int64_t most_visible = 0;
+  for (std::int64_t i = first_query; i < last_query; ++i) most_visible = std::max(most_visible, first.visible(i));
+  for (std::int64_t h = 0; h < heads && keys == 0; ++h)
+    for (std::int64_t i = 0; i < count; ++i) std::fill_n(result_of(h) + i * out_stride, dv, 0.0f);
+  const std::int64_t begin =
+      std::min(first.first_visible(first_query), std::max<std::int64_t>(keys - 1, 0)) / kKeyBlock * kKeyBlock;
+  for (std::int64_t j0 = begin; j0 < keys && (j0 == begin || j0 < most_visible); j0 += kKeyBlock) {
+    const std::int64_t columns = std::clamp<std::int64_t>(most_visible - j0, 1, std::min(kKeyBlock, keys - j0));
+    const std::int64_t padded = round_up(columns, kernel.panel);
+    const bool added = j0 > begin;
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const Head head = head_of(h);
+      // A head's columns of rows that lie far apart: nothing but this sees them coming.
+      if (h + 1 < heads) ask_for(head_of(h + 1).keys_from(j0), columns, dk);
+      if (!added) ask_for_sequence(shape, first.in, first.sequence + 1, head.head, shape.heads);
+      kernel.dot_few({head.query(first_query), count, dk, head.in.query_stride}, head.keys_from(j0),
+                     {scores_of(h), count, columns, kKeyBlock});
+      for (std::int64_t i = 0; i < count; ++i) {
+        seen[h * count + i] = std::clamp<std::int64_t>(head.visible(first_query + i) - j0, 0, columns);
+        if (head.shifts_scores())
+          head.finish_scores(first_query + i, j0, columns, padded, scores_of(h) + i * kKeyBlock);
+      }
+    }
+    ask_for(first.values_from(j0), columns, dv);
+    kernel.softmax_rows({scores, rows, padded, kKeyBlock}, first.shifts_scores() ? 1.0f : shape.scale, seen, maximum,
+                        sum, correction);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const Head head = head_of(h);
+      if (h + 1 < heads) ask_for(head_of(h + 1).values_from(j0), columns, dv);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const float factor = correction[h * count + i];
+        if (added && factor != 1.0f) kernel.scale(dv, factor, result_of(h) + i * out_stride);
+        head.drop(first_query + i, j0, padded, scores_of(h) + i * kKeyBlock);
+      }
+      kernel.gemm_few({scores_of(h), count, columns, kKeyBlock}, head.values_from(j0),
+                      {result_of(h), count, dv, out_stride}, added);
+    }
+  }
+  for (std::int64_t h = 0; h < heads; ++h)
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t row = h * count + i;
+      head_of(h).finish_row(first_query + i, maximum[row], sum[row], result_of(h) + i * out_stride, log_sum);
+    }
+}
+
+}  // namespace attending
+}  // namespace pipeformer
