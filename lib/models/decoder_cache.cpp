@@ -31,7 +31,9 @@ void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows
       if (!used[static_cast<std::size_t>(row)]) free_.push_back(static_cast<std::int32_t>(row));
   }
   if (free_rows() < count) {
-    std::vector<std::int32_t> fresh(static_cast<std::size_t>(std::max(capacity_, 4 * count)));
+    // Room for some steps more: memory is taken where rows are written, in ascending order, but to grow copies all.
+    constexpr std::int64_t kSteps = 32;
+    std::vector<std::int32_t> fresh(static_cast<std::size_t>(std::max(capacity_, count + kSteps * hypotheses())));
     std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
     free_.insert(free_.begin(), fresh.begin(), fresh.end());
     grow(capacity_ + static_cast<std::int64_t>(fresh.size()));
