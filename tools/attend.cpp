@@ -24,10 +24,11 @@ static const ToolSpec spec = {
         "rotary positions); scores, Q K^T times the scale, of all queries and keys; capped, these after the soft cap; "
         "biased, these with the biases of positions and --bias, and -inf where a query may not attend, as the softmax "
         "reads them (what a model's tap calls scores); or the weights that it makes of them.\n\n"
-        "--tap writes what is computed on the way besides, and --patch, --ablate and --add change it: query, "
-        "key, value, scores, weights, context, with rotary positions query_rotated and key_rotated; with -m FILE:GROUP "
-        "below that group's name (pipeformer(7), SEEING INSIDE). --list-taps without a model asks the streams for "
-        "their widths.\n\n"
+        "--tap writes what is computed on the way besides, and --patch, --ablate, --scale NAME=X and --add change it: "
+        "query, key, value, scores, weights, context, with rotary positions query_rotated and key_rotated; with -m "
+        "FILE:GROUP below that group's name, and as the layer calls it: what comes as a query is its query_norm, where "
+        "it has norms of queries and keys (pipeformer(7), SEEING INSIDE). --list-taps without a model asks the streams "
+        "for their widths.\n\n"
         "Shapes: Q (..., Tq, d_k), K (..., Tk, d_k), V (..., Tk, d_v) -> (..., Tq, d_v), computed in float32; "
         "--weights (..., Tq, Tk). With --heads H: Q (..., Tq, H d_k), weights (..., H, Tq, Tk).",
     .options =
@@ -73,7 +74,15 @@ class AttendProbing {
     TapSource source;
     source.list_taps(probing_->list());
     name(source);
-    return probing_->listed();
+    if (probing_->listed()) return true;
+    const std::string give = args_.text("give");
+    std::vector<std::string> outputs{give == "biased"                         ? "scores"
+                                     : give == "context" || give == "weights" ? give
+                                     : give == "capped"                       ? "given scores"
+                                                                              : "given " + give};
+    if (args_.has("weights")) outputs.push_back("weights");
+    probing_->expect_effects(outputs, attend_reaches);
+    return false;
   }
   const Probe* probe() const { return probing_ ? probing_->probe() : nullptr; }
   void close(std::int64_t sequences) {

@@ -69,10 +69,13 @@ static void classify(const Args& args) {
   require(c.head == Head::classes, model.name(), ": a model that predicts ", name_of(c.head),
           ", not classes: ", c.has_decoder() ? "decode" : "encode", " reads it");
   check_options(args, c);
-  Probing probing(args, [&](ParameterSource& source) { Transformer(source, c); });
+  const auto build = [&](ParameterSource& source) {
+    return Transformer(source, c, Transformer::Stacks::all, Transformer::Readout::predicted);
+  };
+  Probing probing(args, build);
   if (probing.listed()) return;
   model.list_taps(probing.list());
-  const Transformer transformer(model, c);
+  const Transformer transformer = build(model);
   expect_one_stdin(args, args.input(), {"types"});
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),
                      c.reads_vectors() ? Accept::vectors : Accept::ids);

@@ -61,10 +61,13 @@ static void encode(const Args& args) {
   args.allow_only(output == EncoderOutput::pooled, "--pool", {"normalize"});
   const Configuration c = pooled_as_asked(args, model.configuration());
   check_output(c, output, model.name());
-  Probing probing(args, [&](ParameterSource& source) { Transformer(source, c, Transformer::Stacks::encoder); });
+  const auto build = [&](ParameterSource& source) {
+    return Transformer(source, c, Transformer::Stacks::encoder, readout_of(output));
+  };
+  Probing probing(args, build);
   if (probing.listed()) return;
   model.list_taps(probing.list());
-  const Transformer transformer(model, c, Transformer::Stacks::encoder);
+  const Transformer transformer = build(model);
   expect_one_stdin(args, args.input(), {"types"});
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c), Accept::either);
   std::optional<BatchStream> types;

@@ -61,10 +61,13 @@ static void tag(const Args& args) {
           : c.head == Head::classes ? "classify"
                                     : "encode",
           " reads it");
-  Probing probing(args, [&](ParameterSource& source) { Transformer(source, c); });
+  const auto build = [&](ParameterSource& source) {
+    return Transformer(source, c, Transformer::Stacks::all, Transformer::Readout::predicted);
+  };
+  Probing probing(args, build);
   if (probing.listed()) return;
   model.list_taps(probing.list());
-  const Transformer transformer(model, c);
+  const Transformer transformer = build(model);
   args.allow_only(!c.reads_vectors(), "a model that reads ids", {"types"});
   expect_one_stdin(args, args.input(), {"types", "words"});
   BatchStream stream(images_to_patches(RecordReader::open(args.input()), c),

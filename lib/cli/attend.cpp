@@ -11,6 +11,19 @@
 
 namespace pipeformer {
 
+bool attend_reaches(const std::string& from, const std::string& to) {
+  const auto part = [](const std::string& name) { return name.substr(name.rfind('/') + 1); };
+  const std::string a = part(from), b = part(to);
+  const auto is = [](const std::string& name, const char* what) { return name.find(what) != std::string::npos; };
+  if (a == b || b == "context") return true;
+  for (const char* side : {"query", "key"}) {
+    if (!is(a, side)) continue;
+    const bool later = is(b, side) && (is(b, "given") || is(b, "_rotated"));
+    return later || is(b, "scores") || b == "weights";
+  }
+  return a == "scores" && b == "weights";
+}
+
 AttentionShape Attend::shape(const AttendStreams& streams) const {
   const BatchStream &query = streams.query, &key = streams.key, &value = streams.value;
   const std::int64_t heads = options_.heads, kv_heads = options_.kv_heads;
@@ -62,9 +75,9 @@ void Attend::list_taps(TapSource& source, std::int64_t key_width, std::int64_t v
   const std::string& name = options_.name;
   const auto rows = cross ? TapShape::Rows::memory : TapShape::Rows::own;
   const std::int64_t heads = options_.heads, kv_heads = options_.kv_heads;
-  taps_.query = source.tap(name, "query", {heads * key_width, heads});
+  taps_.query = source.tap(name, options_.normed ? "query_norm" : "query", {heads * key_width, heads});
   if (options_.rotary) taps_.query_rotated = source.tap(name, "query_rotated", {heads * key_width, heads});
-  taps_.key = source.tap(name, "key", {kv_heads * key_width, kv_heads, rows});
+  taps_.key = source.tap(name, options_.normed ? "key_norm" : "key", {kv_heads * key_width, kv_heads, rows});
   if (options_.rotary) taps_.key_rotated = source.tap(name, "key_rotated", {kv_heads * key_width, kv_heads, rows});
   taps_.value = source.tap(name, "value", {kv_heads * value_width, kv_heads, rows});
   taps_.scores = source.tap(name, "scores", {0, heads, rows});

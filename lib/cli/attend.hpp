@@ -20,6 +20,7 @@ struct AttendOptions {
   /// The last axis of queries is this many heads side by side (torch.nn.MultiheadAttention's form), that of keys and
   /// values kv_heads.
   std::int64_t heads = 1, kv_heads = 1;
+  bool normed = false;       ///< The layer normalises queries and keys: what comes is what its norms gave.
   bool heads_axis = false;           ///< Weights, masks and biases have an axis of heads.
   std::int64_t head_width = 0;       ///< d_k, where it is known before the streams are; 0: what they have.
   std::optional<float> scale;        ///< Nothing: 1 / sqrt(d_k).
@@ -43,6 +44,10 @@ enum class ScoreStep : std::uint8_t {
   biased,  ///< With biases, and -inf where a query may not attend: as the softmax reads them.
 };
 
+/// Whether `to` is computed from `from`, or is it: names of intermediates, or, before the layer's own name,
+/// "given scores" and "given query" or "given key" for what --give writes of them.
+bool attend_reaches(const std::string& from, const std::string& to);
+
 /// What one looks at: queries, keys and values pair by position.
 struct AttendStreams {
   const BatchStream &query, &key, &value;
@@ -52,8 +57,8 @@ class Attend {
  public:
   explicit Attend(const AttendOptions& options) : options_(options) {}
 
-  /// Names what a probe sees, as models/ do (query, query_rotated, key, key_rotated, value, scores, weights, context);
-  /// d_k and d_v: of one head. cross: keys are of another stream.
+  /// Names what a probe sees, as models/ do: query or, of a layer that normalises them, query_norm, query_rotated, the
+  /// same of keys, value, scores, weights, context. d_k and d_v: of one head. cross: keys are of another stream.
   void list_taps(TapSource&, std::int64_t key_width, std::int64_t value_width, bool cross);
 
   /// In the workspace.

@@ -1,5 +1,6 @@
 #include "cli/attention_options.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -25,6 +26,21 @@ std::vector<std::string> names_of(const std::vector<Option>& options) {
   return names;
 }
 
+/// What --scale says of the scores; what it says of intermediates has a name.
+std::optional<float> score_scale(const Args& args) {
+  std::optional<float> scale;
+  for (const std::string& text : args.list("scale")) {
+    if (text.find('=') != std::string::npos) continue;
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(static_cast<float>(value)))
+      throw UsageError(cat("option '--scale': '", text, "' is neither a finite number nor NAME=X"));
+    if (scale) throw UsageError("--scale: the scores have one scale");
+    scale = static_cast<float>(value);
+  }
+  return scale;
+}
+
 AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameters>& file) {
   auto model = std::make_unique<ModelFile>(args.model());
   const std::string name = model->group();
@@ -40,6 +56,7 @@ AttendOptions options_of_model(const Args& args, std::unique_ptr<StoredParameter
   options.causal = args.given("causal") ? args.flag("causal") : layer.causal;
   options.window = layer.window;
   options.rotary = layer.rotary;
+  options.normed = layer.query_key_norm.has_value();
   options.relative = relative_positions(*model, name, model->configuration());
   file = std::move(model);
   return options;
@@ -84,7 +101,7 @@ std::vector<Option> attention_options() {
   return join(
       {{integer("heads", "N", "split the last axis into N heads", "", 1),
         integer("kv-heads", "N", "heads of keys and values; divides --heads (default: as many)", "", 1),
-        number("scale", "S", "multiply the scores by S (default: 1 / sqrt(d_k))", "", -1e300, 1e300),
+        list("scale", "S|NAME[SEL]=X", "multiply the scores by S (default: 1 / sqrt(d_k)), or an intermediate by X"),
         number("soft-cap", "C", "scores s become C * tanh(s / C); 0: they do not", "0", 0, 1e9),
         flag("causal-upper-left", "as --causal, but the first query is aligned with the first key"),
         integer("window", "N", "--causal: a query sees the newest N of its keys; 0: all", "0", 0),
@@ -104,7 +121,8 @@ std::vector<Option> attention_options() {
 AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>& file) {
   if (args.has("model")) {
     for (const std::string& name : names_of(attention_options()))
-      if (args.given(name)) throw UsageError(cat("the model gives --", name));
+      if (name == "scale" ? score_scale(args).has_value() : args.given(name))
+        throw UsageError(cat("the model gives --", name));
     return options_of_model(args, file);
   }
   if (args.flag("causal") && args.flag("causal-upper-left"))
@@ -119,7 +137,7 @@ AttendOptions attend_options(const Args& args, std::unique_ptr<StoredParameters>
   if (options.heads_axis) options.heads = options.kv_heads = args.integer("heads");
   if (args.has("kv-heads")) options.kv_heads = args.integer("kv-heads");
   if (options.heads % options.kv_heads != 0) throw UsageError("--kv-heads does not divide --heads");
-  if (args.has("scale")) options.scale = static_cast<float>(args.number("scale"));
+  options.scale = score_scale(args);
   options.soft_cap = static_cast<float>(args.number("soft-cap"));
   options.causal = args.flag("causal") || args.flag("causal-upper-left");
   options.upper_left = args.flag("causal-upper-left");

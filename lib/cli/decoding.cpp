@@ -26,8 +26,23 @@ DecodeRun::DecodeRun(const Args& args)
   const std::vector<std::string> names = args.list("model");
   others_.emplace(file_, std::span(names).subspan(1), weights_asked(args));
   file_.list_taps(probing_.list());
+  expect_effects();
   input_.emplace(args.input(), encoder_ ? Accept::either : Accept::ids);
   if (!args.flag("stream")) writer_ = RecordWriter::open(args.output(), args.output_options());
+}
+
+void DecodeRun::expect_effects() const {
+  const bool nothing = !args_.has("target") && args_.has("max-length") && args_.integer("max-length") == 0;
+  const bool hidden = args_.has("target") && args_.text("give") == "hidden";
+  const auto of_head = [](const std::string& name) {
+    return name == "logits" || name.find("/head/") != std::string::npos;
+  };
+  // With --max-length 0 only a tap makes that anything is computed.
+  const std::vector<std::string> outputs =
+      nothing ? std::vector<std::string>() : std::vector<std::string>{hidden ? "" : "logits"};
+  probing_.expect_effects(outputs, [&](const std::string& from, const std::string& to) {
+    return !of_head(from) || (of_head(to) && (to == "logits" || from != "logits"));
+  });
 }
 
 void DecodeRun::check(const BatchStream& sources, const BatchStream* ids, std::int64_t room) {
@@ -129,7 +144,7 @@ void DecodeRun::generate() {
   const Batches batches = probing_.writes() ? Batches::one_by_one : Batches::whole_team;
   const auto body = [&](BatchTurn& turn) -> BatchOutput {
     const BatchStream& input = turn[0];
-    check(input, beside.prefix ? &turn[1] : nullptr, 2);
+    check(input, beside.prefix ? &turn[1] : nullptr, settings.max_length == 0 ? 1 : 2);
     settings.others = others_->models();
     std::int64_t ready = 0;
     auto outputs = file_.explaining([&] {

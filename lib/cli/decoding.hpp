@@ -32,6 +32,8 @@ class DecodeRun {
   /// The tokenizer that the model holds, for `option`. Throws Error when it holds none.
   std::shared_ptr<const Tokenizer> tokenizer(const std::string& option) const;
   GenerateSettings settings();
+  /// Refuses a change on which nothing depends that is written.
+  void expect_effects() const;
   void close(std::int64_t sequences);
 
   const Args& args_;

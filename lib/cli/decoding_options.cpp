@@ -24,7 +24,9 @@ std::vector<Option> decoding_options() {
       text("alternatives-scores", "FILE", "--alternatives: write their log-probabilities (T + 1, K)"),
       integer("alternatives-count", "K", "--alternatives: so many at each position", "5", 1),
       integer("max-length", "N",
-              "most tokens to generate (default for a decoder-only model: 256, or what its context leaves)", "", 1),
+              "most tokens to generate; 0: none, as for --tap of prompts alone (default for a decoder-only model: 256, or "
+              "what its context leaves)",
+              "", 0),
       number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
       flag("slide", "language model: where its context is full, its later half begins the next one"),
       flag("beyond-context", "language model: go beyond the context that it was trained on"),
@@ -109,6 +111,7 @@ void check_decoding_options(const Args& args) {
   args.allow_only(!args.flag("slide"), "one window: no --slide", {"require"});
   if (!args.flag("sample") && args.integer("nbest") > args.integer("beam"))
     throw UsageError(cat("--nbest ", args.integer("nbest"), " is more than --beam ", args.integer("beam")));
+  args.allow_only(!args.has("max-length") || args.integer("max-length") > 0, "a --max-length above 0", {"require"});
   if (args.has("max-length") && args.integer("min-length") > args.integer("max-length"))
     throw UsageError(
         cat("--min-length ", args.integer("min-length"), " is more than --max-length ", args.integer("max-length")));
@@ -211,7 +214,7 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
   s.beyond = beyond_context(args, configuration);
   s.batch_rows = args.integer("batch-rows");
   s.kept = kept_type(args);
-  s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? 0 : 256;
+  s.max_length = args.has("max-length") ? args.integer("max-length") : configuration.has_encoder() ? -1 : 256;
   s.max_length_factor =
       configuration.has_encoder() || args.given("max-length-factor") ? args.number("max-length-factor") : 0;
   return s;

@@ -61,6 +61,7 @@ std::vector<HeatmapPart> heatmap_parts(const Args& args) {
   const Address address = split_address(input);
   const auto file = list_hdf5(address.file);
   if (!file) {
+    args.allow_only(false, "a file that --tap-file wrote, with ids", {"tokenizer"});
     const auto reader = RecordReader::open(input);
     HeatmapPart part{record_of(*reader, record)};
     part.where = reader->where();
@@ -82,6 +83,12 @@ std::vector<HeatmapPart> heatmap_parts(const Args& args) {
                                             : std::map<std::string, std::vector<std::string>>();
   std::vector<HeatmapPart> parts;
   for (const std::string& name : names) parts.push_back(tap_part(*file, name, record, tokens));
+  const bool named = std::any_of(parts.begin(), parts.end(), [](const HeatmapPart& part) {
+    return !part.row_tokens.empty() || !part.column_tokens.empty();
+  });
+  require(named || !args.has("tokenizer"), input, ": --tokenizer has nothing to name: ",
+          tokens.empty() ? "there are no ids beside what is drawn"
+                         : "there are not as many ids beside it as rows or columns");
   return parts;
 }
 

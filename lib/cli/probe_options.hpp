@@ -21,7 +21,7 @@ std::vector<Option> probe_options();
 struct ProbingUse {
   bool look = false;       ///< An option of its own needs a tap.
   bool training = false;   ///< Gradients are intermediates too.
-  bool own_scale = false;  ///< Its --scale is about something else.
+  bool own_scale = false;  ///< Its --scale may be a number, which is about something else.
 };
 
 /// What they ask for.
@@ -33,6 +33,8 @@ class Probing {
 
   /// Whether any of the options is given.
   static bool asked(const Args&, const ProbingUse& use = {});
+  /// What --scale says of intermediates.
+  static std::vector<std::string> scales(const Args&, const ProbingUse& use);
   /// For the source that the layers are built from; null when nobody looks.
   TapList* list() { return asked_ ? &list_ : nullptr; }
   /// The tap of this name, for an option of the tool's own. Throws UsageError, which `what` begins, when there is none.
@@ -43,15 +45,18 @@ class Probing {
   /// Only the changes, for a pass whose result is computed anew to be looked at.
   const Probe* changes() const { return changes_ ? &changing_ : nullptr; }
   bool writes() const { return writer_.has_value(); }
+  /// Throws UsageError for a change on which nothing depends that is written. reaches(a, b): b is computed from a, or is
+  /// a; outputs: what is written beside the taps.
+  void expect_effects(const std::vector<std::string>& outputs,
+                      const std::function<bool(const std::string&, const std::string&)>& reaches) const;
   /// Of a tool that writes: what is seen from now on stands in a group of its own.
   void begin_group(const std::string& name) { writer_->begin_group(name); }
   /// After a run over so many sequences, before the results are closed. Throws Error for what was asked for and did not
-  /// happen, unless the run was a part of one (--skip, --take, one rank of several).
+  /// happen, as far as a part of a run can tell (--skip, --take, one rank of several).
   void close(std::int64_t sequences);
 
  private:
   bool asked_ = false, listed_ = false;
-  bool part_ = false;  ///< Not all records of the stream are this process's: --skip, --take, other ranks.
   TapList list_;
   std::optional<Interventions> changes_;
   std::optional<TapWriter> writer_;

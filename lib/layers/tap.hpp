@@ -39,6 +39,8 @@ using TapList = std::vector<TapEntry>;
 /// "(T, 32)", "(4, T, S)": T positions, S those of a memory.
 std::string shape_text(const TapShape&);
 
+class Unlisted;
+
 /// What a source of parameters is besides: where layers get their taps.
 class TapSource {
  public:
@@ -59,11 +61,25 @@ class TapSource {
   }
 
  private:
+  friend class Unlisted;
   Tap listed(const TapEntry& entry, bool has_gradient);
   std::int32_t place(const TapEntry& entry);
   TapList* taps_ = nullptr;
   bool gradients_ = false;
   std::string before_;
+};
+
+/// While it lives, layers that are built from a source get no taps: those of what a run does not compute.
+class Unlisted {
+ public:
+  explicit Unlisted(TapSource& source) : source_(source), taps_(std::exchange(source.taps_, nullptr)) {}
+  ~Unlisted() { source_.taps_ = taps_; }
+  Unlisted(const Unlisted&) = delete;
+  Unlisted& operator=(const Unlisted&) = delete;
+
+ private:
+  TapSource& source_;
+  TapList* taps_;
 };
 
 }  // namespace pipeformer

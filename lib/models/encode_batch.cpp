@@ -99,6 +99,12 @@ EncoderOutput encoder_output_from_name(const std::string& name) {
                             : EncoderOutput::hidden;
 }
 
+Transformer::Readout readout_of(EncoderOutput output) {
+  return output == EncoderOutput::logits   ? Transformer::Readout::predicted
+         : output == EncoderOutput::pooled ? Transformer::Readout::pooled
+                                           : Transformer::Readout::hidden;
+}
+
 void check_output(const Configuration& c, EncoderOutput output, const std::string& model) {
   if (output == EncoderOutput::logits)
     require(c.head != Head::none && !c.has_decoder(), model, ": a model of kind ", name_of(c.kind), " that predicts ",

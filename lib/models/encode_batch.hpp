@@ -32,6 +32,8 @@ EncodedBatch encode_batch(Context&, const Transformer&, const Batch&, Transforme
 /// classes of sequences (..., C); pooled: one vector (..., D); first: the first hidden state (..., D).
 enum class EncoderOutput { hidden, logits, pooled, first };
 EncoderOutput encoder_output_from_name(const std::string&);
+/// What of a model it needs.
+Transformer::Readout readout_of(EncoderOutput);
 
 /// Throws Error when a model does not have such an output.
 void check_output(const Configuration&, EncoderOutput, const std::string& model);

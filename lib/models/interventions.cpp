@@ -144,11 +144,15 @@ void Interventions::load(Edit& edit, const TapShape& shape) const {
 const Array* Interventions::record(const Edit& edit, std::int64_t sequence) const {
   if (edit.records.empty()) return nullptr;
   if (edit.everywhere) return edit.records.data();
-  // A record for each selected sequence, or one for every sequence of the run.
-  const bool selected = std::ssize(edit.records) == edit.sequences.before(edit.sequences.largest() + 1);
-  const std::int64_t index = selected ? edit.sequences.before(sequence) : sequence;
-  require(index < std::ssize(edit.records), edit.file, ": has ", edit.records.size(), " records, and none for record ",
-          sequence, " of the run");
+  // A record for each selected sequence, for each of the run, or for each of the stream of which the run is a part.
+  const std::int64_t given = std::ssize(edit.records);
+  const bool selected = given == edit.sequences.before(edit.sequences.largest() + 1);
+  const bool of_part = part_.first > 0 && (part_.count >= 0 ? given == part_.count : given <= part_.first);
+  const std::int64_t index = selected  ? edit.sequences.before(sequence)
+                             : of_part ? sequence - part_.first
+                                       : sequence;
+  require(index >= 0 && index < given, edit.file, ": has ", given, " records, and none for record ", sequence,
+          " of the run");
   return &edit.records[static_cast<std::size_t>(index)];
 }
 
@@ -156,6 +160,7 @@ void Interventions::rows(Tap tap, const TapRows& seen) const {
   const std::int64_t head_width = list_[static_cast<std::size_t>(tap.id)].shape.head_width();
   for (const std::size_t index : by_tap_.at(tap.id)) {
     const Edit& edit = edits_[index];
+    edit.seen->tap.store(true, std::memory_order_relaxed);
     for (std::int64_t s = 0; s < seen.ragged.sequences(); ++s) {
       const std::int64_t number = seen.places.number(s), first = seen.places.position(s);
       const std::int64_t length = seen.ragged.length(s);
@@ -197,6 +202,7 @@ void Interventions::matrix(Tap tap, const TapMatrix& seen) const {
   const std::int64_t heads = list_[static_cast<std::size_t>(tap.id)].shape.heads;
   for (const std::size_t index : by_tap_.at(tap.id)) {
     const Edit& edit = edits_[index];
+    edit.seen->tap.store(true, std::memory_order_relaxed);
     if (!edit.sequences.has(seen.sequence)) continue;
     edit.seen->sequence.store(true, std::memory_order_relaxed);
     if (!edit.heads.has(seen.head) || seen.rows == 0) continue;
@@ -230,16 +236,33 @@ void Interventions::matrix(Tap tap, const TapMatrix& seen) const {
   }
 }
 
+std::vector<std::pair<std::string, std::string>> Interventions::changed() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const Edit& edit : edits_) all.emplace_back(edit.name, edit.text);
+  return all;
+}
+
 void Interventions::close(std::int64_t sequences) const {
+  if (part_.dealt || !computing_) return;  // the others may have seen what is missing here; or nothing was to be seen
+  const bool whole = part_.first == 0 && !part_.ends_early;
+  const std::int64_t end = part_.first + sequences;
   for (const Edit& edit : edits_) {
-    require(edit.sequences.largest() < sequences, edit.text, ": there is no record ", edit.sequences.largest(),
-            ", the run had ", sequences);
-    require(sequences == 0 || edit.seen->sequence, edit.text, ": this run did not compute ", edit.name);
-    require(sequences == 0 || edit.positions.all() || !edit.heads.all() || edit.seen->position, edit.text,
+    require(edit.seen->tap, edit.text, ": this run did not compute ", edit.name);
+    require(part_.ends_early || edit.sequences.largest() < end, edit.text, ": there is no record ",
+            edit.sequences.largest(), ", the run had ", end);
+    require(!whole || edit.seen->sequence, edit.text, ": this run did not compute ", edit.name);
+    require(edit.positions.all() || !edit.seen->sequence || edit.seen->position, edit.text,
             ": no record of the run has such a position");
     const std::int64_t given = std::ssize(edit.records), taken = edit.sequences.before(sequences);
-    require(given == 0 || edit.everywhere || given == taken || given == sequences, edit.file, ": has ", given,
-            " records, the run took ", taken, taken == sequences ? "" : cat(" of ", sequences));
+    if (given == 0 || edit.everywhere) continue;
+    if (whole) {
+      require(given == taken || given == sequences, edit.file, ": has ", given, " records, the run took ", taken,
+              taken == sequences ? "" : cat(" of ", sequences));
+      continue;
+    }
+    const bool selected = given == edit.sequences.before(edit.sequences.largest() + 1);
+    require(selected || given == sequences || given == end || (given > end && part_.ends_early), edit.file, ": has ",
+            given, " records, the run took ", sequences, " from number ", part_.first, " on");
   }
 }
 

@@ -23,19 +23,33 @@ namespace pipeformer {
 
 enum class Change { patch, ablate, scale, add };
 
+/// Which sequences of a stream a run is over.
+struct RunPart {
+  std::int64_t first = 0;   ///< The number of its first one.
+  std::int64_t count = -1;  ///< How many there are; -1: nobody knows yet.
+  bool ends_early = false;  ///< The stream may have more.
+  bool dealt = false;       ///< Other processes have some of them.
+};
+
 class Interventions {
  public:
   /// `list` must stay. mean_file: what --ablate-with says ("" : zeros).
-  Interventions(const TapList& list, std::string mean_file) : list_(list), mean_file_(std::move(mean_file)) {}
+  Interventions(const TapList& list, std::string mean_file, const RunPart& part)
+      : list_(list), mean_file_(std::move(mean_file)), part_(part) {}
 
   /// One option's text; loads the values. Throws UsageError, or Error about a file.
   void add(Change, const std::string& text);
-  bool any() const { return !edits_.empty(); }
-  bool touch(Tap tap) const { return by_tap_.count(tap.id) > 0; }
+  /// What is changed: the name, and the option as the user gave it.
+  std::vector<std::pair<std::string, std::string>> changed() const;
+  bool touch(Tap tap) const {
+    computing_.store(true, std::memory_order_relaxed);
+    return by_tap_.count(tap.id) > 0;
+  }
   /// Any number of threads at a time. Throws Error for shapes that do not match, naming both.
   void rows(Tap, const TapRows&) const;
   void matrix(Tap, const TapMatrix&) const;
-  /// After a run over so many sequences. Throws Error for what was asked for and did not happen.
+  /// After a run over so many sequences. Throws Error for what was asked for and did not happen, as far as this part of
+  /// a stream can tell.
   void close(std::int64_t sequences) const;
 
  private:
@@ -48,9 +62,9 @@ class Interventions {
     float factor = 0;
     bool everywhere = false;     ///< One vector, for all positions.
     std::vector<Array> records;  ///< f4
-    /// What happened: the tap was computed for a selected sequence, which had a selected position.
+    /// What happened: the tap was computed, for a selected sequence, which had a selected position.
     struct Seen {
-      std::atomic<bool> sequence = false, position = false;
+      std::atomic<bool> tap = false, sequence = false, position = false;
     };
     std::shared_ptr<Seen> seen = std::make_shared<Seen>();
   };
@@ -60,6 +74,8 @@ class Interventions {
 
   const TapList& list_;
   std::string mean_file_;
+  RunPart part_;
+  mutable std::atomic<bool> computing_ = false;  ///< Some intermediate was: not all sequences are empty.
   std::vector<Edit> edits_;
   std::map<std::int32_t, std::vector<std::size_t>> by_tap_;
 };

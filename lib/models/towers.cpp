@@ -33,12 +33,13 @@ bool compares_vectors(const std::vector<Tower>& towers) {
 
 std::vector<Transformer> build_towers(ParameterSource& source, const std::vector<Tower>& towers) {
   std::vector<Transformer> models;
+  const auto readout = compares_vectors(towers) ? Transformer::Readout::pooled : Transformer::Readout::predicted;
   for (const Tower& tower : towers) {
     if (tower.group.empty()) {
-      models.emplace_back(source, tower.configuration);
+      models.emplace_back(source, tower.configuration, Transformer::Stacks::all, readout);
     } else {
       GroupSource below(source, tower);
-      models.emplace_back(below, tower.configuration);
+      models.emplace_back(below, tower.configuration, Transformer::Stacks::all, readout);
     }
   }
   if (compares_vectors(towers)) source.get(kLogitScale, {}, Initial::zero);

@@ -190,7 +190,8 @@ std::optional<Linear> output_projection(ParameterSource& source, const Configura
   return Linear(weight, bias);
 }
 
-Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks stacks) : configuration_(c) {
+Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks stacks, Readout readout)
+    : configuration_(c) {
   if (c.has_encoder() && stacks != Stacks::decoder) {
     if (c.reads_vectors())
       vector_embedding_ = VectorEmbedding(source, c);
@@ -202,8 +203,22 @@ Transformer::Transformer(ParameterSource& source, const Configuration& c, Stacks
     target_embedding_ = TokenEmbedding(source, c, "decoder");
     decoder_ = Stack(source, c, true);
   }
-  if (!c.has_decoder() || stacks == Stacks::encoder) pooler_ = Pooler(source, c);
+  build_readout(source, stacks, readout);
+}
+
+void Transformer::build_readout(ParameterSource& source, Stacks stacks, Readout readout) {
+  const Configuration& c = configuration_;
+  const bool predicts = readout == Readout::predicted || c.has_decoder();
+  std::optional<Unlisted> unlisted;
+  if (!c.has_decoder() || stacks == Stacks::encoder) {
+    if (readout == Readout::hidden || (readout == Readout::predicted && c.head != Head::classes))
+      unlisted.emplace(source);
+    pooler_ = Pooler(source, c);
+    unlisted.reset();
+  }
   if (c.has_decoder() && stacks == Stacks::encoder) return;
+  if (readout != Readout::any && !predicts && !(readout == Readout::pooled && c.head == Head::none))
+    unlisted.emplace(source);
   if (auto projection = output_projection(source, c))
     head_ = OutputHead(source, c, c.has_decoder() ? "decoder" : "encoder", c.width, std::move(*projection));
 }

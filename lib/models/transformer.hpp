@@ -81,8 +81,15 @@ class Transformer {
  public:
   /// Which of its stacks a tool needs.
   enum class Stacks { all, encoder, decoder };
+  /// What is computed of the rows of an encoder that no decoder reads; other intermediates are not listed.
+  enum class Readout {
+    any,        ///< It is not known.
+    hidden,     ///< Nothing.
+    pooled,     ///< A vector for each sequence, and its projection.
+    predicted,  ///< What the head of the model says.
+  };
   /// Builds the stacks that are asked for, and that the configuration has, from a source.
-  Transformer(ParameterSource&, const Configuration&, Stacks = Stacks::all);
+  Transformer(ParameterSource&, const Configuration&, Stacks = Stacks::all, Readout = Readout::any);
 
   const Configuration& configuration() const { return configuration_; }
   const TokenEmbedding& target_embedding() const { return target_embedding_; }
@@ -153,6 +160,7 @@ class Transformer {
   LossSums loss(Context&, const Examples&, const CrossEntropyForm& form) const;
 
  private:
+  void build_readout(ParameterSource&, Stacks, Readout);
   void enter_encoder(Context&, const Source&) const;
   LossSums span_loss(Context&, const Examples&, const CrossEntropyForm&) const;
   LossSums value_loss(Context&, const Examples&, const CrossEntropyForm&) const;

@@ -42,14 +42,17 @@ class BatchGenerator {
   }
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
-    auto all = search_for(sentences, settings_.search);
-    if (required_ && settings_.search.beam == 1) search_wider(sentences, all);
+    const bool searches = settings_.max_length != 0;  // or outputs are what they begin with
+    auto all = searches ? search_for(sentences, settings_.search)
+                        : std::vector<std::vector<Hypothesis>>(sentences.size(), std::vector<Hypothesis>(1));
+    if (searches && required_ && settings_.search.beam == 1) search_wider(sentences, all);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);
       for (Hypothesis& h : all[i]) {
         h.ids.insert(h.ids.begin(), forced.begin(), forced.end());
         h.log_probabilities.insert(h.log_probabilities.begin(), forced.size(), 0);
       }
+      if (!searches) continue;
       if (slides()) slide(sentences[i], std::ssize(forced), all[i][0]);
       // Where a limit makes a model end, it ends by its end token.
       if (const Configuration& c = model_.configuration(); c.forced_end)
@@ -186,7 +189,7 @@ class BatchGenerator {
 
   /// Most tokens to generate, wherever the window ends.
   std::int64_t wanted(std::int64_t source_length) const {
-    std::int64_t most = settings_.max_length > 0 ? settings_.max_length : std::numeric_limits<std::int64_t>::max();
+    std::int64_t most = settings_.max_length >= 0 ? settings_.max_length : std::numeric_limits<std::int64_t>::max();
     if (settings_.max_length_factor > 0) {
       const double by_source = std::floor(settings_.max_length_factor * static_cast<double>(source_length));
       most = std::min(most, static_cast<std::int64_t>(std::min(by_source, 1e15)) + GenerateSettings::kExtraLength);

@@ -24,7 +24,7 @@ enum class Beyond {
 struct GenerateSettings {
   SearchSettings search;
   std::int64_t batch_rows = 1024;  ///< Source positions times hypotheses that are computed at a time.
-  std::int64_t max_length = 0;     ///< Most tokens to generate; 0: only the next limit.
+  std::int64_t max_length = -1;    ///< Most tokens to generate; 0: none; below: only the next limit.
   bool length_asked = false;  ///< max_length was asked for: where it cannot be, an error, and not a shorter output.
   Beyond beyond = Beyond::refuse;  ///< slide: of a decoder-only model, with one output for each record and a beam of 1.
   double max_length_factor = 0;    ///< At most this times the source length, plus kExtraLength; 0: only max_length.

@@ -45,6 +45,11 @@ bool both_nan(double a, double b) {
   return std::isnan(a) && std::isnan(b);
 }
 
+/// The larger, and NaN once something was.
+void take_larger(double& most, double value) {
+  most = std::isnan(value) || std::isnan(most) ? NAN : std::max(most, value);
+}
+
 template <class T>
 void compare_as(const Array& a, const Array& b, std::int64_t record, double tolerance, Difference& d) {
   const auto p = a.values<T>(), q = b.values<T>();
@@ -52,9 +57,9 @@ void compare_as(const Array& a, const Array& b, std::int64_t record, double tole
     const auto x = static_cast<double>(p[i]), y = static_cast<double>(q[i]);
     if (p[i] == q[i] || both_nan(x, y)) continue;
     const double size = std::max(std::fabs(x), std::fabs(y)), distance = apart(p[i], q[i]);
-    d.maximum = std::isnan(distance) || std::isnan(d.maximum) ? NAN : std::max(d.maximum, distance);
+    take_larger(d.maximum, distance);
     d.sum += distance;
-    d.relative = std::max(d.relative, distance / size);
+    take_larger(d.relative, std::isinf(size) ? distance : distance / size);  // infinitely far is so by any measure
     if (std::isfinite(size) && distance <= tolerance * std::max(1.0, size)) continue;
     ++d.differing;
     if (d.first.empty()) d.first = place(record, a.shape, static_cast<std::int64_t>(i));

@@ -132,9 +132,13 @@ ColorScale color_scale(const std::vector<DrawnMatrix>& all, const HeatmapOptions
 }
 
 std::string cell_text(double value, bool small) {
+  char text[16];
+  if (!small && (std::abs(value) >= 10 || value == std::round(value)) && std::abs(value) < 1e5) {  // 353, not 3.5e+02
+    std::snprintf(text, sizeof text, "%.0f", value + 0.0);                                           // and no -0
+    return text;
+  }
   if (!small || !std::isfinite(value)) return number_text(value, 2);
   if (value == 0) return "0";
-  char text[16];
   std::snprintf(text, sizeof text, "%.2f", value);
   return text[0] == '0' ? text + 1 : "1";
 }

@@ -46,6 +46,7 @@ std::string draw_page(const std::string& file, const PageOptions& options) {
     lengths[stack] = std::ssize(pieces);
     tokens.push_back(cat(json_string(stack), ": [", joined(quoted), ']'));
   }
+  require(!options.piece || !tokens.empty(), file, ": --tokenizer has nothing to name: there are no ids");
   std::int64_t elements = 0, first = -1;
   for (const std::string& name : names) {
     if (name.ends_with("/ids")) continue;

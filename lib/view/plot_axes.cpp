@@ -27,6 +27,7 @@ std::string draw_axes(const PlotAxis& x, const PlotAxis& y) {
 }  // namespace
 
 void PlotAxis::include(double value) {
+  whole = whole && value == std::round(value);
   low = std::min(low, scaled(value));
   high = std::max(high, scaled(value));
 }
@@ -37,8 +38,12 @@ void PlotAxis::widen(double share) {
 }
 
 std::vector<double> PlotAxis::ticks(int count) const {
-  if (!log) return round_ticks(low, high, count);
   std::vector<double> all;
+  if (!log) {
+    all = round_ticks(low, high, count);
+    if (whole) std::erase_if(all, [](double tick) { return std::abs(tick - std::round(tick)) > 1e-6; });
+    return all;
+  }
   const int decades = static_cast<int>(std::floor(high) - std::floor(low)) + 1;
   const int every = std::max(1, decades / 8);
   const std::vector<int> digits = decades <= 2   ? std::vector<int>{1, 2, 3, 4, 5, 7}

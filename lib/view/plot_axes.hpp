@@ -10,6 +10,7 @@ namespace pipeformer {
 /// One axis: values to places, and its ticks.
 struct PlotAxis {
   bool log = false;
+  bool whole = true;  ///< All values are whole numbers, of layers or steps: so are the ticks.
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
   double length = 1;
 

@@ -371,6 +371,25 @@ PYTHON
   [ ! -e none.html ]
 }
 
+@test "--tokenizer with nothing to name is refused" {
+  bats_require_minimum_version 1.5.0
+  printf 'ab c\n' > text && tokenize --train --type byte -o byte.model text
+  model make --tokenizer byte.model --width 8 --heads 2 --inner 8 --encoder-layers 1 --decoder-layers 1 -o m.h5
+  tokenize -m m.h5 text | embed -m m.h5 | posenc -m m.h5 | encode -m m.h5 --tap-file taps.h5 -o /dev/null
+  for picture in --heatmap --html; do
+    run -1 peek $picture taps.h5 --tokenizer m.h5 -o none.svg
+    [[ "$output" == "peek: taps.h5: --tokenizer has nothing to name: there are no ids"* ]]
+  done
+  tokenize -m m.h5 text | encode -m m.h5 --tap-file taps.h5 -o /dev/null
+  run -1 peek --heatmap taps.h5:encoder/ids --tokenizer m.h5 -o none.svg
+  slice --rows 0 taps.h5:encoder/positions -o row.npy
+  run -2 peek --heatmap row.npy --tokenizer m.h5 -o none.svg
+  [[ "$output" == "peek: --tokenizer needs a file that --tap-file wrote, with ids" ]]
+  [ ! -e none.svg ]
+  peek --heatmap taps.h5:encoder/positions --tokenizer m.h5 -o named.svg
+  grep -q '>a<' named.svg
+}
+
 @test "a heat map of a file of intermediates: all heads under their names, pieces beside them" {
   bats_require_minimum_version 1.5.0
   printf 'ab c\n' > text && tokenize --train --type byte -o byte.model text

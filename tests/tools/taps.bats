@@ -50,7 +50,7 @@ each_patched() {
   "$@" --tap-file taps.h5 -o whole.npy
   "$@" -o plain.npy
   cmp plain.npy whole.npy
-  "$@" --list-taps | cut -f 1 | grep -vx "${unused:-}" > names
+  "$@" --list-taps | cut -f 1 > names
   [ -s names ]
   while read -r name; do
     h5ls "taps.h5/$name/data" > /dev/null || { echo "not written: $name"; return 1; }
@@ -70,7 +70,9 @@ each_patched() {
     echo "$name"
     each_patched decode -m $name.h5 source.npy --target target.npy --give logits
   done
-  unused=pooled each_patched encode -m electra.h5 source.npy --give logits
+  each_patched encode -m electra.h5 source.npy --give logits
+  each_patched encode -m electra.h5 source.npy --pool model
+  each_patched encode -m demo.h5 source.npy
   each_patched classify -m bert_cls.h5 source.npy --give logits
   each_patched classify -m vit.h5 "$CHECKPOINTS/vit/expect.pixel_values.npy" --give logits
 }
@@ -214,7 +216,7 @@ PYTHON
 
 @test "what cannot be is refused by name and shape, and leaves nothing" {
   encode -m demo.h5 source.npy --tap-file taps.h5 -o /dev/null
-  refuses 2 "encode: --patch 'encoder/0/self_atn/query' is none of the 31 intermediates (did you mean 'encoder/0/self_attn/query'?)" encode -m demo.h5 source.npy --patch encoder/0/self_atn/query=taps.h5
+  refuses 2 "encode: --patch 'encoder/0/self_atn/query' is none of the 30 intermediates (did you mean 'encoder/0/self_attn/query'?)" encode -m demo.h5 source.npy --patch encoder/0/self_atn/query=taps.h5
   refuses 1 "taps.h5:encoder/0/ffn/hidden: shape (9, 48) does not match encoder/0/norm1 of record 0, (9, 32)" encode -m demo.h5 source.npy --patch encoder/0/norm1=taps.h5:encoder/0/ffn/hidden
   refuses 1 "source.npy: record 0: expected" encode -m demo.h5 source.npy --patch encoder/0/norm1=source.npy
   refuses 1 "there is no record 4, the run had 4" encode -m demo.h5 source.npy --ablate 'encoder/0/norm1[0,4]'
@@ -232,7 +234,19 @@ PYTHON
   refuses 2 "'nan' is no number" encode -m demo.h5 source.npy --scale encoder/0/norm1=nan
   refuses 2 "'x' is no number" encode -m demo.h5 source.npy --scale encoder/0/norm1=x
   refuses 2 "--ablate-with needs --ablate" encode -m demo.h5 source.npy --ablate-with mean:taps.h5
-  refuses 1 "this run did not compute pooled" encode -m demo.h5 source.npy --ablate pooled
+  refuses 2 "--ablate 'pooled' is none of the 30 intermediates" encode -m demo.h5 source.npy --ablate pooled
+  refuses 2 "--tap 'logits' is none of" encode -m electra.h5 source.npy --tap logits --tap-file t.h5
+  encode -m demo.h5 source.npy -o memory.npy
+  for part in "" "--skip 1" "--take 2"; do
+    # shellcheck disable=SC2086
+    refuses 1 "this run did not compute encoder/0/norm1" decode -m demo.h5 memory.npy --max-length 3 $part --ablate encoder/0/norm1
+  done
+  refuses 1 "no record of the run has such a position" decode -m gpt2.h5 first.npy --max-length 6 --ablate 'decoder/0/self_attn/context[;500;1]'
+  # A change on which nothing depends that is written.
+  refuses 2 "--ablate logits: nothing that is written depends on logits" decode -m demo.h5 source.npy --target target.npy --give hidden --ablate logits
+  decode -m demo.h5 source.npy --target target.npy --give hidden --ablate logits --tap logits --tap-file t.npy -o /dev/null
+  refuses 2 "nothing that is written depends on decoder/0/norm1" decode -m demo.h5 source.npy --max-length 0 --ablate decoder/0/norm1
+  rm t.npy
   refuses 1 "one.npy: record 0: shape (32,)" encode -m demo.h5 source.npy --patch encoder/0/self_attn/weights=one.npy
   refuses 1 "no record of the run has such a position" decode -m gpt2.h5 first.npy --max-length 6 --ablate 'decoder/0/norm1[;500]'
   decode -m marian.h5 source.npy --max-length 3 --tap 'decoder/0/cross_attn/*' --tap-file memory.h5 -o /dev/null
@@ -242,6 +256,34 @@ PYTHON
   refuses 1 "does not match decoder/0/cross_attn/weights of record" decode -m marian.h5 source.npy --max-length 3 --patch decoder/0/cross_attn/weights=one-key.npy
   refuses 2 "--slide computes positions anew" decode -m gpt2.h5 first.npy --slide --tap-file t.h5
   [ ! -e t.h5 ]
+}
+
+@test "a tap of a part of a stream is a patch of the same part, and so is that of the whole" {
+  encode -m demo.h5 source.npy --tap-file whole.h5 -o /dev/null
+  for part in "--skip 1" "--skip 3" "--skip 1 --take 2" "--take 2" "--skip 2 --take 9" "--skip 1 --take 0"; do
+    # shellcheck disable=SC2086
+    {
+      encode -m demo.h5 source.npy $part --tap encoder/0/norm1 --tap encoder/0/self_attn/weights --tap-file part.h5 -o part.npy
+      [[ $part == *"--take 0" ]] && continue
+      for name in encoder/0/norm1 encoder/0/self_attn/weights; do
+        for file in part whole; do
+          encode -m demo.h5 source.npy $part --patch $name=$file.h5 | cmp - part.npy || { echo "$part $name $file"; false; }
+          encode -m demo.h5 source.npy $part -j 1 --batch-rows 1 --patch $name=$file.h5 | cmp - part.npy
+        done
+        [[ $part == "--skip 1" || $part == *9 ]] || encode -m demo.h5 $part --patch $name=part.h5 < source.npy | cmp - part.npy
+      done
+      decode -m demo.h5 source.npy $part --max-length 5 --tap decoder/1/norm2 --tap-file part.h5 -o part.npy
+      decode -m demo.h5 source.npy $part --max-length 5 --patch decoder/1/norm2=part.h5 | cmp - part.npy
+    }
+  done
+  # Another record's values are another result, and records keep their numbers.
+  encode -m demo.h5 source.npy --skip 2 --take 2 --tap encoder/0/norm1 --tap-file part.h5 -o part.npy
+  encode -m demo.h5 source.npy --skip 2 --patch 'encoder/0/norm1[3]=part.h5' | cmp - part.npy
+  run ! cmp -s part.npy <(encode -m demo.h5 source.npy --skip 2 --ablate 'encoder/0/norm1[3]')
+  # How many there are is not known of a pipe.
+  encode -m demo.h5 source.npy --skip 1 --tap encoder/0/norm1 --tap-file part.h5 -o part.npy
+  refuses 1 "has 3 records" bash -c 'encode -m demo.h5 --skip 1 --patch encoder/0/norm1=part.h5 "$@" < source.npy' encode
+  refuses 1 "has 3 records" encode -m demo.h5 source.npy --skip 2 --patch encoder/0/norm1=part.h5
 }
 
 @test "masked scores stay masked, whatever is done to the others" {

@@ -987,6 +987,31 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   [ ! -e m.h5 ]
 }
 
+@test "--list-taps names what an update makes, of each task, and what it does not make is refused before the first step" {
+  projected="--projection 16"
+  # Class tokens, poolers and heads have intermediates of their own.
+  for task in "$LINES" "$MASKED" "$CLASSES" "$CLASSES --pooler --head-dense" "$HOLDS" "$COUNTS" "$TAGS" "$ASKED" "$SAID" "$SAID $projected" "$SHOWN" "$BARS" \
+    "$MASKED --layer-drop 0.9 --encoder-layers 3" "$TAGS --freeze encoder/*"; do
+    echo "$task"
+    # shellcheck disable=SC2086
+    train $task --list-taps > names 2> refused || { grep -q 'option' refused && continue; cat refused; false; }
+    # shellcheck disable=SC2086
+    train $task --steps 2 --tap-file taps.h5 --tap-steps 2 -o m.h5
+    /usr/bin/python3 - <<'PYTHON'
+import h5py
+made = set()
+h5py.File("taps.h5")["step-2"].visititems(lambda name, x: made.add(name) if "data" in getattr(x, "keys", lambda: [])() else None)
+listed = {line.split("\t")[0] for line in open("names")}
+made = {name for name in made if not name.endswith("/ids")}
+assert made == listed and len(made) > 20, (made - listed, listed - made)
+PYTHON
+  done
+  rm -f m.h5
+  # shellcheck disable=SC2086
+  refused 2 "train: --tap 'pooled' is none of *" train $MASKED --steps 100000000 --tap pooled --tap-file t.h5 -o m.h5
+  [ ! -e t.h5 ] && [ ! -e m.h5 ]
+}
+
 @test "refusals: options of another task" {
   refused 2 "train: --labels needs --task classification, multi-label, tagging or spans" train $LINES --labels "$DATA/class.txt" -o m.h5
   refused 2 "train: --source needs --task translation*" train $LINES --source "$DATA/lines.npy" -o m.h5

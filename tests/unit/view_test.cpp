@@ -178,6 +178,21 @@ TEST_CASE("heat maps: parts with names, numbers in cells, shades of grey") {
   CHECK(occurrences(signs, "<pattern id=\"nan\"") == 1);
 }
 
+TEST_CASE("numbers of cells are readable") {
+  for (const auto& [value, text] : std::vector<std::pair<double, std::string>>{
+           {353, "353"}, {12345, "12345"}, {-7, "-7"}, {352.7, "353"}, {0.0123, "0.012"}, {3.14, "3.1"}, {1e7, "1e+07"}, {-0.0, "0"}, {INFINITY, "inf"}})
+    CHECK(cell_text(value, false) == text);
+}
+
+TEST_CASE("layers and steps have no halves") {
+  std::istringstream table("layer\tx\n0\t0.5\n1\t0.25\n");
+  const std::string svg = draw_curves(read_curves(table, "t", "layer", {"x"}));
+  CHECK(svg.find(">0.2<") == std::string::npos);
+  CHECK(occurrences(svg, ">0<") == 1);
+  CHECK(occurrences(svg, ">1<") == 1);
+  CHECK(svg.find(">0.25<") + svg.find(">0.3<") != 2 * std::string::npos);  // the other axis has fractions
+}
+
 TEST_CASE("heat maps in characters") {
   HeatmapPart part{.record = array<float>({1, 2, 3}, {0, 0.5F, 1, 0.25F, 0.75F, NAN}),
                    .row_tokens = {"ein", "B\xc3\xa4r"},
