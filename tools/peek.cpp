@@ -100,6 +100,7 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
   const TextSink sink = [&](const std::string& text) { out.write(text); };
   const bool terminal = args.output() == "-" && isatty(STDOUT_FILENO);
   StatisticsTable table(sink, terminal, args.has("digits") ? static_cast<int>(args.integer("digits")) : 6);
+  std::optional<Error> unreadable;
   const auto summarize = [&](const std::unique_ptr<RecordReader>& reader) {
     for_records(args, reader,
                 [&](const RecordReader& in, const Array& record) { table.add(record, stored_dtype(in, record)); });
@@ -124,9 +125,13 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
       const NpzFile archive(input_name(input), split_address(input), *source);
       const bool whole = split_address(input).group.empty();
       for (std::size_t i = 0; i < archive.names().size(); ++i) {
-        const Array array = archive.named(i);
-        table.record(whole ? cat(archive.name(), ":", archive.names()[i]) : archive.name(),
-                     static_cast<std::int64_t>(i), array, dtype_name(array.dtype));
+        try {
+          const Array array = archive.named(i);
+          table.record(whole ? cat(archive.name(), ":", archive.names()[i]) : archive.name(),
+                       static_cast<std::int64_t>(i), array, dtype_name(array.dtype));
+        } catch (const Error& error) {  // the others are shown all the same
+          if (!unreadable) unreadable = error;
+        }
       }
     } else if (args.flag("summary")) {
       summarize(RecordReader::open(input, std::move(source)));
@@ -137,6 +142,7 @@ static void write_table(const Args& args, const std::vector<std::string>& inputs
     }
   }
   out.close();
+  if (unreadable) throw Error(*unreadable);
   const Statistics& all = table.total();
   require(!args.flag("check") || all.finite(), inputs.front(), inputs.size() > 1 ? " and others" : "", ": ", all.nan,
           " NaN and ", all.infinite, " infinite elements");

@@ -20,7 +20,7 @@ struct AttendOptions {
   /// The last axis of queries is this many heads side by side (torch.nn.MultiheadAttention's form), that of keys and
   /// values kv_heads.
   std::int64_t heads = 1, kv_heads = 1;
-  bool normed = false;       ///< The layer normalises queries and keys: what comes is what its norms gave.
+  bool normed = false;               ///< The layer normalises queries and keys: what comes is what its norms gave.
   bool heads_axis = false;           ///< Weights, masks and biases have an axis of heads.
   std::int64_t head_width = 0;       ///< d_k, where it is known before the streams are; 0: what they have.
   std::optional<float> scale;        ///< Nothing: 1 / sqrt(d_k).

@@ -23,10 +23,11 @@ std::vector<Option> decoding_options() {
       text("alternatives", "FILE", "write the likeliest ids at each position of each output (T + 1, K)"),
       text("alternatives-scores", "FILE", "--alternatives: write their log-probabilities (T + 1, K)"),
       integer("alternatives-count", "K", "--alternatives: so many at each position", "5", 1),
-      integer("max-length", "N",
-              "most tokens to generate; 0: none, as for --tap of prompts alone (default for a decoder-only model: 256, or "
-              "what its context leaves)",
-              "", 0),
+      integer(
+          "max-length", "N",
+          "most tokens to generate; 0: none, as for --tap of prompts alone (default for a decoder-only model: 256, or "
+          "what its context leaves)",
+          "", 0),
       number("max-length-factor", "F", "most tokens to generate: F x source length + 50", "2", 0.01, 1e6),
       flag("slide", "language model: where its context is full, its later half begins the next one"),
       flag("beyond-context", "language model: go beyond the context that it was trained on"),

@@ -60,8 +60,7 @@ std::vector<Option> probe_options() {
 std::vector<std::string> Probing::scales(const Args& args, const ProbingUse& use) {
   std::vector<std::string> texts;
   if (args.given("scale")) texts = args.list("scale");
-  if (use.own_scale)
-    std::erase_if(texts, [](const std::string& text) { return text.find('=') == std::string::npos; });
+  if (use.own_scale) std::erase_if(texts, [](const std::string& text) { return text.find('=') == std::string::npos; });
   return texts;
 }
 

@@ -45,8 +45,8 @@ class Probing {
   /// Only the changes, for a pass whose result is computed anew to be looked at.
   const Probe* changes() const { return changes_ ? &changing_ : nullptr; }
   bool writes() const { return writer_.has_value(); }
-  /// Throws UsageError for a change on which nothing depends that is written. reaches(a, b): b is computed from a, or is
-  /// a; outputs: what is written beside the taps.
+  /// Throws UsageError for a change on which nothing depends that is written. reaches(a, b): b is computed from a, or
+  /// is a; outputs: what is written beside the taps.
   void expect_effects(const std::vector<std::string>& outputs,
                       const std::function<bool(const std::string&, const std::string&)>& reaches) const;
   /// Of a tool that writes: what is seen from now on stands in a group of its own.

@@ -148,9 +148,7 @@ const Array* Interventions::record(const Edit& edit, std::int64_t sequence) cons
   const std::int64_t given = std::ssize(edit.records);
   const bool selected = given == edit.sequences.before(edit.sequences.largest() + 1);
   const bool of_part = part_.first > 0 && (part_.count >= 0 ? given == part_.count : given <= part_.first);
-  const std::int64_t index = selected  ? edit.sequences.before(sequence)
-                             : of_part ? sequence - part_.first
-                                       : sequence;
+  const std::int64_t index = selected ? edit.sequences.before(sequence) : of_part ? sequence - part_.first : sequence;
   require(index >= 0 && index < given, edit.file, ": has ", given, " records, and none for record ", sequence,
           " of the run");
   return &edit.records[static_cast<std::size_t>(index)];

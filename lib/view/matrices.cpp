@@ -134,7 +134,7 @@ ColorScale color_scale(const std::vector<DrawnMatrix>& all, const HeatmapOptions
 std::string cell_text(double value, bool small) {
   char text[16];
   if (!small && (std::abs(value) >= 10 || value == std::round(value)) && std::abs(value) < 1e5) {  // 353, not 3.5e+02
-    std::snprintf(text, sizeof text, "%.0f", value + 0.0);                                           // and no -0
+    std::snprintf(text, sizeof text, "%.0f", value + 0.0);                                         // and no -0
     return text;
   }
   if (!small || !std::isfinite(value)) return number_text(value, 2);

@@ -155,12 +155,24 @@ PYTHON
   # Whether the sentence is negated: a word says so, and every layer still knows.
   awk '{ print (/ not / ? "not" : "so") }' train.src > a.labels
   probe-layers model.h5 train.src.npy a.labels train.src.npy a.labels 1000 > probes
-  [ "$(cut -f 1 probes | xargs)" = "encoder/positions encoder/0/residual1 encoder/0/residual2" ]
+  [ "$(cut -f 1 probes | xargs)" = "encoder/positions encoder/0/norm1 encoder/0/norm2" ]
   often=$(sort a.labels | uniq -c | sort -rn | awk '{ n += $1; if (NR == 1) best = $1 } END { print 100 * best / n }')
   awk -F '\t' -v often="$often" '$2 < often + 5 { print; bad = 1 } END { exit bad }' probes
   # A language model, too: ids that are there or not.
   cat clean.npy other.npy > few.npy && printf 'clean\nother\n' > few.labels
   [ "$(probe-layers gpt2.h5 few.npy few.labels few.npy few.labels 60 | tail -n 1)" = $'decoder/1/residual2\t100.00' ]
+}
+
+@test "probe-layers: the stream that layers read, in every kind of model" {
+  awk '{ print (NR % 2 ? "odd" : "even") }' heldout.src > a.labels
+  probed() { probe-layers "$1" heldout.src.npy a.labels heldout.src.npy a.labels 1 | cut -f 1 | xargs; }
+  sizes="--tokenizer $DATA/tok.model --width 16 --heads 2 --inner 16 --encoder-layers 1"
+  # shellcheck disable=SC2086
+  model make $sizes --norm-position pre --embedding-norm -o pre.h5
+  [ "$(probed pre.h5)" = "encoder/embedding_norm encoder/0/residual1 encoder/0/residual2" ]
+  # shellcheck disable=SC2086
+  model make $sizes --norm-position post --embedding-norm -o post.h5
+  [ "$(probed post.h5)" = "encoder/embedding_norm encoder/0/norm1 encoder/0/norm2" ]
 }
 
 @test "steer: the vector that is added is the difference of means" {

@@ -67,6 +67,14 @@ PYTHON
   convert --dtype f2 x.npy -o half.npz && [ "$(peek half.npz | cut -f 3 | paste -s -d ' ')" = "dtype f2 f2 f2" ]
 }
 
+@test "peek shows the arrays beside one that it cannot read, which it names" {
+  /usr/bin/python3 -c 'import numpy as np; np.savez("texts.npz", words=np.array(["a", "bc"]), x=np.ones(3), more=np.array(["d"]), y=np.zeros(1))'
+  run -1 --separate-stderr peek texts.npz
+  [ "$(cut -f 1 <<< "$output" | paste -s -d ' ')" = "name texts.npz:x texts.npz:y" ]
+  # shellcheck disable=SC2154
+  [ "$stderr" = "peek: texts.npz: entry 'words.npy' of the archive: dtype '<U2' (text) is not supported" ]
+}
+
 @test "names are kept between archives and HDF5 files" {
   for archive in a packed; do
     convert $archive.npz -o $archive.h5

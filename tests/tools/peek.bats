@@ -371,6 +371,19 @@ PYTHON
   [ ! -e none.html ]
 }
 
+@test "--diff: what is infinitely far is so in every column" {
+  bats_require_minimum_version 1.5.0
+  /usr/bin/python3 -c '
+import numpy as np
+for name, x in [("up", [np.inf, 1]), ("down", [-np.inf, 1]), ("one", [1, 1]), ("nan", [np.nan, 1])]: np.save(name + ".npy", np.array(x, "f4"))'
+  for other in down one; do
+    run -1 peek --diff up.npy $other.npy
+    [ "$(tail -n 1 <<< "$output" | cut -f 3-6)" = $'1\tinf\tinf\tinf' ]
+  done
+  run -1 peek --diff up.npy nan.npy
+  [ "$(tail -n 1 <<< "$output" | cut -f 3-6)" = $'1\tnan\tnan\tnan' ]
+}
+
 @test "--tokenizer with nothing to name is refused" {
   bats_require_minimum_version 1.5.0
   printf 'ab c\n' > text && tokenize --train --type byte -o byte.model text
@@ -384,7 +397,7 @@ PYTHON
   run -1 peek --heatmap taps.h5:encoder/ids --tokenizer m.h5 -o none.svg
   slice --rows 0 taps.h5:encoder/positions -o row.npy
   run -2 peek --heatmap row.npy --tokenizer m.h5 -o none.svg
-  [[ "$output" == "peek: --tokenizer needs a file that --tap-file wrote, with ids" ]]
+  [[ "$output" == "peek: --tokenizer needs a file that --tap-file wrote, with ids"* ]]
   [ ! -e none.svg ]
   peek --heatmap taps.h5:encoder/positions --tokenizer m.h5 -o named.svg
   grep -q '>a<' named.svg

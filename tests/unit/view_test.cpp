@@ -179,8 +179,15 @@ TEST_CASE("heat maps: parts with names, numbers in cells, shades of grey") {
 }
 
 TEST_CASE("numbers of cells are readable") {
-  for (const auto& [value, text] : std::vector<std::pair<double, std::string>>{
-           {353, "353"}, {12345, "12345"}, {-7, "-7"}, {352.7, "353"}, {0.0123, "0.012"}, {3.14, "3.1"}, {1e7, "1e+07"}, {-0.0, "0"}, {INFINITY, "inf"}})
+  for (const auto& [value, text] : std::vector<std::pair<double, std::string>>{{353, "353"},
+                                                                               {12345, "12345"},
+                                                                               {-7, "-7"},
+                                                                               {352.7, "353"},
+                                                                               {0.0123, "0.012"},
+                                                                               {3.14, "3.1"},
+                                                                               {1e7, "1e+07"},
+                                                                               {-0.0, "0"},
+                                                                               {INFINITY, "inf"}})
     CHECK(cell_text(value, false) == text);
 }
 
