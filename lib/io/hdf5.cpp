@@ -351,12 +351,13 @@ void Hdf5File::set_attribute(const std::string& name, const Attribute& value, co
 }
 
 std::optional<Attribute> Hdf5File::attribute(const std::string& name, const std::string& path) const {
-  for (const AttributeValues& found : attribute_values(path)) {
-    if (found.name != name) continue;
-    require(found.problem.empty(), state_->name, ": attribute '", name, "' cannot be read: ", found.problem);
-    return scalar(state_->name, found);
-  }
-  return std::nullopt;
+  const auto all = state_->reading->attributes(path);
+  const auto found = std::lower_bound(all->begin(), all->end(), name,
+                                      [](const AttributeValues& a, const std::string& b) { return a.name < b; });
+  if (found == all->end() || found->name != name) return std::nullopt;
+  if (!found->problem.empty())
+    throw Error(cat(state_->name, ": attribute '", name, "' cannot be read: ", found->problem));
+  return scalar(state_->name, *found);
 }
 
 std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) const {
@@ -369,7 +370,7 @@ std::map<std::string, Attribute> Hdf5File::attributes(const std::string& path) c
 }
 
 std::vector<AttributeValues> Hdf5File::attribute_values(const std::string& path) const {
-  return state_->reading->attributes(path);
+  return *state_->reading->attributes(path);
 }
 
 }  // namespace pipeformer

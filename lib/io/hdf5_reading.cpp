@@ -150,11 +150,18 @@ std::string Hdf5Reading::nearest(const std::string& path) const {
   return "";
 }
 
-std::vector<AttributeValues> Hdf5Reading::attributes(const std::string& path) const {
+std::shared_ptr<const std::vector<AttributeValues>> Hdf5Reading::attributes(const std::string& path) const {
   const std::uint64_t at = object(path);
+  const std::lock_guard lock(mutex_);
+  auto& kept = attributes_[at];
+  if (!kept) kept = std::make_shared<const std::vector<AttributeValues>>(decoded_attributes(at, path));
+  return kept;
+}
+
+std::vector<AttributeValues> Hdf5Reading::decoded_attributes(std::uint64_t header, const std::string& path) const {
   std::vector<AttributeValues> result;
   try {
-    for (const hdf5::AttributeMessage& message : objects_.attributes(at)) result.push_back(values_of(message));
+    for (const hdf5::AttributeMessage& message : objects_.attributes(header)) result.push_back(values_of(message));
   } catch (const Error& error) {
     throw Error(cat(name_, ": the attributes of '", absolute(path), "' cannot be read: ", error.what()));
   }

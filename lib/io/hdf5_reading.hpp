@@ -39,7 +39,8 @@ class Hdf5Reading {
   std::vector<Hdf5Entry> entries(const std::string& path) const;
   /// For a path to nothing: the nearest one that there is, as the end of a message; may be empty.
   std::string nearest(const std::string& path) const;
-  std::vector<AttributeValues> attributes(const std::string& path) const;
+  /// Sorted by name; decoded once, since a model's configuration asks for one after another.
+  std::shared_ptr<const std::vector<AttributeValues>> attributes(const std::string& path) const;
 
   /// Throws Error unless the groups above `path` are groups of the file itself, or are not there yet.
   void check_room(const std::string& path) const;
@@ -53,6 +54,7 @@ class Hdf5Reading {
   hdf5::ObjectKind kind_of(std::uint64_t header, const std::string& path) const;
   std::shared_ptr<const Links> links(std::uint64_t header, const std::string& path) const;
   AttributeValues values_of(const hdf5::AttributeMessage&) const;
+  std::vector<AttributeValues> decoded_attributes(std::uint64_t header, const std::string& path) const;
 
   std::string name_;
   std::optional<MappedFile> map_;
@@ -61,6 +63,7 @@ class Hdf5Reading {
   hdf5::Objects objects_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::uint64_t, std::shared_ptr<const Links>> links_;  ///< Of groups that were looked into.
+  mutable std::unordered_map<std::uint64_t, std::shared_ptr<const std::vector<AttributeValues>>> attributes_;
 };
 
 }  // namespace pipeformer
