@@ -47,7 +47,8 @@ std::string draw_page(const std::string& file, const PageOptions& options) {
     tokens.push_back(cat(json_string(stack), ": [", joined(quoted), ']'));
   }
   require(!options.piece || !tokens.empty(), file, ": --tokenizer has nothing to name: there are no ids");
-  std::int64_t elements = 0, first = -1;
+  std::int64_t elements = 0, first = -1;  // what is shown first: weights, or scores where there are none
+  bool weights = false;
   for (const std::string& name : names) {
     if (name.ends_with("/ids")) continue;
     const auto reader = listing->open(name);
@@ -57,7 +58,10 @@ std::string draw_page(const std::string& file, const PageOptions& options) {
     require((elements += record.size()) <= kPageElements, reader->where(), ": the page would hold more than ",
             kPageElements, " numbers: let --tap choose fewer intermediates");
     const TapAxes axes = tap_axes(name, record.shape, lengths);
-    if (first < 0 && !axes.columns.empty()) first = std::ssize(taps);
+    if (!axes.columns.empty() && (first < 0 || (!weights && name.ends_with("/weights")))) {
+      first = std::ssize(taps);
+      weights = name.ends_with("/weights");
+    }
     std::vector<std::string> shape;
     for (const std::int64_t n : record.shape) shape.push_back(std::to_string(n));
     const std::string_view bytes(reinterpret_cast<const char*>(record.bytes.data()), record.bytes.size());

@@ -286,6 +286,24 @@ PYTHON
   refuses 1 "encode: part.h5:encoder/0/norm1: " encode -m demo.h5 source.npy --skip 2 --patch encoder/0/norm1=part.h5
 }
 
+@test "--max-length 0: outputs are what they begin with, and taps those of prompts alone" {
+  decode -m gpt2.h5 source.npy --max-length 0 --tap 'decoder/*' --tap-file prompts.h5 | cmp - source.npy
+  decode -m gpt2.h5 first.npy --target rest.npy --tap 'decoder/*' --tap-file forced.h5 -o /dev/null
+  peek --diff prompts.h5 forced.h5
+  decode -m gpt2.h5 source.npy --max-length 0 --sample --nbest 1 --scores scores.npy | cmp - source.npy
+  [ "$(peek --values scores.npy | sort -u)" = $'0\t0' ]
+  decode -m demo.h5 source.npy --max-length 0 --prefix target.npy --beam 3 | cmp - target.npy
+  [ "$(decode -m marian.h5 source.npy --max-length 0 --tap 'decoder/0/norm1' --tap-file begin.h5 | peek | tail -n +2 | cut -f 4 | sort -u)" = "(0,)" ]
+  [ "$(peek begin.h5 | grep -c 'norm1')" -eq 1 ]
+  # A prompt as long as the model's positions is seen, where no id more has room.
+  model make --target-vocabulary 40 --begin-id 1 --end-id 2 --width 8 --heads 2 --inner 8 --decoder-layers 1 --positions learned --max-positions 10 --kind decoder-only -o short.h5
+  slice --records 0 source.npy -o nine.npy
+  refuses 1 "is longer than the model's 10 learned positions" decode -m short.h5 nine.npy --max-length 1
+  decode -m short.h5 nine.npy --max-length 0 | cmp - nine.npy
+  refuses 2 "--require needs a --max-length above 0" decode -m demo.h5 source.npy --max-length 0 --require source.npy
+  refuses 2 "--min-length 1 is more than --max-length 0" decode -m demo.h5 source.npy --max-length 0 --min-length 1
+}
+
 @test "masked scores stay masked, whatever is done to the others" {
   for change in --ablate=decoder/0/self_attn/scores --scale=decoder/0/self_attn/scores=-1 --scale=decoder/0/self_attn/scores=0; do
     decode -m gpt2.h5 first.npy --target rest.npy "$change" --tap decoder/0/self_attn/weights --tap-file w.h5 -o out.npy
