@@ -91,16 +91,9 @@ WeightView ModelFile::with_adapter(const std::string& name, const Shape& expecte
   return {kept->second.values<float>().data(), rows, columns};
 }
 
-Shape ModelFile::shape(const std::string& name) const {
-  if (!has(name)) throw Error(cat(file_->name(), ": the model has no parameter ", name, file_->nearest(stored(name))));
-  Shape stored_shape = file_->dataset(stored(name)).shape();
-  if (stored_shape.size() == 2 && type(name) == WeightType::int4) stored_shape[1] *= 2;
-  return stored_shape;
-}
+namespace {
 
-WeightType ModelFile::type(const std::string& name) const {
-  if (!has(name)) shape(name);  // for the message
-  const Hdf5Dataset dataset = file_->dataset(stored(name));
+WeightType type_of(const Hdf5Dataset& dataset) {
   return dataset.is_int8()              ? WeightType::int8
          : dataset.is_bfloat16()        ? WeightType::bfloat16
          : dataset.dtype() == DType::u1 ? WeightType::int4
@@ -108,11 +101,31 @@ WeightType ModelFile::type(const std::string& name) const {
                                         : WeightType::float32;
 }
 
+/// Of the parameter that a dataset holds: 4-bit integers stand two in a byte.
+Shape shape_of(const Hdf5Dataset& dataset) {
+  Shape shape = dataset.shape();
+  if (shape.size() == 2 && type_of(dataset) == WeightType::int4) shape[1] *= 2;
+  return shape;
+}
+
+}  // namespace
+
+Shape ModelFile::shape(const std::string& name) const {
+  if (!has(name)) throw Error(cat(file_->name(), ": the model has no parameter ", name, file_->nearest(stored(name))));
+  return shape_of(file_->dataset(stored(name)));
+}
+
+WeightType ModelFile::type(const std::string& name) const {
+  if (!has(name)) shape(name);  // for the message
+  return type_of(file_->dataset(stored(name)));
+}
+
 WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name, const Shape& expected) {
-  const Shape found = shape(name);
-  require(found == expected, file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
-          shape_text(expected));
-  const WeightType type = this->type(name);
+  const Shape found = shape_of(dataset);
+  if (found != expected)
+    throw Error(cat(file_->name(), ": parameter ", name, " has shape ", shape_text(found), ", expected ",
+                    shape_text(expected)));
+  const WeightType type = type_of(dataset);
   const std::int64_t rows = found.empty() ? 1 : found[0], count = element_count(found);
   WeightView view(nullptr, type, rows, rows > 0 ? count / rows : 0);
   const auto offset = type == WeightType::int8                                   ? dataset.int8_offset()
@@ -130,7 +143,7 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
 }
 
 WeightView ModelFile::stored_parameter(const std::string& name, const Shape& expected) {
-  shape(name);  // for the message when there is none
+  if (!has(name)) shape(name);  // for the message
   return has_adapter(name) ? with_adapter(name, expected) : stored_apart(name, expected);
 }
 
@@ -139,7 +152,8 @@ WeightView ModelFile::stored_apart(const std::string& name, const Shape& expecte
   WeightView view = mapped(dataset, name, expected);
   const std::string scales = name + kScaleSuffix;
   if (!is_integer(view.type)) {
-    require(!has(scales), file_->name(), ": parameter ", name, " is not of int8, but has scales (", scales, ")");
+    if (has(scales))
+      throw Error(cat(file_->name(), ": parameter ", name, " is not of int8, but has scales (", scales, ")"));
     if (!view.data) view = {get_apart(name, expected).value, view.rows, view.columns};
     return view;
   }
@@ -179,7 +193,7 @@ Weight ModelFile::get_weight(const std::string& name, const Shape& expected, Ini
 }
 
 Parameter ModelFile::get(const std::string& name, const Shape& expected, Initial) {
-  shape(name);
+  if (!has(name)) shape(name);  // for the message
   if (!has_adapter(name)) return get_apart(name, expected);
   return {(bound_[name] = with_adapter(name, expected)).values()};
 }

@@ -70,7 +70,9 @@ TapAxes tap_axes(const std::string& name, const Shape& shape, const std::map<std
   };
   // A group of a training step may stand before the stack.
   const std::size_t at = std::min(name.find("encoder/"), name.find("decoder/"));
-  const std::string stack = at == std::string::npos ? "" : name.substr(0, at + 7);
+  std::string stack = at == std::string::npos ? "" : name.substr(0, at + 7);
+  if (const std::string before = name.substr(0, name.rfind('/') + 1); stack.empty() && name == before + "logits")
+    stack = before + (lengths.count(before + "decoder") > 0 ? "decoder" : "encoder");
   const bool cross = name.find("/cross_attn/") != std::string::npos && at != std::string::npos;
   const std::string keys = cross ? name.substr(0, at) + "encoder" : stack;
   const std::string rows = name.ends_with("/key") || name.ends_with("/value") ? keys : stack;

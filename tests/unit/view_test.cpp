@@ -254,6 +254,9 @@ TEST_CASE("names of intermediates in words, and their axes") {
   CHECK(tap_title("step-2/text/encoder/10/ffn/hidden").layer == "layer 10");
   CHECK(tap_title("logits").layer.empty());
   CHECK(natural_before("encoder/2/x", "encoder/10/x"));
+  CHECK(tap_axes("step-2/logits", {3, 9}, {{"step-2/encoder", 5}, {"step-2/decoder", 3}}).rows == "step-2/decoder");
+  CHECK(tap_axes("logits", {5, 9}, {{"encoder", 5}}).rows == "encoder");
+  CHECK(tap_axes("logits", {1, 9}, {{"encoder", 5}}).rows.empty());
   const TapAxes axes = tap_axes("decoder/0/cross_attn/weights", {2, 3, 5}, {{"encoder", 5}, {"decoder", 3}});
   CHECK((axes.rows == "decoder" && axes.columns == "encoder" && axes.row_name == "query"));
 }
