@@ -434,7 +434,7 @@ np.save("none.npy", np.zeros((0, 10**9, 32), "<f4"))'
   [ ! -e both.h5 ]
   run -2 attend x.npy --weights -
   attend x.npy -o /dev/null --weights /dev/null
-  fails 2 "encode: --tap-file stages.npy: 31 intermediates need an HDF5 file: end the name in .h5" encode -m model.h5 --tap-file stages.npy x.npy
+  fails 2 "encode: --tap-file stages.npy: 30 intermediates need an HDF5 file: end the name in .h5" encode -m model.h5 --tap-file stages.npy x.npy
 }
 
 @test "--verbose counts records and positions" {
