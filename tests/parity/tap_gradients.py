@@ -57,7 +57,6 @@ def equations(model, options):
             used.add("gradient/" + name)
             return value("gradient/" + name)
 
-        names = [n for n in names if n != "gradient/pooled" or task == "classification"]  # others have no vector of the sequence
         missing = [n for n in names if n not in step]
         refuse(model, "not written", missing)
         g = lambda name: parameters[name][()].astype("f8")
