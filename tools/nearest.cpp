@@ -2,10 +2,12 @@
 #include "ops/nearest.hpp"
 
 #include <cstdio>
+#include <limits>
 #include <optional>
 
 #include "cli/layer_options.hpp"
 #include "io/output_file.hpp"
+#include "io/stack.hpp"
 #include "io/text_lines.hpp"
 #include "io/vector_rows.hpp"
 
@@ -34,7 +36,9 @@ const ToolSpec spec{
                 flag("exclude-same", "QUERIES are BASE itself (it need not be named again): no vector finds itself"),
                 text("scores", "FILE", "write the scores too"),
                 flag("pairs", "write lines of text: query, id and score, separated by tabs"),
-                text("labels", "FILE", "--pairs with one more column: the line of FILE with the number of the id")},
+                text("labels", "FILE", "--pairs with one more column: the line of FILE with the number of the id"),
+                integer("skip", "N", "pass over the first N records of QUERIES; the others keep their numbers", "0", 0, 1e15),
+                integer("take", "N", "only the first N records after them", "", 0, 1e15)},
     .examples = {{"the three lines of a text that are most similar to a question",
                   "encode -m model.h5 text.en.npy --pool mean -o lines.npy && echo 'Tomorrow he reads' |\n"
                   "  tokenize -m model.h5 | encode -m model.h5 --pool mean | nearest lines.npy -k 3 --labels text.en"},
@@ -48,6 +52,7 @@ const ToolSpec spec{
 };
 
 constexpr std::int64_t query_rows = 1024;  // that are compared together
+constexpr std::int64_t most_records = std::numeric_limits<std::int64_t>::max();
 
 Metric metric_from(const Args& args) {
   const std::string name = args.text("metric");
@@ -125,6 +130,14 @@ void write_hits(const Search& search, const VectorRows& queries, const Hit* hits
   if (scores) scores->flush();
 }
 
+/// Passes over the first records; returns how many vectors they hold.
+std::int64_t pass_over(RecordReader& reader, std::int64_t records) {
+  std::int64_t vectors = 0;
+  for (RecordLocation place; records > 0 && reader.locate(place); --records)
+    vectors += place.shape.empty() ? 0 : element_count(Shape(place.shape.begin(), place.shape.end() - 1));
+  return vectors;
+}
+
 void nearest(const Args& args) {
   const bool text = args.flag("pairs") || args.has("labels");
   args.allow_only(!text, "arrays: neither --pairs nor --labels", {"scores", "format", "dtype"});
@@ -133,14 +146,16 @@ void nearest(const Args& args) {
                                                        : "-";
   if (name == "-" && args.inputs()[0] == "-") throw UsageError("BASE and QUERIES cannot both be standard input");
   Search search(args);
-  const auto reader = RecordReader::open(name);
+  auto all = RecordReader::open(name);
+  const std::int64_t passed = pass_over(*all, args.integer("skip"));
+  const auto reader = part_of(std::move(all), 0, args.has("take") ? args.integer("take") : most_records);
   std::optional<OutputFile> output;
   std::unique_ptr<RecordWriter> ids, scores;
   if (text) output.emplace(args.output(), Content::text);
   if (!text) ids = RecordWriter::open(args.output(), args.output_options());
   if (const auto path = optional_text(args, "scores")) scores = RecordWriter::open(*path, args.output_options());
   Progress progress(args, "", 0, "queries");
-  std::int64_t first = 0;
+  std::int64_t first = passed;
   for (VectorRows queries; read_vector_rows(*reader, queries, query_rows); first += queries.rows()) {
     require(queries.width == search.base->width() || search.base->rows() == 0, reader->name(), ": record ",
             queries.first_record, ": width ", queries.width, " does not match the ", search.base->width(), " of ",
@@ -159,12 +174,13 @@ void nearest(const Args& args) {
     if (!text) write_hits(search, queries, hits.data(), *ids, scores.get());
     for (std::int64_t q = 0; q < queries.rows() && text; ++q)
       output->write(lines(search, hits.data() + q * search.k, first + q));
-    progress.update(first + queries.rows());
+    progress.update(first - passed + queries.rows());
   }
-  require(!args.flag("exclude-same") || first == search.base->rows(), reader->name(), ": ", first,
-          " vectors are not the ", search.base->rows(), " of ", search.base_reader->name(),
+  const std::int64_t rows = search.base->rows();
+  require(!args.flag("exclude-same") || (args.has("take") ? first <= rows : first == rows), reader->name(), ": ", first,
+          " vectors are not the ", rows, " of ", search.base_reader->name(),
           ": --exclude-same is for a file against itself");
-  progress.finish(cat(first, " queries, ", search.base->rows(), " vectors"));
+  progress.finish(cat(first - passed, " queries, ", rows, " vectors"));
   text ? output->close() : ids->close();
   if (scores) scores->close();
 }

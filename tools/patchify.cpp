@@ -2,7 +2,7 @@
 #include <exception>
 #include <optional>
 
-#include "cli/tool.hpp"
+#include "cli/layer_options.hpp"
 #include "io/pnm.hpp"
 #include "models/image_preparation.hpp"
 #include "ops/patches.hpp"
@@ -29,10 +29,10 @@ static const ToolSpec spec = {
         "f4, "
         "T = (H / P) * (W / P).\n\n"
         "Source: Dosovitskiy et al. 2021, section 3.1.",
-    .options = {integer("size", "P", "height and width of a patch, in pixels", "", 1, 65536),
+    .options = join({{integer("size", "P", "height and width of a patch, in pixels", "", 1, 65536),
                 flag("channels", "the last axis is the channels of a pixel"),
                 number("scale", "S", "multiply the values by S (1/16 = 0.0625 turns 0..16 into 0..1)", "1", -1e300,
-                       1e300)},
+                       1e300)}, part_options()}),
     .examples = {{"patches of 2 by 2 pixels of a dense array of images, one record for each image",
                   "patchify --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
                  {"photographs with values from 0 to 1", "patchify --size 8 --scale 0.003921569 images.ppm | peek"},
@@ -58,7 +58,8 @@ static void patchify(const Args& args) {
     preparation.emplace(ModelFile(args.model()));
   else
     args.integer("size");  // asked for before anything is read
-  const auto [reader, pnm] = open_images(args.input());
+  auto [opened, pnm] = open_images(args.input());
+  const auto reader = part_of(args, std::move(opened));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   for (Array images; reader->next(images);) {
     Array vectors;

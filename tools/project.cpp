@@ -27,9 +27,9 @@ const ToolSpec spec{
         "nothing: it takes these, so that other vectors get coordinates in the same picture, and reads a stream of any "
         "length. Results are the same bits on every processor.\n\n"
         "Shapes: vectors (..., D) -> coordinates (..., k).",
-    .options = {with_letter('k', integer("k", "K", "how many components (default: 2, or all of --onto)", "", 1)),
+    .options = join({{with_letter('k', integer("k", "K", "how many components (default: 2, or all of --onto)", "", 1)),
                 text("components", "FILE.h5[:GROUP]", "write mean, components and variances"),
-                text("onto", "FILE.h5[:GROUP]", "take mean and components from there")},
+                text("onto", "FILE.h5[:GROUP]", "take mean and components from there")}, part_options()}),
     .examples = {{"a hundred vectors in a plane", "project table.npy -o plane.npy && peek plane.npy"},
                  {"other sentences in the same plane",
                   "encode -m model.h5 text.en.npy --pool mean | project --components plane.h5 -o a.npy &&\n"
@@ -105,7 +105,7 @@ void project_own(const Args& args, RecordReader& reader, RecordWriter& writer) {
 
 void project(const Args& args) {
   if (args.has("onto") && args.has("components")) throw UsageError("--onto and --components exclude each other");
-  const auto reader = RecordReader::open(args.input());
+  const auto reader = part_of(args, RecordReader::open(args.input()));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   args.has("onto") ? project_onto(args, *reader, *writer) : project_own(args, *reader, *writer);
   writer->close();

@@ -20,7 +20,7 @@ static const ToolSpec spec = {
         "all "
         "rows of all records, a vector.\n\n"
         "Shapes: as asked for; any dtype.",
-    .options = {list("join", "FILE", "put the records of this stream beside those of the input"),
+    .options = join({{list("join", "FILE", "put the records of this stream beside those of the input"),
                 text("along", "AXIS", "--join: on this axis", "columns"),
                 integer("split", "H", "(..., T, H d) becomes (..., H, T, d)", "", 1),
                 text("reshape", "N,N,...", "the same elements in this shape; -1: what is left"),
@@ -33,7 +33,7 @@ static const ToolSpec spec = {
                 text("keys", "SELECTION", "the same, of attention weights"), list("axis", "N=SELECTION", "of any axis"),
                 list("mean", "AXIS", "the mean over an axis, over records, or over positions"),
                 flag("squeeze", "leave out axes of one element"),
-                flag("merge", "(..., H, T, d) becomes (..., T, H d)")},
+                flag("merge", "(..., H, T, d) becomes (..., T, H d)")}, part_options()}),
     .examples = {{"head 1 of the first record's attention weights, its first two queries",
                   "attend --heads 4 x.npy --give weights | slice --records 0 --heads 1 --queries 0,1 --squeeze | peek"},
                  {"the mean of all vectors of a stream", "slice --mean positions x.npy -o mean.npy"}},
@@ -107,9 +107,10 @@ void slice(const Args& args) {
   if (records && positions) throw UsageError("--mean records and --mean positions exclude each other");
   const Selection chosen(args.has("records") ? args.text("records") : "", "--records");
   expect_one_stdin(args, args.input(), {"join"});
-  const auto reader = RecordReader::open(args.input());
+  args.allow_only(!args.has("records"), "no --records, which chooses any of them", {"skip", "take"});
+  const auto reader = part_of(args, RecordReader::open(args.input()));
   std::vector<std::unique_ptr<RecordReader>> others;
-  for (const std::string& file : args.list("join")) others.push_back(RecordReader::open(file));
+  for (const std::string& file : args.list("join")) others.push_back(part_of(args, RecordReader::open(file)));
   args.allow_only(!others.empty(), "--join", {"along"});
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   std::vector<Array> all;

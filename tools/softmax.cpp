@@ -1,5 +1,5 @@
 // softmax: numbers to probabilities, along the last axis.
-#include "cli/tool.hpp"
+#include "cli/layer_options.hpp"
 #include "core/one_nan.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/pooling.hpp"
@@ -13,7 +13,7 @@ static const ToolSpec spec = {
         "Replaces each row x of the last axis by exp(x / T) over its sum (--temperature T). Of scores it makes the "
         "weights that attention multiplies values by, to the same bits; a row of -inf alone becomes zeros.\n\n"
         "Shapes: vectors (..., D) -> vectors (..., D).",
-    .options = {number("temperature", "T", "divide the numbers by T first", "1", 1e-6, 1e6)},
+    .options = join({{number("temperature", "T", "divide the numbers by T first", "1", 1e-6, 1e6)}, part_options()}),
     .examples = {{"attention weights from scores",
                   "attend --heads 4 x.npy --causal --give biased | softmax -o weights.npy"},
                  {"probabilities of the next tokens",
@@ -23,7 +23,7 @@ static const ToolSpec spec = {
 
 static void softmax(const Args& args) {
   const auto temperature = static_cast<float>(args.number("temperature"));
-  const auto reader = RecordReader::open(args.input());
+  const auto reader = part_of(args, RecordReader::open(args.input()));
   const auto writer = RecordWriter::open(args.output(), args.output_options());
   Buffer<float> copy;
   Array record;  // one at a time: rows of attention scores differ in length from record to record

@@ -17,7 +17,7 @@ static const ToolSpec spec = {
         "makes.\n\n"
         "Writes for each position the probabilities of all classes. --names writes a line of text for each sequence "
         "instead: the names of the likeliest classes (their numbers, when the model knows no names), with spaces "
-        "between; an empty sequence gives an empty line. --words FILE names word numbers (T,) beside the ids, as "
+        "between, or tabs in a model of which a name holds a space; an empty sequence gives an empty line. --words FILE names word numbers (T,) beside the ids, as "
         "`tokenize --words` writes them, and asks for one label for each word: that of its first id. Without it every "
         "position has one, control ids too.\n\n"
         "--tap writes intermediates of the run by name, and --patch, --ablate, --scale and --add change them on their "

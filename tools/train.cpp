@@ -113,7 +113,7 @@ void train(const Args& args, Communicator& ranks) {
   if (settings.max_steps > 0 && steps.largest() > settings.max_steps)
     throw UsageError(cat("--tap-steps ", args.text("tap-steps"), ": the run ends at step ", settings.max_steps));
 
-  ranks.set_bfloat16_gradients(args.text("reduce") == "bf16");
+  ranks.set_bfloat16_gradients(settings.bfloat16_gradients);
   Trainer trainer(start.models, settings, files, *start.train, start.valid.get(), ranks);
   trainer.measure_bleu = bleu_of_validation(args, start);
   std::int64_t seen = 0;

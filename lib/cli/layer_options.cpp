@@ -1,18 +1,29 @@
 #include "cli/layer_options.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "cli/options.hpp"
+#include "io/stack.hpp"
 #include "models/single_layers.hpp"
 
 namespace pipeformer {
 
-std::vector<Option> batch_options() {
+std::vector<Option> part_options() {
   return {
-      integer("batch-rows", "N", "compute on about N positions at a time; changes the speed, never the result", "1024",
-              1),
       integer("skip", "N", "pass over the first N records of each stream; the others keep their numbers", "0", 0, 1e15),
       integer("take", "N", "only the first N records after them", "", 0, 1e15)};
+}
+
+std::unique_ptr<RecordReader> part_of(const Args& args, std::unique_ptr<RecordReader> reader) {
+  return part_of(std::move(reader), args.integer("skip"),
+                 args.has("take") ? args.integer("take") : std::numeric_limits<std::int64_t>::max());
+}
+
+std::vector<Option> batch_options() {
+  return join({{integer("batch-rows", "N",
+                        "compute on about N positions at a time; changes the speed, never the result", "1024", 1)},
+               part_options()});
 }
 
 std::vector<Option> weight_type_options() {

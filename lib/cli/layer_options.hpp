@@ -12,6 +12,10 @@
 
 namespace pipeformer {
 
+/// --skip, --take.
+std::vector<Option> part_options();
+/// The records that they choose, of tools that go through a stream without for_batches().
+std::unique_ptr<RecordReader> part_of(const Args&, std::unique_ptr<RecordReader>);
 /// --batch-rows, --skip, --take.
 std::vector<Option> batch_options();
 

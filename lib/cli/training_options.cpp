@@ -193,6 +193,7 @@ TrainingSettings training_settings(const Args& args) {
   if (falls && s.max_steps == 0 && s.max_seconds == 0)
     throw UsageError(cat("--schedule ", schedule, " needs --steps or --minutes"));
   s.seed = args.seed();
+  s.bfloat16_gradients = args.text("reduce") == "bf16";
   if (!args.has("epochs") && s.max_steps == 0 && s.max_seconds == 0) s.max_epochs = 10;
   s.schedule.last_step = s.max_steps;
   if (optimizer != "adamw") s.optimizer.weight_decay = 0;

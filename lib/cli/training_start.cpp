@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/model_options.hpp"
+#include "models/causal_encoder.hpp"
 #include "models/classes.hpp"
 #include "train/layer_rates.hpp"
 
@@ -65,6 +66,13 @@ bool pools(const TaskSpec& task) {
   return task.head == Head::classes || task.head == Head::none;
 }
 
+/// What the task begins with of the model that --from names: a language model is an encoder to a task of encoders that
+/// gives it another head.
+Configuration beginning_from(const TaskSpec& task, const Configuration& from) {
+  const bool encodes = task.kind == ModelKind::encoder_only && task.head != Head::tokens;
+  return encodes && from.kind == ModelKind::decoder_only ? causal_encoder(from) : from;
+}
+
 /// An encoder that was trained for something else gets a classifier (Devlin et al. 2019, section 3.2), or none.
 bool gets_new_head(const TaskSpec& task, const Configuration& from) {
   return (task.labelled || task.head == Head::none) && from.kind == task.kind &&
@@ -79,22 +87,23 @@ bool is_of_new_head(const Args& args, const TaskSpec& task, const std::string& o
 void give_new_head(const Args& args, const TaskSpec& task, const Tokenizer* tokenizer, Configuration& c) {
   c.head = task.head;
   c.problem_type = task.problem;
-  c.classifier_bias = true;
   if (pools(task)) {
     const bool knows_end = c.pooling == Pooling::end && !args.has("end-id");
-    c.pooling = from_name<Pooling>(args.text("pooling"));
+    if (args.given("pooling") || !c.encoder.causal) c.pooling = from_name<Pooling>(args.text("pooling"));
     if (c.pooling == Pooling::end && !c.reads_vectors() && !knows_end) c.end_id = pooled_end_id(args, tokenizer);
   }
   if (task.head != Head::classes) {
     c.pooler = c.normalize = c.head_dense = c.head_norm = c.output_bias = false;
     c.projection = 0;
   }
+  // As the families of causal models have it, in which such a classifier can be exported.
+  c.classifier_bias = !(task.head == Head::classes && c.encoder.causal && c.pooling == Pooling::last);
 }
 
 /// Throws unless the model of --from is one that the task trains, with the vocabulary of the tokenizer (may be null).
 void check_from(const Args& args, const TaskSpec& task, const ModelFile& from, const Tokenizer* tokenizer) {
   if (!from.group().empty()) throw UsageError(cat("--from takes a whole model, not its part ", from.group()));
-  const Configuration& c = from.configuration();
+  const Configuration c = beginning_from(task, from.configuration());
   const bool new_head = gets_new_head(task, c);
   require(c.kind == task.kind && (c.head == task.head || new_head), from.name(), ": ", task.name,
           " trains a model of kind ", name_of(task.kind), " that predicts ", name_of(task.head), ", not of kind ",
@@ -177,6 +186,14 @@ std::vector<float> balanced_weights(const Labels& labels, std::int64_t classes) 
   return weights;
 }
 
+/// Throws Error unless an answer weighs something: a mean of nothing is no loss. where: the file of the labels.
+void expect_weight(const Labels& labels, std::span<const float> weights, const std::string& where) {
+  if (weights.empty() || labels.width > 0) return;
+  const auto weighs = [&](std::int32_t c) { return c >= 0 && weights[static_cast<std::size_t>(c)] > 0; };
+  require(std::any_of(labels.classes.begin(), labels.classes.end(), weighs), where,
+          ": holds no class that --class-weights lets weigh anything");
+}
+
 /// Those that the options give; none: all are 1.
 std::vector<float> class_weights(const Args& args, const TaskSpec& task, const Labels& labels, std::int64_t classes) {
   const std::string option = task.problem == ProblemType::multi_label ? "pos-weights" : "class-weights";
@@ -212,7 +229,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
   check_task_options(args, task);
   const auto tokenizer = args.has("tokenizer") ? Tokenizer::load(args.text("tokenizer")) : nullptr;
   for (const ModelFile& model : from) check_from(args, task, model, tokenizer.get());
-  const bool new_head = !from.empty() && gets_new_head(task, from.front().configuration());
+  const bool new_head = !from.empty() && gets_new_head(task, beginning_from(task, from.front().configuration()));
 
   TrainingStart start;
   TaskData train(args, "", task);
@@ -225,7 +242,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
     models.push_back({from.size() == 1                        ? ""
                       : model.configuration().reads_vectors() ? "image"
                                                               : "text",
-                      model.configuration(), model.texts()});
+                      beginning_from(task, model.configuration()), model.texts()});
   if (from.empty()) {
     const bool vectors = task.labelled || task.head == Head::none;
     models = fresh_models(args, task, tokenizer.get(), vectors ? train.input_width() : 0, labels.count());
@@ -245,6 +262,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
   }
 
   if (task.labelled) start.class_weights = class_weights(args, task, labels, models.front().configuration.classes);
+  if (task.labelled) expect_weight(labels, start.class_weights, args.list(labels_option(task)).front());
   start.train = train.examples(models, labels);
   if (validates(args, task)) {
     TaskData valid(args, "valid-", task);
@@ -252,6 +270,7 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
     Labels valid_labels;
     const std::int64_t classes = models.front().configuration.classes;
     if (task.labelled) valid_labels = valid.labels(names_or_numbers(labels.names, classes), classes);
+    if (task.labelled) expect_weight(valid_labels, start.class_weights, args.list("valid-" + labels_option(task)).front());
     start.valid = valid.examples(models, valid_labels);
   }
   return start;

@@ -224,7 +224,8 @@ std::vector<Option> task_options() {
       text("tokenizer", "FILE", "tokenizer to store in the model; gives the vocabulary and control ids"),
       text(
           "from", "FILE",
-          "start from this model's parameters and hyper-parameters (fine-tuning); an encoder may get a new classifier"),
+          "start from this model's parameters and hyper-parameters (fine-tuning); an encoder may get a new classifier, "
+          "and so may a language model, read as an encoder whose last position stands for the sequence"),
   };
 }
 

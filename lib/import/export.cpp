@@ -226,6 +226,13 @@ struct Draft {
 
 const Shapes kNone{};
 
+/// What one encoder of pairs was trained with; its family has no tensor for it.
+float scale_of(const ModelFile& file) {
+  const Array scale = file.file().read(file.below("logit_scale"));
+  require(scale.dtype == DType::f4 && scale.size() == 1, file.name(), ": logit_scale is no number of type f4");
+  return scale.values<float>()[0];
+}
+
 /// Reads what was drafted as an import would; says in config.json the settings of use that come out otherwise, and
 /// lists everything else that does.
 void check_draft(Draft& draft, ConfigKeys& written, const std::deque<Tower>& towers, const Tokenizer* tokenizer) {
@@ -285,6 +292,8 @@ Draft draft_of(Draft draft, const std::deque<Tower>& towers, const Tokenizer* to
       for (auto& [name, parts] : tensors_of(x.rows, parameters))
         draft.tensors.emplace(name, Draft::Tensor{&tower, std::move(parts)});
     }
+    if (const ModelFile& file = towers.front().file; family.towers.size() == 1 && file.has("logit_scale"))
+      keys.inside("pipeformer").say("logit_scale", static_cast<double>(scale_of(file)));
     if (family.towers.size() > 1) {
       require(towers.front().file.file().has_dataset("logit_scale"), "no logit_scale");
       keys.say_json("architectures", "[" + json_string(family.architectures[0]) + "]");

@@ -12,20 +12,32 @@ const std::vector<Family>& families() {
     all.push_back(one);
     return all;
   };
+  // A decoder, and the encoders of its layers: classifiers of sequences and of positions.
+  const auto causal = [](const std::string& name) {
+    return std::vector<std::string>{name + "ForCausalLM", name + "Model", name + "ForSequenceClassification",
+                                    name + "ForTokenClassification"};
+  };
   static const std::vector<Family> all{
-      {"gpt2", {"GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification"}, {{"", gpt2}}},
-      {"gpt_neox", {"GPTNeoXForCausalLM", "GPTNeoXModel"}, {{"", gpt_neox}}},
-      {"opt", {"OPTForCausalLM", "OPTModel"}, {{"", opt}}},
-      {"llama", {"LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification"}, {{"", llama}}},
-      {"mistral", {"MistralForCausalLM", "MistralModel", "MistralForSequenceClassification"}, {{"", llama}}},
-      {"qwen2", {"Qwen2ForCausalLM", "Qwen2Model", "Qwen2ForSequenceClassification"}, {{"", llama}}},
-      {"qwen3", {"Qwen3ForCausalLM", "Qwen3Model", "Qwen3ForSequenceClassification"}, {{"", llama}}},
-      {"gemma", {"GemmaForCausalLM", "GemmaModel", "GemmaForSequenceClassification"}, {{"", llama}}},
-      {"gemma2", {"Gemma2ForCausalLM", "Gemma2Model"}, {{"", llama}}},
-      {"gemma3_text", {"Gemma3ForCausalLM", "Gemma3TextModel"}, {{"", llama}}},
-      {"phi3", {"Phi3ForCausalLM", "Phi3Model", "Phi3ForSequenceClassification"}, {{"", llama}}},
-      {"phi", {"PhiForCausalLM", "PhiModel"}, {{"", phi}}},
-      {"gpt_neo", {"GPTNeoForCausalLM", "GPTNeoModel"}, {{"", gpt_neo}}},
+      {"gpt2",
+       {"GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification", "GPT2ForTokenClassification",
+        "GPT2ForQuestionAnswering"},
+       {{"", gpt2}}},
+      {"gpt_neox", with(causal("GPTNeoX"), "GPTNeoXForQuestionAnswering"), {{"", gpt_neox}}},
+      {"opt",
+       {"OPTForCausalLM", "OPTModel", "OPTForSequenceClassification", "OPTForQuestionAnswering"},
+       {{"", opt}}},
+      {"llama", causal("Llama"), {{"", llama}}},
+      {"mistral", causal("Mistral"), {{"", llama}}},
+      {"qwen2", causal("Qwen2"), {{"", llama}}},
+      {"qwen3", causal("Qwen3"), {{"", llama}}},
+      {"gemma", causal("Gemma"), {{"", llama}}},
+      {"gemma2", causal("Gemma2"), {{"", llama}}},
+      {"gemma3_text",
+       {"Gemma3ForCausalLM", "Gemma3TextModel", "Gemma3TextForSequenceClassification"},
+       {{"", llama}}},
+      {"phi3", causal("Phi3"), {{"", llama}}},
+      {"phi", causal("Phi"), {{"", phi}}},
+      {"gpt_neo", with(causal("GPTNeo"), "GPTNeoForQuestionAnswering"), {{"", gpt_neo}}},
       {"bert", with(bert_heads("Bert"), "BertForPreTraining"), {{"", bert}}},
       {"roberta", bert_heads("Roberta"), {{"", roberta}}},
       {"xlm-roberta", bert_heads("XLMRoberta"), {{"", roberta}}},

@@ -150,24 +150,37 @@ void Exchange::field_labels() {
   }
 }
 
-StackSpec& Exchange::field_causal(const std::string& language_model, std::string& side) {
+StackSpec& Exchange::field_causal(const std::string& language_model, std::string& side, const std::string& tagger) {
   Configuration& c = configuration;
+  const std::vector<std::string> ends{"start", "end"};
+  const bool positions = c.head == Head::token_classes;
   const bool classifies = is("ForSequenceClassification", c.head == Head::classes);
-  side = classifies ? "encoder/" : "decoder/";
-  keys.field("vocab_size", classifies ? c.source_vocabulary : c.target_vocabulary);
-  if (!classifies) {
+  const bool spans = !classifies && is("ForQuestionAnswering", positions && labels == ends);
+  const bool tags = !classifies && !spans && is("ForTokenClassification", positions);
+  const bool encodes = classifies || spans || tags;
+  side = encodes ? "encoder/" : "decoder/";
+  keys.field("vocab_size", encodes ? c.source_vocabulary : c.target_vocabulary);
+  if (!encodes) {
     is(language_model, true);
     c.kind = ModelKind::decoder_only;
     return c.decoder;
   }
+  const std::string theirs = classifies ? "score" : spans ? "qa_outputs" : tagger;
   c.kind = ModelKind::encoder_only;
   c.encoder.causal = true;
-  c.head = Head::classes;
+  c.head = classifies ? Head::classes : Head::token_classes;
   c.pooling = Pooling::last;
-  c.classifier_bias = false;
-  length(c.classes, "score.weight", 0);
-  row("classifier/weight", "score.weight");
-  field_labels();
+  c.classifier_bias = !classifies;
+  length(c.classes, theirs + ".weight", 0);
+  row("classifier/weight", theirs + ".weight");
+  if (c.classifier_bias) row("classifier/bias", theirs + ".bias");
+  if (!spans) {
+    field_labels();
+    return c.encoder;
+  }
+  require(c.classes == 2, "tensor qa_outputs.weight has ", c.classes,
+          " rows, not one for the start and one for the end of an answer");
+  labels = ends;
   return c.encoder;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -53,6 +54,7 @@ struct Exchange {
   Configuration configuration{};
   std::vector<std::string> labels{};
   std::int64_t padding = -1;  ///< Writing: the tokenizer's padding id.
+  std::optional<float> logit_scale{};  ///< Reading: of one encoder of pairs that was trained here.
   std::vector<TensorRow> rows{};
   std::set<std::string> left_out{};                           ///< Tensors that are no parameters: buffers, masks.
   std::vector<std::pair<std::string, std::string>> copies{};  ///< (copy, original): must hold the same elements.
@@ -84,10 +86,11 @@ struct Exchange {
   /// id2label and the names of the classes, and of sequences problem_type.
   void field_labels();
   void field_problem_type();
-  /// The kind of a causal model: a language model, which is a decoder here; or (...ForSequenceClassification) an
-  /// encoder of which a linear layer without bias, `score`, reads the last row. Returns the stack; `side` becomes what
-  /// our names begin with.
-  StackSpec& field_causal(const std::string& language_model, std::string& side);
+  /// The kind of a causal model: a language model, which is a decoder here; or an encoder of which a linear layer
+  /// without bias, `score`, reads the last row (...ForSequenceClassification), or one with bias reads each of them:
+  /// `tagger` (...ForTokenClassification), or qa_outputs (...ForQuestionAnswering). Returns the stack; `side` becomes
+  /// what our names begin with.
+  StackSpec& field_causal(const std::string& language_model, std::string& side, const std::string& tagger = "score");
   /// The ids that a decoder starts from, must give first, ends with and must not give.
   void field_control_ids(bool starts_with_id);
   /// max_position_embeddings of a model without learned positions.

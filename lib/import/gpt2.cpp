@@ -8,7 +8,7 @@ void gpt2(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
   std::string side;
-  StackSpec& s = x.field_causal("LMHeadModel", side);
+  StackSpec& s = x.field_causal("LMHeadModel", side, "classifier");
   keys.field("n_embd", c.width);
   x.field_tied(true);
   keys.field("n_layer", s.layers);

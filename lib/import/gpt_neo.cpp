@@ -49,10 +49,8 @@ void field_attention_types(Exchange& x, StackSpec& s) {
 void gpt_neo(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("ForCausalLM", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("ForCausalLM", side, "classifier");
   keys.field("hidden_size", c.width);
   x.field_tied(true);
   keys.field("num_layers", s.layers);
@@ -72,12 +70,12 @@ void gpt_neo(Exchange& x) {
 
   x.find_prefix("transformer.");
   const std::string base = x.prefix;
-  x.row("decoder/embedding/weight", base + "wte.weight");
-  x.row("decoder/positions/weight", base + "wpe.weight");
-  x.layer("decoder/norm", base + "ln_f");
-  x.output("lm_head.weight", base + "wte.weight");
+  x.row(side + "embedding/weight", base + "wte.weight");
+  x.row(side + "positions/weight", base + "wpe.weight");
+  x.layer(side + "norm", base + "ln_f");
+  if (c.has_decoder()) x.output("lm_head.weight", base + "wte.weight");
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "h.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "h.", i, ".");
     x.layer(ours + "norm1", theirs + "ln_1");
     x.attention(ours + "self_attn", theirs + "attn.attention.", {"q_proj", "k_proj", "v_proj", "out_proj"});
     x.layer(ours + "norm2", theirs + "ln_2");

@@ -7,10 +7,8 @@ namespace pipeformer::import {
 void gpt_neox(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("ForCausalLM", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("ForCausalLM", side, "classifier");
   field_sizes(keys, c, s);
   x.field_tied(false);
   s.head_width = c.width / std::max<std::int64_t>(s.heads, 1);
@@ -29,11 +27,11 @@ void gpt_neox(Exchange& x) {
 
   x.find_prefix("gpt_neox.");
   const std::string base = x.prefix;
-  x.row("decoder/embedding/weight", base + "embed_in.weight");
-  x.layer("decoder/norm", base + "final_layer_norm");
-  x.output("embed_out.weight", base + "embed_in.weight");
+  x.row(side + "embedding/weight", base + "embed_in.weight");
+  x.layer(side + "norm", base + "final_layer_norm");
+  if (c.has_decoder()) x.output("embed_out.weight", base + "embed_in.weight");
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "layers.", i, ".");
     x.layer(ours + "norm1", theirs + "input_layernorm");
     // Each head's queries, keys and values stand together.
     std::int64_t first = 0;

@@ -51,6 +51,7 @@ void field_gemma(Exchange& x, StackSpec& s) {
   s.attention_scale = scalar == static_cast<double>(s.head_width) ? 0 : 1 / std::sqrt(scalar);
   keys.nullable("attn_logit_softcapping", s.attention_soft_cap, second ? 50 : 0);
   keys.nullable("final_logit_softcapping", x.configuration.output_soft_cap, second ? 30 : 0);
+  if (!x.configuration.has_decoder()) x.configuration.output_soft_cap = 0;  // of the logits of tokens alone
   s.sublayer_norm = true;
   keys.expect("use_bidirectional_attention", false);
   if (second) return;

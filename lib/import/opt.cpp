@@ -7,10 +7,8 @@ namespace pipeformer::import {
 void opt(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("ForCausalLM", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("ForCausalLM", side);
   keys.field("hidden_size", c.width);
   std::int64_t narrow = c.width;
   keys.field("word_embed_proj_dim", narrow, c.width);
@@ -39,22 +37,24 @@ void opt(Exchange& x) {
   const bool tied = c.tied == Tied::all, projected = narrow != c.width;
   const std::string table = base + "embed_tokens.weight", output = tied ? table : "lm_head.weight";
   if (projected) c.tied = Tied::none;
-  x.rows.push_back({.ours = "decoder/embedding/weight", .theirs = {table}});
+  x.rows.push_back({.ours = side + "embedding/weight", .theirs = {table}});
   if (projected) {
     x.rows.back().theirs.push_back(base + "project_in.weight");
     x.rows.back().product = TensorRow::Product::into;
   }
   x.rows.push_back(  // the library adds 2 to every position
-      {.ours = "decoder/positions/weight", .theirs = {base + "embed_positions.weight"}, .first = 2});
-  if (s.final_norm) x.layer("decoder/norm", base + "final_layer_norm");
-  x.output("lm_head.weight", table);
+      {.ours = side + "positions/weight", .theirs = {base + "embed_positions.weight"}, .first = 2});
+  if (s.final_norm) x.layer(side + "norm", base + "final_layer_norm");
+  require(!projected || c.has_decoder(),
+          "config.json: word_embed_proj_dim is not hidden_size, which a classifier is not known for");
+  if (c.has_decoder()) x.output("lm_head.weight", table);
   if (projected) {
     if (tied) x.copy("lm_head.weight", table);
     x.rows.back().theirs = {output, base + "project_out.weight"};
     x.rows.back().product = TensorRow::Product::out_of;
   }
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "layers.", i, ".");
     x.layer(ours + "norm1", theirs + "self_attn_layer_norm");
     x.attention(ours + "self_attn", theirs + "self_attn.", {"q_proj", "k_proj", "v_proj", "out_proj"});
     x.layer(ours + "norm2", theirs + "final_layer_norm");

@@ -7,10 +7,8 @@ namespace pipeformer::import {
 void phi(Exchange& x) {
   ConfigKeys& keys = x.keys;
   Configuration& c = x.configuration;
-  StackSpec& s = c.decoder;
-  c.kind = ModelKind::decoder_only;
-  x.is("ForCausalLM", true);
-  keys.field("vocab_size", c.target_vocabulary);
+  std::string side;
+  StackSpec& s = x.field_causal("ForCausalLM", side);
   field_sizes(keys, c, s);
   x.field_tied(false);
   keys.field("num_key_value_heads", s.kv_heads, s.heads);
@@ -24,17 +22,17 @@ void phi(Exchange& x) {
   field_rotary(x, s, {.share = "partial_rotary_factor", .usual_share = 0.5});
   s.embedding_scale = false;
   keys.expect("qk_layernorm", false);
-  c.output_bias = true;
+  c.output_bias = c.has_decoder();
   x.field_control_ids(false);
 
   x.find_prefix("model.");
   const std::string base = x.prefix;
-  x.row("decoder/embedding/weight", base + "embed_tokens.weight");
-  x.layer("decoder/norm", base + "final_layernorm");
-  x.output("lm_head.weight", base + "embed_tokens.weight");
-  x.row("decoder/output/bias", "lm_head.bias");
+  x.row(side + "embedding/weight", base + "embed_tokens.weight");
+  x.layer(side + "norm", base + "final_layernorm");
+  if (c.has_decoder()) x.output("lm_head.weight", base + "embed_tokens.weight");
+  if (c.has_decoder()) x.row("decoder/output/bias", "lm_head.bias");
   for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string ours = cat("decoder/", i, "/"), theirs = cat(base, "layers.", i, ".");
+    const std::string ours = cat(side, i, "/"), theirs = cat(base, "layers.", i, ".");
     x.layer(ours + "norm1", theirs + "input_layernorm");
     x.attention(ours + "self_attn", theirs + "self_attn.", {"q_proj", "k_proj", "v_proj", "dense"});
     x.layer(ours + "ffn/linear1", theirs + "mlp.fc1");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "core/error.hpp"
 #include "models/model_file.hpp"
@@ -25,6 +26,11 @@ void read_settings_of_use(Exchange& x) {
   for (std::size_t i = 0; i < own->size(); ++i) {
     const auto& fields = configuration_fields();
     const auto field = std::find_if(fields.begin(), fields.end(), [&](const auto& f) { return f.name == own->key(i); });
+    if (own->key(i) == "logit_scale" && c.head == Head::none) {
+      x.logit_scale = static_cast<float>((*own)[i].number());
+      if (!std::isfinite(*x.logit_scale)) (*own)[i].fail("which is not finite");
+      continue;
+    }
     if (field == fields.end() || !is_setting_of_use(field->name, c)) (*own)[i].fail("which is no setting of use");
     field->set(c, value_of((*own)[i], field->get(c)));
   }

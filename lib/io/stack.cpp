@@ -44,7 +44,40 @@ class Slice : public RecordWriter {
   std::int64_t skip_, take_, seen_ = 0;
 };
 
+class Part : public RecordReader {
+ public:
+  Part(std::unique_ptr<RecordReader> inner, std::int64_t skip, std::int64_t take)
+      : RecordReader(inner->name()), inner_(std::move(inner)), skip_(skip), left_(take) {}
+  bool bfloat16() const override { return inner_->bfloat16(); }
+  bool next(Array& record) override { return counted(reached() && inner_->next(record)); }
+  bool locate(RecordLocation& place) override { return counted(reached() && inner_->locate(place)); }
+
+ private:
+  /// Whether the next record is one of the part.
+  bool reached() {
+    RecordLocation passed;
+    while (skip_ > 0 && inner_->locate(passed)) --skip_;
+    count_ = inner_->count();
+    return skip_ == 0 && left_ > 0;
+  }
+  bool counted(bool found) {
+    count_ = inner_->count();
+    left_ -= found;
+    return found;
+  }
+  // The other reader does both.
+  bool read(Array&) override { return false; }
+  bool skip(RecordLocation&) override { return false; }
+
+  std::unique_ptr<RecordReader> inner_;
+  std::int64_t skip_, left_;
+};
+
 }  // namespace
+
+std::unique_ptr<RecordReader> part_of(std::unique_ptr<RecordReader> reader, std::int64_t skip, std::int64_t take) {
+  return std::make_unique<Part>(std::move(reader), skip, take);
+}
 
 std::unique_ptr<RecordWriter> slice_of(std::unique_ptr<RecordWriter> writer, std::int64_t skip, std::int64_t take) {
   return std::make_unique<Slice>(std::move(writer), skip, take);

@@ -15,4 +15,7 @@ void write_unstacked(RecordWriter&, const Array& record, const std::string& wher
 /// A writer that leaves out the first `skip` records, and all after the next `take` ones.
 std::unique_ptr<RecordWriter> slice_of(std::unique_ptr<RecordWriter>, std::int64_t skip, std::int64_t take);
 
+/// The records of a stream but for the first `skip`, and `take` of them at most. They keep their numbers.
+std::unique_ptr<RecordReader> part_of(std::unique_ptr<RecordReader>, std::int64_t skip, std::int64_t take);
+
 }  // namespace pipeformer

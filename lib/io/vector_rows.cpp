@@ -32,7 +32,6 @@ bool read_vector_rows(RecordReader& reader, VectorRows& to, std::int64_t most_ro
   to.values.clear();
   to.shapes.clear();
   to.ends.clear();
-  to.first_record = reader.count();
   Array record;  // its memory is used again and again
   try {
     while (read_record(reader, to, record) && to.rows() < most_rows) {
@@ -40,6 +39,7 @@ bool read_vector_rows(RecordReader& reader, VectorRows& to, std::int64_t most_ro
   } catch (const UpstreamFailure&) {
     if (to.shapes.empty()) throw;
   }
+  to.first_record = reader.count() - std::ssize(to.shapes);
   return !to.shapes.empty();
 }
 

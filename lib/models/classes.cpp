@@ -99,12 +99,23 @@ std::vector<std::int32_t> TaggedBatch::numbers(std::int64_t classes) const {
   return numbers;
 }
 
+namespace {
+
+/// What stands between names on a line, so that it is clear where one ends.
+std::string separator(const std::vector<std::string>& names) {
+  const auto holds_space = [](const std::string& name) { return name.find(' ') != std::string::npos; };
+  return std::any_of(names.begin(), names.end(), holds_space) ? "\t" : " ";
+}
+
+}  // namespace
+
 std::string tag_lines(const Ragged& ragged, const std::vector<std::int32_t>& numbers,
                       const std::vector<std::string>& names) {
+  const std::string between = separator(names);
   std::string text;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
     for (std::int64_t i = ragged.begin(s); i < ragged.begin(s) + ragged.length(s); ++i)
-      text += (i > ragged.begin(s) ? " " : "") + names[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
+      text += (i > ragged.begin(s) ? between : "") + names[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
     text += '\n';
   }
   return text;
@@ -147,11 +158,12 @@ std::string class_lines(std::int64_t sequences, const float* probabilities, cons
 
 std::string label_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         double threshold) {
+  const std::string between = separator(names);
   std::string text;
   for (std::int64_t s = 0; s < sequences; ++s) {
     std::string line;
     for (const std::string& name : names)
-      if (static_cast<double>(*probabilities++) > threshold) line += (line.empty() ? "" : " ") + name;
+      if (static_cast<double>(*probabilities++) > threshold) line += (line.empty() ? "" : between) + name;
     text += line + '\n';
   }
   return text;

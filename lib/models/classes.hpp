@@ -33,7 +33,7 @@ struct TaggedBatch {
 /// word; types as there. Throws as classify_batch, and RowError for a word without an id.
 TaggedBatch tag_batch(Context&, const Transformer&, const BatchStream&, const Batch* types, const Batch* words,
                       bool logits);
-/// A line for each sequence, the names with spaces between.
+/// A line for each sequence, the names with spaces between, or with tabs where a name holds a space.
 std::string tag_lines(const Ragged&, const std::vector<std::int32_t>& numbers, const std::vector<std::string>& names);
 
 /// One record (..., classes) for each record of `layout`, with its leading axes.
@@ -43,7 +43,7 @@ void write_classes(RecordWriter&, const Batch& layout, const float* probabilitie
 /// separated by tabs. Of equals the first.
 std::string class_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         std::int64_t top);
-/// One line for each sequence: the names whose probability is above the threshold, with spaces between.
+/// One line for each sequence: the names whose probability is above the threshold, with spaces or tabs between.
 std::string label_lines(std::int64_t sequences, const float* probabilities, const std::vector<std::string>& names,
                         double threshold);
 

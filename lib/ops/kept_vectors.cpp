@@ -1,16 +1,32 @@
 #include "ops/kept_vectors.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
+#include "core/error.hpp"
 #include "core/threads.hpp"
 #include "ops/kernels/kernels.hpp"
 
 namespace pipeformer {
+namespace {
+
+/// An infinite key would not be seen: where a score becomes minus infinity, it has no weight, and nothing else shows.
+/// What was not finite before is found by those who read the results.
+void expect_in_range_of_float16(std::int64_t n, const float* x) {
+  constexpr float kRoundsToInfinity = 65520;
+  float largest = 0;
+  for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  require(largest < kRoundsToInfinity || std::isinf(largest), "a key or value is ", largest,
+          " large, beyond the 65504 of a cache of type f16; one of type bf16 or f32 holds it");
+}
+
+}  // namespace
 
 void keep_vectors(WeightType type, std::int64_t count, std::int64_t n, const float* x, void* to) {
   const std::int64_t bytes = kept_bytes(type, n);
   parallel_for(count, std::max<std::int64_t>(1, 65536 / (n + 1)), [&](std::int64_t begin, std::int64_t end) {
+    if (type == WeightType::float16) expect_in_range_of_float16((end - begin) * n, x + begin * n);
     for (std::int64_t r = begin; r < end; ++r)
       kernels().narrow(type, n, x + r * n, static_cast<std::byte*>(to) + r * bytes);
   });

@@ -122,7 +122,10 @@ class BatchGenerator {
       auto forced = prefix(s);
       given.push_back(forced);
       if (banned_) bans.push_back(&of_record(*banned_, s));
-      if (required_) required.emplace_back(of_record(*required_, s));
+      if (required_) {
+        expect_possible(of_record(*required_, s), banned_ ? bans.back() : nullptr, static_cast<std::int64_t>(i));
+        required.emplace_back(of_record(*required_, s));
+      }
       if (slides() && std::ssize(forced) >= *window_) forced = forced.last(static_cast<std::size_t>(*window_ / 2));
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
@@ -136,6 +139,24 @@ class BatchGenerator {
     in.banned = bans;
     in.required = required;
     return search(ctx, model_, memory_.cache, in, settings);
+  }
+
+  /// Throws RowError about sentence i when a phrase that is required can never come. banned: may be null.
+  void expect_possible(const Phrases& required, const Phrases* banned, std::int64_t i) const {
+    const Configuration& c = model_.configuration();
+    const auto& suppressed = settings_.search.rules.suppressed;
+    for (const auto& phrase : required) {
+      for (const std::int32_t id : phrase) {
+        const bool never = id == c.suppressed_id || std::find(suppressed.begin(), suppressed.end(), id) != suppressed.end();
+        if (never) throw RowError(i, cat("id ", id, " is required, but is suppressed"));
+        if (c.ends(id)) throw RowError(i, cat("id ", id, " is required, but ends what is generated"));
+      }
+      if (!banned) continue;
+      for (const auto& ban : *banned)
+        if (std::search(phrase.begin(), phrase.end(), ban.begin(), ban.end()) != phrase.end())
+          throw RowError(i, cat("a phrase that is required holds one that is banned, of ", ban.size(), " ids from ",
+                                ban.front(), " on"));
+    }
   }
 
   std::span<const std::int32_t> prefix(std::int64_t s) const {

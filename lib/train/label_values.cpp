@@ -17,6 +17,9 @@
 namespace pipeformer {
 namespace {
 
+/// Squares of larger ones leave nothing of the others in a sum of float64, and of their gradients in one of float32.
+constexpr float kLargestValue = 1e15f;
+
 /// What one file holds: values of records, or lines of names.
 struct ValueFile {
   std::string name;
@@ -35,6 +38,9 @@ void take_values(const std::string& where, std::span<const float> values, Labell
   for (const float value : values)
     if (!std::isfinite(value) || (of == Labelled::sets && !(value >= 0 && value <= 1)))
       throw Error(cat(where, ": holds ", value, of == Labelled::sets ? ", which is not from 0 to 1" : ""));
+  for (const float value : values)
+    require(std::abs(value) <= kLargestValue, where, ": holds ", value, ", beyond ", kLargestValue,
+            ": in other units it can be learned");
   to.insert(to.end(), values.begin(), values.end());
 }
 

@@ -43,6 +43,7 @@ struct TrainingSettings {
   std::int64_t log_every = 50;      ///< Steps between rows of the log.
   double label_smoothing = 0.1;
   std::vector<float> class_weights;  ///< In the loss, of each class, or of each label that holds; empty: all 1.
+  bool bfloat16_gradients = false;   ///< Of several ranks: Communicator::set_bfloat16_gradients().
   bool recompute = false;            ///< Context::recompute.
   double clip_norm = 0;              ///< 0: no clipping
   double average_decay = 0;          ///< Of an exponential moving average, which is validated and saved; 0: none.

@@ -1,12 +1,16 @@
 /// What a run reads and writes: models to start from, models, checkpoints, gradients.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "core/error.hpp"
+#include "core/random.hpp"
 #include "io/output_file.hpp"
 #include "io/read_files.hpp"
+#include "models/causal_encoder.hpp"
 #include "train/trainer.hpp"
 
 namespace pipeformer {
@@ -39,6 +43,16 @@ void each_fixed_setting(const TrainingSettings& s, Visit visit) {
   visit("batch_tokens", s.batches.tokens);
   visit("sort_window", s.batches.sort_window);
   visit("accumulate", s.accumulate);
+}
+
+/// Further ones, which older checkpoints do not name.
+template <class Visit>
+void each_later_setting(const TrainingSettings& s, Visit visit) {
+  std::uint64_t weights = 0;
+  for (const float weight : s.class_weights) weights = mix64(weights ^ std::bit_cast<std::uint32_t>(weight));
+  visit("label_smoothing", s.label_smoothing);
+  visit("reduce", std::string(s.bfloat16_gradients ? "bf16" : "float32"));
+  visit("class_weights", static_cast<std::int64_t>(weights));
 }
 
 /// Throws Error naming the file and the value unless a run can stand here. plan: of its epoch.
@@ -96,6 +110,13 @@ void expect_same_run(const Hdf5File& file, const TrainingSettings& settings, std
     require(std::get<std::int64_t>(*attribute) == expected, file.name(), ": was made with ", name, " ",
             std::get<std::int64_t>(*attribute), ", this run has ", expected);
   });
+  each_later_setting(settings, [&](const char* name, const auto& expected) {
+    const auto attribute = file.attribute(name, kStateGroup);
+    if (!attribute || *attribute == Attribute(expected)) return;
+    require(name != std::string_view("class_weights"), file.name(), ": was made with other weights of classes");
+    throw Error(cat(file.name(), ": was made with ", name, " ",
+                    std::visit([](const auto& found) { return cat(found); }, *attribute), ", this run has ", expected));
+  });
   require(file.attribute("metric", kStateGroup) == Attribute(settings.metric), file.name(),
           ": was made with another metric than ", settings.metric);
   require(file.attribute("corpus", kStateGroup) == Attribute(fingerprint), file.name(),
@@ -126,6 +147,17 @@ void load_beside(const ModelFile& model, ParameterArena& arena) {
           " is no number of type f4");
   require(std::isfinite(scale.values<float>()[0]), model.name(), ": ", kLogitScale, " is not finite");
   arena.mutable_values()[arena.entry(kLogitScale).offset] = scale.values<float>()[0];
+}
+
+/// The layers of a language model, which become those of an encoder; what stands after them is left as it was drawn.
+void load_as_encoder(ModelFile& model, const Adapters& adapters, ParameterArena& arena) {
+  for (const ParameterEntry& entry : arena.entries()) {
+    const std::string theirs = name_in_language_model(entry.name);
+    if (theirs == entry.name || adapters.owns(entry.name)) continue;
+    const Parameter parameter = model.get(theirs, entry.shape, entry.initial);
+    model.explain(parameter.value, entry.size);
+    std::copy_n(parameter.value, entry.size, arena.mutable_values() + entry.offset);
+  }
 }
 
 /// Says before the work, and not after it, that an output cannot be created or that two outputs are one file; clears
@@ -165,6 +197,10 @@ void Trainer::start_from(std::span<ModelFile> models) {
   draw_parameters();
   for (std::size_t m = 0; m < models.size(); ++m) {
     ModelFile& model = models[m];
+    if (model.configuration().kind != models_[m].configuration.kind) {
+      load_as_encoder(model, adapters_, arena_);
+      continue;
+    }
     const bool new_head = !models_[m].configuration.predicts_like(model.configuration());
     const auto keeps = [&](const ParameterArena::Entry& entry) {
       return adapters_.owns(entry.name) || (entry.name == kLogitScale && !model.has(entry.name)) ||
@@ -201,6 +237,7 @@ void Trainer::save_checkpoint() {
   const auto set = [&](const char* name, const auto& value) { file.set_attribute(name, value, kStateGroup); };
   each_field(state_, set);
   each_fixed_setting(settings_, set);
+  each_later_setting(settings_, set);
   set("metric", settings_.metric);
   set("corpus", fingerprint_);
   for (const auto& [name, moment] : optimizer_.state())

@@ -153,7 +153,7 @@ def gpt2_hidden(config, w, ids):
     return norm(x, "ln_f")
 
 
-def phi_logits(config, w, ids):
+def phi_hidden(config, w, ids):
     n, kv, d = config["num_attention_heads"], config["num_key_value_heads"], config["hidden_size"] // config["num_attention_heads"]
     norm = lambda x, name: F.layer_norm(x, x.shape[-1:], w[name + ".weight"].double(), w[name + ".bias"].double(), config["layer_norm_eps"])
     linear = lambda x, name: F.linear(x, w[name + ".weight"].double(), w[name + ".bias"].double())
@@ -165,10 +165,14 @@ def phi_logits(config, w, ids):
         angles, times = rotary(config, int(d * config["partial_rotary_factor"]), len(ids))
         y = linear(attend(turned(q, angles, times), turned(k, angles, times), v, d ** -0.5), p + "self_attn.dense")
         x = x + y + linear(activations[config["hidden_act"]](linear(h, p + "mlp.fc1")), p + "mlp.fc2")
-    return linear(norm(x, "model.final_layernorm"), "lm_head")
+    return norm(x, "model.final_layernorm")
 
 
-def neo_logits(config, w, ids):
+def phi_logits(config, w, ids):
+    return F.linear(phi_hidden(config, w, ids), w["lm_head.weight"].double(), w["lm_head.bias"].double())
+
+
+def neo_hidden(config, w, ids):
     n = config["num_heads"]
     norm = lambda x, name: F.layer_norm(x, x.shape[-1:], w[name + ".weight"].double(), w[name + ".bias"].double(), config["layer_norm_epsilon"])
     linear = lambda x, name: F.linear(x, w[name + ".weight"].double(), w[name + ".bias"].double() if name + ".bias" in w else None)
@@ -180,7 +184,11 @@ def neo_logits(config, w, ids):
         q, k, v = (heads(linear(h, p + f"attn.attention.{part}_proj"), n) for part in "qkv")
         x = x + linear(attend(q, k, v, 1.0, config["window_size"] if kind == "local" else 0), p + "attn.attention.out_proj")
         x = x + linear(activations[config["activation_function"]](linear(norm(x, p + "ln_2"), p + "mlp.c_fc")), p + "mlp.c_proj")
-    return F.linear(norm(x, "transformer.ln_f"), w["transformer.wte.weight"].double())
+    return norm(x, "transformer.ln_f")
+
+
+def neo_logits(config, w, ids):
+    return F.linear(neo_hidden(config, w, ids), w["transformer.wte.weight"].double())
 
 
 def normal(*shape, scale=0.25):
@@ -344,23 +352,41 @@ family("phi3", phi3)
 family("phi3, window, part of a head turned", dict(phi3, sliding_window=5, partial_rotary_factor=0.76, num_attention_heads=3, num_key_value_heads=3))
 family("phi3, longrope", dict(phi3, original_max_position_embeddings=7, rope_scaling=longrope), lengths=(5, 1, 13, 7, 6))
 bare = {key: value for key, value in small.items() if key != "rms_norm_eps"}
-family("phi", dict(bare, model_type="phi", architectures=["PhiForCausalLM"], partial_rotary_factor=0.5, hidden_act="gelu_new", layer_norm_eps=1e-5, num_attention_heads=3, num_key_value_heads=3))
+plain_phi = dict(bare, model_type="phi", architectures=["PhiForCausalLM"], partial_rotary_factor=0.5, hidden_act="gelu_new", layer_norm_eps=1e-5, num_attention_heads=3, num_key_value_heads=3)
+family("phi", plain_phi)
 neo = dict(vocab_size=53, hidden_size=24, num_layers=4, num_heads=4, intermediate_size=None, window_size=4, attention_types=[[["global", "local"], 2]], activation_function="gelu_new",
            layer_norm_epsilon=1e-5, max_position_embeddings=40, model_type="gpt_neo", architectures=["GPTNeoForCausalLM"], eos_token_id=2, bos_token_id=1)
 family("gpt-neo", neo)
 family("gpt-neo, with what the library makes of it", dict(neo, attention_layers=["global", "local"] * 2))
 
 
+def architecture(config, ending):
+    return [config["architectures"][0].replace("LMHeadModel", ending).replace("ForCausalLM", ending)]
+
+
+def there_and_back(name, folder, model, config, w):
+    """Export and import again: the same file, and the tensors and the architecture of the original."""
+    again = path(folder + "-again.h5")
+    run("model", "export", model, "-o", path(folder + "-out"))
+    run("model", "import", path(folder + "-out"), "-o", again)
+    with open(model, "rb") as a, open(again, "rb") as b:
+        check(f"{name}: import of the export is the same file", a.read() == b.read())
+    with open(os.path.join(path(folder + "-out"), "config.json")) as file:
+        out = json.load(file)
+    check(f"{name}: the architecture", out["architectures"] == config["architectures"])
+    check(f"{name}: the tensors of the original", set(safetensors.read(os.path.join(path(folder + "-out"), "model.safetensors"))) == set(w))
+    return out
+
+
 # Classifiers of sequences: a linear layer without bias on the last row (transformers' ...ForSequenceClassification).
 def classifier(name, config, width, tensors, hidden, said, problem="single-label", read=None):
     """said: what config.json says of the classes; read: how logits become what classify writes."""
-    config = dict(config, architectures=[config["architectures"][0].replace("LMHeadModel", "ForSequenceClassification").replace("ForCausalLM", "ForSequenceClassification")], **said)
-    w = tensors(config)
-    w.pop("lm_head.weight", None)
+    config = dict(config, architectures=architecture(config, "ForSequenceClassification"), **said)
+    w = {key: tensor for key, tensor in tensors(config).items() if not key.startswith("lm_head.")}
     classes = len(said.get("id2label", {})) or said["num_labels"]
     w["score.weight"] = normal(classes, width)
     folder = name.replace(" ", "-").replace(",", "")
-    source, model, again = write_folder(folder, config, w), path(folder + ".h5"), path(folder + "-again.h5")
+    source, model = write_folder(folder, config, w), path(folder + ".h5")
     run("model", "import", source, "-o", model)
     ids = [torch.randint(3, config["vocab_size"], (n,), generator=generator) for n in (5, 1, 13)]
     begun = save("begun.npy", [x.numpy().astype("<i4") for x in ids])
@@ -370,14 +396,23 @@ def classifier(name, config, width, tensors, hidden, said, problem="single-label
     close(f"{name}: what they say", run("classify", "-m", model, begun), [read(x).numpy() for x in logits])
     described = subprocess.run([os.path.join(bin_directory, "model"), "describe", model], capture_output=True, text=True).stdout
     check(f"{name}: problem type", any(line.split() == ["problem_type", problem] for line in described.split("\n")))
-    run("model", "export", model, "-o", path(folder + "-out"))
-    run("model", "import", path(folder + "-out"), "-o", again)
-    with open(model, "rb") as a, open(again, "rb") as b:
-        check(f"{name}: import of the export is the same file", a.read() == b.read())
-    with open(os.path.join(path(folder + "-out"), "config.json")) as file:
-        out = json.load(file)
-    check(f"{name}: config.json {out.get('problem_type')}", out["architectures"] == config["architectures"] and out.get("problem_type") == said.get("problem_type", "regression" if problem == "regression" else None))
-    check(f"{name}: the tensors of the original", set(safetensors.read(os.path.join(path(folder + "-out"), "model.safetensors"))) == set(w))
+    out = there_and_back(name, folder, model, config, w)
+    check(f"{name}: config.json {out.get('problem_type')}", out.get("problem_type") == said.get("problem_type", "regression" if problem == "regression" else None))
+
+
+# Classifiers of positions: a linear layer with a bias on each row (...ForTokenClassification, ...ForQuestionAnswering).
+def tagger(name, config, width, tensors, hidden, head, ending="ForTokenClassification"):
+    said = {} if head == "qa_outputs" else labels(4)
+    config = dict(config, architectures=architecture(config, ending), **said)
+    w = {key: tensor for key, tensor in tensors(config).items() if not key.startswith("lm_head.")}
+    w |= {head + ".weight": normal(4 if said else 2, width), head + ".bias": normal(4 if said else 2)}
+    folder = name.replace(" ", "-").replace(",", "")
+    source, model = write_folder(folder, config, w), path(folder + ".h5")
+    run("model", "import", source, "-o", model)
+    ids = [torch.randint(3, config["vocab_size"], (n,), generator=generator) for n in (5, 1, 13)]
+    begun = save("begun.npy", [x.numpy().astype("<i4") for x in ids])
+    close(f"{name}: logits", run("encode", "-m", model, begun, "--give", "logits"), [F.linear(hidden(config, w, x), w[head + ".weight"].double(), w[head + ".bias"].double()).numpy() for x in ids])
+    there_and_back(name, folder, model, config, w)
 
 
 labels = lambda n: dict(id2label={str(i): f"name {i}" for i in range(n)})
@@ -390,6 +425,16 @@ classifier("llama, labels", llama, 24, llama_tensors, llama_hidden, dict(labels(
 classifier("qwen2, values", dict(qwen2, max_window_layers=1), 24, llama_tensors, llama_hidden, dict(labels(2), problem_type="regression"), "regression", lambda x: x)
 classifier("gemma, one class", dict(small, model_type="gemma", architectures=["GemmaForCausalLM"], hidden_activation="gelu_pytorch_tanh", head_dim=8, tie_word_embeddings=True), 24,
            llama_tensors, llama_hidden, dict(labels(1), problem_type="single_label_classification"))
+classifier("gemma2, classes", gemma2, 24, llama_tensors, llama_hidden, labels(3))
+classifier("gemma3, classes", dict(gemma3, architectures=["Gemma3TextForCausalLM"]), 24, llama_tensors, llama_hidden, labels(3))
+classifier("gpt-neo, classes", neo, 24, neo_tensors, neo_hidden, labels(3))
+classifier("phi, classes", plain_phi, 24, phi_tensors, phi_hidden, labels(2))
+tagger("gpt2, tags", gpt2, 24, gpt2_tensors, gpt2_hidden, "classifier")
+tagger("gpt2, spans", gpt2, 24, gpt2_tensors, gpt2_hidden, "qa_outputs", "ForQuestionAnswering")
+tagger("gpt-neo, tags", neo, 24, neo_tensors, neo_hidden, "classifier")
+tagger("llama, tags", llama, 24, llama_tensors, llama_hidden, "score")
+tagger("gemma2, tags", gemma2, 24, llama_tensors, llama_hidden, "score")
+tagger("phi, tags", plain_phi, 24, phi_tensors, phi_hidden, "score")
 
 
 # What has no place is refused by name, in one line.

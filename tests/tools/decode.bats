@@ -509,8 +509,14 @@ assert found >= 14 * each, found"
   python "
 for i in (0, 4, 8): assert (records('plain.npy')[i] == records('whole.npy')[i]).all()"
   refuses 1 ": room for 8 ids, and 30 are needed for what is required" decode -m "$DATA/m.h5" "$DATA/src.npy" --require many.npy --max-length 8
-  refuses 1 "the rules allow no token after 11 generated ones that leaves room for what is required" \
-    decode -m "$DATA/m.h5" "$DATA/src.npy" --require one.npy --suppress 7 --max-length 12
+  # What can never come is told before the search.
+  refuses 1 "src.npy: record 0: id 7 is required, but is suppressed" decode -m "$DATA/m.h5" "$DATA/src.npy" --require one.npy --suppress 7
+  refuses 1 "src.npy: record 0: a phrase that is required holds one that is banned, of 1 ids from 7 on" \
+    decode -m "$DATA/m.h5" "$DATA/src.npy" --require one.npy --ban one.npy
+  python "
+import numpy as np
+np.save('end.npy', np.array([5, 2], '<i4'))"
+  refuses 1 "src.npy: record 0: id 2 is required, but ends what is generated" decode -m "$DATA/m.h5" "$DATA/src.npy" --require end.npy
   refuses 2 "--require needs beam search: no --sample" decode -m "$DATA/m.h5" "$DATA/src.npy" --sample --require one.npy
   refuses 2 "--require needs one window: no --slide" decode -m "$DATA/lm.h5" "$DATA/src.npy" --slide --require one.npy
 }

@@ -26,6 +26,28 @@ setup() {
   done
   "$SHARDS" -n 3 in.npy out.txt classify -m "$DATA/classes.h5" --names
   classify -m "$DATA/classes.h5" --names in.npy | cmp - out.txt
+  # Tools that go through records one by one.
+  encode -m "$DATA/model.h5" --pool mean in.npy -o vectors.npy
+  project --components plane.h5 vectors.npy -o whole.plane.npy
+  nearest vectors.npy vectors.npy -k 3 -o whole.near.npy
+  /usr/bin/python3 -c '
+import numpy as np
+with open("images.npy", "wb") as out: [np.save(out, np.random.default_rng(i).integers(0, 255, (4, 6)).astype("u1")) for i in range(40)]'
+  patchify --size 2 images.npy -o whole.patches.npy
+  for command in "project --onto plane.h5" "nearest vectors.npy -k 3" "slice --columns 0-3" "softmax --temperature 2"; do
+    "$SHARDS" -n 7 vectors.npy ${command%% *}.npy $command
+  done
+  cmp project.npy whole.plane.npy && cmp nearest.npy whole.near.npy
+  softmax --temperature 2 vectors.npy | cmp - softmax.npy
+  slice --columns 0-3 vectors.npy | cmp - slice.npy
+  "$SHARDS" -n 7 images.npy patches.npy patchify --size 2 && cmp patches.npy whole.patches.npy
+  # Queries keep their numbers, and find no more of themselves than in one run.
+  nearest vectors.npy --exclude-same --pairs >whole.pairs
+  { nearest vectors.npy --exclude-same --pairs --take 11; nearest vectors.npy --exclude-same --pairs --skip 11; } | cmp - whole.pairs
+  run -1 slice --rows 0 --skip 5 --take 2 "$DATA/text.en.npy"
+  [[ $output == *"text.en.npy: record 5: "* ]]
+  run -2 slice --records 0 --skip 1 vectors.npy
+  [[ $output == *"--skip needs no --records"* ]]
   # Side by side, as GNU parallel does it.
   seq 0 4 | xargs -P 3 -I{} "$SHARDS" -n 5 -i {} in.npy out.npy "${decode[@]}"
   cmp out.npy whole.npy

@@ -358,8 +358,17 @@ a.visititems(lambda name, x: np.testing.assert_allclose(x, b[name], rtol=0, atol
   for bad in animal animal=x animal=-1 =2; do
     refused 2 "train: --class-weights $bad: NAME=WEIGHT, or \`balanced\`, expected" train $CLASSES --class-weights $bad -o m.h5
   done
-  train $COUNTS --steps 1 -o counts.h5
+  sed '20s/.*/-2e15/' "$DATA/groups.counts" > large.txt
+  refused 1 "train: large.txt: line 20: holds -2e+15, beyond 1e+15: in other units it can be learned" train $counts large.txt -o m.h5
+  # A mean of nothing is no loss.
   train $CLASSES --steps 1 -o classes.h5
+  printf 'thing\nthing\n' > things.txt
+  slice --records 0,1 "$DATA/class-valid.npy" -o two.npy
+  refused 1 "train: things.txt: holds no class that --class-weights lets weigh anything" train $CLASSES --class-weights thing=0 --valid-source two.npy \
+    --valid-labels things.txt -o m.h5
+  refused 1 "train: things.txt: holds no class that --class-weights lets weigh anything" train --task classification --source two.npy \
+    --labels things.txt --from classes.h5 --class-weights thing=0 --quiet -o m.h5
+  train $COUNTS --steps 1 -o counts.h5
   for option in --names "--top 2" "--give probabilities"; do
     refused 2 "classify: ${option/ 2} needs a model of classes or labels, not of values" classify -m counts.h5 $option "$DATA/groups.npy"
   done
@@ -376,6 +385,22 @@ a.visititems(lambda name, x: np.testing.assert_allclose(x, b[name], rtol=0, atol
   echo "$whole kB, $again kB"
   cmp whole.h5 again.h5
   [ "$((again * 2))" -lt "$whole" ]
+}
+
+@test "names that hold spaces have tabs between" {
+  train $HOLDS --steps 20 -o holds.h5
+  train $TAGS --steps 3 -o tags.h5
+  for m in holds tags; do
+    /usr/bin/python3 -c '
+import h5py, numpy as np, sys
+f = h5py.File(sys.argv[1], "a")
+labels = bytes(f["labels"][()]).decode().split("\n")[:-1]
+del f["labels"]
+f["labels"] = np.frombuffer(("".join("very " + x + "\n" for x in labels)).encode(), "u1")' $m.h5
+  done
+  classify -m holds.h5 --names --threshold 0 "$DATA/groups-valid.npy" | head -n 1 | cmp - <(printf 'very a\tvery b\tvery c\tvery d\n')
+  tag -m tags.h5 --names "$DATA/tags-valid.npy" | head -n 1 | tr '\t' '\n' | grep -vxE 'very (start|low|high)' && false
+  tag -m tags.h5 --names "$DATA/tags-valid.npy" | head -n 1 | grep -q $'\t'
 }
 
 @test "tags of words: names, numbers, probabilities, and the accuracy that train reported" {
@@ -674,6 +699,15 @@ scale_of() {  # scale_of MODEL: the logarithm of what the products of its vector
   [ "$(scale_of merged.h5)" = "$(scale_of adapted.h5)" ]
   train $from --from merged.h5 --learning-rate 0 --steps 1 -o again.h5
   cmp merged.h5 again.h5
+  # Exported as a BERT, in which no tensor is meant for it, and imported again.
+  model import "$BATS_TEST_DIRNAME/../../testdata/checkpoints/bert_mlm" -q -o bert.h5
+  train $from --from bert.h5 --learning-rate 0.01 --warmup 1 --steps 4 -o pairs.h5
+  model export pairs.h5 -o there && model import there -o back.h5
+  [ "$(scale_of back.h5)" = "$(scale_of pairs.h5)" ]
+  cmp <(encode -m pairs.h5 --pool model "$DATA/said-ids.npy") <(encode -m back.h5 --pool model "$DATA/said-ids.npy")
+  sed -i -E 's/"logit_scale": [0-9.]+/"logit_scale": "warm"/' there/config.json
+  run --separate-stderr -1 model import there -o n.h5
+  [[ "$stderr" == "model: there/config.json: pipeformer.logit_scale is "* ]]
   /usr/bin/python3 -c 'import h5py, shutil; shutil.copy("a.h5", "bare.h5"); del h5py.File("bare.h5", "a")["logit_scale"]'
   for order in "a.h5 bare.h5" "bare.h5 a.h5"; do
     run --separate-stderr -1 model average $order -o n.h5
@@ -977,6 +1011,53 @@ PYTHON
   model describe first.h5 | grep -q '^pooling *first'
 }
 
+@test "an imported language model becomes a classifier, a tagger, a model of values: its last position stands for the sequence" {
+  checkpoints="$BATS_TEST_DIRNAME/../../testdata/checkpoints"
+  lines="--source $DATA/class.npy --labels $DATA/class.txt"
+  /usr/bin/python3 -c '
+import sys, numpy as np
+with open(sys.argv[1], "rb") as ids, open("ids.npy", "wb") as all, open("first.npy", "wb") as first, open("rest.npy", "wb") as rest:
+    for x in [x for x in (np.load(ids) for _ in range(100)) if len(x)]: np.save(all, x), np.save(first, x[:1]), np.save(rest, x[1:])' "$DATA/class-valid.npy"
+  for family in gpt2 llama_gqa mistral qwen2 qwen3 gemma gpt_neox opt; do
+    model import "$checkpoints/$family" -q -o $family.h5
+    train --task classification --from $family.h5 $lines --learning-rate 0 --steps 1 -q -o classes.h5
+    cmp <(encode -m classes.h5 ids.npy) <(decode -m $family.h5 first.npy --target rest.npy --give hidden)
+    model describe classes.h5 | grep -q '^pooling *last'
+    rm -rf there && model export classes.h5 -o there && model import there -q -o again.h5
+    grep -q '"architectures": \["[A-Za-z0-9]*ForSequenceClassification"\]' there/config.json
+    cmp <(classify -m classes.h5 ids.npy) <(classify -m again.h5 ids.npy)
+  done
+  # Tags are exported too, and of GPT-2 answers.
+  train --task tagging --from llama_gqa.h5 --source "$DATA/tags.npy" --labels "$DATA/tags.txt" --words "$DATA/tags-words.npy" --steps 3 -q -o tags.h5
+  rm -rf there && model export tags.h5 -o there && grep -q LlamaForTokenClassification there/config.json && model import there -q -o again.h5
+  cmp <(tag -m tags.h5 "$DATA/tags-valid.npy") <(tag -m again.h5 "$DATA/tags-valid.npy")
+  # It learns: each task, whole, above frozen layers, with rates that fall, beside adapters.
+  learns="--task classification --from gpt2.h5 $lines --valid-source $DATA/class-valid.npy --valid-labels $DATA/class-valid.txt --warmup 10 --steps 60 --validate-every 60"
+  train $learns --learning-rate 0.002 -o whole.h5 2>log
+  grep -q 'accuracy 100 %' log
+  train $learns --learning-rate 0.002 --layer-decay 0.8 -q -o decayed.h5
+  train $learns --learning-rate 0.01 --freeze 'encoder/*' -q -o frozen.h5
+  cmp <(encode -m frozen.h5 ids.npy) <(decode -m gpt2.h5 first.npy --target rest.npy --give hidden)
+  train $learns --learning-rate 0.01 --adapter 2 -o adapted.h5 2>log
+  grep -q '^train: trains [0-9]* of [0-9]* parameters' log
+  awk '/accuracy/ { found = 1; exit !($0 ~ /accuracy (9[0-9]|100)/) } END { exit !found }' log
+  model merge adapted.h5 -o merged.h5
+  cmp <(classify -m adapted.h5 ids.npy) <(classify -m merged.h5 ids.npy)
+  model export merged.h5 -o merged && grep -q GPT2ForSequenceClassification merged/config.json
+  train --task regression --from gpt2.h5 --source "$DATA/groups.npy" --target-values "$DATA/groups.counts" --learning-rate 0.002 --warmup 10 --steps 60 -q -o values.h5
+  classify -m values.h5 "$DATA/groups-valid.npy" >values.npy
+  below 0.8 "$(score -q --metric pearson --reference "$DATA/groups-valid.counts" values.npy)"
+  train --task contrastive --from gpt2.h5 --source "$DATA/said-ids.npy" --target "$DATA/said-other.npy" --steps 2 -q -o pairs.h5
+  # Stopped and resumed: the same file.
+  stops="--task classification --from gpt2.h5 $lines --warmup 10 --validate-every 10 -q"
+  train $stops --steps 10 -o halves.h5 && train $stops --steps 20 --resume -o halves.h5 && train $stops --steps 20 -o through.h5
+  cmp halves.h5 through.h5
+  # What is not read so says so.
+  run -1 train --task masked-language-model --from gpt2.h5 --source ids.npy --steps 1 -q -o m.h5
+  [[ $output == *"not of kind decoder-only"* ]]
+  run -2 train --task tagging --from gpt2.h5 --source "$DATA/tags.npy" --labels "$DATA/tags.txt" --words "$DATA/tags-words.npy" --pooling mean --steps 1 -q -o m.h5
+}
+
 refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, nothing under a final name
   local expected=$1 pattern=$2
   shift 2
@@ -1112,7 +1193,14 @@ PYTHON
   again $MASKED --average-decay 0.9
   again $MASKED --accumulate 2
   again $MASKED --sort-window 5
+  again $MASKED --label-smoothing 0.1
+  again $MASKED --reduce bf16
+  start $CLASSES --class-weights animal=2
+  again $CLASSES --class-weights animal=3
+  again $CLASSES --class-weights thing=2
+  again $CLASSES
   start $CLASSES
+  again $CLASSES --class-weights animal=2
   tac "$DATA/class.txt" > other.txt
   again $(without "$CLASSES" labels) --labels other.txt
 }
