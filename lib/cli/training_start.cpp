@@ -1,8 +1,10 @@
 #include "cli/training_start.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "cli/model_options.hpp"
+#include "core/selection.hpp"
 #include "models/causal_encoder.hpp"
 #include "models/classes.hpp"
 #include "train/layer_rates.hpp"
@@ -42,10 +44,29 @@ class TaskData {
       streams_.source.attach_types(std::move(types_), std::max<std::int64_t>(c.encoder.token_types, 1));
     streams_.labels = labels;
     if (task_.labelled) streams_.labels_name = args_.list(prefix_ + labels_option(task_)).front();
-    return task_.examples(args_, std::move(streams_), c);
+    const std::vector<std::int64_t> ends = (task_.reads_source ? streams_.source : streams_.target).ends();
+    std::unique_ptr<Examples> examples = task_.examples(args_, std::move(streams_), c);
+    if (prefix_.empty() && args_.has("mix")) examples->mix(ends, mix(ends.size()));
+    return examples;
   }
 
  private:
+  /// The numbers of --mix, one for each file.
+  std::vector<double> mix(std::size_t count) const {
+    const std::string option = task_.reads_source ? "source" : "target", text = args_.text("mix");
+    std::vector<double> times;
+    bool good = true;
+    for (const std::string& part : split(text, ',')) {
+      const char* end = part.data() + part.size();
+      const auto [at, error] = std::from_chars(part.data(), end, times.emplace_back());
+      good &= error == std::errc() && at == end && times.back() >= 0 && times.back() <= 1000;
+    }
+    if (!good || times.size() != count || std::all_of(times.begin(), times.end(), [](double t) { return t == 0; }))
+      throw UsageError(cat("--mix ", text, ": ", count, count == 1 ? " number" : " numbers", " from 0 to 1000, one for each file of --", option,
+                           ", not all 0, expected"));
+    return times;
+  }
+
   /// On either side: then both need it.
   bool given(const std::string& name) const { return args_.given(name) || args_.given("valid-" + name); }
   std::vector<std::string> files(const std::string& name) const {

@@ -194,6 +194,9 @@ std::vector<Option> task_options() {
       list("source", "FILE",
            "source ids (classification, tagging, contrastive: or vectors); several files are read one after another"),
       list("target", "FILE", "target ids; for a language model the text"),
+      text("mix", "W,W,...",
+           "how often an epoch goes through each of several files of --source (a language model: of --target): 2 is "
+           "twice, 0.25 another random quarter each time (default: once)"),
       list("labels", "FILE",
            "classification: a name on each line, or class numbers; tagging: several, with spaces between, or records "
            "(T,), in which -1 is no label; multi-label: those that hold"),
@@ -290,6 +293,7 @@ void check_task_options(const Args& args, const TaskSpec& task) {
   }
   if (stdins > 1) throw UsageError("only one input can be standard input ('-')");
   if (args.has("context") && args.has("max-length")) throw UsageError("--context and --max-length exclude each other");
+  args.allow_only(!args.has("context"), "examples that are records: no --context", {"mix"});
   args.allow_only(validates(args, task), "--" + valid_stream(task),
                   {"patience", "metric", "keep-best", "valid-references", "valid-labels", "valid-target-values",
                    "valid-words", "valid-types", "valid-offsets"});

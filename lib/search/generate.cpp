@@ -16,6 +16,27 @@
 namespace pipeformer {
 namespace {
 
+const Phrases& of_record(const std::vector<Phrases>& phrases, std::int64_t s) {
+  return phrases[phrases.size() == 1 ? 0 : static_cast<std::size_t>(s)];
+}
+
+/// Throws Error when a phrase that is required can never come. banned: may be null.
+void expect_possible(const Phrases& required, const Phrases* banned, const Configuration& c,
+                     const std::vector<std::int32_t>& suppressed, const std::string& where) {
+  for (const auto& phrase : required) {
+    for (const std::int32_t id : phrase) {
+      const bool never = id == c.suppressed_id || std::count(suppressed.begin(), suppressed.end(), id) > 0;
+      if (never) throw Error(cat(where, ": id ", id, " is required, but is suppressed"));
+      if (c.ends(id)) throw Error(cat(where, ": id ", id, " is required, but ends what is generated"));
+    }
+    if (!banned) continue;
+    for (const auto& ban : *banned)
+      if (std::search(phrase.begin(), phrase.end(), ban.begin(), ban.end()) != phrase.end())
+        throw Error(cat(where, ": a phrase that is required holds one that is banned, of ", ban.size(), " ids from ",
+                        ban.front(), " on"));
+  }
+}
+
 /// Batches of a window: the sentences of some numbers, none of them empty.
 class BatchGenerator {
  public:
@@ -122,10 +143,7 @@ class BatchGenerator {
       auto forced = prefix(s);
       given.push_back(forced);
       if (banned_) bans.push_back(&of_record(*banned_, s));
-      if (required_) {
-        expect_possible(of_record(*required_, s), banned_ ? bans.back() : nullptr, static_cast<std::int64_t>(i));
-        required.emplace_back(of_record(*required_, s));
-      }
+      if (required_) required.emplace_back(of_record(*required_, s));
       if (slides() && std::ssize(forced) >= *window_) forced = forced.last(static_cast<std::size_t>(*window_ / 2));
       beginning_ids.insert(beginning_ids.end(), forced.begin(), forced.end());
       offsets.push_back(static_cast<std::int64_t>(beginning_ids.size()));
@@ -141,32 +159,10 @@ class BatchGenerator {
     return search(ctx, model_, memory_.cache, in, settings);
   }
 
-  /// Throws RowError about sentence i when a phrase that is required can never come. banned: may be null.
-  void expect_possible(const Phrases& required, const Phrases* banned, std::int64_t i) const {
-    const Configuration& c = model_.configuration();
-    const auto& suppressed = settings_.search.rules.suppressed;
-    for (const auto& phrase : required) {
-      for (const std::int32_t id : phrase) {
-        const bool never = id == c.suppressed_id || std::find(suppressed.begin(), suppressed.end(), id) != suppressed.end();
-        if (never) throw RowError(i, cat("id ", id, " is required, but is suppressed"));
-        if (c.ends(id)) throw RowError(i, cat("id ", id, " is required, but ends what is generated"));
-      }
-      if (!banned) continue;
-      for (const auto& ban : *banned)
-        if (std::search(phrase.begin(), phrase.end(), ban.begin(), ban.end()) != phrase.end())
-          throw RowError(i, cat("a phrase that is required holds one that is banned, of ", ban.size(), " ids from ",
-                                ban.front(), " on"));
-    }
-  }
-
   std::span<const std::int32_t> prefix(std::int64_t s) const {
     if (!prefixes_) return {};
     const Ragged ragged = prefixes_->ragged();
     return {prefixes_->tokens.data() + ragged.begin(s), static_cast<std::size_t>(ragged.length(s))};
-  }
-
-  static const Phrases& of_record(const std::vector<Phrases>& phrases, std::int64_t s) {
-    return phrases[phrases.size() == 1 ? 0 : static_cast<std::size_t>(s)];
   }
 
   bool slides() const { return window_ && settings_.beyond == Beyond::slide; }
@@ -323,6 +319,10 @@ std::vector<std::vector<Hypothesis>> generate_window(const Transformer& model, c
       outputs[static_cast<std::size_t>(s)].resize(static_cast<std::size_t>(settings.search.nbest));
     }
   }
+  for (const std::int64_t s : order)
+    if (beside.required)
+      expect_possible(of_record(*beside.required, s), beside.banned ? &of_record(*beside.banned, s) : nullptr,
+                      model.configuration(), settings.search.rules.suppressed, stream.where_record(s));
   std::stable_sort(order.begin(), order.end(),
                    [&](std::int64_t a, std::int64_t b) { return ragged.length(a) < ragged.length(b); });
   const std::int64_t hypotheses = settings.search.sample ? settings.search.nbest : settings.search.beam;

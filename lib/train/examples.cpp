@@ -1,6 +1,10 @@
 #include "train/examples.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "core/random.hpp"
 
 namespace pipeformer {
 
@@ -55,8 +59,29 @@ double ExampleBatch::weight(std::span<const float> of_classes) const {
   return sum;
 }
 
-std::vector<std::int64_t> Examples::epoch(std::uint64_t) const {
-  return all_;
+std::vector<std::int64_t> Examples::epoch(std::uint64_t seed) const {
+  if (part_times_.empty()) return all_;
+  std::vector<std::int64_t> examples;
+  for (const std::int64_t i : all_) {
+    const auto part = std::upper_bound(part_ends_.begin(), part_ends_.end(), i) - part_ends_.begin();
+    const double times = part_times_[static_cast<std::size_t>(part)], whole = std::floor(times);
+    const bool once_more = Random(derive_seed(seed, static_cast<std::uint64_t>(i))).uniform() < times - whole;
+    examples.insert(examples.end(), static_cast<std::size_t>(whole) + once_more, i);
+  }
+  if (examples.empty()) examples.push_back(all_[static_cast<std::size_t>(seed % all_.size())]);
+  return examples;
+}
+
+void Examples::mix(std::vector<std::int64_t> ends, std::vector<double> times) {
+  part_ends_ = std::move(ends);
+  part_times_ = std::move(times);
+  for (const double t : part_times_) fingerprint_ = derive_seed(fingerprint_, std::bit_cast<std::uint64_t>(t));
+}
+
+std::int64_t Examples::most_in_epoch() const {
+  double most = 1;
+  for (const double times : part_times_) most = std::max(most, std::ceil(times));
+  return static_cast<std::int64_t>(most) * std::ssize(all_);
 }
 
 }  // namespace pipeformer

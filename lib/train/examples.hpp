@@ -58,6 +58,11 @@ class Examples {
   const std::vector<std::int64_t>& all() const { return all_; }
   /// The examples of a training epoch before they are shuffled; the seed is the epoch's.
   virtual std::vector<std::int64_t> epoch(std::uint64_t seed) const;
+  /// How often an epoch goes through each part of the data: 2 is twice, 0.25 a quarter of it, drawn anew for each epoch.
+  /// ends: of the parts, as example numbers, where these are records.
+  void mix(std::vector<std::int64_t> ends, std::vector<double> times);
+  /// No epoch has more examples.
+  std::int64_t most_in_epoch() const;
   /// What the example counts in --batch-tokens.
   virtual std::int64_t tokens(std::int64_t example) const = 0;
   /// Appends the example. What is random about it is drawn from the seed.
@@ -71,6 +76,10 @@ class Examples {
   std::vector<std::int64_t> all_;
   std::int64_t skipped_ = 0;
   std::uint64_t fingerprint_ = 0;
+
+ private:
+  std::vector<std::int64_t> part_ends_;
+  std::vector<double> part_times_;  ///< Empty: each once.
 };
 
 /// Pairs, source[i] with target[i]: for a target y_1 .. y_n the decoder reads begin, y_1 .. y_n and predicts y_1 ..

@@ -54,7 +54,10 @@ void RecordSet::add(MappedRecords stream) {
 
 RecordSet RecordSet::open(const std::vector<std::string>& addresses) {
   RecordSet set;
-  for (const std::string& address : addresses) set.add(MappedRecords::open(address));
+  for (const std::string& address : addresses) {
+    set.add(MappedRecords::open(address));
+    set.ends_.push_back(set.records());
+  }
   require(set.records() > 0, set.name_, ": no records");
   return set;
 }

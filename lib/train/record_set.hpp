@@ -25,6 +25,8 @@ class RecordSet {
   /// Throws Error naming the streams unless the set holds vectors of this width.
   void expect_vectors(std::int64_t width) const;
 
+  /// How many sequences there are up to the end of each of the streams that were opened.
+  const std::vector<std::int64_t>& ends() const { return ends_; }
   std::int64_t records() const { return static_cast<std::int64_t>(sequences_.size()); }
   std::int64_t length(std::int64_t r) const { return sequences_[static_cast<std::size_t>(r)].length; }
   std::int64_t width() const { return width_; }  ///< 0 for ids.
@@ -48,6 +50,7 @@ class RecordSet {
   std::string name_;
   std::vector<MappedRecords> streams_;  ///< Those that hold records.
   std::vector<Sequence> sequences_;
+  std::vector<std::int64_t> ends_;
   std::shared_ptr<const RecordSet> types_;
   std::int64_t width_ = 0;
   std::uint64_t fingerprint_ = 0;

@@ -81,7 +81,7 @@ void check_state(const TrainingState& s, const TrainingSettings& settings, const
   // An epoch has one update at least, and no more than it has examples.
   const std::int64_t updates = s.position / settings.accumulate;
   const auto past = static_cast<double>(s.step - updates);
-  const auto epochs = static_cast<double>(s.epoch), examples_count = static_cast<double>(examples.all().size());
+  const auto epochs = static_cast<double>(s.epoch), examples_count = static_cast<double>(examples.most_in_epoch());
   expect(past >= epochs && past <= epochs * examples_count, "step", s.step,
          cat("which batch ", s.position, " of epoch ", s.epoch + 1, " cannot be"));
 }

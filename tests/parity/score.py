@@ -8,6 +8,7 @@ import string
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections import Counter
 from fractions import Fraction
 
@@ -31,6 +32,23 @@ def tokens_13a(line):
     line = re.sub(r"([.,])([^0-9])", r" \1 \2", line)
     line = re.sub(r"([0-9])(-)", r"\1 \2 ", line)
     return line.split()
+
+
+def tokens_intl(line):
+    """mteval-v14's: a mark apart from what is no digit before it or after it, and every symbol apart."""
+    kind = lambda c: unicodedata.category(c)[0]
+
+    def pairs(line, first, second, made):
+        out, at = [], 0
+        while at < len(line):
+            hit = at + 1 < len(line) and first(line[at]) and second(line[at + 1])
+            out.append(made(line[at], line[at + 1]) if hit else line[at])
+            at += 2 if hit else 1
+        return "".join(out)
+
+    line = pairs(line, lambda c: kind(c) != "N", lambda c: kind(c) == "P", lambda a, b: f"{a} {b} ")
+    line = pairs(line, lambda c: kind(c) == "P", lambda c: kind(c) != "N", lambda a, b: f" {a} {b}")
+    return "".join(f" {c} " if kind(c) == "S" else c for c in line).split()
 
 
 def grams(items, n):
@@ -261,6 +279,7 @@ def translation_metrics(rng, words):
             got = score(hypotheses, files, "--sentence-level", *options)
             want = [bleu([h], [[r] for r in rs], tokens_13a, smooth, value, True) for h, *rs in zip(hypotheses, *files)]
             same(f"bleu of sentences, {smooth} {value}, {name}", got, want)
+        same(f"bleu of international words, {name}", score(hypotheses, files, "--tokenize", "intl"), [bleu(hypotheses, files, tokens_intl)])
         same(f"bleu of characters, {name}", score(hypotheses, files, "--tokenize", "char"), [bleu(hypotheses, files, lambda x: list("".join(x.split())))])
         for options, how in (([], {}), (["--word-order", "2"], {"words": 2}), (["--char-order", "3", "--beta", "1.5"], {"characters": 3, "beta": 1.5}),
                              (["--whitespace"], {"whitespace": True}), (["--eps-smoothing", "--word-order", "1"], {"eps": True, "words": 1})):
@@ -308,6 +327,23 @@ def lcs_row(above, x, b):
     return row
 
 
+def lcs_places(a, b):
+    """The words of a in one longest common subsequence, found from the end: back along a first."""
+    table = [[0] * (len(b) + 1)]
+    for x in a:
+        table.append(lcs_row(table[-1], x, b))
+    places, i, j = set(), len(a), len(b)
+    while i and j:
+        if a[i - 1] == b[j - 1]:
+            places.add(i - 1)
+            i, j = i - 1, j - 1
+        elif table[i][j - 1] > table[i - 1][j]:
+            j -= 1
+        else:
+            i -= 1
+    return places
+
+
 def f1(p, r):
     return 2 * p * r / (p + r) if p + r else 0
 
@@ -329,6 +365,25 @@ def summaries(rng, words):
             want.append(100 * best)
         same(f"{name} of lines", score(hypotheses, files, "--metric", name, "--sentence-level"), want)
         same(name, score(hypotheses, files, "--metric", name), [sum(want) / len(want)])
+    # By sentences: words of the reference that are in a longest common subsequence with any sentence, each as often as both have it.
+    breaks = [[line.replace(" the ", " \\n ") for line in side] for side in (hypotheses, *files)]
+    want = []
+    for h, *rs in zip(*breaks):
+        h, best = [rouge_words(s) for s in h.split("\\n")], 0
+        for r in alternatives(rs):
+            r = [rouge_words(s) for s in r.split("\\n")]
+            left = [Counter(word for s in side for word in s) for side in (h, r)]
+            sizes, shared = [sum(c.values()) for c in left], 0
+            for right in r:
+                for at in sorted(set().union(*(lcs_places(right, s) for s in h))):
+                    if all(c[right[at]] > 0 for c in left):
+                        shared += 1
+                        for c in left:
+                            c[right[at]] -= 1
+            best = max(best, f1(*(shared / s if s else 0 for s in sizes)))
+        want.append(100 * best)
+    got = score(breaks[0], breaks[1:], "--metric", "rouge-lsum", "--sentence-level", "--sentence-break", "\\n")
+    same("rouge-lsum of lines", got, want)
     try:
         from nltk.stem.porter import PorterStemmer
     except ImportError:
@@ -342,6 +397,59 @@ def summaries(rng, words):
     # Stems are stems of themselves nearly always: those that are not compare with what they become.
     wrong = [w for w, s, x in zip(made, stems, got) if x < 50 and (PorterStemmer().stem(s) if len(s) > 3 else s) == s]
     check(f"stems of {len(made)} words", not wrong, wrong[:10])
+
+
+def answers(rng, words):
+    """Exact match and F1 of SQuAD's evaluation script, version 2.0: several right answers, none, and those of articles and marks alone."""
+    words = words + "The AN a an the theory the_end the- (the) U.S. ’s — ² x² one’s the\u0301 a.m. Ⅷ 五 ٣".split(" ")
+
+    def normal(text):
+        text = "".join(c for c in text.lower() if c not in set(string.punctuation))
+        return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+    short = lambda: " ".join(rng.choices(words, k=rng.choice([0, 1, 1, 2, 3, 6])))
+    files = [[short() for _ in range(500)], [rng.choice(["", "the", short()]) for _ in range(500)]]
+    hypotheses = [rng.choice([r, noisy(r, rng, words), r.upper(), short(), "", "A"]) for r in files[0]]
+    exact, f = [], []
+    for h, *rs in zip(hypotheses, *files):
+        h, rs = normal(h), [normal(r) for r in rs if normal(r)] or [[]]
+        exact.append(max(h == r for r in rs))
+        shared = lambda r: sum((Counter(h) & Counter(r)).values())
+        f.append(max(f1(shared(r) / len(h), shared(r) / len(r)) if h and r else float(h == r) for r in rs))
+    mean = lambda x: 100 * sum(x) / len(x)
+    same("answers", score(hypotheses, files, "--metric", "squad"), [mean(exact), mean(f)])
+    same("answers one by one", score(hypotheses, files, "--metric", "answer-f1", "--sentence-level"), [100 * x for x in f])
+
+
+def entities(rng):
+    """conlleval's rules, chunk by chunk: where one begins and ends, from two labels that follow each other."""
+
+    def chunks(labels):
+        found, begun, before, kind_before = set(), None, "O", ""
+        for at, label in enumerate([*labels, "O"]):
+            letter, kind = (label[0], label[2:]) if label != "O" else ("O", "")
+            pair = before + letter
+            changed = before != "O" and kind_before != kind
+            ended = pair in {"BB", "BS", "BO", "IB", "IS", "IO"} or before in "ES" or changed
+            if begun is not None and ended:
+                found.add((begun, at, kind_before))
+                begun = None
+            starts = letter in "BS" or pair in {"EE", "EI", "SE", "SI", "OE", "OI"} or (letter != "O" and kind_before != kind)
+            if starts and begun is None:
+                begun = at
+            before, kind_before = letter, kind
+        return found
+
+    for letters in ("BI", "I", "BIES", "IE"):
+        make = lambda: rng.choice(["O"] + [f"{x}-{kind}" for x in letters for kind in ("PER", "LOC", "a-b")])
+        right = [[make() for _ in range(rng.choice([0, 1, 5, 20]))] for _ in range(300)]
+        predicted = [[x if rng.random() < 0.8 else make() for x in line] for line in right]
+        counts = [0, 0, 0]
+        for p, r in zip(predicted, right):
+            p, r = chunks(p), chunks(r)
+            counts = [a + b for a, b in zip(counts, (len(p & r), len(p), len(r)))]
+        got = score([" ".join(x) for x in predicted], [[" ".join(x) for x in right]], "--metric", "entity")
+        same(f"entities of {letters}", got, [100 * f1(counts[0] / counts[1], counts[0] / counts[2])])
 
 
 def numbers(rng):
@@ -411,6 +519,8 @@ with tempfile.TemporaryDirectory() as directory:
 
     translation_metrics(rng, words)
     summaries(rng, words)
+    answers(rng, words)
+    entities(rng)
     numbers(rng)
 
     # Lower case of every letter there is. Python 3.11 and the C library may know different versions of Unicode.

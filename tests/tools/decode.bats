@@ -132,6 +132,15 @@ for s, scores, target in zip(source, records('scores.npy'), records('target.npy'
     decode -m "$DATA/lm.h5" --cache $type --max-length 5 --min-length 5 "$DATA/src.npy" | decode -m "$DATA/lm.h5" --cache $type --max-length 7 --min-length 7 | cmp - whole.npy
   done
   decode -m "$DATA/m.h5" --beam 3 --cache f32 "$DATA/src.npy" | cmp - <(decode -m "$DATA/m.h5" --beam 3 "$DATA/src.npy")
+  # A key that 16 bits do not hold would be an infinite one, which may be passed over in silence.
+  python "
+import h5py, shutil
+for name, factor in ('large', 1e6), ('nan', np.nan):
+    shutil.copy('$DATA/m.h5', name + '.h5')
+    with h5py.File(name + '.h5', 'a') as f: f['decoder/0/self_attn/key/weight'][...] *= factor"
+  for type in f32 bf16; do decode -m large.h5 --cache $type "$DATA/src.npy" | cmp - <(decode -m large.h5 --cache $type --batch-rows 1 "$DATA/src.npy"); done
+  refuses 1 " large, beyond the 65504 of a cache of type f16; one of type bf16 or f32 holds it" decode -m large.h5 --cache f16 "$DATA/src.npy"
+  refuses 1 "nan.h5: parameter decoder/0/self_attn/key/weight holds NaN or infinity" decode -m nan.h5 --cache f16 "$DATA/src.npy"
 }
 
 @test "n-best: N records each, best first, with scores that --target confirms" {

@@ -296,6 +296,13 @@ PYTHON
   awk '{ if ($5 < 4 || $5 > 8) exit 1 } $2 == "int8" && $6 == 0 { exit 1 }' nats
   tokenize -m classes.h5 few.en | classify -m classes.h5 --names > labels
   quantization-quality classes.h5 few.en labels > right
+  tokenize -m tok.model few.en -o few.npy
+  awk '{ print NR / 10 }' few.en > values
+  train --task regression --source few.npy --target-values values --tokenizer tok.model --encoder-layers 1 --width 32 --heads 2 --inner 32 --steps 3 -q -o values.h5
+  quantization-quality values.h5 few.en values > error
+  lines error 4
+  classify -m values.h5 few.npy -o out.npy
+  awk -v want="$(score -q --metric mse --reference values out.npy)" 'NR == 1 { exit !(want > 0 && ($5 - want) ^ 2 < 1e-6 * want ^ 2) }' error
   lines right 4
   [ "$(awk 'NR == 1 { print $5 }' right)" = 100.00 ]
   run -2 quantization-quality model.h5
