@@ -2,7 +2,6 @@
 #include "ops/nearest.hpp"
 
 #include <cstdio>
-#include <limits>
 #include <optional>
 
 #include "cli/layer_options.hpp"
@@ -24,21 +23,20 @@ const ToolSpec spec{
         "number first; --scores writes the scores beside them. --pairs and --labels write lines of text instead.\n\n"
         "Vectors come as records (D,), such as `encode --pool` writes, as one array (N, D), or as anything with a last "
         "axis of D. BASE is held in memory.\n\n"
-        "--metric cosine: x . y / (|x| |y|), 0 for a vector of zeros. dot: x . y. euclidean: |x - y|, the smallest "
-        "first.\n\n"
+        "--metric cosine: x . y / (|x| |y|), 0 for a zero vector. dot: x . y. euclidean: |x - y|, smallest first.\n\n"
         "--within S keeps what is at least as similar as S (at most as far as S): fewer than k, perhaps none, so that "
         "each query must be a record of its own where arrays are written.\n\n"
         "Shapes: BASE (..., D), QUERIES (..., D) -> ids (..., K) i4, scores (..., K) f4.",
     .arguments = "BASE [QUERIES]",
-    .options = {with_letter('k', integer("k", "K", "how many to find", "1", 1)),
-                choice("metric", "cosine|dot|euclidean", "how similarity is measured", "cosine"),
-                number("within", "S", "leave out what is less similar, or farther, than S", "", -1e300, 1e300),
-                flag("exclude-same", "QUERIES are BASE itself (it need not be named again): no vector finds itself"),
-                text("scores", "FILE", "write the scores too"),
-                flag("pairs", "write lines of text: query, id and score, separated by tabs"),
-                text("labels", "FILE", "--pairs with one more column: the line of FILE with the number of the id"),
-                integer("skip", "N", "pass over the first N records of QUERIES; the others keep their numbers", "0", 0, 1e15),
-                integer("take", "N", "only the first N records after them", "", 0, 1e15)},
+    .options =
+        join({{with_letter('k', integer("k", "K", "how many to find", "1", 1)),
+               choice("metric", "cosine|dot|euclidean", "how similarity is measured", "cosine"),
+               number("within", "S", "leave out what is less similar, or farther, than S", "", -1e300, 1e300),
+               flag("exclude-same", "QUERIES are BASE itself (it need not be named again): no vector finds itself"),
+               text("scores", "FILE", "write the scores too"),
+               flag("pairs", "write lines of text: query, id and score, separated by tabs"),
+               text("labels", "FILE", "--pairs with one more column: the line of FILE with the number of the id")},
+              part_options("QUERIES")}),
     .examples = {{"the three lines of a text that are most similar to a question",
                   "encode -m model.h5 text.en.npy --pool mean -o lines.npy && echo 'Tomorrow he reads' |\n"
                   "  tokenize -m model.h5 | encode -m model.h5 --pool mean | nearest lines.npy -k 3 --labels text.en"},
@@ -52,7 +50,6 @@ const ToolSpec spec{
 };
 
 constexpr std::int64_t query_rows = 1024;  // that are compared together
-constexpr std::int64_t most_records = std::numeric_limits<std::int64_t>::max();
 
 Metric metric_from(const Args& args) {
   const std::string name = args.text("metric");
@@ -130,25 +127,16 @@ void write_hits(const Search& search, const VectorRows& queries, const Hit* hits
   if (scores) scores->flush();
 }
 
-/// Passes over the first records; returns how many vectors they hold.
-std::int64_t pass_over(RecordReader& reader, std::int64_t records) {
-  std::int64_t vectors = 0;
-  for (RecordLocation place; records > 0 && reader.locate(place); --records)
-    vectors += place.shape.empty() ? 0 : element_count(Shape(place.shape.begin(), place.shape.end() - 1));
-  return vectors;
-}
-
 void nearest(const Args& args) {
   const bool text = args.flag("pairs") || args.has("labels");
   args.allow_only(!text, "arrays: neither --pairs nor --labels", {"scores", "format", "dtype"});
-  const std::string name = args.inputs().size() > 1    ? args.inputs()[1]
-                           : args.flag("exclude-same") ? args.inputs()[0]
-                                                       : "-";
+  std::string name = args.flag("exclude-same") ? args.inputs()[0] : "-";
+  if (args.inputs().size() > 1) name = args.inputs()[1];
   if (name == "-" && args.inputs()[0] == "-") throw UsageError("BASE and QUERIES cannot both be standard input");
   Search search(args);
   auto all = RecordReader::open(name);
-  const std::int64_t passed = pass_over(*all, args.integer("skip"));
-  const auto reader = part_of(std::move(all), 0, args.has("take") ? args.integer("take") : most_records);
+  const std::int64_t passed = pass_over_vectors(*all, args.integer("skip"));
+  const auto reader = part_of(std::move(all), 0, taken(args));
   std::optional<OutputFile> output;
   std::unique_ptr<RecordWriter> ids, scores;
   if (text) output.emplace(args.output(), Content::text);
@@ -176,11 +164,11 @@ void nearest(const Args& args) {
       output->write(lines(search, hits.data() + q * search.k, first + q));
     progress.update(first - passed + queries.rows());
   }
-  const std::int64_t rows = search.base->rows();
-  require(!args.flag("exclude-same") || (args.has("take") ? first <= rows : first == rows), reader->name(), ": ", first,
-          " vectors are not the ", rows, " of ", search.base_reader->name(),
-          ": --exclude-same is for a file against itself");
-  progress.finish(cat(first - passed, " queries, ", rows, " vectors"));
+  require(
+      !args.flag("exclude-same") || first == search.base->rows() || (args.has("take") && first < search.base->rows()),
+      reader->name(), ": ", first, " vectors are not the ", search.base->rows(), " of ", search.base_reader->name(),
+      ": --exclude-same is for a file against itself");
+  progress.finish(cat(first - passed, " queries, ", search.base->rows(), " vectors"));
   text ? output->close() : ids->close();
   if (scores) scores->close();
 }

@@ -29,10 +29,11 @@ static const ToolSpec spec = {
         "f4, "
         "T = (H / P) * (W / P).\n\n"
         "Source: Dosovitskiy et al. 2021, section 3.1.",
-    .options = join({{integer("size", "P", "height and width of a patch, in pixels", "", 1, 65536),
-                flag("channels", "the last axis is the channels of a pixel"),
-                number("scale", "S", "multiply the values by S (1/16 = 0.0625 turns 0..16 into 0..1)", "1", -1e300,
-                       1e300)}, part_options()}),
+    .options = join(
+        {{integer("size", "P", "height and width of a patch, in pixels", "", 1, 65536),
+          flag("channels", "the last axis is the channels of a pixel"),
+          number("scale", "S", "multiply the values by S (1/16 = 0.0625 turns 0..16 into 0..1)", "1", -1e300, 1e300)},
+         part_options()}),
     .examples = {{"patches of 2 by 2 pixels of a dense array of images, one record for each image",
                   "patchify --size 2 --scale 0.0625 dense.npy | convert --unstack -o patches.npy"},
                  {"photographs with values from 0 to 1", "patchify --size 8 --scale 0.003921569 images.ppm | peek"},

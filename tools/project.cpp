@@ -28,8 +28,9 @@ const ToolSpec spec{
         "length. Results are the same bits on every processor.\n\n"
         "Shapes: vectors (..., D) -> coordinates (..., k).",
     .options = join({{with_letter('k', integer("k", "K", "how many components (default: 2, or all of --onto)", "", 1)),
-                text("components", "FILE.h5[:GROUP]", "write mean, components and variances"),
-                text("onto", "FILE.h5[:GROUP]", "take mean and components from there")}, part_options()}),
+                      text("components", "FILE.h5[:GROUP]", "write mean, components and variances"),
+                      text("onto", "FILE.h5[:GROUP]", "take mean and components from there")},
+                     part_options()}),
     .examples = {{"a hundred vectors in a plane", "project table.npy -o plane.npy && peek plane.npy"},
                  {"other sentences in the same plane",
                   "encode -m model.h5 text.en.npy --pool mean | project --components plane.h5 -o a.npy &&\n"

@@ -9,15 +9,18 @@
 
 namespace pipeformer {
 
-std::vector<Option> part_options() {
-  return {
-      integer("skip", "N", "pass over the first N records of each stream; the others keep their numbers", "0", 0, 1e15),
-      integer("take", "N", "only the first N records after them", "", 0, 1e15)};
+std::vector<Option> part_options(const std::string& of) {
+  return {integer("skip", "N", cat("pass over the first N records of ", of, "; the others keep their numbers"), "0", 0,
+                  1e15),
+          integer("take", "N", "only the first N records after them", "", 0, 1e15)};
+}
+
+std::int64_t taken(const Args& args) {
+  return args.has("take") ? args.integer("take") : std::numeric_limits<std::int64_t>::max();
 }
 
 std::unique_ptr<RecordReader> part_of(const Args& args, std::unique_ptr<RecordReader> reader) {
-  return part_of(std::move(reader), args.integer("skip"),
-                 args.has("take") ? args.integer("take") : std::numeric_limits<std::int64_t>::max());
+  return part_of(std::move(reader), args.integer("skip"), taken(args));
 }
 
 std::vector<Option> batch_options() {

@@ -12,8 +12,10 @@
 
 namespace pipeformer {
 
-/// --skip, --take.
-std::vector<Option> part_options();
+/// --skip, --take. of: the streams that they are about.
+std::vector<Option> part_options(const std::string& of = "each stream");
+/// How many records --take lets pass.
+std::int64_t taken(const Args&);
 /// The records that they choose, of tools that go through a stream without for_batches().
 std::unique_ptr<RecordReader> part_of(const Args&, std::unique_ptr<RecordReader>);
 /// --batch-rows, --skip, --take.

@@ -62,8 +62,8 @@ class TaskData {
       good &= error == std::errc() && at == end && times.back() >= 0 && times.back() <= 1000;
     }
     if (!good || times.size() != count || std::all_of(times.begin(), times.end(), [](double t) { return t == 0; }))
-      throw UsageError(cat("--mix ", text, ": ", count, count == 1 ? " number" : " numbers", " from 0 to 1000, one for each file of --", option,
-                           ", not all 0, expected"));
+      throw UsageError(cat("--mix ", text, ": ", count, count == 1 ? " number" : " numbers",
+                           " from 0 to 1000, one for each file of --", option, ", not all 0, expected"));
     return times;
   }
 
@@ -291,7 +291,8 @@ TrainingStart training_start(const Args& args, std::span<ModelFile> from) {
     Labels valid_labels;
     const std::int64_t classes = models.front().configuration.classes;
     if (task.labelled) valid_labels = valid.labels(names_or_numbers(labels.names, classes), classes);
-    if (task.labelled) expect_weight(valid_labels, start.class_weights, args.list("valid-" + labels_option(task)).front());
+    if (task.labelled)
+      expect_weight(valid_labels, start.class_weights, args.list("valid-" + labels_option(task)).front());
     start.valid = valid.examples(models, valid_labels);
   }
   return start;

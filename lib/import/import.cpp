@@ -187,7 +187,8 @@ void import_checkpoint(const std::string& directory, const std::string& output, 
     write_model_head(file, tower.exchange.configuration, texts, tower.name);
     write_parameters(file, tower, tensors, options.widen);
   }
-  if (const auto one = towers.front().exchange.logit_scale; one && !scale) file.write(kScaleTensor, DType::f4, {}, &*one);
+  if (const auto one = towers.front().exchange.logit_scale; one && !scale)
+    file.write(kScaleTensor, DType::f4, {}, &*one);
   if (scale) {
     file.set_attribute("format", std::string(kSeveralModels));
     file.write(kScaleTensor, DType::f4, {}, scale->bytes.data());

@@ -28,6 +28,13 @@ std::int64_t VectorRows::record_of(std::int64_t row) const {
   return first_record + (std::upper_bound(ends.begin(), ends.end(), row) - ends.begin());
 }
 
+std::int64_t pass_over_vectors(RecordReader& reader, std::int64_t records) {
+  std::int64_t vectors = 0;
+  for (RecordLocation place; records > 0 && reader.locate(place); --records)
+    vectors += place.shape.empty() ? 0 : element_count(Shape(place.shape.begin(), place.shape.end() - 1));
+  return vectors;
+}
+
 bool read_vector_rows(RecordReader& reader, VectorRows& to, std::int64_t most_rows) {
   to.values.clear();
   to.shapes.clear();

@@ -25,4 +25,7 @@ struct VectorRows {
 /// has a number that is not finite.
 bool read_vector_rows(RecordReader&, VectorRows&, std::int64_t most_rows);
 
+/// Passes over records; returns how many vectors they hold. The stream may end first.
+std::int64_t pass_over_vectors(RecordReader&, std::int64_t records);
+
 }  // namespace pipeformer

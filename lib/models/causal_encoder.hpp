@@ -1,5 +1,5 @@
-/// A language model read as an encoder: the same layers, whose positions see only those before them, without the output.
-/// So classifiers are made of language models (Radford et al. 2018).
+/// A language model read as an encoder: the same layers, whose positions see only those before them, without the
+/// output. So classifiers are made of language models (Radford et al. 2018).
 #pragma once
 #include <string>
 

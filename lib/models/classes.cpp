@@ -115,7 +115,8 @@ std::string tag_lines(const Ragged& ragged, const std::vector<std::int32_t>& num
   std::string text;
   for (std::int64_t s = 0; s < ragged.sequences(); ++s) {
     for (std::int64_t i = ragged.begin(s); i < ragged.begin(s) + ragged.length(s); ++i)
-      text += (i > ragged.begin(s) ? between : "") + names[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
+      text +=
+          (i > ragged.begin(s) ? between : "") + names[static_cast<std::size_t>(numbers[static_cast<std::size_t>(i)])];
     text += '\n';
   }
   return text;

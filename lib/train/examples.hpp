@@ -58,8 +58,8 @@ class Examples {
   const std::vector<std::int64_t>& all() const { return all_; }
   /// The examples of a training epoch before they are shuffled; the seed is the epoch's.
   virtual std::vector<std::int64_t> epoch(std::uint64_t seed) const;
-  /// How often an epoch goes through each part of the data: 2 is twice, 0.25 a quarter of it, drawn anew for each epoch.
-  /// ends: of the parts, as example numbers, where these are records.
+  /// How often an epoch goes through each part of the data: 2 is twice, 0.25 a quarter of it, drawn anew for each
+  /// epoch. ends: of the parts, as example numbers, where these are records.
   void mix(std::vector<std::int64_t> ends, std::vector<double> times);
   /// No epoch has more examples.
   std::int64_t most_in_epoch() const;

@@ -146,8 +146,7 @@ Trainer::Validation Trainer::validate() {
           ": the validation loss is not finite; the last checkpoint is kept");
   require(total.weight > 0, "the validation data hold no answer that weighs anything");
   constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
-  Validation v{total.negative_log_likelihood / total.weight, kNothing, kNothing, 0,
-               std::move(recall)};
+  Validation v{total.negative_log_likelihood / total.weight, kNothing, kNothing, 0, std::move(recall)};
   if (predicts_probabilities())
     v.accuracy = static_cast<double>(total.correct) / static_cast<double>(std::max<std::int64_t>(total.rows, 1));
   if (settings_.metric == "bleu") {

@@ -73,11 +73,11 @@ def embed(p, side, sequence):
     return positions(p, side, torch.cat([p["encoder/class_token"], x]) if "encoder/class_token" in p else x)
 
 
-def classes(p, sequence, pooling, **kind):
+def classes(p, sequence, pooling, causal=False, **kind):
     """The logits of one sequence; an empty one is seen as zeros."""
-    x = stack(p, "encoder", embed(p, "encoder", sequence), False, **kind)
-    pooled = torch.zeros(WIDTH, dtype=torch.float64) if len(x) == 0 else x.mean(0) if pooling == "mean" else x[0]
-    return p["classifier/weight"] @ pooled + p["classifier/bias"]
+    x = stack(p, "encoder", embed(p, "encoder", sequence), causal, **kind)
+    pooled = torch.zeros(WIDTH, dtype=torch.float64) if len(x) == 0 else x.mean(0) if pooling == "mean" else x[-1] if pooling == "last" else x[0]
+    return p["classifier/weight"] @ pooled + p.get("classifier/bias", 0)
 
 
 def cross_entropy(logits, labels, smoothing=0.0):
@@ -227,6 +227,7 @@ def classifications():
     for name, records, pooling, shape, options in [
         ("ids, mean", texts, "mean", dict(pre=False, activation="relu"), ["--source-vocabulary", VOCABULARY]),
         ("ids, first row", texts, "first", dict(pre=True, activation="relu"), ["--source-vocabulary", VOCABULARY]),
+        ("ids, last row of causal layers", texts, "last", dict(pre=True, activation="relu", causal=True), ["--source-vocabulary", VOCABULARY, "--causal"]),
         ("vectors, mean", vectors, "mean", dict(pre=False, activation="gelu"), ["--input-width", 12]),
         ("vectors, class token", vectors, "first", dict(pre=True, activation="gelu"),
          ["--input-width", 12, "--class-token", "--positions", "learned", "--max-positions", 16]),
@@ -236,6 +237,20 @@ def classifications():
         logits = [classes(p, x, pooling, **shape)[None] for x in records]
         agree(f"classify, {name}", run("classify", "-m", path("a.h5"), path("s.npy")), [torch.softmax(x[0], 0) for x in logits])
         compare_gradients(f"classification, {name}", p, cross_entropy(logits, [labels]), ours)
+
+
+def classes_of_language_models():
+    """A decoder alone, read as an encoder: the same layers, and a linear layer without bias that reads the last position."""
+    lm = make("--kind", "decoder-only", "--decoder-layers", LAYERS, "--target-vocabulary", VOCABULARY, "--norm-position", "pre", "--activation", "gelu")
+    texts, labels = ids([5, 1, 0, 12, 9, 3]), rng.integers(0, 3, 6).astype("<i4")
+    data = ["--task", "classification", "--source", save("s.npy", texts), "--labels", save("l.npy", labels)]
+    run("train", *data, "--from", path("a.h5"), "--learning-rate", 0, "--steps", 1, "--quiet", "-o", path("c.h5"))
+    os.replace(path("c.h5"), path("a.h5"))
+    p = tensors("a.h5")
+    layers = {n: "encoder/" + n[len("decoder/"):] for n in lm if not n.startswith("decoder/output/")}
+    check("a language model's layers", set(p) == {*layers.values(), "classifier/weight"} and all(torch.equal(lm[n], p[m]) for n, m in layers.items()))
+    logits = [classes(p, x, "last", causal=True, pre=True, activation="gelu")[None] for x in texts]
+    compare_gradients("classification by a language model", p, cross_entropy(logits, [labels]), gradients(*data))
 
 
 def weighted_classes():
@@ -612,6 +627,7 @@ def optimizers():
 language_models()
 masked_language_models()
 classifications()
+classes_of_language_models()
 taggings()
 spans()
 pairs()

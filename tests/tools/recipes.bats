@@ -142,6 +142,14 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "$status" -eq 0 ]
   [ "${lines[-1]}" = "accuracy 100.00 (40 of 40)" ]
   bound mk/masked.tsv valid_loss 2.5
+  # From a language model, which has its own tokenizer.
+  train --task language-model --target mk/train.npy --tokenizer mk/tok.model --width 32 --heads 4 --inner 64 --decoder-layers 1 --steps 20 -q -o lm.h5
+  run make -s -f "$SCRIPTS/classifier.mk" TEXT=train.txt LABELS=train.labels VALID=dev.txt VALID_LABELS=dev.labels OUT=from FROM=lm.h5 \
+    TRAIN="--learning-rate 0.005 --warmup 10 --steps 80 --batch-tokens 500 --dropout 0"
+  [ "$status" -eq 0 ]
+  [ "${lines[-1]}" = "accuracy 100.00 (40 of 40)" ]
+  [ ! -e from/masked.h5 ] && [ ! -e from/tok.model ]
+  model describe from/model.h5 | grep -q '^pooling *last'
 }
 
 @test "tagger.mk: roles of the corpus, and what the most frequent tags would get" {
