@@ -20,23 +20,6 @@ const Phrases& of_record(const std::vector<Phrases>& phrases, std::int64_t s) {
   return phrases[phrases.size() == 1 ? 0 : static_cast<std::size_t>(s)];
 }
 
-/// Throws Error when a phrase that is required can never come. banned: may be null.
-void expect_possible(const Phrases& required, const Phrases* banned, const Configuration& c,
-                     const std::vector<std::int32_t>& suppressed, const std::string& where) {
-  for (const auto& phrase : required) {
-    for (const std::int32_t id : phrase) {
-      const bool never = id == c.suppressed_id || std::count(suppressed.begin(), suppressed.end(), id) > 0;
-      if (never) throw Error(cat(where, ": id ", id, " is required, but is suppressed"));
-      if (c.ends(id)) throw Error(cat(where, ": id ", id, " is required, but ends what is generated"));
-    }
-    if (!banned) continue;
-    for (const auto& ban : *banned)
-      if (std::search(phrase.begin(), phrase.end(), ban.begin(), ban.end()) != phrase.end())
-        throw Error(cat(where, ": a phrase that is required holds one that is banned, of ", ban.size(), " ids from ",
-                        ban.front(), " on"));
-  }
-}
-
 /// Batches of a window: the sentences of some numbers, none of them empty.
 class BatchGenerator {
  public:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/error.hpp"
+
 namespace pipeformer {
 namespace {
 
@@ -65,6 +67,22 @@ void Requirement::wanted(std::span<const std::int32_t> progress, bool begun, std
   for (std::size_t p = 0; p < phrases_.size(); ++p)
     if (progress[p] >= least && progress[p] < std::ssize(phrases_[p].ids))
       ids.push_back(phrases_[p].ids[static_cast<std::size_t>(progress[p])]);
+}
+
+void expect_possible(const Phrases& required, const Phrases* banned, const Configuration& c,
+                     const std::vector<std::int32_t>& suppressed, const std::string& where) {
+  for (const auto& phrase : required) {
+    for (const std::int32_t id : phrase) {
+      const bool never = id == c.suppressed_id || std::count(suppressed.begin(), suppressed.end(), id) > 0;
+      if (never) throw Error(cat(where, ": id ", id, " is required, but is suppressed"));
+      if (c.ends(id)) throw Error(cat(where, ": id ", id, " is required, but ends what is generated"));
+    }
+    if (!banned) continue;
+    for (const auto& ban : *banned)
+      if (std::search(phrase.begin(), phrase.end(), ban.begin(), ban.end()) != phrase.end())
+        throw Error(cat(where, ": a phrase that is required holds one that is banned, of ", ban.size(), " ids from ",
+                        ban.front(), " on"));
+  }
 }
 
 }  // namespace pipeformer

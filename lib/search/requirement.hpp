@@ -3,8 +3,10 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "models/configuration.hpp"
 #include "search/phrases.hpp"
 
 namespace pipeformer {
@@ -41,5 +43,10 @@ class Requirement {
   std::vector<Phrase> phrases_;
   std::int64_t total_ = 0;
 };
+
+/// Throws Error that begins with `where` when a phrase that is required can never come: an id of it is suppressed or
+/// ends a sequence, or it holds a phrase that is banned. banned: may be null.
+void expect_possible(const Phrases& required, const Phrases* banned, const Configuration&,
+                     const std::vector<std::int32_t>& suppressed, const std::string& where);
 
 }  // namespace pipeformer
