@@ -241,7 +241,7 @@ def classifications():
 
 def classes_of_language_models():
     """A decoder alone, read as an encoder: the same layers, and a linear layer without bias that reads the last position."""
-    lm = make("--kind", "decoder-only", "--decoder-layers", LAYERS, "--target-vocabulary", VOCABULARY, "--norm-position", "pre", "--activation", "gelu")
+    lm = make("--kind", "decoder-only", "--decoder-layers", LAYERS, "--target-vocabulary", VOCABULARY, "--begin-id", BEGIN, "--end-id", END, "--norm-position", "pre", "--activation", "gelu")
     texts, labels = ids([5, 1, 0, 12, 9, 3]), rng.integers(0, 3, 6).astype("<i4")
     data = ["--task", "classification", "--source", save("s.npy", texts), "--labels", save("l.npy", labels)]
     run("train", *data, "--from", path("a.h5"), "--learning-rate", 0, "--steps", 1, "--quiet", "-o", path("c.h5"))
