@@ -53,7 +53,7 @@ struct Exchange {
   std::string prefix{};      ///< What the tensors' names of the base model begin with ("bert.", or nothing).
   Configuration configuration{};
   std::vector<std::string> labels{};
-  std::int64_t padding = -1;  ///< Writing: the tokenizer's padding id.
+  std::int64_t padding = -1;           ///< Writing: the tokenizer's padding id.
   std::optional<float> logit_scale{};  ///< Reading: of one encoder of pairs that was trained here.
   std::vector<TensorRow> rows{};
   std::set<std::string> left_out{};                           ///< Tensors that are no parameters: buffers, masks.

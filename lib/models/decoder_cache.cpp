@@ -13,7 +13,8 @@ DecoderCache::DecoderCache(const Transformer& model, Storage& storage, WeightTyp
       row_bytes_(model.configuration().layer_shape(true, 0).self_attention.kept_row_bytes(kept)),
       storage_(storage) {
   // What is there may have been another model's.
-  capacity_ = static_cast<std::int64_t>(storage_.past.size()) / (2 * std::max<std::int64_t>(1, static_cast<std::int64_t>(layers())) * row_bytes_);
+  capacity_ = static_cast<std::int64_t>(storage_.past.size()) /
+              (2 * std::max<std::int64_t>(1, static_cast<std::int64_t>(layers())) * row_bytes_);
   ids_.resize(static_cast<std::size_t>(capacity_));
   const StackSpec& stack = model.configuration().decoder;
   if (stack.positions == PositionKind::rotary && stack.rotary_scaling == RotaryScaling::longrope)
