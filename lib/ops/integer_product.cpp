@@ -121,8 +121,9 @@ void integer_product(const MatrixView& a, const PackedView& packed, const Weight
   parallel_for(tasks, small ? tasks : 1, [&](std::int64_t begin, std::int64_t end) {
     thread_local Buffer<std::byte> own;
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t row = task / groups * rows, height = std::min(rows, m - row);
-      const std::int64_t first = task % groups * group, last = std::min(panels, first + group);
+      // All rows through a group of panels before the next: the panels come from memory once.
+      const std::int64_t row = task % row_blocks * rows, height = std::min(rows, m - row);
+      const std::int64_t first = task / row_blocks * group, last = std::min(panels, first + group);
       if (height <= 0) continue;
       const Int8Rows block = row_range(by, from, row, height);
       for (std::int64_t p = first; p < last; ++p) {

@@ -15,8 +15,9 @@ constexpr std::int64_t kept_bytes(WeightType type, std::int64_t n) {
   return kept_elements(type, n) * element_size(type);
 }
 
-/// Stores `count` vectors of n, one after another: 16 bits are rounded to nearest even, 8 bits as `quantise` does. A
-/// number that is too large for the type becomes NaN; a vector with NaN or infinity becomes NaN in 8 bits.
+/// Stores `count` vectors of n, one after another: 16 bits are rounded to nearest even, 8 bits as `quantise` does.
+/// Infinity, and a number too large for bfloat16, become NaN; a vector with NaN or infinity becomes NaN in 8 bits.
+/// Throws Error for a finite number that is too large for float16.
 void keep_vectors(WeightType type, std::int64_t count, std::int64_t n, const float* x, void* to);
 
 }  // namespace pipeformer

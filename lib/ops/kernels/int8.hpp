@@ -77,7 +77,8 @@ float quantise_int8(std::int64_t n, const float* x, std::int8_t* q) {
 
 void widen_int8(std::int64_t n, const void* stored, const float* scale, float* y) {
   const auto* q = static_cast<const std::int8_t*>(stored);
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * *scale;
+  const float by = *scale;
+  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * by;
 }
 
 std::int64_t int8_row_elements(std::int64_t depth) {
