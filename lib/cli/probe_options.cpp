@@ -112,9 +112,11 @@ void Probing::expect_effects(const std::vector<std::string>& outputs,
   std::vector<std::string> written = outputs;
   for (std::size_t i = 0; writer_ && i < list_.size(); ++i)
     if (writer_->wants({static_cast<std::int32_t>(i)})) written.push_back(list_[i].name);
-  for (const auto& [name, text] : changes_->changed())
-    if (std::none_of(written.begin(), written.end(), [&](const std::string& to) { return reaches(name, to); }))
+  for (const auto& [name, text] : changes_->changed()) {
+    const auto reached = [&reaches, &from = name](const std::string& to) { return reaches(from, to); };
+    if (std::none_of(written.begin(), written.end(), reached))
       throw UsageError(cat(text, ": nothing that is written depends on ", name));
+  }
 }
 
 void Probing::close(std::int64_t sequences) {
