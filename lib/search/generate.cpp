@@ -47,8 +47,9 @@ class BatchGenerator {
 
   std::vector<std::vector<Hypothesis>> run(const std::vector<std::int64_t>& sentences) {
     const bool searches = settings_.max_length != 0;  // or outputs are what they begin with
+    const auto copies = static_cast<std::size_t>(settings_.search.sample ? settings_.search.nbest : 1);
     auto all = searches ? search_for(sentences, settings_.search)
-                        : std::vector<std::vector<Hypothesis>>(sentences.size(), std::vector<Hypothesis>(1));
+                        : std::vector<std::vector<Hypothesis>>(sentences.size(), std::vector<Hypothesis>(copies));
     if (searches && required_ && settings_.search.beam == 1) search_wider(sentences, all);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto forced = prefix(sentences[i]);

@@ -291,6 +291,9 @@ PYTHON
   decode -m gpt2.h5 first.npy --target rest.npy --tap 'decoder/*' --tap-file forced.h5 -o /dev/null
   peek --diff prompts.h5 forced.h5
   decode -m gpt2.h5 source.npy --max-length 0 --sample --nbest 1 --scores scores.npy | cmp - source.npy
+  decode -m gpt2.h5 source.npy --max-length 0 --sample --nbest 2 -o twice.npy
+  last=$(($(peek twice.npy | tail -n +2 | wc -l) - 1))
+  for first in 0 1; do slice --records "$(seq -s , $first 2 $last)" twice.npy | cmp - source.npy; done
   [ "$(peek --values scores.npy | sort -u)" = $'0\t0' ]
   decode -m demo.h5 source.npy --max-length 0 --prefix target.npy --beam 3 | cmp - target.npy
   [ "$(decode -m marian.h5 source.npy --max-length 0 --tap 'decoder/0/norm1' --tap-file begin.h5 | peek | tail -n +2 | cut -f 4 | sort -u)" = "(0,)" ]
