@@ -1,12 +1,10 @@
 #include "ops/attention.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
-#include "core/elementary.hpp"
 #include "core/threads.hpp"
 #include "ops/attention_parts.hpp"
 
@@ -36,9 +34,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     most_visible = std::max(most_visible, head.visible(i));
     if (keys == 0) std::fill_n(out + i * out_stride, dv, 0.0f);
   }
-  // Blocks before the window of the first query are outside those of the others too.
-  const std::int64_t begin =
-      std::min(head.first_visible(first_query), std::max<std::int64_t>(keys - 1, 0)) / kKeyBlock * kKeyBlock;
+  const std::int64_t begin = head.first_block(first_query);
   for (std::int64_t j0 = begin; j0 < keys && (j0 == begin || j0 < most_visible); j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
@@ -187,7 +183,7 @@ void attention_forward(const AttentionShape& shape, const AttentionInput& in, fl
                  for (std::int64_t n = begin, next = n; n < end; n = next) {
                    const Task& task = list[static_cast<std::size_t>(n / shape.heads)];
                    const Head head{shape, in, task.sequence, n % shape.heads};
-                   const bool few = task.last - task.first <= kernels().few_rows;
+                   const bool few = task.last - task.first <= kFewRows;
                    next = few ? std::min({end, n + kFewHeads, n - head.head + shape.heads}) : n + 1;
                    if (few)
                      forward_few(head, next - n, task.first, task.last, out, log_sum);

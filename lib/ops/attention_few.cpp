@@ -6,11 +6,10 @@ namespace pipeformer {
 namespace attending {
 namespace {
 
-/// Has the processor bring vectors of `width`, `offset` bytes from the beginnings of rows, while something else is
-/// computed.
-void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width, std::int64_t offset = 0) {
+/// Has the processor bring vectors of `width` while something else is computed.
+void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width) {
   const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
-  const auto* table = static_cast<const std::byte*>(rows.data) + offset;
+  const auto* table = static_cast<const std::byte*>(rows.data);
   for (std::int64_t r = 0; r < count; ++r) {
     const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
     for (std::int64_t k = 0; k < bytes; k += kCacheLine) __builtin_prefetch(row + k, 0, 3);
@@ -36,7 +35,7 @@ void ask_for_sequence(const AttentionShape& shape, const AttentionInput& in, std
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
                  float* log_sum) {
   // A head has little to do and each step waits for the one before: the heads go through each step together.
-  constexpr std::int64_t kMostRows = kFewHeads * 8;
+  constexpr std::int64_t kMostRows = kFewHeads * kFewRows;
   const AttentionShape& shape = first.shape;
   const Kernels& kernel = kernels();
   const std::int64_t count = last_query - first_query, rows = heads * count, keys = first.keys();
@@ -56,8 +55,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
   for (std::int64_t i = first_query; i < last_query; ++i) most_visible = std::max(most_visible, first.visible(i));
   for (std::int64_t h = 0; h < heads && keys == 0; ++h)
     for (std::int64_t i = 0; i < count; ++i) std::fill_n(result_of(h) + i * out_stride, dv, 0.0f);
-  const std::int64_t begin =
-      std::min(first.first_visible(first_query), std::max<std::int64_t>(keys - 1, 0)) / kKeyBlock * kKeyBlock;
+  const std::int64_t begin = first.first_block(first_query);
   for (std::int64_t j0 = begin; j0 < keys && (j0 == begin || j0 < most_visible); j0 += kKeyBlock) {
     const std::int64_t columns = std::clamp<std::int64_t>(most_visible - j0, 1, std::min(kKeyBlock, keys - j0));
     const std::int64_t padded = round_up(columns, kernel.panel);

@@ -64,6 +64,10 @@ struct Head {
   std::int64_t first_visible(std::int64_t i) const {
     return shape.causal && shape.window > 0 ? std::max<std::int64_t>(last_key(i) + 1 - shape.window, 0) : 0;
   }
+  /// The block of keys that queries from i on begin with: those before it are outside the windows of all of them.
+  std::int64_t first_block(std::int64_t i) const {
+    return std::min(first_visible(i), std::max<std::int64_t>(keys() - 1, 0)) / kKeyBlock * kKeyBlock;
+  }
   bool shifts_scores() const {
     return in.masks.bias || in.masks.mask || in.masks.distance.values || shape.soft_cap > 0 ||
            (shape.causal && shape.window > 0);
@@ -140,7 +144,7 @@ inline void product_transposed(const MatrixView& a, const float* panels, const M
                                     accumulate);
 }
 
-/// Queries [first_query, last_query), at most few_rows of them, of `heads` heads (at most kFewHeads) from `first` on:
+/// Queries [first_query, last_query), at most kFewRows of them, of `heads` heads (at most kFewHeads) from `first` on:
 /// attention_forward where packing keys and values would take longer than the products.
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
                  float* log_sum);

@@ -85,7 +85,7 @@ void products(const Kernels& kernel, Digest& digest) {
     digest.add(product(kernel, m, k, n, false, a, w));
     digest.add(product(kernel, m, k, n, true, a, w));
     // The kernels of few rows give the bits of the others.
-    const std::int64_t rows = std::min<std::int64_t>(m, kernel.few_rows), ld = (n / kernel.panel + 1) * kernel.panel;
+    const std::int64_t rows = std::min<std::int64_t>(m, kFewRows), ld = (n / kernel.panel + 1) * kernel.panel;
     std::vector<float> c(static_cast<std::size_t>(rows * ld)), plain(static_cast<std::size_t>(rows * n));
     kernel.dot_few({a.data(), rows, k, k}, {w.data(), k}, {c.data(), rows, n, ld});
     kernel.gemm_few({a.data(), rows, k, k}, {w.data(), n}, {plain.data(), rows, n, n}, false);
@@ -191,7 +191,7 @@ void kept(const Kernels& kernel, Digest& digest) {
   Draw draw(4);
   for (int i = 0; i < 90; ++i) {
     const auto type = static_cast<WeightType>(i % 3 + 1);
-    const std::int64_t k = draw.size(70), n = draw.size(40), rows = draw.size(kernel.few_rows);
+    const std::int64_t k = draw.size(70), n = draw.size(40), rows = draw.size(kFewRows);
     const std::int64_t elements = kept_elements(type, k), width = kernel.panel, ld = (n / width + 1) * width;
     std::vector<std::byte> table(static_cast<std::size_t>(n * kept_bytes(type, k)));
     const auto x = draw.row(n * k, i % 2 == 0), a = draw.row(rows * k), b = draw.row(rows * n);

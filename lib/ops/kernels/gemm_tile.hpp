@@ -92,7 +92,8 @@ GemmTile tile_for(int rows) {
 #endif
 }
 
-/// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each.
+/// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each (all of a
+/// panel of 16 bits the first).
 template <bool KContiguous, class Row>
 void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const MutableMatrixView& c,
                 bool accumulate) {
@@ -111,8 +112,6 @@ void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const
     to.data += height * c.stride;
   }
 }
-
-constexpr int kFewRows = 4;
 
 template <class Row, int Rows>
 void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {

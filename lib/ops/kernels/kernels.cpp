@@ -535,7 +535,6 @@ extern const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA);
 const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .name = PIPEFORMER_STRING(PIPEFORMER_ISA),
     .panel = kPanel,
-    .few_rows = kFewRows,
     .pack_transposed = pack_transposed,
     .pack = pack,
     .pack_transposed_16 = pack_transposed_16,

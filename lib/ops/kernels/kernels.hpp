@@ -13,6 +13,7 @@
 namespace pipeformer {
 
 constexpr int kCacheLine = 64;  ///< Bytes.
+constexpr int kFewRows = 4;     ///< With so many rows or less, packing B takes longer than the product.
 
 /// Rows that lie anywhere in a table: row r begins row(r) * stride elements after data, row(r) = index ? index[r] : r.
 /// Elements of fewer bits are widened, exactly, as they are read; a row of 8-bit elements begins with its scale
@@ -55,8 +56,7 @@ struct IntegerKernels {
 
 struct Kernels {
   const char* name;
-  int panel;     ///< Columns of a packed panel of B.
-  int few_rows;  ///< With so many rows or less, packing B takes longer than the product.
+  int panel;  ///< Columns of a packed panel of B.
 
   /// Packs rows r < n of w, each depth long, as columns of panels: out[p][k][j] = w[row(p * panel + j)][k], missing
   /// columns zero. n may be any number.
@@ -83,7 +83,7 @@ struct Kernels {
   GemmPanel gemm_panel_transposed;                    ///< The first, for A stored transposed: a (depth, rows).
 
   /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B (depth, n).
-  /// Few: at most few_rows. The bits are those of gemm_panel.
+  /// Few: at most kFewRows. The bits are those of gemm_panel.
   void (*gemm_few)(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate);
 
   /// C (rows, n) = A (rows, depth) W^T, few rows, W (n, depth); the bits are those of gemm_panel. C is written in whole
