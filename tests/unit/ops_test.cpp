@@ -746,6 +746,10 @@ TEST_CASE("what is too large to be kept in fewer bits is an error or NaN", "[ops
     CHECK(std::isnan(float_from_bfloat16(bits)) == !std::isfinite(bfloat));
     CHECK((std::isnan(float_from_bfloat16(bits)) || float_from_bfloat16(bits) == bfloat));
   }
+  // The first of them is named, whatever stands beside it.
+  const Floats several{1.0f, infinity, -70000.0f, 80000.0f};
+  std::uint16_t bits[4];
+  CHECK_THROWS_WITH(keep_vectors(WeightType::float16, 1, 4, several.data(), bits), Catch::Contains("70000 large"));
   // All that a binary16 is stays what it is.
   for (std::uint32_t i = 0; i < 65536; ++i) {
     const float x = float_from_half(static_cast<std::uint16_t>(i));
