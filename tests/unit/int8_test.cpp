@@ -104,7 +104,8 @@ Floats plain_product(const Floats& a, std::int64_t m, const Weight8& w, const fl
 
 /// A product with the numbered way to multiply; c lies among numbers that must stay as they are.
 Floats product_by(const IntegerKernels& way, const Floats& a, std::int64_t m, const Weight8& w, const float* bias) {
-  const std::int64_t n = w.rows, k = w.columns, quads = (k + 3) / 4, stride = quads * 4 + 8, ldc = n + 3;
+  const std::int64_t n = w.rows, k = w.columns, ldc = n + 3;
+  const std::int64_t quads = (k + way.group - 1) / way.group * way.group / 4, stride = quads * 4 + 8;
   std::vector<std::byte> q(static_cast<std::size_t>(m * stride * way.element));
   Floats scales(static_cast<std::size_t>(m)), c(static_cast<std::size_t>(m * ldc), -7.0f);
   const Int8Rows rows{q.data(), scales.data(), m, quads, stride};
@@ -176,8 +177,9 @@ TEST_CASE("rows are quantised to the nearest integer, whatever is in them", "[op
 
 TEST_CASE("every way to multiply 8-bit integers gives the bits of plain loops", "[ops][int8]") {
   std::vector<std::array<std::int64_t, 3>> shapes{
-      {1, 1, 1},     {1, 16, 4},   {6, 32, 8},    {12, 32, 64}, {13, 33, 65}, {7, 15, 3},  {24, 31, 17},
-      {25, 64, 128}, {3, 17, 250}, {1, 100, 512}, {2, 8, 1025}, {5, 40, 0},   {97, 48, 36}};
+      {1, 1, 1},     {1, 16, 4},   {6, 32, 8},    {12, 32, 64},  {13, 33, 65}, {7, 15, 3},   {24, 31, 17},
+      {25, 64, 128}, {3, 17, 250}, {1, 100, 512}, {2, 8, 1025},  {5, 40, 0},   {97, 48, 36}, {16, 32, 64},
+      {17, 20, 63},  {32, 64, 65}, {33, 32, 192}, {48, 31, 130}, {63, 7, 129}, {65, 33, 300}};
   Random random(3);
   for (int i = 0; i < 60; ++i)
     shapes.push_back({1 + static_cast<std::int64_t>(random.below(30)), 1 + static_cast<std::int64_t>(random.below(70)),

@@ -1,401 +1,23 @@
 /// Products of 8-bit integers. A row of A is quantised to q = x * 127 / max|x| in -127 .. 127, sums of q times weights
 /// are taken over k in 32 bits, exactly, and leave the registers as floats only:
 ///   C = sum * (scale of the row * scale of the column) + bias,
-/// the first product rounded, then one fused multiply-add. Every path (the instructions for 8-bit dot products of
-/// AVX-512, AVX and Arm; those for 16 bits of AVX-512, AVX2, SSE2 and Arm; plain loops) gives the same bits.
-///
-/// A packed panel: the sums over k of its columns, 32 bits each, then for each four k's the columns one after another,
-/// four bytes each. Missing k's and columns are zero.
+/// the first product rounded, then one fused multiply-add. Every way (int8_dots.hpp: the instructions for 8-bit dot
+/// products of AVX-512, AVX and Arm; those for 16 bits of AVX-512, AVX2, SSE2 and Arm; plain loops; int8_tiles.hpp: the
+/// tile registers of AMX) gives the same bits.
 #pragma once
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
 #elif defined(PIPEFORMER_NEON)
-#include <arm_neon.h>
 #include <sys/auxv.h>
 #endif
 
-#include "ops/kernels/kernels.hpp"
+#include "ops/kernels/int8_dots.hpp"
+#if defined(__AVX512F__)
+#include "ops/kernels/int8_tiles.hpp"
+#endif
 
 namespace pipeformer {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kInt8Panel = 32;
-#else
-constexpr int kInt8Panel = 16;
-#endif
-constexpr int kQuad = 4;  // k's that lie together
-
-// --- quantising ---
-
-struct Quantiser {
-  bool finite;
-  float lift;    ///< A power of two that multiplies numbers so small that 127 / max|x| would overflow.
-  float factor;  ///< 127 / max|x|, lifted
-  float scale;   ///< max|x| / 127
-};
-
-/// NaN and infinity come out as bits above those of all numbers.
-inline Quantiser quantiser_of(std::int64_t n, const float* x) {
-  std::int32_t top = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const std::int32_t bits = __builtin_bit_cast(std::int32_t, x[i]) & 0x7fffffff;
-    top = bits > top ? bits : top;
-  }
-  if (top >= 0x7f800000) return {false, 0, 0, __builtin_nanf("")};
-  const float largest = __builtin_bit_cast(float, top), lift = largest < 0x1p-64f ? 0x1p64f : 1.0f;
-  return {true, lift, top == 0 ? 0.0f : 127.0f / (largest * lift), largest / 127.0f};
-}
-
-/// The integer nearest to x * factor, even ones first, of the exact product: what is added to it leaves no bits for a
-/// fraction.
-inline std::int32_t quantised(float x, const Quantiser& by) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return __builtin_bit_cast(std::int32_t, __builtin_fmaf(x * by.lift, by.factor, 0x1.8p23f)) -
-         __builtin_bit_cast(std::int32_t, 0x1.8p23f);
-#else  // the product of two floats is exact in double
-  const double product = static_cast<double>(x * by.lift) * static_cast<double>(by.factor);
-  return static_cast<std::int32_t>(__builtin_bit_cast(std::int64_t, product + 0x1.8p52) -
-                                   __builtin_bit_cast(std::int64_t, 0x1.8p52));
-#endif
-}
-
-/// q (n) + offset, and `offset` up to `padded`. A row with NaN or infinity is zeros with a scale of NaN.
-template <class T>
-float quantise_row(std::int64_t n, std::int64_t padded, const float* x, int offset, T* q) {
-  const Quantiser by = quantiser_of(n, x);
-  if (by.finite)
-    for (std::int64_t i = 0; i < n; ++i) q[i] = static_cast<T>(quantised(x[i], by) + offset);
-  for (std::int64_t i = by.finite ? n : 0; i < padded; ++i) q[i] = static_cast<T>(offset);
-  return by.scale;
-}
-
-float quantise_int8(std::int64_t n, const float* x, std::int8_t* q) {
-  return quantise_row(n, n, x, 0, q);
-}
-
-void widen_int8(std::int64_t n, const void* stored, const float* scale, float* y) {
-  const auto* q = static_cast<const std::int8_t*>(stored);
-  const float by = *scale;
-  for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(q[i]) * by;
-}
-
-std::int64_t int8_row_elements(std::int64_t depth) {
-  return (depth + kQuad - 1) / kQuad * kQuad;
-}
-std::int64_t int8_panel_bytes(std::int64_t depth) {
-  return kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + int8_row_elements(depth));
-}
-
-// --- packing ---
-
-inline std::int32_t sum_int8(std::int64_t n, const std::int8_t* x) {
-  constexpr std::int64_t kStretch = 128;  // of which a sum has 16 bits
-  std::int32_t total = 0;
-  for (std::int64_t i = 0; i < n; i += kStretch) {
-    const std::int64_t end = i + kStretch < n ? i + kStretch : n;
-    std::int16_t sum = 0;
-    for (std::int64_t k = i; k < end; ++k) sum = static_cast<std::int16_t>(sum + x[k]);
-    total += sum;
-  }
-  return total;
-}
-
-/// Four quads of four rows, `stride` apart, become four quads of a panel.
-inline void transpose_quads(const std::int8_t* rows, std::int64_t stride, std::int8_t* panel) {
-  typedef std::int32_t Four __attribute__((vector_size(16)));
-  Four row[4];
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], rows + i * stride, sizeof row[i]);
-  const Four a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
-             b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-  const Four c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
-             d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  const Four out[4] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
-                       __builtin_shufflevector(c, d, 0, 1, 4, 5), __builtin_shufflevector(c, d, 2, 3, 6, 7)};
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &out[i], sizeof out[i]);
-}
-
-void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const float*, std::byte* out) {
-  const auto* w = static_cast<const std::int8_t*>(stored);
-  const std::int64_t quads = (depth + kQuad - 1) / kQuad;
-  for (std::int64_t first = 0; first < n; first += kInt8Panel) {
-    const std::int64_t columns = n - first < kInt8Panel ? n - first : kInt8Panel;
-    auto* sums = reinterpret_cast<std::int32_t*>(out);
-    auto* to = reinterpret_cast<std::int8_t*>(out + kInt8Panel * sizeof(std::int32_t));
-    out += kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + quads * kQuad);
-    for (std::int64_t j = 0; j < kInt8Panel; ++j) {
-      const std::int8_t* row = w + (first + (j < columns ? j : 0)) * depth;
-      sums[j] = j < columns ? sum_int8(depth, row) : 0;
-    }
-    constexpr std::int64_t kSquare = 16;  // quads of a column: a cache line is read whole while it is there
-    const std::int64_t whole = depth / kQuad;
-    const auto put = [&](std::int64_t q, std::int64_t j) {
-      std::int32_t four = 0;
-      if (j < columns) __builtin_memcpy(&four, w + (first + j) * depth + q * kQuad, q < whole ? kQuad : depth % kQuad);
-      __builtin_memcpy(to + (q * kInt8Panel + j) * kQuad, &four, kQuad);
-    };
-    for (std::int64_t q0 = 0; q0 < quads; q0 += kSquare) {
-      const std::int64_t q1 = q0 + kSquare < quads ? q0 + kSquare : quads;
-      for (std::int64_t j = 0; j < kInt8Panel; j += 4) {
-        std::int64_t q = q0;
-        if (j + 4 <= columns)
-          for (; q + 4 <= q1 && q + 4 <= whole; q += 4)
-            transpose_quads(w + (first + j) * depth + q * kQuad, depth, to + (q * kInt8Panel + j) * kQuad);
-        for (; q < q1; ++q)
-          for (std::int64_t column = j; column < j + 4; ++column) put(q, column);
-      }
-    }
-  }
-}
-
-// --- tiles ---
-
-/// What a tile reads: rows of A at a, `stride` elements apart, and columns of a panel.
-struct Int8Operands {
-  const void* a;
-  std::int64_t stride, quads;
-  const std::int8_t* panel;
-  const std::int32_t* column_sums;
-  const std::int8_t* ahead;
-};
-
-/// Where a tile goes, and by what it is multiplied.
-struct Int8Output {
-  const float *row_scales, *column_scales, *bias;
-  float* c;
-  std::int64_t ldc;
-};
-
-// Each struct is a way to multiply: Sum is a vector of sums of kColumns / kVectors columns, perhaps several for each;
-// Row what four elements of a row of A become, Weights those of some columns.
-
-/// Sums that are of whole columns, kLanes of them, become floats.
-template <int kLanes>
-inline void put_columns(const std::int32_t (&sums)[kLanes], float row_scale, const float* column_scales,
-                        const float* bias, float* c) {
-  for (int j = 0; j < kLanes; ++j)
-    c[j] = __builtin_fmaf(static_cast<float>(sums[j]), row_scale * column_scales[j], bias[j]);
-}
-
-#if defined(__AVX512F__)
-// Not the intrinsics of what these are for: GCC 12 warns of their undefined lanes.
-typedef std::int32_t Ints __attribute__((vector_size(64)));
-typedef std::uint32_t Unsigned __attribute__((vector_size(64)));
-typedef float Floats __attribute__((vector_size(64)));
-
-inline void put_columns(__m512i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
-  const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_loadu_ps(column_scales));
-  const auto wide = reinterpret_cast<__m512>(__builtin_convertvector(reinterpret_cast<Ints>(sums), Floats));
-  _mm512_storeu_ps(c, _mm512_fmadd_ps(wide, scale, _mm512_loadu_ps(bias)));
-}
-
-/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large, which the sums
-/// of columns put right. (The instruction is written out: the processor is asked at run time.)
-struct Dot512 {
-  using Element = std::uint8_t;
-  using Sum = __m512i;
-  static constexpr int kOffset = 128, kRows = 12, kVectors = 2, kColumns = 32;
-  static __m512i weights(const std::int8_t* panel, int v) { return _mm512_loadu_si512(panel + v * 64); }
-  static __m512i row(const Element* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm512_set1_epi32(four);
-  }
-  static void add(Sum& sum, __m512i a, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const Unsigned extra = reinterpret_cast<Unsigned>(_mm512_loadu_si512(column_sums + v * 16)) * 128;
-      put_columns(reinterpret_cast<__m512i>(reinterpret_cast<Unsigned>(sums[v]) - extra), scale,
-                  to.column_scales + v * 16, to.bias + v * 16, to.c + v * 16);
-    }
-  }
-};
-
-/// AVX-512: pairs of products of 16 bits; two sums a column.
-struct Pairs512 {
-  using Element = std::int16_t;
-  using Sum = __m512i;
-  static constexpr int kOffset = 0, kRows = 12, kVectors = 2, kColumns = 16;
-  static __m512i weights(const std::int8_t* panel, int v) {
-    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + v * 32)));
-  }
-  static __m512i row(const Element* a) {
-    std::int64_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm512_set1_epi64(four);
-  }
-  static void add(Sum& sum, __m512i a, __m512i w) {
-    __m512i pairs;
-    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+v"(sum), "=&v"(pairs) : "v"(a), "v"(w));
-  }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    put_columns(_mm512_add_epi32(_mm512_permutex2var_epi32(sums[0], even, sums[1]),
-                                 _mm512_permutex2var_epi32(sums[0], odd, sums[1])),
-                scale, to.column_scales, to.bias, to.c);
-  }
-};
-
-#elif defined(__AVX2__)
-inline void put_columns(__m256i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
-  const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(row_scale), _mm256_loadu_ps(column_scales));
-  _mm256_storeu_ps(c, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, _mm256_loadu_ps(bias)));
-}
-
-/// AVX-VNNI, as Dot512.
-struct Dot256 {
-  using Element = std::uint8_t;
-  using Sum = __m256i;
-  static constexpr int kOffset = 128, kRows = 6, kVectors = 2, kColumns = 16;
-  static __m256i weights(const std::int8_t* panel, int v) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + v * 32));
-  }
-  static __m256i row(const Element* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm256_set1_epi32(four);
-  }
-  static void add(Sum& sum, __m256i a, __m256i w) { asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const __m256i extra =
-          _mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column_sums + v * 8)), 7);
-      put_columns(_mm256_sub_epi32(sums[v], extra), scale, to.column_scales + v * 8, to.bias + v * 8, to.c + v * 8);
-    }
-  }
-};
-
-/// AVX2, as Pairs512. Both instructions are written out together, since GCC otherwise begins with all of one kind and
-/// runs out of registers. (The product of bytes that AVX2 has would need absolute values and signs, and is no faster.)
-struct Pairs256 {
-  using Element = std::int16_t;
-  using Sum = __m256i;
-  static constexpr int kOffset = 0, kRows = 6, kVectors = 2, kColumns = 8;
-  static __m256i weights(const std::int8_t* panel, int v) {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + v * 16)));
-  }
-  static __m256i row(const Element* a) {
-    std::int64_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm256_set1_epi64x(four);
-  }
-  static void add(Sum& sum, __m256i a, __m256i w) {
-    __m256i pairs;
-    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(pairs) : "x"(a), "x"(w));
-  }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    // Neighbours added: columns 0 1 4 5 2 3 6 7.
-    put_columns(_mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[0], sums[1]), _MM_SHUFFLE(3, 1, 2, 0)), scale,
-                to.column_scales, to.bias, to.c);
-  }
-};
-
-#elif defined(__SSE2__)
-/// SSE2, as Pairs512.
-struct Pairs128 {
-  using Element = std::int16_t;
-  using Sum = __m128i;
-  static constexpr int kOffset = 0, kRows = 5, kVectors = 2, kColumns = 4;
-  static __m128i weights(const std::int8_t* panel, int v) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(panel + v * 8));
-    return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
-  }
-  static __m128i row(const Element* a) {
-    std::int64_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return _mm_set1_epi64x(four);
-  }
-  static void add(Sum& sum, __m128i a, __m128i w) { sum = _mm_add_epi32(sum, _mm_madd_epi16(a, w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    for (int v = 0; v < kVectors; v += 2) {
-      const __m128 a = _mm_castsi128_ps(sums[v]), b = _mm_castsi128_ps(sums[v + 1]);
-      std::int32_t columns[4];
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(columns),
-                       _mm_add_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0))),
-                                     _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)))));
-      put_columns(columns, scale, to.column_scales + v * 2, to.bias + v * 2, to.c + v * 2);
-    }
-  }
-};
-#elif defined(PIPEFORMER_NEON)
-#if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
-/// Arm's dot product of bytes, optional from Armv8.2 on: written out, since the processor is asked at run time (clang
-/// assembles it only where it compiles for such a processor).
-#define PIPEFORMER_DOT_NEON
-struct DotNeon {
-  using Element = std::int8_t;
-  using Sum = int32x4_t;
-  static constexpr int kOffset = 0, kRows = 6, kVectors = 4, kColumns = 16;
-  static int8x16_t weights(const std::int8_t* panel, int v) { return vld1q_s8(panel + v * 16); }
-  static int8x16_t row(const Element* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return vreinterpretq_s8_s32(vdupq_n_s32(four));
-  }
-  static void add(Sum& sum, int8x16_t a, int8x16_t w) {
-#if defined(__ARM_FEATURE_DOTPROD)
-    sum = vdotq_s32(sum, a, w);
-#else
-    asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(a), "w"(w));
-#endif
-  }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    for (int v = 0; v < kVectors; ++v) {
-      std::int32_t columns[4];
-      vst1q_s32(columns, sums[v]);
-      put_columns(columns, scale, to.column_scales + v * 4, to.bias + v * 4, to.c + v * 4);
-    }
-  }
-};
-#endif
-
-/// Arm without it: products of 16 bits, neighbours added; two sums a column.
-struct PairsNeon {
-  using Element = std::int8_t;
-  using Sum = int32x4_t;
-  static constexpr int kOffset = 0, kRows = 3, kVectors = 4, kColumns = 8;
-  static int8x8_t weights(const std::int8_t* panel, int v) { return vld1_s8(panel + v * 8); }
-  static int8x8_t row(const Element* a) {
-    std::int32_t four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return vreinterpret_s8_s32(vdup_n_s32(four));
-  }
-  static void add(Sum& sum, int8x8_t a, int8x8_t w) { sum = vpadalq_s16(sum, vmull_s8(a, w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    for (int v = 0; v < kVectors; v += 2) {
-      std::int32_t columns[4];
-      vst1q_s32(columns, vpaddq_s32(sums[v], sums[v + 1]));
-      put_columns(columns, scale, to.column_scales + v * 2, to.bias + v * 2, to.c + v * 2);
-    }
-  }
-};
-#endif
-
-/// No instructions in particular.
-struct PlainInt8 {
-  using Element = std::int8_t;
-  struct Quad {
-    std::int8_t at[kQuad];
-  };
-  using Sum = std::int32_t;
-  static constexpr int kOffset = 0, kRows = 4, kVectors = 4, kColumns = 4;
-  static Quad weights(const std::int8_t* panel, int v) { return row(panel + v * kQuad); }
-  static Quad row(const Element* a) {
-    Quad four;
-    __builtin_memcpy(&four, a, sizeof four);
-    return four;
-  }
-  static void add(Sum& sum, Quad a, Quad w) {
-    for (int i = 0; i < kQuad; ++i) sum += a.at[i] * w.at[i];
-  }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
-    put_columns(sums, scale, to.column_scales, to.bias, to.c);
-  }
-};
 
 /// On the way `Lines` cache lines from `ahead` are asked for with each quad: the panel that follows comes from memory
 /// while this one's rows are computed.
@@ -437,14 +59,8 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
                 const MutableMatrixView& c) {
   constexpr int kLines = kInt8Panel * kQuad / kCacheLine;  // of a quad
   const int columns = static_cast<int>(c.columns);
-  float own_scales[kInt8Panel] = {}, own_bias[kInt8Panel] = {}, edge[M::kRows * kInt8Panel];
-  const float *column_scales = scales, *column_bias = bias ? bias : own_bias;
-  if (columns < kInt8Panel) {
-    for (int j = 0; j < columns; ++j) own_scales[j] = scales[j];
-    for (int j = 0; bias && j < columns; ++j) own_bias[j] = bias[j];
-    column_scales = own_scales;
-    column_bias = own_bias;
-  }
+  const PanelColumns by(columns, scales, bias);
+  float edge[M::kRows * kInt8Panel];
   const auto* sums = reinterpret_cast<const std::int32_t*>(panel);
   const auto* weights = reinterpret_cast<const std::int8_t*>(panel + kInt8Panel * sizeof(std::int32_t));
   const std::int64_t tiles = (a.rows + M::kRows - 1) / M::kRows, share = tiles > 1 ? 1 : kLines;
@@ -459,8 +75,7 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
       tile(height,
            {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads, weights + first * kQuad,
             sums + first, weights + (a.quads * (kLines + t)) * kCacheLine},
-           {a.scales + row, column_scales + first, column_bias + first, whole ? c_tile : edge,
-            whole ? c.stride : kInt8Panel});
+           {a.scales + row, by.scales + first, by.bias + first, whole ? c_tile : edge, whole ? c.stride : kInt8Panel});
       for (int r = 0; r < height && !whole; ++r)
         for (int j = 0; first + j < columns; ++j) c_tile[r * c.stride + j] = edge[r * kInt8Panel + j];
       row += height;
@@ -468,31 +83,46 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
   }
 }
 
-template <class M>
+template <class Element, int Offset>
 void quantise_for_int8(const MatrixView& x, const Int8Rows& to) {
-  auto* q = static_cast<typename M::Element*>(to.q);
+  auto* q = static_cast<Element*>(to.q);
   for (std::int64_t r = 0; r < x.rows; ++r)
-    to.scales[r] = quantise_row(x.columns, to.quads * kQuad, x.data + r * x.stride, M::kOffset, q + r * to.stride);
+    to.scales[r] = quantise_row(x.columns, to.quads * kQuad, x.data + r * x.stride, Offset, q + r * to.stride);
 }
 
 template <class M>
 constexpr IntegerKernels int8_kernels{.panel = kInt8Panel,
                                       .element = static_cast<int>(sizeof(typename M::Element)),
                                       .group = kQuad,
-                                      .row_elements = int8_row_elements,
-                                      .panel_bytes = int8_panel_bytes,
+                                      .row_elements = int8_row_elements<kQuad>,
+                                      .panel_bytes = int8_panel_bytes<kQuad>,
                                       .widen = widen_int8,
-                                      .pack = pack_int8,
-                                      .quantise = quantise_for_int8<M>,
+                                      .pack = pack_int8<kQuad>,
+                                      .quantise = quantise_for_int8<typename M::Element, M::kOffset>,
                                       .multiply = int8_panel<M>};
+
+#if defined(__AVX512F__)
+constexpr IntegerKernels int8_kernels_of_tiles{.panel = kInt8Panel,
+                                               .element = 1,
+                                               .group = kAmxDepth,
+                                               .row_elements = int8_row_elements<kAmxDepth>,
+                                               .panel_bytes = int8_panel_bytes<kAmxDepth>,
+                                               .widen = widen_int8,
+                                               .pack = pack_int8<kAmxDepth>,
+                                               .quantise = quantise_for_int8<std::int8_t, 0>,
+                                               .multiply = int8_panel_by_tiles};
+#endif
 
 /// The ways that this processor has, the fastest first; null beyond the last.
 const IntegerKernels* int8_ways(int number) {
 #if defined(__AVX512F__)
+  static const bool has_tiles = tiles_are_there();
+  if (!has_tiles) ++number;
+  if (number == 0) return &int8_kernels_of_tiles;
   if (!__builtin_cpu_supports("avx512vnni")) ++number;
-  if (number == 0) return &int8_kernels<Dot512>;
-  if (number == 1) return &int8_kernels<Pairs512>;
-  number -= 2;
+  if (number == 1) return &int8_kernels<Dot512>;
+  if (number == 2) return &int8_kernels<Pairs512>;
+  number -= 3;
 #elif defined(__AVX2__)
   static const bool has_avx_vnni = [] {  // asked once: a virtual machine takes long to answer
     unsigned a = 0, b = 0, c = 0, d = 0;

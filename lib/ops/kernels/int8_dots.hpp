@@ -1,0 +1,278 @@
+/// The instructions that multiply and add 8-bit integers: each struct is a way to multiply, for the tiles of int8.hpp.
+/// Sum is a vector of sums of kColumns / kVectors columns, perhaps several for each; Row what four elements of a row of
+/// A become, Weights those of some columns.
+#pragma once
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(PIPEFORMER_NEON)
+#include <arm_neon.h>
+#endif
+
+#include "ops/kernels/int8_rows.hpp"
+
+namespace pipeformer {
+namespace {
+
+/// What a tile reads: rows of A at a, `stride` elements apart, and columns of a panel.
+struct Int8Operands {
+  const void* a;
+  std::int64_t stride, quads;
+  const std::int8_t* panel;
+  const std::int32_t* column_sums;
+  const std::int8_t* ahead;
+};
+
+/// Scales and bias of the columns of a panel; of one that is not full, or has no bias, filled up with zeros.
+struct PanelColumns {
+  PanelColumns(int columns, const float* given_scales, const float* given_bias)
+      : scales(given_scales), bias(given_bias ? given_bias : own_bias) {
+    if (columns == kInt8Panel) return;
+    for (int j = 0; j < columns; ++j) own_scales[j] = given_scales[j];
+    for (int j = 0; given_bias && j < columns; ++j) own_bias[j] = given_bias[j];
+    scales = own_scales;
+    bias = own_bias;
+  }
+  PanelColumns(const PanelColumns&) = delete;
+  PanelColumns& operator=(const PanelColumns&) = delete;
+  const float *scales, *bias;
+
+ private:
+  float own_scales[kInt8Panel] = {}, own_bias[kInt8Panel] = {};
+};
+
+/// Where a tile goes, and by what it is multiplied.
+struct Int8Output {
+  const float *row_scales, *column_scales, *bias;
+  float* c;
+  std::int64_t ldc;
+};
+
+/// Sums that are of whole columns, kLanes of them, become floats.
+template <int kLanes>
+inline void put_columns(const std::int32_t (&sums)[kLanes], float row_scale, const float* column_scales,
+                        const float* bias, float* c) {
+  for (int j = 0; j < kLanes; ++j)
+    c[j] = __builtin_fmaf(static_cast<float>(sums[j]), row_scale * column_scales[j], bias[j]);
+}
+
+#if defined(__AVX512F__)
+// Not the intrinsics of what these are for: GCC 12 warns of their undefined lanes.
+typedef std::int32_t Ints __attribute__((vector_size(64)));
+typedef std::uint32_t Unsigned __attribute__((vector_size(64)));
+typedef float Floats __attribute__((vector_size(64)));
+
+inline void put_columns(__m512i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
+  const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(row_scale), _mm512_loadu_ps(column_scales));
+  const auto wide = reinterpret_cast<__m512>(__builtin_convertvector(reinterpret_cast<Ints>(sums), Floats));
+  _mm512_storeu_ps(c, _mm512_fmadd_ps(wide, scale, _mm512_loadu_ps(bias)));
+}
+
+/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large, which the sums
+/// of columns put right. (The instruction is written out: the processor is asked at run time.)
+struct Dot512 {
+  using Element = std::uint8_t;
+  using Sum = __m512i;
+  static constexpr int kOffset = 128, kRows = 12, kVectors = 2, kColumns = 32;
+  static __m512i weights(const std::int8_t* panel, int v) { return _mm512_loadu_si512(panel + v * 64); }
+  static __m512i row(const Element* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm512_set1_epi32(four);
+  }
+  static void add(Sum& sum, __m512i a, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w)); }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const Unsigned extra = reinterpret_cast<Unsigned>(_mm512_loadu_si512(column_sums + v * 16)) * 128;
+      put_columns(reinterpret_cast<__m512i>(reinterpret_cast<Unsigned>(sums[v]) - extra), scale,
+                  to.column_scales + v * 16, to.bias + v * 16, to.c + v * 16);
+    }
+  }
+};
+
+/// AVX-512: pairs of products of 16 bits; two sums a column.
+struct Pairs512 {
+  using Element = std::int16_t;
+  using Sum = __m512i;
+  static constexpr int kOffset = 0, kRows = 12, kVectors = 2, kColumns = 16;
+  static __m512i weights(const std::int8_t* panel, int v) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + v * 32)));
+  }
+  static __m512i row(const Element* a) {
+    std::int64_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm512_set1_epi64(four);
+  }
+  static void add(Sum& sum, __m512i a, __m512i w) {
+    __m512i pairs;
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+v"(sum), "=&v"(pairs) : "v"(a), "v"(w));
+  }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    put_columns(_mm512_add_epi32(_mm512_permutex2var_epi32(sums[0], even, sums[1]),
+                                 _mm512_permutex2var_epi32(sums[0], odd, sums[1])),
+                scale, to.column_scales, to.bias, to.c);
+  }
+};
+
+#elif defined(__AVX2__)
+inline void put_columns(__m256i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
+  const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(row_scale), _mm256_loadu_ps(column_scales));
+  _mm256_storeu_ps(c, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, _mm256_loadu_ps(bias)));
+}
+
+/// AVX-VNNI, as Dot512.
+struct Dot256 {
+  using Element = std::uint8_t;
+  using Sum = __m256i;
+  static constexpr int kOffset = 128, kRows = 6, kVectors = 2, kColumns = 16;
+  static __m256i weights(const std::int8_t* panel, int v) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + v * 32));
+  }
+  static __m256i row(const Element* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm256_set1_epi32(four);
+  }
+  static void add(Sum& sum, __m256i a, __m256i w) { asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w)); }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256i extra =
+          _mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column_sums + v * 8)), 7);
+      put_columns(_mm256_sub_epi32(sums[v], extra), scale, to.column_scales + v * 8, to.bias + v * 8, to.c + v * 8);
+    }
+  }
+};
+
+/// AVX2, as Pairs512. Both instructions are written out together, since GCC otherwise begins with all of one kind and
+/// runs out of registers. (The product of bytes that AVX2 has would need absolute values and signs, and is no faster.)
+struct Pairs256 {
+  using Element = std::int16_t;
+  using Sum = __m256i;
+  static constexpr int kOffset = 0, kRows = 6, kVectors = 2, kColumns = 8;
+  static __m256i weights(const std::int8_t* panel, int v) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + v * 16)));
+  }
+  static __m256i row(const Element* a) {
+    std::int64_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm256_set1_epi64x(four);
+  }
+  static void add(Sum& sum, __m256i a, __m256i w) {
+    __m256i pairs;
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(pairs) : "x"(a), "x"(w));
+  }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    // Neighbours added: columns 0 1 4 5 2 3 6 7.
+    put_columns(_mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[0], sums[1]), _MM_SHUFFLE(3, 1, 2, 0)), scale,
+                to.column_scales, to.bias, to.c);
+  }
+};
+
+#elif defined(__SSE2__)
+/// SSE2, as Pairs512.
+struct Pairs128 {
+  using Element = std::int16_t;
+  using Sum = __m128i;
+  static constexpr int kOffset = 0, kRows = 5, kVectors = 2, kColumns = 4;
+  static __m128i weights(const std::int8_t* panel, int v) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(panel + v * 8));
+    return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+  }
+  static __m128i row(const Element* a) {
+    std::int64_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return _mm_set1_epi64x(four);
+  }
+  static void add(Sum& sum, __m128i a, __m128i w) { sum = _mm_add_epi32(sum, _mm_madd_epi16(a, w)); }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    for (int v = 0; v < kVectors; v += 2) {
+      const __m128 a = _mm_castsi128_ps(sums[v]), b = _mm_castsi128_ps(sums[v + 1]);
+      std::int32_t columns[4];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(columns),
+                       _mm_add_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0))),
+                                     _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)))));
+      put_columns(columns, scale, to.column_scales + v * 2, to.bias + v * 2, to.c + v * 2);
+    }
+  }
+};
+#elif defined(PIPEFORMER_NEON)
+#if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
+/// Arm's dot product of bytes, optional from Armv8.2 on: written out, since the processor is asked at run time (clang
+/// assembles it only where it compiles for such a processor).
+#define PIPEFORMER_DOT_NEON
+struct DotNeon {
+  using Element = std::int8_t;
+  using Sum = int32x4_t;
+  static constexpr int kOffset = 0, kRows = 6, kVectors = 4, kColumns = 16;
+  static int8x16_t weights(const std::int8_t* panel, int v) { return vld1q_s8(panel + v * 16); }
+  static int8x16_t row(const Element* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+  }
+  static void add(Sum& sum, int8x16_t a, int8x16_t w) {
+#if defined(__ARM_FEATURE_DOTPROD)
+    sum = vdotq_s32(sum, a, w);
+#else
+    asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(a), "w"(w));
+#endif
+  }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    for (int v = 0; v < kVectors; ++v) {
+      std::int32_t columns[4];
+      vst1q_s32(columns, sums[v]);
+      put_columns(columns, scale, to.column_scales + v * 4, to.bias + v * 4, to.c + v * 4);
+    }
+  }
+};
+#endif
+
+/// Arm without it: products of 16 bits, neighbours added; two sums a column.
+struct PairsNeon {
+  using Element = std::int8_t;
+  using Sum = int32x4_t;
+  static constexpr int kOffset = 0, kRows = 3, kVectors = 4, kColumns = 8;
+  static int8x8_t weights(const std::int8_t* panel, int v) { return vld1_s8(panel + v * 8); }
+  static int8x8_t row(const Element* a) {
+    std::int32_t four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return vreinterpret_s8_s32(vdup_n_s32(four));
+  }
+  static void add(Sum& sum, int8x8_t a, int8x8_t w) { sum = vpadalq_s16(sum, vmull_s8(a, w)); }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    for (int v = 0; v < kVectors; v += 2) {
+      std::int32_t columns[4];
+      vst1q_s32(columns, vpaddq_s32(sums[v], sums[v + 1]));
+      put_columns(columns, scale, to.column_scales + v * 2, to.bias + v * 2, to.c + v * 2);
+    }
+  }
+};
+#endif
+
+/// No instructions in particular.
+struct PlainInt8 {
+  using Element = std::int8_t;
+  struct Quad {
+    std::int8_t at[kQuad];
+  };
+  using Sum = std::int32_t;
+  static constexpr int kOffset = 0, kRows = 4, kVectors = 4, kColumns = 4;
+  static Quad weights(const std::int8_t* panel, int v) { return row(panel + v * kQuad); }
+  static Quad row(const Element* a) {
+    Quad four;
+    __builtin_memcpy(&four, a, sizeof four);
+    return four;
+  }
+  static void add(Sum& sum, Quad a, Quad w) {
+    for (int i = 0; i < kQuad; ++i) sum += a.at[i] * w.at[i];
+  }
+  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+    put_columns(sums, scale, to.column_scales, to.bias, to.c);
+  }
+};
+
+}  // namespace
+}  // namespace pipeformer
