@@ -211,6 +211,7 @@ GenerateSettings generate_settings(const Args& args, const Configuration& config
               {args.number("temperature"), args.integer("top-k"), args.number("top-p")},
               args.seed(),
               args.text("ensemble") == "logs" ? EnsembleMean::logs : EnsembleMean::probabilities};
+  s.search.scores = args.has("scores") || args.has("token-scores");
   s.length_asked = args.given("max-length");
   s.beyond = beyond_context(args, configuration);
   s.batch_rows = args.integer("batch-rows");

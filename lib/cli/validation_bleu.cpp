@@ -27,6 +27,7 @@ std::function<double(const Transformer&)> bleu_of_validation(const Args& args, c
   return [=](const Transformer& model) {
     GenerateSettings settings;  // greedy, which is quick and ranks models as a beam does
     settings.max_length_factor = 1;
+    settings.search.scores = false;
     std::vector<std::string> lines;
     for (const std::string& source : sources) {
       const auto part = translate(model, source, **tokenizer, settings);

@@ -4,6 +4,10 @@
 
 namespace pipeformer {
 
+float maxima(std::int64_t n, const float* x, float* block_maxima) {
+  return kernels().maxima(n, x, block_maxima);
+}
+
 void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
   kernels().log_sum_exp(n, x, maximum, sum, block_maxima);
 }

@@ -21,7 +21,8 @@ bool before(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-bool RowOfLogits::normalize(std::int64_t n) {
+bool RowOfLogits::measure(std::int64_t n) {
+  if (!normalized) return std::isfinite(maxima(n, values, block_maxima));
   float maximum = 0, sum = 0;
   log_sum_exp(n, values, &maximum, &sum, block_maxima);
   log_sum = static_cast<double>(maximum) + elementary::log(static_cast<double>(sum));
@@ -29,7 +30,7 @@ bool RowOfLogits::normalize(std::int64_t n) {
 }
 
 void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, const float* hidden,
-                const std::function<void(std::int64_t row, const RowOfLogits&)>& body) {
+                const std::function<void(std::int64_t row, const RowOfLogits&)>& body, bool normalized) {
   // About 8 MB of logits at a time stay in the last-level cache between the passes over them. A probe sees whole
   // sequences.
   const std::int64_t rows = ragged.rows(), vocabulary = head.projection().out(), width = head.width();
@@ -40,7 +41,7 @@ void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, cons
   const WorkspaceScope scope(ctx.workspace);
   float* logits = ctx.workspace.get(std::min(chunk, rows) * vocabulary);
   const std::int64_t blocks = (vocabulary + kMaximaBlock - 1) / kMaximaBlock;
-  float* maxima = ctx.workspace.get(std::min(chunk, rows) * blocks);
+  float* bounds = ctx.workspace.get(std::min(chunk, rows) * blocks);
   std::vector<char> finite(static_cast<std::size_t>(std::min(chunk, rows)));
   std::vector<std::int64_t> part;
   for (std::int64_t first = 0, sequence = 0; first < rows;) {
@@ -55,8 +56,8 @@ void for_logits(Context& ctx, const OutputHead& head, const Ragged& ragged, cons
     head.logits(ctx, {part}, hidden + first * width, logits);
     parallel_for(n, 4, [&](std::int64_t r, std::int64_t end) {
       for (; r < end; ++r) {
-        RowOfLogits row{logits + r * vocabulary, 0, maxima + r * blocks};
-        const bool good = row.normalize(vocabulary);
+        RowOfLogits row{logits + r * vocabulary, 0, bounds + r * blocks, normalized};
+        const bool good = row.measure(vocabulary);
         finite[static_cast<std::size_t>(r)] = good;
         if (good) body(first + r, row);
       }

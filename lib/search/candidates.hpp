@@ -10,18 +10,20 @@
 namespace pipeformer {
 
 struct RowOfLogits {
-  float* values;   ///< (vocabulary); may be written to.
-  double log_sum;  ///< log sum exp(values), as they were computed.
+  float* values;  ///< (vocabulary); may be written to.
+  /// log sum exp(values), as they were computed; 0 when they need not be `normalized`.
+  double log_sum;
   /// Bounds: no value of the b-th block of kMaximaBlock (ops/logits.hpp) is above the b-th of these.
   float* block_maxima;
-  /// Makes log_sum and the maxima of n values. False: log_sum is not finite.
-  bool normalize(std::int64_t n);
+  bool normalized = true;
+  /// Makes log_sum and the maxima of n values. False: they are not finite.
+  bool measure(std::int64_t n);
 };
 
 /// Computes the logits of hidden (rows, width) in chunks of rows, so that those of a whole batch never exist, and calls
-/// body for each row, on any thread. Throws RowError when a row has no finite log_sum.
+/// body for each row, on any thread. Throws RowError when a row is not finite. normalized: log_sum is wanted.
 void for_logits(Context&, const OutputHead& head, const Ragged& ragged, const float* hidden,
-                const std::function<void(std::int64_t row, const RowOfLogits&)>& body);
+                const std::function<void(std::int64_t row, const RowOfLogits&)>& body, bool normalized = true);
 
 struct Candidate {
   std::int32_t id;

@@ -99,7 +99,7 @@ LogitRules::LogitRules(const LogitRuleSettings& settings, const Configuration& c
 void LogitRules::apply(const Growing& hypothesis, std::int64_t vocabulary, RowOfLogits& logits) const {
   for (const Rule* rule : rules_) {
     rule->apply({settings_, configuration_, hypothesis, logits.values});
-    if (rule->new_distribution) logits.normalize(vocabulary);
+    if (rule->new_distribution) logits.measure(vocabulary);
   }
 }
 

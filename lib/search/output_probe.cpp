@@ -46,7 +46,7 @@ void OutputProbe::rows(Tap tap, const TapRows& seen) const {
       std::vector<Candidate> best;
       for (; r < end; ++r) {
         RowOfLogits logits{seen.x + (seen.ragged.begin(s) + r) * seen.width, 0, maxima.data()};
-        if (!logits.normalize(seen.width)) continue;  // for_logits says so
+        if (!logits.measure(seen.width)) continue;  // for_logits says so
         best_candidates(seen.width, logits.values, logits.block_maxima, view_.alternatives, best);
         for (std::size_t i = 0, at = static_cast<std::size_t>(r) * count; i < best.size(); ++i, ++at) {
           ranked.tokens[at] = best[i].id;

@@ -101,6 +101,9 @@ class Search {
   std::vector<Finished>& finished(std::int64_t sentence) { return finished_[static_cast<std::size_t>(sentence)]; }
   bool ends(std::int32_t id) const { return model_.configuration().ends(id); }
 
+  /// One hypothesis has no other to be compared with: the largest logit is the likeliest.
+  bool normalized() const { return settings_.scores || settings_.beam > 1 || !input_.required.empty(); }
+
   /// Calls body(row, logits) for each row, to which the rules were applied; an error about a row becomes one about its
   /// sentence.
   template <class Body>
@@ -119,7 +122,7 @@ class Search {
         body(row, logits);
       };
       if (input_.others.empty())
-        for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, ruled);
+        for_logits(ctx_, model_.head(), {one_row_each(rows)}, hidden, ruled, normalized());
       else
         for_mixture(ctx_, settings_.ensemble_mean, heads(hidden), rows, mixture_, ruled);
     } catch (const RowError& error) {
@@ -215,11 +218,12 @@ class Search {
     std::vector<Live> next;
     for (std::size_t begin = 0; begin < live_.size();) {
       const std::int64_t sentence = live_[begin].sentence;
+      const std::size_t first_live = begin;
       extensions_.clear();
       for (; begin < live_.size() && live_[begin].sentence == sentence; ++begin)
         for (const auto& [id, log_probability, urged] : best_[static_cast<std::size_t>(live_[begin].row)])
           extensions_.push_back({begin, id, live_[begin].sum + log_probability, urged});
-      const std::int64_t enough = sort_extensions(sentence, live_[begin - 1].progress >= 0);
+      const std::int64_t enough = sort_extensions(sentence, first_live, begin);
       const std::size_t first = next.size();
       for (std::int64_t rank = 0, taken = 0; rank < enough && taken < settings_.beam; ++rank) {
         const Extension& e = extensions_[static_cast<std::size_t>(rank)];
@@ -254,9 +258,12 @@ class Search {
         best.push_back({id, static_cast<double>(logits.values[id]) - logits.log_sum, true});
   }
 
-  /// Sorts extensions_, best first; returns how many of them are enough: at least `beam` of them are no ends.
-  std::int64_t sort_extensions(std::int64_t sentence, bool required) {
-    if (!required) return sort_likeliest(extensions_, (1 + ends_) * settings_.beam);
+  /// Sorts extensions_, those of live_[first .. last), best first; returns how many of them are enough: at least `beam`
+  /// of them are no ends.
+  std::int64_t sort_extensions(std::int64_t sentence, std::size_t first, std::size_t last) {
+    const std::int64_t enough = (1 + ends_) * settings_.beam;
+    if (live_[first].progress < 0)  // those of one hypothesis are sorted, by their logits
+      return last - first == 1 ? std::min(enough, std::ssize(extensions_)) : sort_likeliest(extensions_, enough);
     const std::int64_t least = requirement(sentence).total() - (limit(sentence) - length_);
     share_beam(extensions_, requirement(sentence), least,
                [this](std::size_t from) { return progress_of(live_[from]); });

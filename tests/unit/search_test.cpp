@@ -4,8 +4,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <numeric>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/random.hpp"
@@ -495,5 +497,49 @@ TEST_CASE("scores that are not finite are an error of their sentence", "[search]
   const Model model(tiny(5), 4);
   One one(model, 4);
   one.sources.memory[3] = NAN;
-  REQUIRE_THROWS_AS(one.run(model, {}), RowError);
+  for (const bool scores : {true, false}) {
+    SearchSettings settings;
+    settings.scores = scores;
+    REQUIRE_THROWS_AS(one.run(model, settings), RowError);
+  }
+}
+
+TEST_CASE("the maximum of a row tells of NaN and infinity anywhere in it", "[search][ops]") {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const std::int64_t n : {1, 7, 16, 17, 300, 1000}) {
+    std::vector<float> x(static_cast<std::size_t>(n)), blocks(static_cast<std::size_t>(n / kMaximaBlock + 1));
+    for (std::int64_t i = 0; i < n; ++i) x[static_cast<std::size_t>(i)] = static_cast<float>((i * 37) % n) - 5.5f;
+    x[0] = -kInfinity;  // what a rule forbids
+    const float highest = *std::max_element(x.begin(), x.end());
+    CHECK(maxima(n, x.data(), blocks.data()) == highest);
+    CHECK(*std::max_element(blocks.begin(), blocks.begin() + (n - 1) / kMaximaBlock + 1) == highest);
+    for (std::int64_t at = 0; at < n; ++at) {
+      float& value = x[static_cast<std::size_t>(at)];
+      const float kept = std::exchange(value, NAN);
+      CHECK(std::isnan(maxima(n, x.data(), blocks.data())));
+      value = kInfinity;
+      CHECK_FALSE(std::isfinite(maxima(n, x.data(), blocks.data())));
+      value = kept;
+    }
+    std::fill(x.begin(), x.end(), -std::numeric_limits<float>::max());
+    CHECK(maxima(n, x.data(), blocks.data()) == -std::numeric_limits<float>::max());
+  }
+}
+
+TEST_CASE("the ids are the same when nobody reads their scores", "[search]") {
+  for (const bool sample : {false, true})
+    for (std::uint64_t seed = 1; seed < 20; ++seed) {
+      const Model model(tiny(30), seed);
+      One one(model, 4);
+      SearchSettings settings;
+      settings.sample = sample;
+      settings.seed = seed;
+      settings.nbest = sample ? 3 : 1;
+      settings.rules.repetition_penalty = seed % 3 == 0 ? 1.5 : 1;
+      const auto scored = one.run(model, settings);
+      settings.scores = false;
+      const auto plain = one.run(model, settings);
+      REQUIRE(plain.size() == scored.size());
+      for (std::size_t i = 0; i < plain.size(); ++i) REQUIRE(plain[i].ids == scored[i].ids);
+    }
 }

@@ -226,7 +226,7 @@ double sum_squares(std::int64_t n, const float* x) {
 
 // --- softmax ---
 
-const float kMinusInfinity = -__builtin_inff();
+const float kMinusInfinity = -__builtin_inff(), kLowest = -__FLT_MAX__;
 
 /// Rows are independent chains of dependent steps; several are computed side by side to fill the processor.
 template <int Rows>
@@ -483,16 +483,30 @@ std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, con
   return first;
 }
 
-void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
-  Vec top = splat(kMinusInfinity);
+/// The maximum of x, and those of its blocks; with SeesNaN it is NaN when an element is.
+template <bool SeesNaN>
+inline float maxima_of(std::int64_t n, const float* x, float* block_maxima) {
+  Vec top = splat(kMinusInfinity), zeros = splat(0.0f);
   for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
     const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
     Vec highest = splat(kMinusInfinity);
-    for_vectors(count, [&](auto get, auto, std::int64_t) { highest = max(highest, get(x + first, kMinusInfinity)); });
+    for_vectors(count, [&](auto get, auto, std::int64_t) {
+      const Vec v = get(x + first, kMinusInfinity);
+      highest = max(highest, v);
+      if (SeesNaN) zeros = zeros + max(splat(kLowest), v) * 0.0f;
+    });
     if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(highest);
     top = max(top, highest);
   }
-  const float m = max_lanes(top);
+  return max_lanes(top) + (SeesNaN ? sum_lanes(zeros) : 0.0f);
+}
+
+float maxima(std::int64_t n, const float* x, float* block_maxima) {
+  return maxima_of<true>(n, x, block_maxima);
+}
+
+void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
+  const float m = maxima_of<false>(n, x, block_maxima);
   Wide total;
   for_wide(n, [&](auto get, auto) { total = total + exp(get(x, kMinusInfinity) - m); });
   *maximum = m;
@@ -566,6 +580,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .activation_backward = activation_backward,
     .multiply = multiply,
     .find_above = find_above,
+    .maxima = maxima,
     .log_sum_exp = log_sum_exp,
     .cross_entropy_row = cross_entropy_row,
     .adam = adam,

@@ -133,8 +133,9 @@ struct Kernels {
 
   /// The first element from `first` on that is above the threshold; n when there is none.
   std::int64_t (*find_above)(std::int64_t first, std::int64_t n, float threshold, const float* x);
-  /// Maximum and sum of exp(x - maximum) of a row of logits; block_maxima, when given, takes the maximum of each
-  /// kMaximaBlock elements.
+  /// The maximum of a row of logits, NaN when one of them is; block_maxima takes that of each kMaximaBlock elements.
+  float (*maxima)(std::int64_t n, const float* x, float* block_maxima);
+  /// Maximum and sum of exp(x - maximum) of a row of logits; block_maxima may be null.
   void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima);
   /// logits become the gradient of label-smoothed cross-entropy: scale * (softmax - (1 - e) [target] - e / n); returns
   /// the sum of logits first, which the loss needs.
