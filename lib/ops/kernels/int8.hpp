@@ -97,7 +97,7 @@ constexpr IntegerKernels int8_kernels{.panel = kInt8Panel,
                                       .row_elements = int8_row_elements<kQuad>,
                                       .panel_bytes = int8_panel_bytes<kQuad>,
                                       .widen = widen_int8,
-                                      .pack = pack_int8<kQuad>,
+                                      .pack = pack_int8<kQuad, true>,
                                       .quantise = quantise_for_int8<typename M::Element, M::kOffset>,
                                       .multiply = int8_panel<M>};
 
@@ -108,7 +108,7 @@ constexpr IntegerKernels int8_kernels_of_tiles{.panel = kInt8Panel,
                                                .row_elements = int8_row_elements<kAmxDepth>,
                                                .panel_bytes = int8_panel_bytes<kAmxDepth>,
                                                .widen = widen_int8,
-                                               .pack = pack_int8<kAmxDepth>,
+                                               .pack = pack_int8<kAmxDepth, false>,
                                                .quantise = quantise_for_int8<std::int8_t, 0>,
                                                .multiply = int8_panel_by_tiles};
 #endif

@@ -3,6 +3,7 @@
 /// columns one after another, four bytes each. Missing k's, up to whole groups of them, and columns are zero.
 #pragma once
 #include "ops/kernels/kernels.hpp"
+#include "ops/kernels/simd.hpp"
 
 namespace pipeformer {
 namespace {
@@ -92,21 +93,18 @@ inline std::int32_t sum_int8(std::int64_t n, const std::int8_t* x) {
   return total;
 }
 
-/// Four quads of four rows, `stride` apart, become four quads of a panel.
+/// As many quads as a vector has lanes, of as many rows `stride` apart, become that many quads of a panel.
 inline void transpose_quads(const std::int8_t* rows, std::int64_t stride, std::int8_t* panel) {
-  typedef std::int32_t Four __attribute__((vector_size(16)));
-  Four row[4];
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], rows + i * stride, sizeof row[i]);
-  const Four a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
-             b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-  const Four c = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
-             d = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-  const Four out[4] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
-                       __builtin_shufflevector(c, d, 0, 1, 4, 5), __builtin_shufflevector(c, d, 2, 3, 6, 7)};
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &out[i], sizeof out[i]);
+  Vec quads[kLanes];  // moved only, whatever numbers the bits would be
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(&quads[i], rows + i * stride, sizeof quads[i]);
+  transpose(quads);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &quads[i], sizeof quads[i]);
 }
 
-template <int Group>
+/// Without Sums those of a panel are left 0: some ways do not read them.
+template <int Group, bool Sums>
 void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const float*, std::byte* out) {
   const auto* w = static_cast<const std::int8_t*>(stored);
   const std::int64_t quads = int8_row_elements<Group>(depth) / kQuad;
@@ -117,7 +115,7 @@ void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const flo
     out += kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + quads * kQuad);
     for (std::int64_t j = 0; j < kInt8Panel; ++j) {
       const std::int8_t* row = w + (first + (j < columns ? j : 0)) * depth;
-      sums[j] = j < columns ? sum_int8(depth, row) : 0;
+      sums[j] = Sums && j < columns ? sum_int8(depth, row) : 0;
     }
     constexpr std::int64_t kSquare = 16;  // quads of a column: a cache line is read whole while it is there
     const std::int64_t whole = depth / kQuad;
@@ -129,13 +127,13 @@ void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const flo
     };
     for (std::int64_t q0 = 0; q0 < quads; q0 += kSquare) {
       const std::int64_t q1 = q0 + kSquare < quads ? q0 + kSquare : quads;
-      for (std::int64_t j = 0; j < kInt8Panel; j += 4) {
+      for (std::int64_t j = 0; j < kInt8Panel; j += kLanes) {
         std::int64_t q = q0;
-        if (j + 4 <= columns)
-          for (; q + 4 <= q1 && q + 4 <= whole; q += 4)
+        if (j + kLanes <= columns)
+          for (; q + kLanes <= q1 && q + kLanes <= whole; q += kLanes)
             transpose_quads(w + (first + j) * depth + q * kQuad, depth, to + (q * kInt8Panel + j) * kQuad);
         for (; q < q1; ++q)
-          for (std::int64_t column = j; column < j + 4; ++column) put(q, column);
+          for (std::int64_t column = j; column < j + kLanes; ++column) put(q, column);
       }
     }
   }
