@@ -1,6 +1,6 @@
-/// The instructions that multiply and add 8-bit integers: each struct is a way to multiply, for the tiles of int8.hpp.
-/// Sum is a vector of sums of kColumns / kVectors columns, perhaps several for each; Row what four elements of a row of
-/// A become, Weights those of some columns.
+/// Products of 8-bit integers with instructions that multiply and add them by vectors: each struct is a way to
+/// multiply, of which int8_panel makes products. Sum is a vector of sums of kColumns / kVectors columns, perhaps
+/// several for each; Row what four elements of a row of A become, Weights those of some columns.
 #pragma once
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -39,6 +39,17 @@ struct PanelColumns {
  private:
   float own_scales[kInt8Panel] = {}, own_bias[kInt8Panel] = {};
 };
+
+/// Rows of sums, kInt8Panel each, become floats.
+inline void put_rows(const std::int32_t* sums, const float* row_scales, const PanelColumns& by,
+                     const MutableMatrixView& c) {
+  for (std::int64_t r = 0; r < c.rows; ++r, sums += kInt8Panel) {
+    float edge[kInt8Panel], *to = c.data + r * c.stride, *whole = c.columns == kInt8Panel ? to : edge;
+    for (int j = 0; j < kInt8Panel; ++j)
+      whole[j] = __builtin_fmaf(static_cast<float>(sums[j]), row_scales[r] * by.scales[j], by.bias[j]);
+    for (std::int64_t j = 0; whole == edge && j < c.columns; ++j) to[j] = edge[j];
+  }
+}
 
 /// Where a tile goes, and by what it is multiplied.
 struct Int8Output {
@@ -273,6 +284,70 @@ struct PlainInt8 {
     put_columns(sums, scale, to.column_scales, to.bias, to.c);
   }
 };
+
+/// On the way `Lines` cache lines from `ahead` are asked for with each quad: the panel that follows comes from memory
+/// while this one's rows are computed.
+template <class M, int Rows, int Lines>
+void int8_tile(const Int8Operands& from, const Int8Output& out) {
+  typename M::Sum sums[Rows][M::kVectors] = {};
+  const auto* a = static_cast<const typename M::Element*>(from.a);
+  const std::int8_t* panel = from.panel;
+  const std::int8_t* ahead = from.ahead;
+  for (std::int64_t q = 0; q < from.quads; ++q, a += kQuad, panel += kInt8Panel * kQuad, ahead += Lines * kCacheLine) {
+#pragma GCC unroll 2
+    for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + line * kCacheLine, 0, 2);
+    decltype(M::weights(panel, 0)) w[M::kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < M::kVectors; ++v) w[v] = M::weights(panel, v);
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const auto x = M::row(a + r * from.stride);
+#pragma GCC unroll 4
+      for (int v = 0; v < M::kVectors; ++v) M::add(sums[r][v], x, w[v]);
+    }
+  }
+  Int8Output to = out;
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r, to.c += to.ldc) M::put(sums[r], from.column_sums, to, to.row_scales[r]);
+}
+
+template <class M, int Lines, int Rows = M::kRows>
+inline void int8_tile_of(int rows, const Int8Operands& from, const Int8Output& to) {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) return int8_tile<M, Rows, Lines>(from, to);
+    int8_tile_of<M, Lines, Rows - 1>(rows, from, to);
+  }
+}
+
+/// All rows of A by one panel; the first tiles ask for the next panel, each for a part.
+template <class M>
+void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
+                const MutableMatrixView& c) {
+  constexpr int kLines = kInt8Panel * kQuad / kCacheLine;  // of a quad
+  const int columns = static_cast<int>(c.columns);
+  const PanelColumns by(columns, scales, bias);
+  float edge[M::kRows * kInt8Panel];
+  const auto* sums = reinterpret_cast<const std::int32_t*>(panel);
+  const auto* weights = reinterpret_cast<const std::int8_t*>(panel + kInt8Panel * sizeof(std::int32_t));
+  const std::int64_t tiles = (a.rows + M::kRows - 1) / M::kRows, share = tiles > 1 ? 1 : kLines;
+  for (int first = 0; first < columns; first += M::kColumns) {
+    const bool whole = columns - first >= M::kColumns;
+    std::int64_t row = 0;
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const int height = static_cast<int>((a.rows - row + (tiles - t) - 1) / (tiles - t));  // no thin last tile
+      float* c_tile = c.data + row * c.stride + first;
+      const bool asks = first == 0 && t * share < kLines;
+      const auto tile = !asks ? int8_tile_of<M, 0> : share > 1 ? int8_tile_of<M, kLines> : int8_tile_of<M, 1>;
+      tile(height,
+           {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads, weights + first * kQuad,
+            sums + first, weights + (a.quads * (kLines + t)) * kCacheLine},
+           {a.scales + row, by.scales + first, by.bias + first, whole ? c_tile : edge, whole ? c.stride : kInt8Panel});
+      for (int r = 0; r < height && !whole; ++r)
+        for (int j = 0; first + j < columns; ++j) c_tile[r * c.stride + j] = edge[r * kInt8Panel + j];
+      row += height;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace pipeformer

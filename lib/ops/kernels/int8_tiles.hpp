@@ -94,17 +94,6 @@ void sum_tiles(const std::int8_t* a, const std::int8_t* second, std::int64_t str
                  : "memory");
 }
 
-/// Rows of sums become floats.
-inline void put_rows(const std::int32_t* sums, const float* row_scales, const PanelColumns& by,
-                     const MutableMatrixView& c) {
-  for (std::int64_t r = 0; r < c.rows; ++r, sums += kInt8Panel) {
-    float edge[kInt8Panel], *to = c.data + r * c.stride, *whole = c.columns == kInt8Panel ? to : edge;
-    for (int j = 0; j < kInt8Panel; j += 16)
-      put_columns(_mm512_load_si512(sums + j), row_scales[r], by.scales + j, by.bias + j, whole + j);
-    for (std::int64_t j = 0; whole == edge && j < c.columns; ++j) to[j] = edge[j];
-  }
-}
-
 /// All rows of A by one panel.
 void int8_panel_by_tiles(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                          const MutableMatrixView& c) {
