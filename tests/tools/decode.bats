@@ -636,51 +636,69 @@ PY
   message="--ensemble needs several models" refused decode -m "$DATA/m.h5" "$DATA/src.npy" --ensemble logs
 }
 
-# Models with tokenizers, for what is about text.
+# Models with tokenizers, for what is about text: made once.
 language_models() {
-  for _ in $(seq 40); do echo "日本語のテキストを少しずつ書く。 Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."; done > text
-  tokenize --quiet --train --type byte -o byte.model text
-  tokenize --quiet --train --type byte-bpe --vocab-size 300 -o bpe.json text
-  for _ in $(seq 40); do echo "Boxer jagen Viktor quer durch den Deich. Sylter schreiben. Kampf."; done > ascii
-  tokenize --quiet --train --type unigram --vocab-size 290 --byte-fallback -o unigram.model ascii
-  tokenize --quiet --train --type bpe --vocab-size 90 -o bpe.model text
-  for tokenizer in byte.model bpe.json unigram.model bpe.model; do
-    tokenize -m $tokenizer text -o text.npy
-    train --task language-model --target text.npy --tokenizer $tokenizer --width 32 --heads 2 --inner 64 --decoder-layers 1 --context 400 --steps 200 \
-      --batch-tokens 1000 --warmup 20 --learning-rate 0.02 --dropout 0 --quiet -o $tokenizer.h5
-  done
+  if [ ! -e "$DATA/language" ]; then
+    mkdir making
+    cd making
+    for _ in $(seq 40); do echo "日本語のテキストを少しずつ書く。 Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."; done > text
+    tokenize --quiet --train --type byte -o byte.model text
+    tokenize --quiet --train --type byte-bpe --vocab-size 300 -o bpe.json text
+    for _ in $(seq 40); do echo "Boxer jagen Viktor quer durch den Deich. Sylter schreiben. Kampf."; done > ascii
+    tokenize --quiet --train --type unigram --vocab-size 290 --byte-fallback -o unigram.model ascii
+    tokenize --quiet --train --type bpe --vocab-size 90 -o bpe.model text
+    for tokenizer in byte.model bpe.json unigram.model bpe.model; do
+      tokenize -m $tokenizer text -o text.npy
+      train --task language-model --target text.npy --tokenizer $tokenizer --width 32 --heads 2 --inner 64 --decoder-layers 1 --context 400 --steps 200 \
+        --batch-tokens 1000 --warmup 20 --learning-rate 0.02 --dropout 0 --quiet -o $tokenizer.h5
+    done
+    cd ..
+    mv making "$DATA/language"
+  fi
+  ln -s "$DATA"/language/*.h5 .
 }
 
 @test "--stop ends an output with the token that completes the text, in every search" {
   language_models
+  local runs=0
   { echo Zwölf; echo 日本; echo; echo Vik; } > prompts
   for model in byte.model.h5 bpe.json.h5 bpe.model.h5; do
     tokenize -m $model prompts -o prompts.npy
+    cp prompts.npy prompts-$model.npy
     for options in "" "--beam 3 --nbest 2" "--sample --seed 2 --nbest 2 --temperature 2" "--no-repeat-ngram 3"; do
       decode -m $model $options prompts.npy --max-length 60 -o plain.npy
       for stop in "er" "ト" "jagen Vik"; do
         decode -m $model $options prompts.npy --max-length 60 --stop nowhere --stop "$stop" -o stopped.npy
         decode -m $model $options prompts.npy --max-length 60 --stop nowhere --stop "$stop" --batch-rows 1 -j 1 --window 1 | cmp - stopped.npy
-        # The text of each beginning of what was generated, one after another.
-        MODEL=$model STOP=$stop GREEDY=$([[ $options == *beam* ]] || echo yes) python '
-import os, subprocess
-prompts, plain, stopped = records("prompts.npy"), records("plain.npy"), records("stopped.npy")
-each, stop, ended = len(plain) // len(prompts), os.environ["STOP"].encode(), 0
-for i, (p, s) in enumerate(zip(plain, stopped)):
-    given = len(prompts[i // each])
-    def holds(ids):
-        with open("beginnings.npy", "wb") as f: np.save(f, ids)
-        return stop in subprocess.run(["tokenize", "-m", os.environ["MODEL"], "--decode", "beginnings.npy"], capture_output=True, check=True).stdout
-    if os.environ["GREEDY"]: assert (p[: len(s)] == s).all()  # the same until it ends
-    generated = s[given:]
-    if len(generated): assert not holds(generated[:-1]), (i, s)
-    if len(generated) and holds(generated): ended += 1
-    elif os.environ["GREEDY"]: assert len(s) == len(p)
-open("ended", "a").write(str(ended))'
+        run=run$((++runs))
+        cp plain.npy $run.plain.npy
+        mv stopped.npy $run.npy
+        printf '%s\t' $run $model "$stop" "$([[ $options == *beam* ]] || echo greedy)" >> runs
+        echo >> runs
       done
     done
   done
-  grep -q "[1-9]" ended
+  # The text of each beginning of what was generated, one after another.
+  python '
+import subprocess
+ended = 0
+for line in open("runs"):
+    run, model, stop, greedy, _ = line.split("\t")
+    prompts, plain, stopped = records("prompts-" + model + ".npy"), records(run + ".plain.npy"), records(run + ".npy")
+    each, all_generated = len(plain) // len(prompts), []
+    assert len(plain) == len(stopped) == each * len(prompts) > 0
+    for i, (p, s) in enumerate(zip(plain, stopped)):
+        if greedy: assert (p[: len(s)] == s).all()  # the same until it ends
+        all_generated.append(s[len(prompts[i // each]):])
+    with open("beginnings.npy", "wb") as f:
+        for generated in all_generated: np.save(f, generated[:-1]), np.save(f, generated)
+    texts = subprocess.run(["tokenize", "-m", model, "--decode", "beginnings.npy"], capture_output=True, check=True).stdout.split(b"\n")
+    assert len(texts) == 2 * len(stopped) + 1
+    for p, s, generated, before, text in zip(plain, stopped, all_generated, texts[::2], texts[1::2]):
+        assert stop.encode() not in before, (run, s)
+        if stop.encode() in text: ended += 1
+        elif greedy: assert len(s) == len(p)
+assert ended'
   # A window that moves on looks at all that was generated.
   decode -m byte.model.h5 prompts.npy --slide --max-length 700 --min-length 700 --sample --seed 1 --stop "nowhere" -o long.npy
   tail=$(tokenize -m byte.model.h5 --decode long.npy | head -n 1 | tail -c 20)

@@ -34,25 +34,25 @@ setup() {
   ln -s "$DATA"/*.h5 "$DATA"/*.npy .
 }
 
-# same_parts STAGES.h5 DIR: what --tap-file wrote and what the scripts left in DIR have the same names and the same bits.
+# same_parts DIR...: what --tap-file wrote in DIR.h5 and what the scripts left in DIR have the same names and the same bits.
 same_parts() {
-  /usr/bin/python3 - "$1" "$2" <<'PYTHON'
+  /usr/bin/python3 - "$@" <<'PYTHON'
 import io, pathlib, re, sys
 import h5py, numpy as np
-stages, directory = h5py.File(sys.argv[1]), pathlib.Path(sys.argv[2])
 def payload(path):
     data, out = io.BytesIO(path.read_bytes()), b""
     while data.tell() < len(data.getbuffer()):
         out += np.load(data).tobytes()
     return out
-tapped = set()
-stages.visititems(lambda name, item: tapped.add(name[:-5]) if name.endswith("/data") else None)
-kept = {str(p.relative_to(directory))[:-4] for p in directory.rglob("*.npy")}
-kept -= {name for name in kept if re.fullmatch(r"..coder/\d+", name)}  # what a layer gives: its last residual or norm
-tapped -= {name for name in tapped if re.fullmatch("..coder/ids|logits|projection|pooled|pooler/.*|..coder/head/.*", name)}  # not of the stack
-assert kept == tapped, kept ^ tapped
-for name in sorted(kept):
-    assert payload(directory / (name + ".npy")) == stages[name]["data"][()].tobytes(), name
+for directory in map(pathlib.Path, sys.argv[1:]):
+    stages, tapped = h5py.File(f"{directory}.h5"), set()
+    stages.visititems(lambda name, item: tapped.add(name[:-5]) if name.endswith("/data") else None)
+    kept = {str(p.relative_to(directory))[:-4] for p in directory.rglob("*.npy")}
+    kept -= {name for name in kept if re.fullmatch(r"..coder/\d+", name)}  # what a layer gives: its last residual or norm
+    tapped -= {name for name in tapped if re.fullmatch("..coder/ids|logits|projection|pooled|pooler/.*|..coder/head/.*", name)}  # not of the stack
+    assert kept and kept == tapped, (directory, kept ^ tapped)
+    for name in sorted(kept):
+        assert payload(directory / (name + ".npy")) == stages[name]["data"][()].tobytes(), (directory, name)
 PYTHON
 }
 
@@ -64,25 +64,24 @@ setting() { model describe "$1" | awk -v name="$2" '$1 == name { print $2; exit 
   diff <(printf '%s\n' "${named[@]}" | sort) <(basename -a "$CHECKPOINTS"/*/ | sort)
 }
 
-# encoder_unfolds MODEL SOURCE PARTS: whole.npy is what encode gives, parts.npy the same from the small tools, step by step.
+# encoder_unfolds MODEL SOURCE PARTS: whole.npy is what encode gives, parts.npy the same from the small tools; the steps are for same_parts.
 encoder_unfolds() {
-  encode -m "$1" "$2" -o whole.npy --tap-file stages.h5
+  encode -m "$1" "$2" -o whole.npy --tap-file "$3.h5"
   UNFOLD_PARTS=$3 unfold-encode "$1" "$2" parts.npy
   cmp whole.npy parts.npy
-  same_parts stages.h5 "$3"
 }
 
 @test "decoder-only models: hidden states and logits" {
   for name in gpt2 gpt_neox opt llama31 llama_gqa llama_ropescale mistral qwen2 qwen3 gemma; do
     echo "$name"
-    decode -m $name.h5 first.npy --target rest.npy --give hidden -o whole.npy --tap-file stages.h5
+    decode -m $name.h5 first.npy --target rest.npy --give hidden -o whole.npy --tap-file parts-$name.h5
     UNFOLD_PARTS=parts-$name unfold-decode $name.h5 prompts.npy parts.npy
     cmp whole.npy parts.npy
-    same_parts stages.h5 parts-$name
     decode -m $name.h5 first.npy --target rest.npy --give logits -o whole.npy
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy
   done
+  same_parts parts-*/
 }
 
 @test "encoder-only models: hidden states, with types of tokens, and logits" {
@@ -93,6 +92,7 @@ encoder_unfolds() {
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy
   done
+  same_parts parts-*/
   encode -m electra.h5 source.npy --types types.npy -o whole.npy
   embed -m electra.h5 source.npy --types types.npy | posenc -m electra.h5 -o x.npy
   unfold-stack electra.h5 encoder x.npy parts.npy
@@ -112,22 +112,21 @@ with open("target.npy", "rb") as source, open("begun.npy", "wb") as out:
     for _ in range(6):
         np.save(out, np.insert(np.load(source), 0, int(sys.argv[-1])).astype("<i4"))
 PYTHON
-    decode -m $name.h5 memory.npy --target target.npy --give hidden -o whole.npy --tap-file stages.h5
+    decode -m $name.h5 memory.npy --target target.npy --give hidden -o whole.npy --tap-file parts-decoder-$name.h5
     UNFOLD_PARTS=parts-decoder-$name unfold-decode $name.h5 memory.npy begun.npy parts.npy
     cmp whole.npy parts.npy
-    same_parts stages.h5 parts-decoder-$name
     decode -m $name.h5 memory.npy --target target.npy --give logits -o whole.npy
     unfold-logits $name.h5 parts.npy logits.npy
     cmp whole.npy logits.npy
   done
+  same_parts parts-*/
 }
 
 @test "models of images and CLIP's two towers: hidden states, pooled vectors and logits" {
   for model in vit.h5 deit.h5 dinov2.h5 clip.h5:image; do
     echo "$model"
     pixels=$CHECKPOINTS/${model%%.h5*}/expect.pixel_values.npy
-    encoder_unfolds $model "$pixels" images # (2, 3, H, W): one record
-    rm -r images
+    encoder_unfolds $model "$pixels" "parts-${model%%.h5*}" # (2, 3, H, W): one record
     encode -m $model "$pixels" --give pooled -o whole.npy
     unfold-pooled $model parts.npy pooled.npy
     cmp whole.npy pooled.npy
@@ -137,6 +136,7 @@ PYTHON
       cmp whole.npy logits.npy ;;
     esac
   done
+  same_parts parts-*/
   encode -m clip.h5:text ended.npy -o whole.npy
   unfold-encode clip.h5:text ended.npy parts.npy
   cmp whole.npy parts.npy
