@@ -26,11 +26,11 @@ setup() {
 }
 
 @test "one and two threads, every instruction set: the same model" {
-  train $SMALL --steps 50 -j 1 -o one.h5
-  train $SMALL --steps 50 -j 3 -o three.h5
+  train $SMALL --steps 25 -j 1 -o one.h5
+  train $SMALL --steps 25 -j 3 -o three.h5
   cmp one.h5 three.h5
   for isa in generic avx2 avx512; do
-    PIPEFORMER_ISA=$isa train $SMALL --steps 50 -j 2 -o two.h5
+    PIPEFORMER_ISA=$isa train $SMALL --steps 25 -j 2 -o two.h5
     cmp one.h5 two.h5
     for moment in first second; do
       cmp <(convert one.h5.checkpoint.h5:training/${moment}_moment) <(convert two.h5.checkpoint.h5:training/${moment}_moment)
@@ -69,7 +69,7 @@ setup() {
 }
 
 @test "a termination, or a closed terminal, finishes the step, writes the checkpoint, and ends with 143, or 129" {
-  long="$SMALL $VALID --steps 1000 --validate-every 20"
+  long="$SMALL $VALID --steps 500 --validate-every 20"
   train $long -o through.h5
   for signal in TERM:143 HUP:129; do
     rm -f stopped.h5*
