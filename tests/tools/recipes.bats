@@ -34,7 +34,7 @@ setup() {
 }
 
 @test "check-resume: killed runs end in the same file" {
-  run "$SCRIPTS/check-resume" 1
+  STEPS=40 run "$SCRIPTS/check-resume" 1
   [ "$status" -eq 0 ]
   [[ "$output" == *"1 of 1 runs that were killed and resumed ended in the same file"* ]]
 }
@@ -61,7 +61,7 @@ bound() {
 }
 
 @test "multi30k in short" {
-  "$SCRIPTS/make-corpus" data --train 300 --valid 40 --heldout 20
+  "$SCRIPTS/make-corpus" data --train 100 --valid 40 --heldout 20
   (cd data && for set in train valid heldout; do mv $set.src $set.en; mv $set.ref $set.de; done && mv valid.en val.en && mv valid.de val.de &&
     mv heldout.en test_2016_flickr.en && mv heldout.de test_2016_flickr.de)
   STEPS=24 WARMUP=12 VOCABULARY=300 EVERY=2 run "$SCRIPTS/multi30k" data out
@@ -99,11 +99,11 @@ np.save('data/train_images.npy', images.astype('u1')); np.save('data/train_label
 np.save('a.npy', images[:200].astype('u1')); np.save('b.npy', images[200:].astype('u1'))
 for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
     open(name, 'w').writelines(['upright\n', 'lying\n'][i] for i in part)"
-  TRAIN_IMAGES=200 STEPS=120 WARMUP=20 run "$SCRIPTS/optdigits" data out
+  TRAIN_IMAGES=200 STEPS=40 WARMUP=10 run "$SCRIPTS/optdigits" data out
   [ "$status" -eq 0 ]
   [[ "${lines[-1]}" =~ ^accuracy\ (9[5-9]|100) ]]
   run make -s -f "$SCRIPTS/image-classifier.mk" IMAGES=a.npy LABELS=a.labels VALID=b.npy VALID_LABELS=b.labels OUT=mk PATCH=2 POSITIONS=17 \
-    SCALE=0.0625 TRAIN="--learning-rate 0.002 --warmup 20 --steps 120 --batch-tokens 2000 --dropout 0"
+    SCALE=0.0625 TRAIN="--learning-rate 0.002 --warmup 10 --steps 40 --batch-tokens 2000 --dropout 0"
   [ "$status" -eq 0 ]
   [[ "${lines[-1]}" =~ ^accuracy\ (9[5-9]|100) ]]
 }

@@ -258,17 +258,26 @@ refused() {  # refused STATUS PATTERN COMMAND...: one line on standard error, no
   [ "$status" -eq 2 ]
 }
 
-# damaged EXPRESSION PATTERN: the checkpoint `good`, changed by Python, is refused for it.
-damaged() {
-  cp good m.h5.checkpoint.h5
-  /usr/bin/python3 -c "
-import h5py, numpy as np
-with h5py.File('m.h5.checkpoint.h5', 'r+') as f:
-    s = f['training']; a = s.attrs
-    $1"
-  run --separate-stderr timeout 60 train $SMALL $VALID --steps 8 --validate-every 3 --keep-last 2 --average-decay 0.9 --resume -o m.h5
-  [ "$status" -eq 1 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == "train: m.h5.checkpoint.h5: "$2* ]] ||
-    { echo "$1: $status $stderr"; return 1; }
+# damaged EXPRESSION PATTERN: for all_refused, the checkpoint `good` changed by Python.
+damaged() { printf '%s\t%s\n' "$1" "$2" >> damages; }
+
+# Each of the damaged checkpoints is refused for what it is.
+all_refused() {
+  /usr/bin/python3 -c '
+import h5py, numpy as np, shutil
+for number, line in enumerate(open("damages")):
+    shutil.copy("good", f"damaged-{number}")
+    with h5py.File(f"damaged-{number}", "r+") as f:
+        s = f["training"]; a = s.attrs
+        exec(line.split("\t")[0])'
+  local number=0
+  while IFS=$'\t' read -r expression pattern; do
+    mv damaged-$((number++)) m.h5.checkpoint.h5
+    run --separate-stderr timeout 60 train $SMALL $VALID --steps 8 --validate-every 3 --keep-last 2 --average-decay 0.9 --resume -o m.h5 < /dev/null
+    [ "$status" -eq 1 ] && [ "${#stderr_lines[@]}" -eq 1 ] && [[ "$stderr" == "train: m.h5.checkpoint.h5: "$pattern* ]] ||
+      { echo "$expression: $status $stderr"; return 1; }
+  done < damages
+  [ $number -gt 30 ]
 }
 
 @test "a checkpoint with numbers that no run has is refused, naming file and value" {
@@ -295,6 +304,7 @@ with h5py.File('m.h5.checkpoint.h5', 'r+') as f:
   damaged "s['kept_steps'][0] = 6" "kept_steps holds 6 at 1"
   damaged "s['kept_costs'][0] = float('nan')" "kept_costs holds *nan at 0"
   damaged "f.attrs['format_version'] = np.int64(0)" "format_version is 0"
+  all_refused
   # The damage was all that was wrong; and an older file has no sum of seconds.
   cp good m.h5.checkpoint.h5
   /usr/bin/python3 -c "
