@@ -346,6 +346,7 @@ struct Attention {
     const auto at = [](const std::vector<double>& x, std::int64_t i) { return x[static_cast<std::size_t>(i)]; };
     Matrix out =
         xt::zeros<double>({static_cast<std::size_t>(query_offsets.back()), static_cast<std::size_t>(out_width())});
+    const std::int64_t n = longest();
     for (std::int64_t s = 0; s < sequences(); ++s)
       for (std::int64_t h = 0; h < shape.heads; ++h) {
         const std::int64_t tq = queries(s), tk = keys(s), kv = h * shape.kv_heads / shape.heads;
@@ -373,7 +374,7 @@ struct Attention {
             const std::size_t cell = static_cast<std::size_t>(i * tk + j);
             if (!biases.empty()) P(i, j) += biases[which][cell];
             const std::int64_t away = j - (i + tk - tq);
-            if (!by_distance.empty()) P(i, j) += at(by_distance, h * (2 * longest() - 1) + longest() - 1 + away);
+            if (!by_distance.empty()) P(i, j) += at(by_distance, h * (2 * n - 1) + n - 1 + away);
             const bool seen = (masks.empty() || masks[which][cell]) && (!shape.causal || away <= 0) &&
                               (!shape.causal || shape.window == 0 || away > -shape.window) &&
                               (lengths.empty() || j < lengths[static_cast<std::size_t>(s)]);
