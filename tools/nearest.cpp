@@ -51,9 +51,9 @@ const ToolSpec spec{
 
 constexpr std::int64_t query_rows = 1024;  // that are compared together
 
-Metric metric_from(const Args& args) {
+VectorMetric metric_from(const Args& args) {
   const std::string name = args.text("metric");
-  return name == "dot" ? Metric::dot : name == "euclidean" ? Metric::euclidean : Metric::cosine;
+  return name == "dot" ? VectorMetric::dot : name == "euclidean" ? VectorMetric::euclidean : VectorMetric::cosine;
 }
 
 struct Search {
@@ -79,12 +79,12 @@ struct Search {
     if (!args.has("within")) return k;
     const double limit = args.number("within");
     std::int64_t n = 0;
-    while (n < k && (metric == Metric::euclidean ? hits[n].score <= limit : hits[n].score >= limit)) ++n;
+    while (n < k && (metric == VectorMetric::euclidean ? hits[n].score <= limit : hits[n].score >= limit)) ++n;
     return n;
   }
 
   const Args& args;
-  Metric metric;
+  VectorMetric metric;
   std::int64_t k;
   std::unique_ptr<RecordReader> base_reader;
   std::optional<NearestRows> base;

@@ -58,15 +58,15 @@ struct NearestRows::Selection {
   }
 };
 
-NearestRows::NearestRows(Buffer<float> base, std::int64_t width, Metric metric)
+NearestRows::NearestRows(Buffer<float> base, std::int64_t width, VectorMetric metric)
     : metric_(metric), width_(width), rows_(width == 0 ? 0 : std::ssize(base) / width), base_(std::move(base)) {
-  if (metric == Metric::euclidean) bias_.resize(static_cast<std::size_t>(rows_));
+  if (metric == VectorMetric::euclidean) bias_.resize(static_cast<std::size_t>(rows_));
   Buffer<double> squares(bias_.size());
   parallel_for(rows_, 256, [&](std::int64_t row, std::int64_t end) {
     for (; row < end; ++row) {
       float* y = base_.data() + row * width_;
-      if (metric_ == Metric::cosine) normalize(y, width_);
-      if (metric_ != Metric::euclidean) continue;
+      if (metric_ == VectorMetric::cosine) normalize(y, width_);
+      if (metric_ != VectorMetric::euclidean) continue;
       const double square = squares[static_cast<std::size_t>(row)] = square_length(y, width_);
       bias_[static_cast<std::size_t>(row)] = static_cast<float>(-square / 2);
     }
@@ -114,7 +114,7 @@ std::vector<Hit> NearestRows::search(const MatrixView& queries, std::int64_t k, 
   require(k <= others, "nearest: ", k, " of ", others, " rows");
   Buffer<float> normal;
   MatrixView x = queries;
-  if (metric_ == Metric::cosine) {
+  if (metric_ == VectorMetric::cosine) {
     normal.resize(static_cast<std::size_t>(m * width_));
     for (std::int64_t q = 0; q < m; ++q) {
       std::copy_n(queries.data + q * queries.stride, width_, normal.data() + q * width_);
@@ -125,7 +125,7 @@ std::vector<Hit> NearestRows::search(const MatrixView& queries, std::int64_t k, 
   std::vector<Selection> selections(static_cast<std::size_t>(m));
   for (std::int64_t q = 0; q < m; ++q) {
     Selection& selection = selections[static_cast<std::size_t>(q)];
-    selection.most = metric_ == Metric::euclidean ? std::min(k + kSpare, others) : k;
+    selection.most = metric_ == VectorMetric::euclidean ? std::min(k + kSpare, others) : k;
     if (same) selection.left_out = *same + q;
   }
   Buffer<float> scores(static_cast<std::size_t>(m * std::min(rows_, kBaseBlock)));
@@ -144,7 +144,7 @@ std::vector<Hit> NearestRows::search(const MatrixView& queries, std::int64_t k, 
   parallel_for(m, 8, [&](std::int64_t q, std::int64_t end) {
     for (; q < end; ++q) {
       Selection& selection = selections[static_cast<std::size_t>(q)];
-      if (metric_ == Metric::euclidean)
+      if (metric_ == VectorMetric::euclidean)
         measure(queries.data + q * queries.stride, k, selection);
       else
         std::sort(selection.hits.begin(), selection.hits.end(), higher);

@@ -10,7 +10,7 @@
 namespace pipeformer {
 
 /// cosine: x . y / (|x| |y|), 0 where either is 0; dot: x . y; euclidean: |x - y|, of which the smallest is the best.
-enum class Metric { cosine, dot, euclidean };
+enum class VectorMetric { cosine, dot, euclidean };
 
 struct Hit {
   std::int32_t id;
@@ -20,7 +20,7 @@ struct Hit {
 class NearestRows {
  public:
   /// base (rows, width), finite.
-  NearestRows(Buffer<float> base, std::int64_t width, Metric);
+  NearestRows(Buffer<float> base, std::int64_t width, VectorMetric);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t width() const { return width_; }
@@ -35,7 +35,7 @@ class NearestRows {
   void measure(const float* query, std::int64_t k, Selection&) const;
   float distance(const float* query, std::int64_t row) const;
 
-  Metric metric_;
+  VectorMetric metric_;
   std::int64_t width_, rows_;
   Buffer<float> base_;  ///< For cosines: with rows of length 1.
   Buffer<float> bias_;  ///< For distances: -|y|^2 / 2, which a product x . y becomes comparable by.

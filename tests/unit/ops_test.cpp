@@ -1207,7 +1207,7 @@ TEST_CASE("the nearest rows are exact where products cannot tell distances apart
   Buffer<float> base(static_cast<std::size_t>(rows * width));
   for (float& x : base) x = 1000 + static_cast<float>(std::floor(random.uniform() * 50)) / 64;
   const Buffer<float> copy = base;
-  const NearestRows nearest(std::move(base), width, Metric::euclidean);
+  const NearestRows nearest(std::move(base), width, VectorMetric::euclidean);
   const std::int64_t first = 0;
   const auto hits = nearest.search({copy.data(), 40, width}, k, &first);
   for (std::int64_t q = 0; q < 40; ++q) {
