@@ -216,6 +216,19 @@ void kept(const Kernels& kernel, Digest& digest) {
   }
 }
 
+void maxima(const Kernels& kernel, Digest& digest) {
+  Draw draw(5);
+  for (int i = 0; i < 100; ++i) {
+    const std::int64_t n = draw.size(1000);
+    const auto x = draw.row(n, i % 4 == 3);
+    std::vector<float> blocks(static_cast<std::size_t>((n - 1) / kMaximaBlock + 1));
+    const float highest = kernel.maxima(n, x.data(), blocks.data());
+    const bool finite = std::isfinite(highest);
+    digest.add(&finite, sizeof finite);
+    if (finite) digest.add(highest), digest.add(blocks);
+  }
+}
+
 std::uint64_t digest_of(const Kernels& kernel, void (*part)(const Kernels&, Digest&)) {
   Digest digest;
   part(kernel, digest);
@@ -229,11 +242,9 @@ TEST_CASE("all instruction sets give the same bits", "[ops]") {
     const char* name;
     void (*part)(const Kernels&, Digest&);
     std::uint64_t expected;
-  } parts[] = {{"products", products, 0x4395807a1c046fbf},
-               {"rows", rows, 0x19e5eac374a28882},
-               {"softmax", softmax, 0x5ffafbd4928ee742},
-               {"16 bits", sixteen_bits, 0x784cd9e4479b1b45},
-               {"kept", kept, 0xad3e07474c3e7900}};
+  } parts[] = {{"products", products, 0x4395807a1c046fbf}, {"rows", rows, 0x19e5eac374a28882},
+               {"softmax", softmax, 0x5ffafbd4928ee742},   {"16 bits", sixteen_bits, 0x784cd9e4479b1b45},
+               {"kept", kept, 0xad3e07474c3e7900},         {"maxima", maxima, 0x99ff3e9f98eff672}};
   for (const auto& [name, part, expected] : parts)
     for (const Kernels* const* set = available_kernels(); *set; ++set) {
       INFO(name << ", " << (*set)->name);

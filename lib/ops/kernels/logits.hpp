@@ -1,0 +1,59 @@
+/// A row of logits: its maxima, its normaliser, and the gradient of cross-entropy.
+#pragma once
+#include "ops/kernels/softmax.hpp"
+
+namespace pipeformer {
+namespace {
+
+const float kLowest = -__FLT_MAX__;
+
+std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, const float* x) {
+  while (first + kLanes <= n && !(max_lanes(load(x + first)) > threshold)) first += kLanes;
+  while (first < n && !(x[first] > threshold)) ++first;
+  return first;
+}
+
+/// The maximum of x, and those of its blocks; with SeesNaN it is NaN when an element is.
+template <bool SeesNaN>
+inline float maxima_of(std::int64_t n, const float* x, float* block_maxima) {
+  Vec top = splat(kMinusInfinity), zeros = splat(0.0f);
+  for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
+    const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
+    Vec highest = splat(kMinusInfinity);
+    for_vectors(count, [&](auto get, auto, std::int64_t) {
+      const Vec v = get(x + first, kMinusInfinity);
+      highest = max(highest, v);
+      if (SeesNaN) zeros = zeros + max(splat(kLowest), v) * 0.0f;
+    });
+    if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(highest);
+    top = max(top, highest);
+  }
+  return max_lanes(top) + (SeesNaN ? sum_lanes(zeros) : 0.0f);
+}
+
+float maxima(std::int64_t n, const float* x, float* block_maxima) {
+  return maxima_of<true>(n, x, block_maxima);
+}
+
+void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
+  const float m = maxima_of<false>(n, x, block_maxima);
+  Wide total;
+  for_wide(n, [&](auto get, auto) { total = total + exp(get(x, kMinusInfinity) - m); });
+  *maximum = m;
+  *sum = sum_lanes(total);
+}
+float cross_entropy_row(std::int64_t n, float maximum, float sum, float smoothing, std::int64_t target, float factor,
+                        float* logits) {
+  const float inverse = factor / sum, share = factor * smoothing / static_cast<float>(n);
+  Wide total;
+  for_wide(n, [&](auto get, auto put) {
+    const Wide v = get(logits);
+    total = total + v;
+    put(logits, fused(exp(v - maximum), splat_wide(inverse), splat_wide(-share)));
+  });
+  logits[target] -= factor * (1.0f - smoothing);
+  return sum_lanes(total);
+}
+
+}  // namespace
+}  // namespace pipeformer
