@@ -40,17 +40,6 @@ struct PanelColumns {
   float own_scales[kInt8Panel] = {}, own_bias[kInt8Panel] = {};
 };
 
-/// Rows of sums, kInt8Panel each, become floats.
-inline void put_rows(const std::int32_t* sums, const float* row_scales, const PanelColumns& by,
-                     const MutableMatrixView& c) {
-  for (std::int64_t r = 0; r < c.rows; ++r, sums += kInt8Panel) {
-    float edge[kInt8Panel], *to = c.data + r * c.stride, *whole = c.columns == kInt8Panel ? to : edge;
-    for (int j = 0; j < kInt8Panel; ++j)
-      whole[j] = __builtin_fmaf(static_cast<float>(sums[j]), row_scales[r] * by.scales[j], by.bias[j]);
-    for (std::int64_t j = 0; whole == edge && j < c.columns; ++j) to[j] = edge[j];
-  }
-}
-
 /// Where a tile goes, and by what it is multiplied.
 struct Int8Output {
   const float *row_scales, *column_scales, *bias;
@@ -64,6 +53,16 @@ inline void put_columns(const std::int32_t (&sums)[kLanes], float row_scale, con
                         const float* bias, float* c) {
   for (int j = 0; j < kLanes; ++j)
     c[j] = __builtin_fmaf(static_cast<float>(sums[j]), row_scale * column_scales[j], bias[j]);
+}
+
+/// Rows of sums, kInt8Panel each, become floats.
+inline void put_rows(const std::int32_t* sums, const float* row_scales, const PanelColumns& by,
+                     const MutableMatrixView& c) {
+  for (std::int64_t r = 0; r < c.rows; ++r, sums += kInt8Panel) {
+    float edge[kInt8Panel], *to = c.data + r * c.stride, *whole = c.columns == kInt8Panel ? to : edge;
+    put_columns(reinterpret_cast<const std::int32_t(&)[kInt8Panel]>(*sums), row_scales[r], by.scales, by.bias, whole);
+    for (std::int64_t j = 0; whole == edge && j < c.columns; ++j) to[j] = edge[j];
+  }
 }
 
 #if defined(__AVX512F__)
