@@ -16,7 +16,7 @@ struct RowOfLogits {
   /// Bounds: no value of the b-th block of kMaximaBlock (ops/logits.hpp) is above the b-th of these.
   float* block_maxima;
   bool normalized = true;
-  /// Makes log_sum and the maxima of n values. False: they are not finite.
+  /// Makes the maxima of n values, and log_sum where it is wanted. False: they are not finite.
   bool measure(std::int64_t n);
 };
 

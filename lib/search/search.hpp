@@ -44,7 +44,7 @@ struct SearchSettings {
   Sampling sampling;
   std::uint64_t seed = 0;
   EnsembleMean ensemble_mean = EnsembleMean::probabilities;
-  bool scores = true;  ///< Log-probabilities and scores are read; else those that the search can do without are 0.
+  bool scores = true;               ///< Log-probabilities and scores are read; else what stands for them means nothing.
   const StopTexts* stop = nullptr;  ///< Texts that end a hypothesis; null: none. Not with phrases that are required.
   /// Of a sentence that is alone and has one hypothesis: called with all its ids, given and generated, without begin
   /// and end, after each token.
