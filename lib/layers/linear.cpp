@@ -12,7 +12,7 @@ Linear::Linear(Weight weight, Parameter bias)
     : weight_(weight), bias_(bias), packed_(std::make_shared<PackedWeight>()) {}
 
 void Linear::forward(std::int64_t rows, const float* x, float* y) const {
-  if (const PackedView packed = packed_forward())
+  if (const PackedView packed = packed_forward(rows))
     product_packed({x, rows, in()}, packed, bias_.value, {y, rows, out()});
   else
     product_nt({x, rows, in()}, weight_.stored, bias_.value, {y, rows, out()});

@@ -26,8 +26,8 @@ class Linear {
   std::int64_t out() const { return weight_.stored.rows; }
   const Weight& weight() const { return weight_; }
   const Parameter& bias() const { return bias_; }
-  /// The weight as PackedWeight keeps it; may be null.
-  PackedView packed_forward() const { return packed_->forward(weight_.stored, version()); }
+  /// The weight as PackedWeight keeps it, for so many rows; may be null.
+  PackedView packed_forward(std::int64_t rows) const { return packed_->forward(weight_.stored, version(), rows); }
   PackedView packed_backward() const { return packed_->backward(weight_.stored, version()); }
 
  private:

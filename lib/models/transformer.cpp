@@ -381,9 +381,10 @@ LossSums Transformer::loss(Context& ctx, const Examples& examples, const CrossEn
   const Linear& output = head_.projection();
   float* d_hidden = nullptr;
   if (ctx.training) d_hidden = ctx.workspace.get(count * std::max({output.in(), width, configuration_.pooled_width()}));
-  const OutputProjection projection{output.weight().stored,   output.bias().value,
-                                    output.packed_forward(),  ctx.training ? output.packed_backward() : PackedView{},
-                                    output.weight().gradient, output.bias().gradient};
+  const OutputProjection projection{
+      output.weight().stored,       output.bias().value,
+      output.packed_forward(count), ctx.training ? output.packed_backward() : PackedView{},
+      output.weight().gradient,     output.bias().gradient};
   CrossEntropyForm whole = form;
   whole.soft_cap = head_.soft_cap();
   if (head_.logits_watched(ctx))  // the loss itself never has those of all rows

@@ -12,7 +12,7 @@ void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width) {
   const auto* table = static_cast<const std::byte*>(rows.data);
   for (std::int64_t r = 0; r < count; ++r) {
     const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
-    for (std::int64_t k = 0; k < bytes; k += kCacheLine) __builtin_prefetch(row + k, 0, 3);
+    for (std::int64_t k = 0; k < bytes; k += kCacheLine) ask_for_line<1>(row + k);
   }
 }
 
@@ -65,7 +65,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
       // A head's columns of rows that lie far apart: nothing but this sees them coming.
       if (h + 1 < heads) ask_for(head_of(h + 1).keys_from(j0), columns, dk);
       if (!added) ask_for_sequence(shape, first.in, first.sequence + 1, head.head, shape.heads);
-      kernel.dot_few({head.query(first_query), count, dk, head.in.query_stride}, head.keys_from(j0),
+      kernel.dot_few({head.query(first_query), count, dk, head.in.query_stride}, head.keys_from(j0), dk,
                      {scores_of(h), count, columns, kKeyBlock});
       for (std::int64_t i = 0; i < count; ++i) {
         seen[h * count + i] = std::clamp<std::int64_t>(head.visible(first_query + i) - j0, 0, columns);

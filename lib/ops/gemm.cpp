@@ -157,6 +157,16 @@ void multiply(const MatrixView& a, PackedView packed, Pack pack, const float* bi
   });
 }
 
+/// C = A w^T for few rows, with w as it stands.
+void multiply_few(const MatrixView& a, const WeightView& w, const MutableMatrixView& c) {
+  const std::int64_t n = c.columns, width = kernels().panel, panels = panel_count(n);
+  parallel_for(panels, n * w.columns < 200000 ? panels : 4, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * width, last = std::min(n, end * width);
+    kernels().dot_few(a, {w.row(first), w.columns, nullptr, w.type}, kDepthBlock,
+                      {c.data + first, c.rows, last - first, c.stride});
+  });
+}
+
 }  // namespace
 
 void widen(WeightType type, std::int64_t n, const void* stored, float* y) {
@@ -214,31 +224,37 @@ PackedView pack_nn(const MatrixView& b, void* packed) {
 }
 
 template <class Pack>
-const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, Pack pack) {
+const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, int use, Pack pack) {
   if (version.load(std::memory_order_acquire) == wanted) return panels.get();
+  if (use == 0) return nullptr;
   const std::lock_guard lock(filling);
   if (version.load(std::memory_order_relaxed) == wanted) return panels.get();
-  const bool again = used == wanted;
+  if (used != wanted) uses = 0;
   used = wanted;
-  if (!again && !panels) return nullptr;
+  const bool enough = uses >= kUses;
+  uses += use;
+  if (!enough && !panels) return nullptr;
   if (!panels) panels = allocate_kept(static_cast<std::size_t>(bytes));
   pack(panels.get());
   version.store(wanted, std::memory_order_release);
   return panels.get();
 }
 
-PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version) {
+PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std::int64_t rows) {
   const auto pack = [&](void* to) {
     pack_nt(w, to);
     // The panels are read from now on; of a model's file only single rows of embeddings are.
     if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
   };
-  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, pack), w.type, w.scales};
+  const bool near = w.rows * row_bytes(w.type, w.columns) < kNearBytes;
+  const int use = is_integer(w.type) || near ? kUses : rows <= kFewRows ? 0 : rows < kManyRows || !w.mapped ? kUses : 1;
+  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, use, pack), w.type, w.scales};
 }
 
 PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
   const MatrixView b(w.values(), w.rows, w.columns);
-  return {backward_.get(packed_bytes(w.columns, w.rows), version, [&](void* to) { pack_nn(b, to); }), w.type, nullptr};
+  return {backward_.get(packed_bytes(w.columns, w.rows), version, kUses, [&](void* to) { pack_nn(b, to); }), w.type,
+          nullptr};
 }
 
 void product_packed(const MatrixView& a, const PackedView& packed, const float* bias, const MutableMatrixView& c,
@@ -253,7 +269,10 @@ void product_packed(const MatrixView& a, const PackedView& packed, const float* 
 
 void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
   if (is_integer(w.type)) return integer_product(a, {}, w, bias, c);
-  multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
+  if (c.rows == 0 || c.columns == 0) return;
+  if (c.rows > kFewRows) return multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
+  multiply_few(a, w, c);
+  if (bias) kernels().add_bias(c.rows, c.columns, bias, c.data, c.stride);
 }
 
 void product_nn(const MatrixView& a, const MatrixView& b, const MutableMatrixView& c, bool accumulate) {

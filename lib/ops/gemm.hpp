@@ -19,24 +19,30 @@ namespace pipeformer {
 constexpr std::int64_t kDepthBlock = 256;
 
 /// A weight (out, in) packed for the kernels, in both directions, kept between products, on any thread, until its
-/// `version` (a number of its values) is another one. Filled at the second use of a version: who runs a weight once
-/// should not pay for a second copy of the model.
+/// `version` (a number of its values) is another one. Such a second copy of the model is made where it pays: at the
+/// second use of a version, since who runs a weight once should not pay for it. Of a weight too large for the caches it
+/// is made later when products of many rows are all that use it, which hide the packing, and never for a few rows: they
+/// read the weight as it stands at the speed of memory, too.
 class PackedWeight {
  public:
-  /// The panels for x w^T, or null when it is better to go without. They keep the type of the weight.
-  PackedView forward(const WeightView& w, std::uint64_t version);
+  /// The panels for x w^T, x of so many rows, or null when it is better to go without. They keep the type of the
+  /// weight.
+  PackedView forward(const WeightView& w, std::uint64_t version, std::int64_t rows);
   /// The panels for dy w, w float32.
   PackedView backward(const WeightView& w, std::uint64_t version);
 
  private:
+  static constexpr int kUses = 8;  ///< Of many rows that are worth a copy.
+  static constexpr std::int64_t kManyRows = 256, kNearBytes = std::int64_t{512} << 10;
   struct Copy {
     static constexpr std::uint64_t kNone = ~std::uint64_t{0};
     std::atomic<std::uint64_t> version = kNone;
     std::mutex filling;
-    std::uint64_t used = kNone;         ///< The version that was asked for.
+    std::uint64_t used = kNone;         ///< The version that was asked for, ...
+    int uses = 0;                       ///< ... and how often, as uses of many rows.
     std::shared_ptr<std::byte> panels;  ///< Of one size.
     template <class Pack>
-    const void* get(std::int64_t bytes, std::uint64_t wanted, Pack pack);
+    const void* get(std::int64_t bytes, std::uint64_t wanted, int use, Pack pack);
   };
   Copy forward_, backward_;
 };

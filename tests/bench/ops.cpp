@@ -60,16 +60,21 @@ void sgemm(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const
               a, static_cast<int>(k), w, static_cast<int>(k), 0, c, static_cast<int>(n));
 }
 
+/// As a linear layer does in inference.
+void multiply(PackedWeight& packed, const WeightView& w, std::int64_t m, const float* a, float* c) {
+  if (const PackedView panels = packed.forward(w, 0, m))
+    product_packed({a, m, w.columns}, panels, nullptr, {c, m, w.rows});
+  else
+    product_nt({a, m, w.columns}, w, nullptr, {c, m, w.rows});
+}
+
 double flops_limit() {
   static const double limit = [] {
     constexpr std::int64_t m = 2048, n = 512;
     const auto a = random_floats(m * n, 1), w = random_floats(n * n, 2);
     std::vector<float> c(static_cast<std::size_t>(m * n));
     PackedWeight packed;
-    packed.forward({w.data(), n, n}, 0);  // the first use
-    const double ours = best_seconds([&] {
-      product_packed({a.data(), m, n}, packed.forward({w.data(), n, n}, 0), nullptr, {c.data(), m, n});
-    });
+    const double ours = best_seconds([&] { multiply(packed, {w.data(), n, n}, m, a.data(), c.data()); });
     return 2.0 * m * n * n / std::min(ours, best_seconds([&] { sgemm(m, n, n, a.data(), w.data(), c.data()); }));
   }();
   return limit;
@@ -104,9 +109,17 @@ void product(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
   std::vector<float> c(static_cast<std::size_t>(m * n));
-  PackedWeight packed;  // as in inference, where weights are packed once
-  packed.forward({w.data(), n, k}, 0);
-  for (auto _ : state) product_packed({a.data(), m, k}, packed.forward({w.data(), n, k}, 0), nullptr, {c.data(), m, n});
+  PackedWeight packed;
+  for (auto _ : state) multiply(packed, {w.data(), n, k}, m, a.data(), c.data());
+  count(state, "flops", 2.0 * static_cast<double>(m * n * k));
+}
+
+/// The first product with a weight.
+void product_once(State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
+  std::vector<float> c(static_cast<std::size_t>(m * n));
+  for (auto _ : state) product_nt({a.data(), m, k}, {w.data(), n, k}, nullptr, {c.data(), m, n});
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
 
@@ -118,11 +131,8 @@ struct Weight8 {
       scales[static_cast<std::size_t>(r)] = quantise(k, w.data() + r * k, q.data() + r * k);
     view = WeightView(q.data(), WeightType::int8, n, k);
     view.scales = scales.data();
-    packed.forward(view, 0);
   }
-  void product(const float* a, std::int64_t m, float* c) {
-    product_packed({a, m, view.columns}, packed.forward(view, 0), nullptr, {c, m, view.rows});
-  }
+  void product(const float* a, std::int64_t m, float* c) { multiply(packed, view, m, a, c); }
   std::vector<std::int8_t> q;
   std::vector<float> scales;
   WeightView view;
@@ -140,7 +150,6 @@ struct Weight4 {
                     scales.data() + r * row_scales(WeightType::int4, k));
     view = WeightView(q.data(), WeightType::int4, n, k);
     view.scales = scales.data();
-    packed.forward(view, 0);
   }
   std::vector<std::uint8_t> q;
   std::vector<float> scales;
@@ -153,7 +162,7 @@ void product_int4(State& state) {
   const auto a = random_floats(m * k, 1);
   std::vector<float> c(static_cast<std::size_t>(m * n));
   Weight4 w(n, k);
-  for (auto _ : state) product_packed({a.data(), m, k}, w.packed.forward(w.view, 0), nullptr, {c.data(), m, n});
+  for (auto _ : state) multiply(w.packed, w.view, m, a.data(), c.data());
   state.counters["ops"] =
       Counter(2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations()), Counter::kIsRate);
 }
@@ -374,6 +383,7 @@ void pooling(State& state) {
       ->UseRealTime()
 BENCHMARK(openblas)->SHAPES;
 BENCHMARK(product)->SHAPES;
+BENCHMARK(product_once)->SHAPES;
 BENCHMARK(product_int8)->SHAPES;
 BENCHMARK(product_int4)->SHAPES;
 BENCHMARK(read_bandwidth)->Arg(std::int64_t{1} << 30)->UseRealTime();

@@ -87,7 +87,7 @@ void products(const Kernels& kernel, Digest& digest) {
     // The kernels of few rows give the bits of the others.
     const std::int64_t rows = std::min<std::int64_t>(m, kFewRows), ld = (n / kernel.panel + 1) * kernel.panel;
     std::vector<float> c(static_cast<std::size_t>(rows * ld)), plain(static_cast<std::size_t>(rows * n));
-    kernel.dot_few({a.data(), rows, k, k}, {w.data(), k}, {c.data(), rows, n, ld});
+    kernel.dot_few({a.data(), rows, k, k}, {w.data(), k}, k, {c.data(), rows, n, ld});
     kernel.gemm_few({a.data(), rows, k, k}, {w.data(), n}, {plain.data(), rows, n, n}, false);
     for (std::int64_t r = 0; r < rows; ++r) digest.add(c.data() + r * ld, static_cast<std::size_t>(n) * sizeof(float));
     digest.add(plain);
@@ -200,7 +200,7 @@ void kept(const Kernels& kernel, Digest& digest) {
     digest.add(table.data(), table.size());
     const TableRows stored{table.data(), elements, nullptr, type};
     std::vector<float> c(static_cast<std::size_t>(rows * ld)), plain(static_cast<std::size_t>(rows * k));
-    kernel.dot_few({a.data(), rows, k, k}, stored, {c.data(), rows, n, ld});
+    kernel.dot_few({a.data(), rows, k, k}, stored, k, {c.data(), rows, n, ld});
     for (std::int64_t r = 0; r < rows; ++r) digest.add(c.data() + r * ld, static_cast<std::size_t>(n) * sizeof(float));
     kernel.gemm_few({b.data(), rows, n, n}, stored, {plain.data(), rows, k, k}, false), digest.add(plain);
     // Panels are of another width in each set: what they hold, column by column.

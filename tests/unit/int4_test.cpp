@@ -156,7 +156,7 @@ TEST_CASE("products with weights of 4 bits have the same bits in every batch, wi
         std::fill(part.begin(), part.end(), 0.0f);
         product_nt({a.data() + first * k, m, k}, w.view(), bias.data(), {part.data(), m, n});
         CHECK(differences(part.data(), whole.data() + first * n, m * n) == 0);
-        if (const PackedView panels = cache.forward(w.view(), 0)) {
+        if (const PackedView panels = cache.forward(w.view(), 0, m)) {
           std::fill(part.begin(), part.end(), 0.0f);
           product_packed({a.data() + first * k, m, k}, panels, bias.data(), {part.data(), m, n});
           CHECK(differences(part.data(), whole.data() + first * n, m * n) == 0);

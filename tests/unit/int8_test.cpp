@@ -244,7 +244,7 @@ TEST_CASE("products with 8-bit weights have the same bits in every batch, with a
         product_nt({a.data() + first * k, m, k}, w.view(), bias.data(), {part.data(), m, n});
         INFO(threads << " threads, " << m << " rows from " << first);
         CHECK(differences(part.data(), whole.data() + first * n, m * n) == 0);
-        if (const PackedView panels = cache.forward(w.view(), 0)) {
+        if (const PackedView panels = cache.forward(w.view(), 0, m)) {
           std::fill(part.begin(), part.end(), 0.0f);
           product_packed({a.data() + first * k, m, k}, panels, bias.data(), {part.data(), m, n});
           CHECK(differences(part.data(), whole.data() + first * n, m * n) == 0);

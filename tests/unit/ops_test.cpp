@@ -1,5 +1,7 @@
 // Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference,
 // and law 4: the same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -125,9 +127,9 @@ TEST_CASE("products agree with float64", "[ops]") {
     PackedWeight cache;
     product_nt({a.data(), m, k}, {w.data(), n, k}, bias.data(), {c.data(), m, n});
     CHECK(relative_error(c.data(), expected) < 1e-6);
-    CHECK(!cache.forward({w.data(), n, k}, 5));  // not at the first use
+    CHECK(!cache.forward({w.data(), n, k}, 5, 5));  // not at the first use
     for (int use = 0; use < 2; ++use) {
-      product_packed({a.data(), m, k}, cache.forward({w.data(), n, k}, 5), bias.data(), {c.data(), m, n});
+      product_packed({a.data(), m, k}, cache.forward({w.data(), n, k}, 5, 5), bias.data(), {c.data(), m, n});
       CHECK(relative_error(c.data(), expected) < 1e-6);
     }
     expected = xt::linalg::dot(A, B);
@@ -203,9 +205,9 @@ TEST_CASE("products and embeddings of 16-bit weights are those of the widened we
       product_nt({a.data(), m, k}, weight, bias.data(), {c.data(), m, n});
       CHECK(same_bits(c.data(), expected.data(), m * n));
       PackedWeight cache;
-      CHECK(!cache.forward(weight, 1));
+      CHECK(!cache.forward(weight, 1, 5));
       std::fill(c.begin(), c.end(), 0.0f);
-      product_packed({a.data(), m, k}, cache.forward(weight, 1), bias.data(), {c.data(), m, n});
+      product_packed({a.data(), m, k}, cache.forward(weight, 1, 5), bias.data(), {c.data(), m, n});
       CHECK(same_bits(c.data(), expected.data(), m * n));
       std::vector<std::int32_t> ids;
       for (std::int64_t r = n; r-- > 0;) ids.push_back(static_cast<std::int32_t>(r));
@@ -215,6 +217,33 @@ TEST_CASE("products and embeddings of 16-bit weights are those of the widened we
       CHECK(same_bits(rows.data(), rows_wide.data(), n * k));
     }
   }
+}
+
+TEST_CASE("a weight is copied for the kernels where a copy pays", "[ops]") {
+  const std::int64_t n = 512, k = 512;
+  const Floats w = random_floats(n * k, 1);
+  const WeightView large(w.data(), n, k), small(w.data(), 16, 16);
+  PackedWeight of_large, of_small;
+  for (int use = 0; use < 20; ++use) CHECK(!of_large.forward(large, 3, 4));
+  CHECK(!of_large.forward(large, 3, 300));
+  CHECK(of_large.forward(large, 3, 300));
+  CHECK(of_large.forward(large, 3, 1));  // where there is one, few rows use it
+  CHECK(!of_large.forward(large, 4, 1));
+  CHECK(!of_small.forward(small, 3, 1));
+  CHECK(of_small.forward(small, 3, 1));
+
+  // Of a file: packing lets go of its pages.
+  const auto bytes = static_cast<std::size_t>(n * k) * sizeof(float);
+  void* const file = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(file != MAP_FAILED);
+  WeightView mapped(file, WeightType::float32, n, k);
+  mapped.mapped = true;
+  PackedWeight of_file, of_other;
+  for (int use = 0; use < 8; ++use) CHECK(!of_file.forward(mapped, 0, 300));
+  CHECK(of_file.forward(mapped, 0, 300));
+  CHECK(!of_other.forward(mapped, 0, 40));
+  CHECK(of_other.forward(mapped, 0, 40));
+  ::munmap(file, bytes);
 }
 
 TEST_CASE("a row of a product has the same bits in every batch, at every place, with any threads", "[ops][law4]") {
@@ -231,7 +260,7 @@ TEST_CASE("a row of a product has the same bits in every batch, at every place, 
     for (const std::int64_t m : {1, 2, 3, 7, 24, 25, 64, 300})
       for (const std::int64_t first : {std::int64_t{0}, std::int64_t{1}, std::int64_t{13}, rows - m}) {
         if (first + m > rows) continue;
-        if (const PackedView panels = cache.forward({w.data(), n, k}, 0))
+        if (const PackedView panels = cache.forward({w.data(), n, k}, 0, m))
           product_packed({a.data() + first * k, m, k}, panels, bias.data(), {part.data(), m, n});
         else
           product_nt({a.data() + first * k, m, k}, {w.data(), n, k}, bias.data(), {part.data(), m, n});

@@ -15,6 +15,13 @@ namespace pipeformer {
 constexpr int kCacheLine = 64;  ///< Bytes.
 constexpr int kFewRows = 4;     ///< With so many rows or less, packing B takes longer than the product.
 
+/// Has the processor bring the cache line at p into its cache of that level; any address will do, nothing is read.
+template <int Level>
+inline void ask_for_line(const void* p) {
+  __builtin_prefetch(p, 0, 4 - Level);
+  asm volatile("");  // GCC leaves out calls of functions that do nothing else
+}
+
 /// Rows that lie anywhere in a table: row r begins row(r) * stride elements after data, row(r) = index ? index[r] : r.
 /// Elements of fewer bits are widened, exactly, as they are read; a row of 8-bit elements begins with its scale
 /// (ops/kept_vectors.hpp).
@@ -86,9 +93,9 @@ struct Kernels {
   /// Few: at most kFewRows. The bits are those of gemm_panel.
   void (*gemm_few)(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate);
 
-  /// C (rows, n) = A (rows, depth) W^T, few rows, W (n, depth); the bits are those of gemm_panel. C is written in whole
-  /// vectors: up to the next multiple of the panel.
-  void (*dot_few)(const MatrixView& a, const TableRows& w, const MutableMatrixView& c);
+  /// C (rows, n) = A (rows, depth) W^T, few rows, W (n, depth) as it stands. The bits are those of gemm_panel for each
+  /// `chain` elements of the depth, added in order.
+  void (*dot_few)(const MatrixView& a, const TableRows& w, std::int64_t chain, const MutableMatrixView& c);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
   void (*add)(std::int64_t n, const float* a, const float* b, float* y);

@@ -31,14 +31,25 @@ inline void rows_from(std::int64_t first, std::int64_t n, const TableRows& w, Ro
   for (int j = 0; j < kLanes; ++j) row[j] = first + j < n ? row_of<Row>(w, first + j) : Row{};
 }
 
+/// Brings place k of the rows that come after these, if any: where rows are short, the processor has hardly seen that
+/// they are read in order when they end.
+template <class Row>
+inline void ask_for_next(const Row (&row)[kLanes], std::int64_t first, std::int64_t n, const TableRows& w,
+                         std::int64_t k) {
+  if (w.index || first + kLanes >= n) return;
+  for (int j = 0; j < kLanes; ++j) ask_for_line<2>(row[0].p + (kLanes + j) * w.stride + k);
+}
+
 template <class Row>
 void pack_transposed_rows(std::int64_t n, std::int64_t depth, const TableRows& w, float* out) {
   for (std::int64_t first = 0; first < n; first += kLanes) {  // kLanes columns of a panel at a time
     float* to = out + first / kPanel * kPanel * depth + first % kPanel;
     Row row[kLanes];
     rows_from(first, n, w, row);
-    for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel)
+    for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel) {
+      ask_for_next(row, first, n, w, k);
       for_columns(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
+    }
   }
   // Lanes of the last panel that hold no column at all.
   for (std::int64_t first = (n + kLanes - 1) / kLanes * kLanes; first % kPanel != 0; first += kLanes)
@@ -115,25 +126,36 @@ void narrow(WeightType type, std::int64_t n, const float* x, void* to) {
 }
 
 template <class Row, int Rows>
-void dot_few_rows(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
+void dot_few_rows(const MatrixView& a, const TableRows& w, std::int64_t chain, const MutableMatrixView& c) {
   const std::int64_t n = c.columns, depth = a.columns;
   for (std::int64_t first = 0; first < n; first += kLanes) {
     Row row[kLanes];
     rows_from(first, n, w, row);
-    Vec acc[Rows] = {};
-    for (std::int64_t k = 0; k < depth; k += kLanes)
-      for_columns(row, k, depth, [&](std::int64_t i, Vec v) {
-        for (int r = 0; r < Rows; ++r) acc[r] = fused(v, a.data[r * a.stride + k + i], acc[r]);
-      });
-    for (int r = 0; r < Rows; ++r) store(c.data + r * c.stride + first, acc[r]);
+    Vec sum[Rows] = {};
+    for (std::int64_t begin = 0; begin < depth; begin += chain) {
+      const std::int64_t end = begin + chain < depth ? begin + chain : depth;
+      Vec acc[Rows] = {};
+      for (std::int64_t k = begin; k < end; k += kLanes) {
+        ask_for_next(row, first, n, w, k);
+        for_columns(row, k, end, [&](std::int64_t i, Vec v) {
+          for (int r = 0; r < Rows; ++r) acc[r] = fused(v, a.data[r * a.stride + k + i], acc[r]);
+        });
+      }
+      for (int r = 0; r < Rows; ++r) sum[r] = begin > 0 ? sum[r] + acc[r] : acc[r];
+    }
+    for (int r = 0; r < Rows; ++r)
+      if (n - first >= kLanes)
+        store(c.data + r * c.stride + first, sum[r]);
+      else
+        store_part(c.data + r * c.stride + first, sum[r], n - first);
   }
 }
-void dot_few(const MatrixView& a, const TableRows& w, const MutableMatrixView& c) {
+void dot_few(const MatrixView& a, const TableRows& w, std::int64_t chain, const MutableMatrixView& c) {
   with_rows_of(w.type, [&](auto row) {
     using Row = decltype(row);
     constexpr decltype(&dot_few_rows<Row, 1>) few[kFewRows] = {&dot_few_rows<Row, 1>, &dot_few_rows<Row, 2>,
                                                                &dot_few_rows<Row, 3>, &dot_few_rows<Row, 4>};
-    few[c.rows - 1](a, w, c);
+    few[c.rows - 1](a, w, chain, c);
   });
 }
 
