@@ -246,8 +246,9 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std
     // The panels are read from now on; of a model's file only single rows of embeddings are.
     if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
   };
-  const bool near = w.rows * row_bytes(w.type, w.columns) < kNearBytes;
-  const int use = is_integer(w.type) || near ? kUses : rows <= kFewRows ? 0 : rows < kManyRows || !w.mapped ? kUses : 1;
+  const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
+  const bool few = rows <= kFewRows && w.type != WeightType::int4, many = rows >= kManyRows && w.mapped;
+  const int use = large && few ? 0 : large && many ? 1 : kUses;
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, use, pack), w.type, w.scales};
 }
 

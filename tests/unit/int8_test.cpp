@@ -188,6 +188,13 @@ TEST_CASE("every way to multiply 8-bit integers gives the bits of plain loops", 
     const Floats a = random_floats(m * k, 1), bias = random_floats(n, 2);
     const Weight8 w = random_weight(n, k, static_cast<std::uint64_t>(m + n + k));
     const Floats with = plain_product(a, m, w, bias.data()), without = plain_product(a, m, w, nullptr);
+    if (m <= kFewRows) {
+      Floats few(with.size());
+      product_nt({a.data(), m, k}, w.view(), bias.data(), {few.data(), m, n});
+      CHECK(differences(few.data(), with.data(), m * n) == 0);
+      product_nt({a.data(), m, k}, w.view(), nullptr, {few.data(), m, n});
+      CHECK(differences(few.data(), without.data(), m * n) == 0);
+    }
     for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number) {
       INFO(m << " x " << n << " x " << k << ", way " << number);
       CHECK(differences(product_by(*way, a, m, w, bias.data()).data(), with.data(), m * n) == 0);
@@ -204,6 +211,11 @@ TEST_CASE("extreme rows stay among themselves, and NaN is not hidden", "[ops][in
   const Floats expected = plain_product(a, m, w, bias.data());
   for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number)
     CHECK(differences(product_by(*way, a, m, w, bias.data()).data(), expected.data(), m * n) == 0);
+  for (std::int64_t r = 0; r < m; ++r) {
+    Floats alone(static_cast<std::size_t>(n));
+    product_nt({a.data() + r * k, 1, k}, w.view(), bias.data(), {alone.data(), 1, n});
+    CHECK(differences(alone.data(), expected.data() + r * n, n) == 0);
+  }
   for (std::int64_t j = 0; j < n; ++j) {
     CHECK(expected[static_cast<std::size_t>(j)] == bias[static_cast<std::size_t>(j)]);  // zeros
     CHECK(std::isnan(expected[static_cast<std::size_t>((m - 2) * n + j)]));
@@ -220,6 +232,9 @@ TEST_CASE("the largest sums of 8-bit integers fit, and longer ones are refused",
     const Floats expected = plain_product(a, 2, w, nullptr);
     for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number)
       CHECK(differences(product_by(*way, a, 2, w, nullptr).data(), expected.data(), 2) == 0);
+    Floats few(2);
+    product_nt({a.data(), 2, k}, w.view(), nullptr, {few.data(), 2, 1});
+    CHECK(differences(few.data(), expected.data(), 2) == 0);
   }
   const Weight8 longer{1, k + 1, std::vector<std::int8_t>(static_cast<std::size_t>(k + 1), 1), {1.0f}};
   a.resize(static_cast<std::size_t>(k + 1));
