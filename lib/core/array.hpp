@@ -63,10 +63,15 @@ struct UninitializedAllocator {
 template <class T>
 using Buffer = std::vector<T, UninitializedAllocator<T>>;
 
-/// The elements of a scratch buffer, which is made larger when it holds fewer than `count`.
+/// The elements of a scratch buffer, which is made anew when it holds fewer than `count`. What it held is gone, so that
+/// old and new memory are not there at once; and there is room for a little more, as batches are often a little larger
+/// than the one before: what is not written takes no memory.
 template <class T>
 T* at_least(Buffer<T>& buffer, std::int64_t count) {
-  if (static_cast<std::int64_t>(buffer.size()) < count) buffer.resize(static_cast<std::size_t>(count));
+  if (static_cast<std::int64_t>(buffer.size()) < count) {
+    Buffer<T>().swap(buffer);
+    buffer.resize(static_cast<std::size_t>(count + count / 8));
+  }
   return buffer.data();
 }
 

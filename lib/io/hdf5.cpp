@@ -265,6 +265,11 @@ void Hdf5File::close() {
   }
 }
 
+std::span<const std::byte> Hdf5File::mapped() const {
+  if (!state_->reading->mapped()) return {};
+  return state_->reading->bytes();
+}
+
 bool Hdf5File::has_group(const std::string& path) const {
   return state_->reading->is(path, hdf5::ObjectKind::group);
 }

@@ -101,6 +101,8 @@ class Hdf5File {
   static Hdf5File create(const std::string& path, const std::string& group = "");
 
   const std::string& name() const;
+  /// The bytes of a file that is mapped, which Hdf5Dataset::file_offset() counts in: as long as it is open.
+  std::span<const std::byte> mapped() const;
   /// Finishes a created file: without it, nothing is left. Does nothing for a file opened for reading.
   void close();
 

@@ -1,7 +1,5 @@
 #include "layers/transformer_layers.hpp"
 
-#include <cstring>
-
 namespace pipeformer {
 
 Residual::Residual(ParameterSource& source, const std::string& layer, const std::string& number,
@@ -110,28 +108,29 @@ TransformerLayer::TransformerLayer(ParameterSource& source, const std::string& n
 const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const float* x, const Surroundings& around,
                                        Saved& saved) const {
   const std::int64_t width = shape_.feed_forward.width, count = ragged.rows() * width;
-  float* y = ctx.workspace.get(count);
-  residual_[0].forward(ctx, ragged, x, x, y, saved.residual[0], [&](const float* input, float* output) {
+  // What nobody reads afterwards gives its memory to the next sublayer.
+  const auto sublayer = [&, passing = !ctx.training && !around.keeps](int i, const float* from, const float* base,
+                                                                      const auto& compute) {
+    float* y = ctx.workspace.get(count);
+    std::optional<WorkspaceScope> scope;
+    if (passing) scope.emplace(ctx.workspace);
+    residual_[i].forward(ctx, ragged, from, base, y, saved.residual[i], compute);
+    return y;
+  };
+  const float* y = sublayer(0, x, x, [&](const float* input, float* output) {
     AttentionMasks masks;
     masks.distance = around.distance;
     self_attention_.forward(ctx, {ragged, input, ragged, nullptr, masks}, output, saved.self_attention);
   });
   int next = 1;
-  if (shape_.cross) {
-    float* z = ctx.workspace.get(count);
-    residual_[next].forward(ctx, ragged, y, y, z, saved.residual[next], [&](const float* input, float* output) {
+  if (shape_.cross)
+    y = sublayer(next++, y, y, [&](const float* input, float* output) {
       cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}}, output,
                                saved.cross_attention);
     });
-    y = z;
-    ++next;
-  }
-  float* z = ctx.workspace.get(count);
-  residual_[next].forward(ctx, ragged, shape_.parallel ? x : y, y, z, saved.residual[next],
-                          [&](const float* input, float* output) {
-                            feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
-                          });
-  return z;
+  return sublayer(next, shape_.parallel ? x : y, y, [&](const float* input, float* output) {
+    feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);
+  });
 }
 
 const float* TransformerLayer::backward(Context& ctx, const Ragged& ragged, const Surroundings& around,

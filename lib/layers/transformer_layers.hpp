@@ -75,6 +75,7 @@ class TransformerLayer {
     DistanceBias distance{};        ///< On the scores of self-attention.
     float* d_memory = nullptr;      ///< Backward: added to.
     float* d_distance = nullptr;    ///< Backward: added to; may be null.
+    bool keeps = false;             ///< In inference, too, the keys and values in Saved are read afterwards.
   };
   /// y (rows, width), allocated in the workspace.
   const float* forward(Context&, const Ragged&, const float* x, const Surroundings&, Saved&) const;

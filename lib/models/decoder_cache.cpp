@@ -21,26 +21,19 @@ DecoderCache::DecoderCache(const Transformer& model, Storage& storage, WeightTyp
     renewed_length_ = stack.rotary_context + 1;
 }
 
-void DecoderCache::take_rows(std::int64_t count, std::vector<std::int32_t>& rows) {
-  const auto free_rows = [&] { return static_cast<std::int64_t>(free_.size()); };
-  if (free_rows() < count) {
-    // Rows that no hypothesis refers to any more are free again.
-    std::vector<bool> used(static_cast<std::size_t>(capacity_), false);
-    for (const std::int32_t row : past_) used[static_cast<std::size_t>(row)] = true;
-    free_.clear();
-    for (std::int64_t row = capacity_; row-- > 0;)
-      if (!used[static_cast<std::size_t>(row)]) free_.push_back(static_cast<std::int32_t>(row));
-  }
-  if (free_rows() < count) {
-    // Room for some steps more: memory is taken where rows are written, in ascending order, but to grow copies all.
-    constexpr std::int64_t kSteps = 32;
-    std::vector<std::int32_t> fresh(static_cast<std::size_t>(std::max(capacity_, count + kSteps * hypotheses())));
-    std::iota(fresh.rbegin(), fresh.rend(), static_cast<std::int32_t>(capacity_));
-    free_.insert(free_.begin(), fresh.begin(), fresh.end());
-    grow(capacity_ + static_cast<std::int64_t>(fresh.size()));
-  }
-  rows.assign(free_.rbegin(), free_.rbegin() + count);
-  free_.resize(free_.size() - static_cast<std::size_t>(count));
+void DecoderCache::take_rows(std::int64_t count, std::int64_t each_step, std::vector<std::int32_t>& rows) {
+  std::vector<bool> used(static_cast<std::size_t>(capacity_), false);
+  for (const std::int32_t row : past_) used[static_cast<std::size_t>(row)] = true;
+  rows.clear();
+  for (std::int32_t row = 0; row < capacity_ && std::ssize(rows) < count; ++row)
+    if (!used[static_cast<std::size_t>(row)]) rows.push_back(row);
+  const std::int64_t lacking = count - std::ssize(rows);
+  if (lacking == 0) return;
+  // Room for some steps more, since to grow copies all; a huge page that is not filled is taken whole, so not for many.
+  constexpr std::int64_t kSteps = 32;
+  const std::int64_t old = capacity_, more = std::max(kSteps * each_step, capacity_ / 2);
+  grow(capacity_ + lacking + std::min(more, steps_left_ * each_step));
+  for (std::int64_t row = old; row < old + lacking; ++row) rows.push_back(static_cast<std::int32_t>(row));
 }
 
 void DecoderCache::grow(std::int64_t capacity) {
@@ -79,6 +72,7 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
   const float* embedded = model_.decoder().enter(
       ctx, ragged, model_.target_embedding().forward(ctx, ragged, ids, nullptr, embedding), entry);
   TransformerLayer::Surroundings all = around;
+  all.keeps = true;
   all.distance = model_.decoder().distance_bias(ctx, ragged.longest());
   float* x = ctx.workspace.get(rows * width);
   std::memcpy(x, embedded, static_cast<std::size_t>(rows * width) * sizeof(float));
@@ -99,7 +93,7 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
 }
 
 const float* DecoderCache::start(Context& ctx, const Ragged& sources, const float* memory, const Ragged& beginnings,
-                                 const std::int32_t* ids) {
+                                 const std::int32_t* ids, std::int64_t steps) {
   const std::int64_t width = model_.configuration().width, sentences = beginnings.sequences();
   numbers_.clear();
   positions_.clear();
@@ -115,8 +109,8 @@ const float* DecoderCache::start(Context& ctx, const Ragged& sources, const floa
   sentence_.resize(static_cast<std::size_t>(sentences));
   std::iota(sentence_.begin(), sentence_.end(), 0);
   past_.clear();
-  free_.clear();
-  take_rows(beginnings.rows(), past_);
+  steps_left_ = steps;
+  take_rows(beginnings.rows(), sentences, past_);
   past_offsets_.assign(beginnings.offsets.begin(), beginnings.offsets.end());
 
   float* last = ctx.workspace.get(sentences * width);
@@ -144,7 +138,7 @@ void DecoderCache::pass_again(Context& ctx, float* y) {
     which.push_back(i);
   }
   if (which.empty()) return;
-  take_rows(static_cast<std::int64_t>(ids.size()), rows);
+  take_rows(static_cast<std::int64_t>(ids.size()), hypotheses(), rows);
   float* last = ctx.workspace.get(static_cast<std::int64_t>(which.size()) * width);
   std::vector<std::int64_t> numbers;
   for (const std::int64_t i : which) numbers.push_back(numbers_[static_cast<std::size_t>(i)]);
@@ -164,7 +158,8 @@ const float* DecoderCache::step(Context& ctx, std::span<const std::int32_t> pare
   // Each new hypothesis: its parent's rows, then a row of its own, which the layers fill.
   std::vector<std::int32_t> new_rows, rows, sentence;
   std::vector<std::int64_t> past_offsets{0};
-  take_rows(n, new_rows);
+  steps_left_ = std::max<std::int64_t>(0, steps_left_ - 1);
+  take_rows(n, n, new_rows);
   positions_.clear();
   numbers_.clear();
   for (std::size_t i = 0; i < parents.size(); ++i) {

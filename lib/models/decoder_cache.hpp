@@ -18,6 +18,8 @@ namespace pipeformer {
 
 class DecoderCache {
  public:
+  static constexpr std::int64_t kManySteps = std::int64_t{1} << 31;  ///< More than are known beforehand.
+
   /// The memory of a cache, for the caches of later batches to use again: a steady stream allocates nothing. Two large
   /// pieces, which huge pages can serve.
   class Storage {
@@ -35,8 +37,9 @@ class DecoderCache {
   /// after the last id of each, after the final norm: (sentences, width), in the workspace. Throws Error for an id
   /// outside the vocabulary and beyond the last learned position. Both calls leave in ctx.places where the rows that
   /// they return are, for a probe; start() finds there the numbers of the sentences.
+  /// steps: step() will be called that often at most; room for more is not made.
   const float* start(Context&, const Ragged& sources, const float* memory, const Ragged& beginnings,
-                     const std::int32_t* ids);
+                     const std::int32_t* ids, std::int64_t steps = kManySteps);
 
   /// The next position: new hypothesis i is hypothesis parents[i] of the last call, and then tokens[i]. A parent may
   /// have any number of children, also none. Hypotheses stand in the order of their sentences. Returns (hypotheses,
@@ -49,7 +52,9 @@ class DecoderCache {
   }  ///< Rows that there is room for; rows without a living hypothesis are used again.
 
  private:
-  void take_rows(std::int64_t count, std::vector<std::int32_t>& rows);
+  /// Rows that no hypothesis refers to, the first ones: what was never written takes no memory. each_step: how many
+  /// more a step will need.
+  void take_rows(std::int64_t count, std::int64_t each_step, std::vector<std::int32_t>& rows);
   void grow(std::int64_t capacity);
   std::size_t layers() const { return model_.decoder().layers().size(); }
   /// Of a layer in storage_: rows of the past, of the memory.
@@ -79,8 +84,7 @@ class DecoderCache {
   std::vector<std::int32_t> positions_;     ///< [hypotheses] Of the last call's rows, for the step and for a probe, ...
   std::vector<std::int64_t> numbers_;       ///< ... and the numbers of their sentences in the stream.
   std::vector<std::int64_t> sentence_numbers_;
-  std::vector<std::int32_t> free_;  ///< Rows to be used next, from the back.
-  std::int64_t capacity_ = 0;
+  std::int64_t capacity_ = 0, steps_left_ = 0;
 };
 
 }  // namespace pipeformer

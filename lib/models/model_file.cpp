@@ -134,10 +134,9 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
                       : is_floating(dataset.dtype()) || type == WeightType::int4 ? dataset.file_offset()
                                                                                  : std::nullopt;
   if (!offset || *offset % static_cast<std::uint64_t>(element_size(type)) != 0) return view;
-  if (!mapping_) mapping_ = std::make_unique<MappedFile>(file_->name());
-  require(*offset + static_cast<std::uint64_t>(rows * row_bytes(type, view.columns)) <= mapping_->bytes().size(),
+  require(*offset + static_cast<std::uint64_t>(rows * row_bytes(type, view.columns)) <= file_->mapped().size(),
           file_->name(), ": parameter ", name, " lies beyond the end of the file");
-  view.data = mapping_->bytes().data() + *offset;
+  view.data = file_->mapped().data() + *offset;
   view.mapped = true;
   return view;
 }

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "io/hdf5.hpp"
-#include "io/mapped_file.hpp"
 #include "layers/parameter.hpp"
 #include "models/configuration.hpp"
 #include "models/quantization.hpp"
@@ -96,7 +95,6 @@ class ModelFile : public StoredParameters {
   Configuration configuration_;
   /// A parameter of the shape that is expected: where its elements are in the mapped file, or null.
   WeightView mapped(const Hdf5Dataset&, const std::string& name, const Shape& expected);
-  std::unique_ptr<MappedFile> mapping_;
   std::map<std::string, Array> read_;         ///< As f4: parameters that could not be mapped, or not bound as they are.
   std::map<std::string, OwnedWeight> owned_;  ///< The same of weights of other types.
   std::map<std::string, WeightView> bound_;

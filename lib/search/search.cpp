@@ -35,12 +35,17 @@ class Search {
   std::vector<std::vector<Hypothesis>> run() {
     const WorkspaceScope scope(ctx_.workspace);
     DecoderCache cache(model_, storage_, ctx_.kept);
-    const float* hidden = cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids);
+    // The first token needs no step, and the last one is not looked at.
+    const std::int64_t limit = std::ranges::max(input_.limits),
+                       steps = std::min(limit - input_.generated - 1, DecoderCache::kManySteps);
+    const float* hidden =
+        cache.start(ctx_, input_.sources, input_.memory, input_.beginnings, input_.beginning_ids, steps);
     std::deque<DecoderCache> other_caches;
     for (const EnsembleMember& other : input_.others) {
       DecoderCache& own = other_caches.emplace_back(*other.model, *other.storage, ctx_.kept);
       const std::int64_t width = other.model->configuration().width;
-      const float* begun = own.start(ctx_, input_.sources, other.memory, input_.beginnings, input_.beginning_ids);
+      const float* begun =
+          own.start(ctx_, input_.sources, other.memory, input_.beginnings, input_.beginning_ids, steps);
       other_hidden_.emplace_back(begun, begun + own.hypotheses() * width);
     }
     const std::int64_t sentences = input_.beginnings.sequences(), copies = settings_.sample ? settings_.nbest : 1;

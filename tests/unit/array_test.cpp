@@ -88,6 +88,15 @@ TEST_CASE("conversions are exact or refused", "[array]") {
   CHECK_THROWS_AS(vector<float>({1}).values<double>(), Error);
 }
 
+TEST_CASE("a scratch buffer grows by little more than is asked for", "[array]") {
+  Buffer<float> buffer;
+  const float* first = at_least(buffer, 1000);
+  CHECK(at_least(buffer, 1100) == first);  // as the next batch, which is a little larger
+  at_least(buffer, 1200)[1199] = 1;
+  CHECK(buffer.capacity() >= 1200);
+  CHECK(buffer.capacity() < 1500);  // a vector would have doubled
+}
+
 TEST_CASE("dtypes have names", "[array]") {
   for (const char* name : {"f2", "f4", "f8", "i4", "i8", "u1", "b1"})
     CHECK(dtype_name(dtype_from_name(name)) == std::string(name));

@@ -193,6 +193,41 @@ TEST_CASE("rows of dead hypotheses are used again", "[search]") {
   REQUIRE(cache.stored_rows() < 60 * 8);  // what all of them would take
 }
 
+TEST_CASE("a cache has room for the steps that are known, not for more", "[search]") {
+  Configuration c = tiny(11);
+  c.kind = ModelKind::decoder_only;
+  const Model model(c);
+  Workspace workspace;
+  Context ctx{workspace};
+  DecoderCache::Storage storage;
+  const std::vector<std::int64_t> offsets{0, 2, 3, 5};
+  const std::vector<std::int32_t> begin{0, 1, 0, 0, 3};
+  DecoderCache cache(*model.transformer, storage);
+  cache.start(ctx, {}, nullptr, {offsets}, begin.data(), 7);
+  const auto step = [&] { cache.step(ctx, std::vector{0, 1, 2}, std::vector{1, 2, 3}); };
+  for (int t = 0; t < 7; ++t) step();
+  REQUIRE(cache.stored_rows() == 5 + 7 * 3);
+  step();  // though there were to be no more
+  REQUIRE(cache.stored_rows() == 5 + 8 * 3);
+}
+
+TEST_CASE("what a layer keeps for nobody is given back", "[search]") {
+  const Model model(tiny(11));
+  const std::int64_t rows = 16, width = model.configuration.width;
+  const std::vector<std::int64_t> offsets{0, rows};
+  const std::vector<float> x(static_cast<std::size_t>(rows * width), 0.5f);
+  const auto taken = [&](bool training) {
+    Workspace workspace;
+    Context ctx{workspace};
+    ctx.training = training;
+    TransformerLayer::Saved saved;
+    model.transformer->encoder().layers()[0].forward(ctx, {offsets}, x.data(), {}, saved);
+    return static_cast<std::int64_t>(workspace.mark().used);
+  };
+  REQUIRE(taken(false) == 2 * rows * width * 4);  // what the two sublayers return
+  REQUIRE(taken(true) > 6 * rows * width * 4);
+}
+
 TEST_CASE("caches of other models may use a storage one after another", "[search]") {
   std::vector<Configuration> shapes(3, tiny(11));
   for (Configuration& c : shapes) c.kind = ModelKind::decoder_only;
