@@ -4,34 +4,6 @@
 
 namespace pipeformer {
 namespace attending {
-namespace {
-
-/// Has the processor bring vectors of `width` while something else is computed.
-void ask_for(const TableRows& rows, std::int64_t count, std::int64_t width) {
-  const std::int64_t stride = rows.stride * element_size(rows.type), bytes = kept_bytes(rows.type, width);
-  const auto* table = static_cast<const std::byte*>(rows.data);
-  for (std::int64_t r = 0; r < count; ++r) {
-    const std::byte* row = table + (rows.index ? rows.index[r] : r) * stride;
-    for (std::int64_t k = 0; k < bytes; k += kCacheLine) ask_for_line<1>(row + k);
-  }
-}
-
-/// Part `part` of `parts` of the keys and values of a sequence, of all heads, when they are not too many for the
-/// second-level cache: while the heads of one sequence are computed, those of the next come from memory.
-void ask_for_sequence(const AttentionShape& shape, const AttentionInput& in, std::int64_t sequence, std::int64_t part,
-                      std::int64_t parts) {
-  if (sequence >= in.keys.sequences()) return;
-  constexpr std::int64_t kMost = 256 << 10;
-  const Head all{shape, in, sequence, 0};
-  const std::int64_t keys = all.keys(), key_width = in.key_stride, value_width = in.value_stride;
-  if (keys * (key_width + value_width) * element_size(in.kept) > kMost) return;
-  const std::int64_t first = keys * part / parts, count = keys * (part + 1) / parts - first;
-  ask_for(all.keys_from(first), count, key_width);
-  ask_for(all.values_from(first), count, value_width);
-}
-
-}  // namespace
-
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
                  float* log_sum) {
   // A head has little to do and each step waits for the one before: the heads go through each step together.
@@ -62,9 +34,6 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
     const bool added = j0 > begin;
     for (std::int64_t h = 0; h < heads; ++h) {
       const Head head = head_of(h);
-      // A head's columns of rows that lie far apart: nothing but this sees them coming.
-      if (h + 1 < heads) ask_for(head_of(h + 1).keys_from(j0), columns, dk);
-      if (!added) ask_for_sequence(shape, first.in, first.sequence + 1, head.head, shape.heads);
       kernel.dot_few({head.query(first_query), count, dk, head.in.query_stride}, head.keys_from(j0), dk,
                      {scores_of(h), count, columns, kKeyBlock});
       for (std::int64_t i = 0; i < count; ++i) {
@@ -73,12 +42,10 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
           head.finish_scores(first_query + i, j0, columns, padded, scores_of(h) + i * kKeyBlock);
       }
     }
-    ask_for(first.values_from(j0), columns, dv);
     kernel.softmax_rows({scores, rows, padded, kKeyBlock}, first.shifts_scores() ? 1.0f : shape.scale, seen, maximum,
                         sum, correction);
     for (std::int64_t h = 0; h < heads; ++h) {
       const Head head = head_of(h);
-      if (h + 1 < heads) ask_for(head_of(h + 1).values_from(j0), columns, dv);
       for (std::int64_t i = 0; i < count; ++i) {
         const float factor = correction[h * count + i];
         if (added && factor != 1.0f) kernel.scale(dv, factor, result_of(h) + i * out_stride);

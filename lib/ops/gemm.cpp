@@ -247,7 +247,8 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std
     if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
   };
   const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
-  const bool few = rows <= kFewRows && w.type != WeightType::int4, many = rows >= kManyRows && w.mapped;
+  const bool few = rows <= (w.type == WeightType::int8 ? 1 : kFewRows) && w.type != WeightType::int4;
+  const bool many = rows >= kManyRows && w.mapped;
   const int use = large && few ? 0 : large && many ? 1 : kUses;
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, use, pack), w.type, w.scales};
 }

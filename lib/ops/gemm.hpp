@@ -21,8 +21,8 @@ constexpr std::int64_t kDepthBlock = 256;
 /// A weight (out, in) packed for the kernels, in both directions, kept between products, on any thread, until its
 /// `version` (a number of its values) is another one. Such a second copy of the model is made where it pays: at the
 /// second use of a version, since who runs a weight once should not pay for it. Of a weight too large for the caches it
-/// is made later when products of many rows are all that use it, which hide the packing, and never for a few rows,
-/// which read all but int4 as it stands at the speed of memory, too.
+/// is made later when products of many rows are all that use it, which hide the packing, and never for a few rows
+/// (of int8 one, of int4 none), which read it as it stands at the speed of memory, too.
 class PackedWeight {
  public:
   /// The panels for x w^T, x of so many rows, or null when it is better to go without. They keep the type of the
@@ -32,7 +32,7 @@ class PackedWeight {
   PackedView backward(const WeightView& w, std::uint64_t version);
 
  private:
-  static constexpr int kUses = 8;  ///< Of many rows that are worth a copy.
+  static constexpr int kUses = 4;  ///< Of many rows that are worth a copy.
   static constexpr std::int64_t kManyRows = 256;
   static constexpr std::int64_t kLargeBytes = std::int64_t{512} << 10, kLongRow = 256;
   struct Copy {

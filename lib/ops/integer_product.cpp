@@ -68,22 +68,18 @@ Int8Rows quantise(const IntegerKernels& by, const MatrixView& a) {
   return rows;
 }
 
-/// A few rows by a weight of 8 bits as it stands.
-void multiply_few(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
+/// One row by a weight of 8 bits as it stands.
+void multiply_row(const float* a, const WeightView& w, const float* bias, float* c) {
   thread_local Buffer<std::int8_t> bytes;
   thread_local Buffer<std::int16_t> wide;
-  const std::int64_t k = a.columns;
-  float scales[kFewRows];
+  const std::int64_t k = w.columns;
   std::int8_t* narrow = at_least(bytes, k);
-  std::int16_t* q = at_least(wide, c.rows * k);
-  for (std::int64_t r = 0; r < c.rows; ++r) {
-    scales[r] = kernels().quantise_int8(k, a.data + r * a.stride, narrow);
-    std::copy_n(narrow, k, q + r * k);
-  }
-  const Int8Rows rows{q, scales, c.rows, 0, k};
-  parallel_for(c.columns, std::max<std::int64_t>(1, 262144 / (k + 1)), [&](std::int64_t first, std::int64_t last) {
-    kernels().int8_few(rows, k, reinterpret_cast<const std::int8_t*>(w.row(first)), w.scales + first,
-                       bias ? bias + first : nullptr, {c.data + first, c.rows, last - first, c.stride});
+  std::int16_t* q = at_least(wide, k);
+  const float scale = kernels().quantise_int8(k, a, narrow);
+  std::copy_n(narrow, k, q);
+  parallel_for(w.rows, std::max<std::int64_t>(1, 262144 / (k + 1)), [&](std::int64_t first, std::int64_t last) {
+    kernels().int8_row(last - first, k, q, scale, reinterpret_cast<const std::int8_t*>(w.row(first)), w.scales + first,
+                       bias ? bias + first : nullptr, c + first);
   });
 }
 
@@ -121,7 +117,7 @@ void integer_product(const MatrixView& a, const PackedView& packed, const Weight
   if (m == 0 || n == 0) return;
   require(k <= kInt8Depth, "a product over ", k, " columns is more than sums of 8-bit integers hold (", kInt8Depth,
           "): keep this weight in 16 or 32 bits");
-  if (!packed && w.type == WeightType::int8 && m <= kFewRows) return multiply_few(a, w, bias, c);
+  if (!packed && w.type == WeightType::int8 && m == 1) return multiply_row(a.data, w, bias, c.data);
   const IntegerKernels& by = integer_kernels(packed ? packed.type : w.type);
   const float* scales = packed ? packed.scales : w.scales;
   const std::int64_t panels = panel_count(by, n), bytes = by.panel_bytes(k), width = by.panel;

@@ -5,7 +5,7 @@
 #include "ops/kernels/gemm_tile.hpp"
 #include "ops/kernels/int4.hpp"
 #include "ops/kernels/int8.hpp"
-#include "ops/kernels/int8_few.hpp"
+#include "ops/kernels/int8_row.hpp"
 #include "ops/kernels/logits.hpp"
 #include "ops/kernels/norms.hpp"
 #include "ops/kernels/packing.hpp"
@@ -132,7 +132,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .adam = adam,
     .quantise_int8 = quantise_int8,
     .int8 = int8_ways,
-    .int8_few = int8_few,
+    .int8_row = int8_row,
     .int4 = &int4_kernels,
 };
 

@@ -156,10 +156,10 @@ struct Kernels {
   /// The ways to multiply 8-bit integers, all with the same bits: number 0 is the fastest that the processor has, null
   /// comes after the last.
   const IntegerKernels* (*int8)(int number);
-  /// C (rows, n) = A W^T * scales + bias, few rows, W (n, depth) of 8 bits as it stands; the elements of A have 16
-  /// bits. bias may be null.
-  void (*int8_few)(const Int8Rows& a, std::int64_t depth, const std::int8_t* w, const float* scales, const float* bias,
-                   const MutableMatrixView& c);
+  /// c (n) = W a * (scale * scales) + bias, one row of A in 8 bits and W (n, depth) of 8 bits as it stands; bias may be
+  /// null.
+  void (*int8_row)(std::int64_t n, std::int64_t depth, const std::int16_t* a, float scale, const std::int8_t* w,
+                   const float* scales, const float* bias, float* c);
   const IntegerKernels* int4;  ///< The way to multiply weights of 4 bits.
 };
 
