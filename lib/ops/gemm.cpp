@@ -226,12 +226,11 @@ PackedView pack_nn(const MatrixView& b, void* packed) {
 template <class Pack>
 const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, int use, Pack pack) {
   if (version.load(std::memory_order_acquire) == wanted) return panels.get();
-  if (use == 0) return nullptr;
   const std::lock_guard lock(filling);
   if (version.load(std::memory_order_relaxed) == wanted) return panels.get();
   if (used != wanted) uses = 0;
   used = wanted;
-  const bool enough = uses >= kUses;
+  const bool enough = uses >= kCopy;
   uses += use;
   if (!enough && !panels) return nullptr;
   if (!panels) panels = allocate_kept(static_cast<std::size_t>(bytes));
@@ -249,13 +248,13 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std
   const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
   const bool few = rows <= (w.type == WeightType::int8 ? 1 : kFewRows) && w.type != WeightType::int4;
   const bool many = rows >= kManyRows && w.mapped;
-  const int use = large && few ? 0 : large && many ? 1 : kUses;
+  const int use = large && few ? kFewUse : large && many ? kManyUse : kCopy;
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, use, pack), w.type, w.scales};
 }
 
 PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
   const MatrixView b(w.values(), w.rows, w.columns);
-  return {backward_.get(packed_bytes(w.columns, w.rows), version, kUses, [&](void* to) { pack_nn(b, to); }), w.type,
+  return {backward_.get(packed_bytes(w.columns, w.rows), version, kCopy, [&](void* to) { pack_nn(b, to); }), w.type,
           nullptr};
 }
 
