@@ -2,8 +2,8 @@
 
 #include "ops/attention_parts.hpp"
 
-namespace pipeformer {
-namespace attending {
+namespace pipeformer::attending {
+
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
                  float* log_sum) {
   // A head has little to do and each step waits for the one before: the heads go through each step together.
@@ -62,5 +62,4 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
     }
 }
 
-}  // namespace attending
-}  // namespace pipeformer
+}  // namespace pipeformer::attending
