@@ -224,14 +224,14 @@ PackedView pack_nn(const MatrixView& b, void* packed) {
 }
 
 template <class Pack>
-const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, int use, Pack pack) {
+const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, int cost, Pack pack) {
   if (version.load(std::memory_order_acquire) == wanted) return panels.get();
   const std::lock_guard lock(filling);
   if (version.load(std::memory_order_relaxed) == wanted) return panels.get();
-  if (used != wanted) uses = 0;
+  if (used != wanted) spent = 0;
   used = wanted;
-  const bool enough = uses >= kCopy;
-  uses += use;
+  const bool enough = spent >= kCopy;
+  spent += cost;
   if (!enough && !panels) return nullptr;
   if (!panels) panels = allocate_kept(static_cast<std::size_t>(bytes));
   pack(panels.get());
@@ -246,10 +246,9 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std
     if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
   };
   const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
-  const bool few = rows <= (w.type == WeightType::int8 ? 1 : kFewRows) && w.type != WeightType::int4;
-  const bool many = rows >= kManyRows && w.mapped;
-  const int use = large && few ? kFewUse : large && many ? kManyUse : kCopy;
-  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, use, pack), w.type, w.scales};
+  const bool few = rows <= few_rows(w.type), many = rows >= kManyRows && w.mapped;
+  const int cost = large && few ? kFewUse : large && many ? kManyUse : kCopy;
+  return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, cost, pack), w.type, w.scales};
 }
 
 PackedView PackedWeight::backward(const WeightView& w, std::uint64_t version) {
@@ -271,7 +270,7 @@ void product_packed(const MatrixView& a, const PackedView& packed, const float* 
 void product_nt(const MatrixView& a, const WeightView& w, const float* bias, const MutableMatrixView& c) {
   if (is_integer(w.type)) return integer_product(a, {}, w, bias, c);
   if (c.rows == 0 || c.columns == 0) return;
-  if (c.rows > kFewRows) return multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
+  if (c.rows > few_rows(w.type)) return multiply<false>(a, {nullptr, w.type, nullptr}, pack_rows_of(w), bias, c, false);
   multiply_few(a, w, c);
   if (bias) kernels().add_bias(c.rows, c.columns, bias, c.data, c.stride);
 }

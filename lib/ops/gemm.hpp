@@ -21,8 +21,9 @@ constexpr std::int64_t kDepthBlock = 256;
 /// A weight (out, in) packed for the kernels, in both directions, kept between products, on any thread, until its
 /// `version` (a number of its values) is another one. Such a second copy of the model is made where it pays: at the
 /// second use of a version, since who runs a weight once should not pay for it. Of a weight too large for the caches,
-/// whose copy takes memory that the system has to give and clear first, it is made later: products of many rows hide
-/// the packing, and few rows (of int8 one, of int4 none) read the weight as it stands, at least half as fast.
+/// whose copy takes memory that the system has to give and clear first, it is made later: few rows (few_rows() of its
+/// type) read the weight as it stands, at least half as fast, and products of many rows with a file's weights, which
+/// are not changed meanwhile, hide the packing.
 class PackedWeight {
  public:
   /// The panels for x w^T, x of so many rows, or null when it is better to go without. They keep the type of the
@@ -32,7 +33,7 @@ class PackedWeight {
   PackedView backward(const WeightView& w, std::uint64_t version);
 
  private:
-  static constexpr int kCopy = 16, kFewUse = 1, kManyUse = 4;  ///< What a copy costs, and what uses do without it.
+  static constexpr int kCopy = 16, kFewUse = 1, kManyUse = 4;  ///< What a copy costs; what uses cost without one.
   static constexpr std::int64_t kManyRows = 256;
   static constexpr std::int64_t kLargeBytes = std::int64_t{512} << 10, kLongRow = 256;
   struct Copy {
@@ -40,10 +41,10 @@ class PackedWeight {
     std::atomic<std::uint64_t> version = kNone;
     std::mutex filling;
     std::uint64_t used = kNone;         ///< The version that was asked for, ...
-    int uses = 0;                       ///< ... and what its uses cost.
+    int spent = 0;                      ///< ... and what its uses without a copy cost.
     std::shared_ptr<std::byte> panels;  ///< Of one size.
     template <class Pack>
-    const void* get(std::int64_t bytes, std::uint64_t wanted, int use, Pack pack);
+    const void* get(std::int64_t bytes, std::uint64_t wanted, int cost, Pack pack);
   };
   Copy forward_, backward_;
 };

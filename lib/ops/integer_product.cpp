@@ -70,13 +70,10 @@ Int8Rows quantise(const IntegerKernels& by, const MatrixView& a) {
 
 /// One row by a weight of 8 bits as it stands.
 void multiply_row(const float* a, const WeightView& w, const float* bias, float* c) {
-  thread_local Buffer<std::int8_t> bytes;
-  thread_local Buffer<std::int16_t> wide;
+  thread_local Buffer<std::int8_t> own;
   const std::int64_t k = w.columns;
-  std::int8_t* narrow = at_least(bytes, k);
-  std::int16_t* q = at_least(wide, k);
-  const float scale = kernels().quantise_int8(k, a, narrow);
-  std::copy_n(narrow, k, q);
+  std::int8_t* q = at_least(own, k);
+  const float scale = kernels().quantise_int8(k, a, q);
   parallel_for(w.rows, std::max<std::int64_t>(1, 262144 / (k + 1)), [&](std::int64_t first, std::int64_t last) {
     kernels().int8_row(last - first, k, q, scale, reinterpret_cast<const std::int8_t*>(w.row(first)), w.scales + first,
                        bias ? bias + first : nullptr, c + first);
@@ -117,7 +114,7 @@ void integer_product(const MatrixView& a, const PackedView& packed, const Weight
   if (m == 0 || n == 0) return;
   require(k <= kInt8Depth, "a product over ", k, " columns is more than sums of 8-bit integers hold (", kInt8Depth,
           "): keep this weight in 16 or 32 bits");
-  if (!packed && w.type == WeightType::int8 && m == 1) return multiply_row(a.data, w, bias, c.data);
+  if (!packed && m <= few_rows(w.type)) return multiply_row(a.data, w, bias, c.data);
   const IntegerKernels& by = integer_kernels(packed ? packed.type : w.type);
   const float* scales = packed ? packed.scales : w.scales;
   const std::int64_t panels = panel_count(by, n), bytes = by.panel_bytes(k), width = by.panel;

@@ -15,6 +15,11 @@ namespace pipeformer {
 constexpr int kCacheLine = 64;  ///< Bytes.
 constexpr int kFewRows = 4;     ///< With so many rows or less, packing B takes longer than the product.
 
+/// With so many rows or less, a weight of that type is multiplied as it stands where it is not packed already.
+constexpr int few_rows(WeightType type) {
+  return type == WeightType::int4 ? 0 : type == WeightType::int8 ? 1 : kFewRows;
+}
+
 /// Has the processor bring the cache line at p into its cache of that level; any address will do, nothing is read.
 template <int Level>
 inline void ask_for_line(const void* p) {
@@ -158,7 +163,7 @@ struct Kernels {
   const IntegerKernels* (*int8)(int number);
   /// c (n) = W a * (scale * scales) + bias, one row of A in 8 bits and W (n, depth) of 8 bits as it stands; bias may be
   /// null.
-  void (*int8_row)(std::int64_t n, std::int64_t depth, const std::int16_t* a, float scale, const std::int8_t* w,
+  void (*int8_row)(std::int64_t n, std::int64_t depth, const std::int8_t* a, float scale, const std::int8_t* w,
                    const float* scales, const float* bias, float* c);
   const IntegerKernels* int4;  ///< The way to multiply weights of 4 bits.
 };
