@@ -232,9 +232,10 @@ TEST_CASE("the largest sums of 8-bit integers fit, and longer ones are refused",
     const Floats expected = plain_product(a, 2, w, nullptr);
     for (int number = 0; const IntegerKernels* way = kernels().int8(number); ++number)
       CHECK(differences(product_by(*way, a, 2, w, nullptr).data(), expected.data(), 2) == 0);
-    Floats few(2);
-    product_nt({a.data(), 2, k}, w.view(), nullptr, {few.data(), 2, 1});
-    CHECK(differences(few.data(), expected.data(), 2) == 0);
+    Floats alone(2);  // a row that is alone reads the weight as it stands
+    for (std::int64_t r = 0; r < 2; ++r)
+      product_nt({a.data() + r * k, 1, k}, w.view(), nullptr, {&alone[static_cast<std::size_t>(r)], 1, 1});
+    CHECK(differences(alone.data(), expected.data(), 2) == 0);
   }
   const Weight8 longer{1, k + 1, std::vector<std::int8_t>(static_cast<std::size_t>(k + 1), 1), {1.0f}};
   a.resize(static_cast<std::size_t>(k + 1));

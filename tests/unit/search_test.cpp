@@ -173,20 +173,33 @@ TEST_CASE("the cache gives the bits of whole passes, whatever hypotheses branch 
   }
 }
 
-TEST_CASE("rows of dead hypotheses are used again", "[search]") {
-  Configuration c = tiny(11);
-  c.kind = ModelKind::decoder_only;
-  const Model model(c);
+namespace {
+
+/// A cache of a language model.
+struct OwnCache {
+  static Configuration configuration() {
+    Configuration c = tiny(11);
+    c.kind = ModelKind::decoder_only;
+    return c;
+  }
+  Model model{configuration()};
   Workspace workspace;
   Context ctx{workspace};
   DecoderCache::Storage storage;
-  DecoderCache cache(*model.transformer, storage);
+  DecoderCache cache{*model.transformer, storage};
+};
+
+}  // namespace
+
+TEST_CASE("rows of dead hypotheses are used again", "[search]") {
+  OwnCache own;
+  DecoderCache& cache = own.cache;
   const std::vector<std::int64_t> one{0, 1};
   const std::vector<std::int32_t> begin{0};
-  cache.start(ctx, {}, nullptr, {one}, begin.data());
+  cache.start(own.ctx, {}, nullptr, {one}, begin.data());
   for (int t = 0; t < 60; ++t) {  // eight children of one parent, of which one lives on
-    const WorkspaceScope scope(workspace);
-    cache.step(ctx, std::vector<std::int32_t>(8, t == 0 ? 0 : t % 8),
+    const WorkspaceScope scope(own.workspace);
+    cache.step(own.ctx, std::vector<std::int32_t>(8, t == 0 ? 0 : t % 8),
                std::vector<std::int32_t>{1, 2, 3, 4, 5, 6, 7, 8});
   }
   REQUIRE(cache.stored_rows() >= 60 + 8);
@@ -194,17 +207,12 @@ TEST_CASE("rows of dead hypotheses are used again", "[search]") {
 }
 
 TEST_CASE("a cache has room for the steps that are known, not for more", "[search]") {
-  Configuration c = tiny(11);
-  c.kind = ModelKind::decoder_only;
-  const Model model(c);
-  Workspace workspace;
-  Context ctx{workspace};
-  DecoderCache::Storage storage;
+  OwnCache own;
+  DecoderCache& cache = own.cache;
   const std::vector<std::int64_t> offsets{0, 2, 3, 5};
   const std::vector<std::int32_t> begin{0, 1, 0, 0, 3};
-  DecoderCache cache(*model.transformer, storage);
-  cache.start(ctx, {}, nullptr, {offsets}, begin.data(), 7);
-  const auto step = [&] { cache.step(ctx, std::vector{0, 1, 2}, std::vector{1, 2, 3}); };
+  cache.start(own.ctx, {}, nullptr, {offsets}, begin.data(), 7);
+  const auto step = [&] { cache.step(own.ctx, std::vector{0, 1, 2}, std::vector{1, 2, 3}); };
   for (int t = 0; t < 7; ++t) step();
   REQUIRE(cache.stored_rows() == 5 + 7 * 3);
   step();  // though there were to be no more
