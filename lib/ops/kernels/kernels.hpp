@@ -163,7 +163,7 @@ struct Kernels {
   const IntegerKernels* (*int8)(int number);
   /// c (n) = W a * (scale * scales) + bias, one row of A in 8 bits and W (n, depth) of 8 bits as it stands; bias may be
   /// null.
-  void (*int8_row)(std::int64_t n, std::int64_t depth, const std::int8_t* a, float scale, const std::int8_t* w,
+  void (*int8_row)(std::int64_t n, std::int64_t depth, const std::int16_t* a, float scale, const std::int8_t* w,
                    const float* scales, const float* bias, float* c);
   const IntegerKernels* int4;  ///< The way to multiply weights of 4 bits.
 };
