@@ -28,8 +28,7 @@ void quantise_for_int8(const MatrixView& x, const Int8Rows& to) {
     to.scales[r] = quantise_row(x.columns, to.quads * kQuad, x.data + r * x.stride, Offset, q + r * to.stride);
 }
 
-/// A way whose rows and panels are filled up to groups of so many k's. Sums of columns take back what an
-/// Offset adds.
+/// A way whose rows and panels are filled up to groups of so many k's.
 template <class Element, int Offset, int Group>
 constexpr IntegerKernels int8_way(decltype(IntegerKernels::multiply) multiply) {
   return {.panel = kInt8Panel,
@@ -38,7 +37,7 @@ constexpr IntegerKernels int8_way(decltype(IntegerKernels::multiply) multiply) {
           .row_elements = int8_row_elements<Group>,
           .panel_bytes = int8_panel_bytes<Group>,
           .widen = widen_int8,
-          .pack = pack_int8<Group, (Offset != 0)>,
+          .pack = pack_int8<Group, Offset>,
           .quantise = quantise_for_int8<Element, Offset>,
           .multiply = multiply};
 }

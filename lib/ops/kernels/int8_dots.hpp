@@ -18,8 +18,9 @@ struct Int8Operands {
   const void* a;
   std::int64_t stride, quads;
   const std::int8_t* panel;
-  const std::int32_t* column_sums;
-  const std::int8_t* ahead;
+  const std::int8_t* starts;  ///< What the sums start with where A is kept too large, 32 bits each.
+  const std::int8_t* ahead;   ///< What is asked for on the way, ...
+  std::int64_t step;          ///< ... so many bytes with each quad.
 };
 
 /// Scales and bias of the columns of a panel; of one that is not full, or has no bias, filled up with zeros.
@@ -68,7 +69,6 @@ inline void put_rows(const std::int32_t* sums, const float* row_scales, const Pa
 #if defined(__AVX512F__)
 // Not the intrinsics of what these are for: GCC 12 warns of their undefined lanes.
 typedef std::int32_t Ints __attribute__((vector_size(64)));
-typedef std::uint32_t Unsigned __attribute__((vector_size(64)));
 typedef float Floats __attribute__((vector_size(64)));
 
 inline void put_columns(__m512i sums, float row_scale, const float* column_scales, const float* bias, float* c) {
@@ -77,8 +77,8 @@ inline void put_columns(__m512i sums, float row_scale, const float* column_scale
   _mm512_storeu_ps(c, _mm512_fmadd_ps(wide, scale, _mm512_loadu_ps(bias)));
 }
 
-/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large, which the sums
-/// of columns put right. (The instruction is written out: the processor is asked at run time.)
+/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large, which what
+/// the sums start with puts right. (The instruction is written out: the processor is asked at run time.)
 struct Dot512 {
   using Element = std::uint8_t;
   using Sum = __m512i;
@@ -90,13 +90,10 @@ struct Dot512 {
     return _mm512_set1_epi32(four);
   }
   static void add(Sum& sum, __m512i a, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const Unsigned extra = reinterpret_cast<Unsigned>(_mm512_loadu_si512(column_sums + v * 16)) * 128;
-      put_columns(reinterpret_cast<__m512i>(reinterpret_cast<Unsigned>(sums[v]) - extra), scale,
-                  to.column_scales + v * 16, to.bias + v * 16, to.c + v * 16);
-    }
+    for (int v = 0; v < kVectors; ++v)
+      put_columns(sums[v], scale, to.column_scales + v * 16, to.bias + v * 16, to.c + v * 16);
   }
 };
 
@@ -117,7 +114,7 @@ struct Pairs512 {
     __m512i pairs;
     asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+v"(sum), "=&v"(pairs) : "v"(a), "v"(w));
   }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     put_columns(_mm512_add_epi32(_mm512_permutex2var_epi32(sums[0], even, sums[1]),
@@ -146,13 +143,10 @@ struct Dot256 {
     return _mm256_set1_epi32(four);
   }
   static void add(Sum& sum, __m256i a, __m256i w) { asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t* column_sums, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const __m256i extra =
-          _mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column_sums + v * 8)), 7);
-      put_columns(_mm256_sub_epi32(sums[v], extra), scale, to.column_scales + v * 8, to.bias + v * 8, to.c + v * 8);
-    }
+    for (int v = 0; v < kVectors; ++v)
+      put_columns(sums[v], scale, to.column_scales + v * 8, to.bias + v * 8, to.c + v * 8);
   }
 };
 
@@ -174,7 +168,7 @@ struct Pairs256 {
     __m256i pairs;
     asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(pairs) : "x"(a), "x"(w));
   }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     // Neighbours added: columns 0 1 4 5 2 3 6 7.
     put_columns(_mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[0], sums[1]), _MM_SHUFFLE(3, 1, 2, 0)), scale,
                 to.column_scales, to.bias, to.c);
@@ -197,7 +191,7 @@ struct Pairs128 {
     return _mm_set1_epi64x(four);
   }
   static void add(Sum& sum, __m128i a, __m128i w) { sum = _mm_add_epi32(sum, _mm_madd_epi16(a, w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     for (int v = 0; v < kVectors; v += 2) {
       const __m128 a = _mm_castsi128_ps(sums[v]), b = _mm_castsi128_ps(sums[v + 1]);
       std::int32_t columns[4];
@@ -230,7 +224,7 @@ struct DotNeon {
     asm(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(a), "w"(w));
 #endif
   }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     for (int v = 0; v < kVectors; ++v) {
       std::int32_t columns[4];
       vst1q_s32(columns, sums[v]);
@@ -252,7 +246,7 @@ struct PairsNeon {
     return vreinterpret_s8_s32(vdup_n_s32(four));
   }
   static void add(Sum& sum, int8x8_t a, int8x8_t w) { sum = vpadalq_s16(sum, vmull_s8(a, w)); }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     for (int v = 0; v < kVectors; v += 2) {
       std::int32_t columns[4];
       vst1q_s32(columns, vpaddq_s32(sums[v], sums[v + 1]));
@@ -279,20 +273,28 @@ struct PlainInt8 {
   static void add(Sum& sum, Quad a, Quad w) {
     for (int i = 0; i < kQuad; ++i) sum += a.at[i] * w.at[i];
   }
-  static void put(const Sum (&sums)[kVectors], const std::int32_t*, const Int8Output& to, float scale) {
+  static void put(const Sum (&sums)[kVectors], const Int8Output& to, float scale) {
     put_columns(sums, scale, to.column_scales, to.bias, to.c);
   }
 };
 
-/// On the way `Lines` cache lines from `ahead` are asked for with each quad: the panel that follows comes from memory
-/// while this one's rows are computed.
+/// On the way `Lines` cache lines are asked for with each quad: the panel that follows comes from memory while this
+/// one's rows are computed.
 template <class M, int Rows, int Lines>
 void int8_tile(const Int8Operands& from, const Int8Output& out) {
   typename M::Sum sums[Rows][M::kVectors] = {};
-  const auto* a = static_cast<const typename M::Element*>(from.a);
-  const std::int8_t* panel = from.panel;
-  const std::int8_t* ahead = from.ahead;
-  for (std::int64_t q = 0; q < from.quads; ++q, a += kQuad, panel += kInt8Panel * kQuad, ahead += Lines * kCacheLine) {
+  if constexpr (M::kOffset != 0)
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < M::kVectors; ++v) sums[r][v] = M::weights(from.starts, v);
+  // A pointer to every fourth row: a distance for each would take more registers than there are.
+  constexpr int kFour = 4, kFours = (Rows + kFour - 1) / kFour;
+  const typename M::Element* fours[kFours];
+#pragma GCC unroll 4
+  for (int i = 0; i < kFours; ++i) fours[i] = static_cast<const typename M::Element*>(from.a) + i * kFour * from.stride;
+  const std::int8_t *panel = from.panel, *ahead = from.ahead;
+  for (std::int64_t q = 0; q < from.quads; ++q, panel += kInt8Panel * kQuad, ahead += from.step) {
 #pragma GCC unroll 2
     for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + line * kCacheLine, 0, 2);
     decltype(M::weights(panel, 0)) w[M::kVectors];
@@ -300,14 +302,16 @@ void int8_tile(const Int8Operands& from, const Int8Output& out) {
     for (int v = 0; v < M::kVectors; ++v) w[v] = M::weights(panel, v);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const auto x = M::row(a + r * from.stride);
+      const auto x = M::row(fours[r / kFour] + r % kFour * from.stride);
 #pragma GCC unroll 4
       for (int v = 0; v < M::kVectors; ++v) M::add(sums[r][v], x, w[v]);
     }
+#pragma GCC unroll 4
+    for (int i = 0; i < kFours; ++i) fours[i] += kQuad;
   }
   Int8Output to = out;
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r, to.c += to.ldc) M::put(sums[r], from.column_sums, to, to.row_scales[r]);
+  for (int r = 0; r < Rows; ++r, to.c += to.ldc) M::put(sums[r], to, to.row_scales[r]);
 }
 
 template <class M, int Lines, int Rows = M::kRows>
@@ -318,7 +322,8 @@ inline void int8_tile_of(int rows, const Int8Operands& from, const Int8Output& t
   }
 }
 
-/// All rows of A by one panel; the first tiles ask for the next panel, each for a part.
+/// All rows of A by one panel; each tile asks for its share of the next one, since what is asked for in haste waits for
+/// memory.
 template <class M>
 void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                 const MutableMatrixView& c) {
@@ -326,20 +331,21 @@ void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, 
   const int columns = static_cast<int>(c.columns);
   const PanelColumns by(columns, scales, bias);
   float edge[M::kRows * kInt8Panel];
-  const auto* sums = reinterpret_cast<const std::int32_t*>(panel);
+  const auto* starts = reinterpret_cast<const std::int8_t*>(panel);
   const auto* weights = reinterpret_cast<const std::int8_t*>(panel + kInt8Panel * sizeof(std::int32_t));
-  const std::int64_t tiles = (a.rows + M::kRows - 1) / M::kRows, share = tiles > 1 ? 1 : kLines;
+  // Tiles are as high as each other, or one row higher: there is no thin last one.
+  const int all = static_cast<int>(a.rows), tiles = (all + M::kRows - 1) / M::kRows;
+  const int low = all / tiles, high = all % tiles, step = (kLines * kCacheLine + tiles - 1) / tiles;
   for (int first = 0; first < columns; first += M::kColumns) {
     const bool whole = columns - first >= M::kColumns;
     std::int64_t row = 0;
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      const int height = static_cast<int>((a.rows - row + (tiles - t) - 1) / (tiles - t));  // no thin last tile
+    for (int t = 0; t < tiles; ++t) {
+      const int height = low + (t < high ? 1 : 0);
       float* c_tile = c.data + row * c.stride + first;
-      const bool asks = first == 0 && t * share < kLines;
-      const auto tile = !asks ? int8_tile_of<M, 0> : share > 1 ? int8_tile_of<M, kLines> : int8_tile_of<M, 1>;
+      const auto tile = first > 0 ? int8_tile_of<M, 0> : tiles == 1 ? int8_tile_of<M, kLines> : int8_tile_of<M, 1>;
       tile(height,
            {static_cast<const typename M::Element*>(a.q) + row * a.stride, a.stride, a.quads, weights + first * kQuad,
-            sums + first, weights + (a.quads * (kLines + t)) * kCacheLine},
+            starts + first * sizeof(std::int32_t), weights + a.quads * (kLines * kCacheLine + t * step), step},
            {a.scales + row, by.scales + first, by.bias + first, whole ? c_tile : edge, whole ? c.stride : kInt8Panel});
       for (int r = 0; r < height && !whole; ++r)
         for (int j = 0; first + j < columns; ++j) c_tile[r * c.stride + j] = edge[r * kInt8Panel + j];

@@ -1,6 +1,6 @@
 /// Rows and weights of 8 bits as the products read them (int8.hpp). A row of A is quantised to q = x * 127 / max|x| in
-/// -127 .. 127. A packed panel of weights: the sums over k of its columns, 32 bits each, then for each four k's the
-/// columns one after another, four bytes each. Missing k's, up to whole groups of them, and columns are zero.
+/// -127 .. 127. A packed panel of weights: what the sums of its columns start with, 32 bits each, then for each four
+/// k's the columns one after another, four bytes each. Missing k's, up to whole groups of them, and columns are zero.
 #pragma once
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/simd.hpp"
@@ -103,19 +103,21 @@ inline void transpose_quads(const std::int8_t* rows, std::int64_t stride, std::i
   for (int i = 0; i < kLanes; ++i) __builtin_memcpy(panel + i * kInt8Panel * kQuad, &quads[i], sizeof quads[i]);
 }
 
-/// Without Sums those of a panel are left 0: some ways do not read them.
-template <int Group, bool Sums>
+/// Sums start with what takes back the Offset of the rows.
+template <int Group, int Offset>
 void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const float*, std::byte* out) {
   const auto* w = static_cast<const std::int8_t*>(stored);
   const std::int64_t quads = int8_row_elements<Group>(depth) / kQuad;
   for (std::int64_t first = 0; first < n; first += kInt8Panel) {
     const std::int64_t columns = n - first < kInt8Panel ? n - first : kInt8Panel;
-    auto* sums = reinterpret_cast<std::int32_t*>(out);
+    auto* starts = reinterpret_cast<std::int32_t*>(out);
     auto* to = reinterpret_cast<std::int8_t*>(out + kInt8Panel * sizeof(std::int32_t));
     out += kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + quads * kQuad);
     for (std::int64_t j = 0; j < kInt8Panel; ++j) {
       const std::int8_t* row = w + (first + (j < columns ? j : 0)) * depth;
-      sums[j] = Sums && j < columns ? sum_int8(depth, row) : 0;
+      starts[j] = Offset != 0 && j < columns
+                      ? static_cast<std::int32_t>(-Offset * static_cast<std::uint32_t>(sum_int8(depth, row)))
+                      : 0;
     }
     constexpr std::int64_t kSquare = 16;  // quads of a column: a cache line is read whole while it is there
     const std::int64_t whole = depth / kQuad;
