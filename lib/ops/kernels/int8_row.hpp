@@ -9,7 +9,6 @@ namespace {
 void int8_row(std::int64_t n, std::int64_t depth, const std::int16_t* a, float scale, const std::int8_t* w,
               const float* scales, const float* bias, float* c) {
   static constexpr float kNoBias = 0;
-  constexpr std::int64_t kAhead = 8192;  // bytes: the processor's own reading ahead ends with each page
   for (std::int64_t j = 0; j < n; ++j, w += depth) {
     for (std::int64_t k = 0; k < depth; k += kCacheLine) ask_for_line<2>(w + kAhead + k);
     std::int32_t sum[1] = {};

@@ -13,7 +13,8 @@ constexpr int kInt8Panel = 32;
 #else
 constexpr int kInt8Panel = 16;
 #endif
-constexpr int kQuad = 4;  // k's that lie together
+constexpr int kQuad = 4;               // k's that lie together
+constexpr std::int64_t kAhead = 8192;  // bytes: the processor's own reading ahead ends with each page
 
 // --- quantising ---
 
@@ -115,6 +116,7 @@ void pack_int8(std::int64_t n, std::int64_t depth, const void* stored, const flo
     out += kInt8Panel * (static_cast<std::int64_t>(sizeof(std::int32_t)) + quads * kQuad);
     for (std::int64_t j = 0; j < kInt8Panel; ++j) {
       const std::int8_t* row = w + (first + (j < columns ? j : 0)) * depth;
+      for (std::int64_t k = 0; k < depth; k += kCacheLine) ask_for_line<2>(row + kAhead + k);
       starts[j] = Offset != 0 && j < columns
                       ? static_cast<std::int32_t>(-Offset * static_cast<std::uint32_t>(sum_int8(depth, row)))
                       : 0;
