@@ -77,8 +77,8 @@ inline void put_columns(__m512i sums, float row_scale, const float* column_scale
   _mm512_storeu_ps(c, _mm512_fmadd_ps(wide, scale, _mm512_loadu_ps(bias)));
 }
 
-/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large, which what
-/// the sums start with puts right. (The instruction is written out: the processor is asked at run time.)
+/// AVX-512 VNNI: four products of unsigned and signed bytes added to 32 bits. A is kept 128 too large; what the sums
+/// start with takes that back. (The instruction is written out: the processor is asked at run time.)
 struct Dot512 {
   using Element = std::uint8_t;
   using Sum = __m512i;
