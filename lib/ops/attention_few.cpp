@@ -3,6 +3,34 @@
 #include "ops/attention_parts.hpp"
 
 namespace pipeformer::attending {
+namespace {
+
+/// Products that are taken together. Where each head has keys of its own, those of all heads, a row for each query.
+/// Heads that share their keys are the rows of one product, for one query after another.
+struct Group {
+  std::int64_t head, query;        ///< The first ones, counted from those of the step.
+  std::int64_t products, rows;     ///< How many, and the rows of each.
+  std::int64_t of_query, of_head;  ///< How far the next row is: by so many queries and heads.
+};
+
+template <class F>
+void for_groups(const Head& first, std::int64_t heads, std::int64_t queries, F f) {
+  const std::int64_t share = first.shape.heads / first.shape.kv_heads;
+  if (share == 1) return f(Group{0, 0, heads, queries, 1, 0});
+  for (std::int64_t h = 0; h < heads;) {
+    const std::int64_t rows = std::min(heads - h, share - (first.head + h) % share);
+    for (std::int64_t i = 0; i < queries; ++i) f(Group{h, i, 1, rows, 0, 1});
+    h += rows;
+  }
+}
+
+/// What a group works on, of x with a vector of n for each query and head.
+template <class View, class Float>
+OfHeads<View> part(const Group& g, Float* x, std::int64_t n, std::int64_t to_query, std::int64_t to_head) {
+  return {{x + g.query * to_query + g.head * to_head, g.rows, n, g.of_query * to_query + g.of_head * to_head}, to_head};
+}
+
+}  // namespace
 
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,
                  float* log_sum) {
@@ -12,54 +40,58 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
   const Kernels& kernel = kernels();
   const std::int64_t count = last_query - first_query, rows = heads * count, keys = first.keys();
   const std::int64_t dk = shape.key_width, dv = shape.value_width, out_stride = shape.heads * dv;
+  const std::int64_t of_head = count * kKeyBlock;  // scores
   float* scores = at_least(Scratch::get().scores, rows * kKeyBlock);
   float maximum[kMostRows], sum[kMostRows], correction[kMostRows];
   std::int64_t seen[kMostRows];
   std::fill_n(maximum, rows, kMinusInfinity);
   std::fill_n(sum, rows, 0.0f);
+  float* result = out + (first.in.queries.begin(first.sequence) + first_query) * out_stride + first.head * dv;
   const auto head_of = [&](std::int64_t h) { return Head{shape, first.in, first.sequence, first.head + h}; };
-  const auto result_of = [&](std::int64_t h) {
-    return out + (first.in.queries.begin(first.sequence) + first_query) * out_stride + (first.head + h) * dv;
+  const auto for_rows = [&](auto f) {
+    for (std::int64_t h = 0; h < heads; ++h)
+      for (std::int64_t i = 0; i < count; ++i)
+        f(h, i, h * count + i, scores + (h * count + i) * kKeyBlock, result + i * out_stride + h * dv);
   };
-  const auto scores_of = [&](std::int64_t h) { return scores + h * count * kKeyBlock; };
+  const auto group_of = [&](const KeptVectors& all, const Group& g) {
+    KeptVectors own = all;
+    own.begin = (head_of(g.head).kv_head() - first.kv_head()) * all.step;
+    return own;
+  };
 
   std::int64_t most_visible = 0;
   for (std::int64_t i = first_query; i < last_query; ++i) most_visible = std::max(most_visible, first.visible(i));
-  for (std::int64_t h = 0; h < heads && keys == 0; ++h)
-    for (std::int64_t i = 0; i < count; ++i) std::fill_n(result_of(h) + i * out_stride, dv, 0.0f);
+  if (keys == 0) for_rows([&](auto, auto, auto, float*, float* to) { std::fill_n(to, dv, 0.0f); });
   const std::int64_t begin = first.first_block(first_query);
   for (std::int64_t j0 = begin; j0 < keys && (j0 == begin || j0 < most_visible); j0 += kKeyBlock) {
     const std::int64_t columns = std::clamp<std::int64_t>(most_visible - j0, 1, std::min(kKeyBlock, keys - j0));
-    const std::int64_t padded = round_up(columns, kernel.panel);
+    const std::int64_t padded = round_up(columns, kScoreColumns);
     const bool added = j0 > begin;
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const Head head = head_of(h);
-      kernel.dot_few({head.query(first_query), count, dk, head.in.query_stride}, head.keys_from(j0), dk,
-                     {scores_of(h), count, columns, kKeyBlock});
-      for (std::int64_t i = 0; i < count; ++i) {
-        seen[h * count + i] = std::clamp<std::int64_t>(head.visible(first_query + i) - j0, 0, columns);
-        if (head.shifts_scores())
-          head.finish_scores(first_query + i, j0, columns, padded, scores_of(h) + i * kKeyBlock);
-      }
-    }
+    const std::byte *key_rows[kKeyBlock], *value_rows[kKeyBlock];
+    const KeptVectors keys_here = find_vectors(first.keys_from(j0), columns, dk, key_rows),
+                      values_here = find_vectors(first.values_from(j0), columns, dv, value_rows);
+    for_groups(first, heads, count, [&](const Group& g) {
+      kernel.score_heads(g.products, part<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk),
+                         group_of(keys_here, g), part<MutableMatrixView>(g, scores, columns, kKeyBlock, of_head));
+    });
+    for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float*) {
+      seen[row] = std::clamp<std::int64_t>(first.visible(first_query + i) - j0, 0, columns);
+      if (first.shifts_scores()) head_of(h).finish_scores(first_query + i, j0, columns, padded, own);
+    });
     kernel.softmax_rows({scores, rows, padded, kKeyBlock}, first.shifts_scores() ? 1.0f : shape.scale, seen, maximum,
                         sum, correction);
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const Head head = head_of(h);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const float factor = correction[h * count + i];
-        if (added && factor != 1.0f) kernel.scale(dv, factor, result_of(h) + i * out_stride);
-        head.drop(first_query + i, j0, padded, scores_of(h) + i * kKeyBlock);
-      }
-      kernel.gemm_few({scores_of(h), count, columns, kKeyBlock}, head.values_from(j0),
-                      {result_of(h), count, dv, out_stride}, added);
-    }
+    for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float* to) {
+      if (added && correction[row] != 1.0f) kernel.scale(dv, correction[row], to);
+      head_of(h).drop(first_query + i, j0, padded, own);
+    });
+    for_groups(first, heads, count, [&](const Group& g) {
+      kernel.mix_heads(g.products, part<MatrixView>(g, scores, columns, kKeyBlock, of_head), group_of(values_here, g),
+                       part<MutableMatrixView>(g, result, dv, out_stride, dv), added);
+    });
   }
-  for (std::int64_t h = 0; h < heads; ++h)
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t row = h * count + i;
-      head_of(h).finish_row(first_query + i, maximum[row], sum[row], result_of(h) + i * out_stride, log_sum);
-    }
+  for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float*, float* to) {
+    head_of(h).finish_row(first_query + i, maximum[row], sum[row], to, log_sum);
+  });
 }
 
 }  // namespace pipeformer::attending

@@ -56,7 +56,11 @@ void score_rows(const Head& head, std::int64_t first, std::int64_t last, float* 
 void weigh_values(const Head& head, std::int64_t i, const float* weights, float* out) {
   const std::int64_t dv = head.shape.value_width, stride = head.shape.heads * dv;
   out += (head.in.queries.begin(head.sequence) + i) * stride + head.head * dv;
-  kernels().gemm_few({weights, 1, head.keys(), head.keys()}, head.values_from(0), {out, 1, dv, stride}, false);
+  thread_local std::vector<const std::byte*> rows;
+  const std::int64_t keys = head.keys();
+  rows.resize(static_cast<std::size_t>(round_up(keys, kScoreColumns)));
+  kernels().mix_heads(1, {{weights, 1, keys}, 0}, find_vectors(head.values_from(0), keys, dv, rows.data()),
+                      {{out, 1, dv, stride}, 0}, false);
 }
 
 /// The value of key j, of those that are float32.

@@ -144,6 +144,17 @@ inline void product_transposed(const MatrixView& a, const float* panels, const M
                                     accumulate);
 }
 
+/// The vectors of the first `count` rows of a table of keys or values, each of `width`; `rows` has room for as many,
+/// rounded up to a multiple of kScoreColumns.
+inline KeptVectors find_vectors(const TableRows& table, std::int64_t count, std::int64_t width,
+                                const std::byte** rows) {
+  const std::int64_t stride = table.stride * element_size(table.type);
+  for (std::int64_t j = 0; j < count; ++j)
+    rows[j] = static_cast<const std::byte*>(table.data) + (table.index ? table.index[j] : j) * stride;
+  if (count > 0) std::fill(rows + count, rows + round_up(count, kScoreColumns), rows[0]);
+  return {rows, count, 0, kept_bytes(table.type, width), table.type};
+}
+
 /// Queries [first_query, last_query), at most kFewRows of them, of `heads` heads (at most kFewHeads) from `first` on:
 /// attention_forward where packing keys and values would take longer than the products.
 void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query, std::int64_t last_query, float* out,

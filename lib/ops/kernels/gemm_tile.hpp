@@ -113,42 +113,5 @@ void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const
   }
 }
 
-template <class Row, int Rows>
-void gemm_few_rows(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
-  const std::int64_t n = c.columns, depth = a.columns;
-  for (std::int64_t j = 0; j < n; j += kPanel) {
-    Vec acc[Rows][kPanelVectors] = {};
-    const std::int64_t columns = n - j < kPanel ? n - j : kPanel;
-    for (std::int64_t k = 0; k < depth; ++k) {
-      const Row row = row_of<Row>(b, k);
-      for (int v = 0; v < kPanelVectors; ++v) {
-        const std::int64_t rest = columns - v * kLanes;
-        if (rest <= 0) break;
-        const Vec x = rest >= kLanes ? row.get(j + v * kLanes) : row.get_part(j + v * kLanes, rest);
-#pragma GCC unroll 4
-        for (int r = 0; r < Rows; ++r) acc[r][v] = fused(x, a.data[r * a.stride + k], acc[r][v]);
-      }
-    }
-    for (int r = 0; r < Rows; ++r)
-      for (int v = 0; v < kPanelVectors; ++v) {
-        float* to = c.data + r * c.stride + j + v * kLanes;
-        const std::int64_t rest = columns - v * kLanes;
-        if (rest >= kLanes)
-          store(to, accumulate ? load(to) + acc[r][v] : acc[r][v]);
-        else if (rest > 0)
-          store_part(to, accumulate ? load_part(to, rest) + acc[r][v] : acc[r][v], rest);
-      }
-  }
-}
-
-void gemm_few(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate) {
-  with_rows_of(b.type, [&](auto row) {
-    using Row = decltype(row);
-    constexpr decltype(&gemm_few_rows<Row, 1>) few[kFewRows] = {&gemm_few_rows<Row, 1>, &gemm_few_rows<Row, 2>,
-                                                                &gemm_few_rows<Row, 3>, &gemm_few_rows<Row, 4>};
-    few[c.rows - 1](a, b, c, accumulate);
-  });
-}
-
 }  // namespace
 }  // namespace pipeformer

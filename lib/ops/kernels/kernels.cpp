@@ -2,6 +2,7 @@
 #include "ops/kernels/kernels.hpp"
 
 #include "ops/kernels/activations.hpp"
+#include "ops/kernels/few_queries.hpp"
 #include "ops/kernels/gemm_tile.hpp"
 #include "ops/kernels/int4.hpp"
 #include "ops/kernels/int8.hpp"
@@ -105,13 +106,14 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .gemm_panel_float16 = gemm_panel<true, HalfRow>,
     .gemm_panel_bfloat16 = gemm_panel<true, BfloatRow>,
     .gemm_panel_transposed = gemm_panel<false, FloatRow>,
-    .gemm_few = gemm_few,
     .dot_few = dot_few,
     .add_bias = add_bias,
     .add = add,
     .axpy = axpy,
     .scale = scale,
     .sum_squares = sum_squares,
+    .score_heads = score_heads,
+    .mix_heads = mix_heads,
     .softmax_rows = softmax_rows,
     .exp_shifted = exp_shifted,
     .dot = dot,

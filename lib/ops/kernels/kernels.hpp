@@ -12,8 +12,9 @@
 
 namespace pipeformer {
 
-constexpr int kCacheLine = 64;  ///< Bytes.
-constexpr int kFewRows = 4;     ///< With so many rows or less, packing B takes longer than the product.
+constexpr int kCacheLine = 64;     ///< Bytes.
+constexpr int kFewRows = 4;        ///< With so many rows or less, packing B takes longer than the product.
+constexpr int kScoreColumns = 16;  ///< Rows of scores are filled up to a multiple of so many.
 
 /// With so many rows or less, a weight of that type is multiplied as it stands where it is not packed already.
 constexpr int few_rows(WeightType type) {
@@ -35,6 +36,21 @@ struct TableRows {
   std::int64_t stride;
   const std::int32_t* index = nullptr;
   WeightType type = WeightType::float32;
+};
+
+/// Keys or values of some heads, each a vector in a row of its own; of head h it begins begin + h * step bytes after
+/// the row does.
+struct KeptVectors {
+  const std::byte* const* rows;  ///< [count], filled up to a multiple of kScoreColumns with any row.
+  std::int64_t count, begin, step;
+  WeightType type;
+};
+
+/// A matrix of each of some heads: that of the first, and from one to the next in floats.
+template <class View>
+struct OfHeads {
+  View first;
+  std::int64_t step;
 };
 
 /// What a norm found in a row: its mean (0 of RMS), and one over the deviation or the root of the mean square.
@@ -94,12 +110,8 @@ struct Kernels {
   GemmPanel gemm_panel_float16, gemm_panel_bfloat16;  ///< ... of 16 bits, widened in registers.
   GemmPanel gemm_panel_transposed;                    ///< The first, for A stored transposed: a (depth, rows).
 
-  /// The same for few rows, with B as it stands: C (rows, n) (+)= A (rows, depth) B (depth, n).
-  /// Few: at most kFewRows. The bits are those of gemm_panel.
-  void (*gemm_few)(const MatrixView& a, const TableRows& b, const MutableMatrixView& c, bool accumulate);
-
-  /// C (rows, n) = A (rows, depth) W^T, few rows, W (n, depth) as it stands. The bits are those of gemm_panel for each
-  /// `chain` elements of the depth, added in order.
+  /// C (rows, n) = A (rows, depth) W^T, at most kFewRows rows, W (n, depth) as it stands. The bits are those of
+  /// gemm_panel for each `chain` elements of the depth, added in order.
   void (*dot_few)(const MatrixView& a, const TableRows& w, std::int64_t chain, const MutableMatrixView& c);
 
   void (*add_bias)(std::int64_t rows, std::int64_t n, const float* bias, float* y, std::int64_t ld);
@@ -108,8 +120,15 @@ struct Kernels {
   void (*scale)(std::int64_t n, float alpha, float* y);
   double (*sum_squares)(std::int64_t n, const float* x);
 
+  /// Scores of some heads: scores (rows, keys) = q (rows, width) K^T, with the bits of gemm_panel. It pays for few
+  /// rows.
+  void (*score_heads)(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVectors& keys,
+                      const OfHeads<MutableMatrixView>& scores);
+  /// c (rows, width) (+)= weights (rows, keys) V of some heads, likewise.
+  void (*mix_heads)(std::int64_t heads, const OfHeads<MatrixView>& weights, const KeptVectors& values,
+                    const OfHeads<MutableMatrixView>& c, bool accumulate);
   /// One block of attention scores turned into weights (Milakov, Gimelshein 2018, the running softmax), row by row:
-  /// a row has a multiple of the panel's columns, of which the first seen[r] count. They become
+  /// a row has a multiple of kScoreColumns columns, of which the first seen[r] count. They become
   /// exp(scale * scores - m'), m' = max(m, scale * scores), the others 0; correction[r] = exp(m - m'); the maxima m and
   /// sums l are updated.
   void (*softmax_rows)(const MutableMatrixView& scores, float scale, const std::int64_t* seen, float* maximum,

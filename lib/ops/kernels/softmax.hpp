@@ -58,8 +58,10 @@ void softmax_rows(const MutableMatrixView& scores, float factor, const std::int6
   std::int64_t r = 0;
   for (; r + kGroup <= scores.rows; r += kGroup, rest.data += kGroup * rest.stride)
     softmax_group<kGroup>(rest, factor, seen + r, maximum + r, sum + r, correction + r);
-  for (; r < scores.rows; ++r, rest.data += rest.stride)
-    softmax_group<1>(rest, factor, seen + r, maximum + r, sum + r, correction + r);
+  const auto last = [&](auto group) { group(rest, factor, seen + r, maximum + r, sum + r, correction + r); };
+  if (scores.rows - r == 3) last(softmax_group<3>);
+  if (scores.rows - r == 2) last(softmax_group<2>);
+  if (scores.rows - r == 1) last(softmax_group<1>);
 }
 void exp_shifted(std::int64_t n, float shift, float* scores) {
   for_vectors(n, [&](auto get, auto put, std::int64_t) { put(scores, exp(get(scores) - shift)); });
