@@ -31,7 +31,7 @@ struct Head {
   const AttentionInput& in;
   std::int64_t sequence, head;
 
-  std::int64_t kv_head() const { return head * shape.kv_heads / shape.heads; }
+  std::int64_t kv_head() const { return shape.kv_heads == shape.heads ? head : head * shape.kv_heads / shape.heads; }
   std::int64_t queries() const { return in.queries.length(sequence); }
   std::int64_t keys() const { return in.keys.length(sequence); }
   const float* query(std::int64_t i) const {
@@ -149,8 +149,11 @@ inline void product_transposed(const MatrixView& a, const float* panels, const M
 inline KeptVectors find_vectors(const TableRows& table, std::int64_t count, std::int64_t width,
                                 const std::byte** rows) {
   const std::int64_t stride = table.stride * element_size(table.type);
-  for (std::int64_t j = 0; j < count; ++j)
-    rows[j] = static_cast<const std::byte*>(table.data) + (table.index ? table.index[j] : j) * stride;
+  const auto* const data = static_cast<const std::byte*>(table.data);
+  for (std::int64_t j = 0; j < count; ++j) {
+    rows[j] = data + (table.index ? table.index[j] : j) * stride;
+    asm volatile("");  // not in vectors: before AVX-512 these multiply 64 bits in many steps
+  }
   if (count > 0) std::fill(rows + count, rows + round_up(count, kScoreColumns), rows[0]);
   return {rows, count, 0, kept_bytes(table.type, width), table.type};
 }

@@ -6,6 +6,8 @@
 namespace pipeformer {
 namespace {
 
+constexpr std::int64_t kSideBySide = 4;
+
 template <int N>
 struct Constant {
   static constexpr int value = N;
@@ -27,97 +29,114 @@ inline View part_of(const OfHeads<View>& x, std::int64_t h, std::int64_t first, 
   return {x.first.data + h * x.step + first * x.first.stride, n, x.first.columns, x.first.stride};
 }
 
-/// The vectors of one head, as Row reads them.
+/// Keys [first, first + kLanes) of a head, a vector for each of the places [k, k + kLanes), or as far as `width`.
 template <class Row>
-struct Vectors {
-  const std::byte* const* rows;
-  std::int64_t count, offset;
-  Row operator[](std::int64_t j) const { return Row::at(rows[j] + offset, 0); }
-};
-
-/// f(Vectors) for each head.
-template <class F>
-inline void for_heads(std::int64_t heads, const KeptVectors& kept, F f) {
-  with_rows_of(kept.type, [&](auto row) {
-    for (std::int64_t h = 0; h < heads; ++h)
-      f(h, Vectors<decltype(row)>{kept.rows, kept.count, kept.begin + h * kept.step});
-  });
+inline void load_keys(const KeptVectors& keys, std::int64_t head, std::int64_t first, std::int64_t k,
+                      std::int64_t width, Vec (&places)[kLanes]) {
+  const std::byte* const* rows = keys.rows + first;
+  const std::int64_t offset = keys.begin + head * keys.step;
+  if (k + kLanes <= width)
+#pragma GCC unroll 16
+    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + offset, 0).get(k);
+  else
+    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + offset, 0).get_part(k, width - k);
+  transpose(places);
 }
 
+/// Up to kSideBySide heads from `head` on, Rows of their queries from `query` on. A sum is a chain of steps that wait
+/// for each other, so those of several heads go on in turn.
 template <int Rows, class Row>
-void score_keys(const MatrixView& q, const Vectors<Row>& keys, const MutableMatrixView& c) {
+void score_keys(std::int64_t head, std::int64_t heads, std::int64_t query, const OfHeads<MatrixView>& q,
+                const KeptVectors& keys, const OfHeads<MutableMatrixView>& scores) {
+  const std::int64_t width = q.first.columns;
   for (std::int64_t first = 0; first < keys.count; first += kLanes) {
-    Row row[kLanes];
-    for (int j = 0; j < kLanes; ++j) row[j] = keys[first + j];
-    Vec acc[Rows] = {};
-    for (std::int64_t k = 0; k < q.columns; k += kLanes)
-      for_columns<false>(row, k, q.columns, [&](std::int64_t i, Vec v) {
-        for (int r = 0; r < Rows; ++r) acc[r] = fused(v, q.data[r * q.stride + k + i], acc[r]);
-      });
+    Vec sums[kSideBySide][Rows] = {};
+    for (std::int64_t k = 0; k < width; k += kLanes)
+      for (std::int64_t h = 0; h < heads; ++h) {
+        Vec places[kLanes], sum[Rows];
+        load_keys<Row>(keys, head + h, first, k, width, places);
+        const MatrixView a = part_of(q, head + h, query, Rows);
+        for (int r = 0; r < Rows; ++r) sum[r] = sums[h][r];
+        const auto add = [&](int i) {
+          for (int r = 0; r < Rows; ++r) sum[r] = fused(places[i], a.data[r * a.stride + k + i], sum[r]);
+        };
+        if (k + kLanes <= width)
+#pragma GCC unroll 16
+          for (int i = 0; i < kLanes; ++i) add(i);
+        else
+          for (int i = 0; i < width - k; ++i) add(i);
+        for (int r = 0; r < Rows; ++r) sums[h][r] = sum[r];
+      }
     const std::int64_t rest = keys.count - first;
-    for (int r = 0; r < Rows; ++r)
-      if (rest >= kLanes)
-        store(c.data + r * c.stride + first, acc[r]);
-      else
-        store_part(c.data + r * c.stride + first, acc[r], rest);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const MutableMatrixView c = part_of(scores, head + h, query, Rows);
+      for (int r = 0; r < Rows; ++r)
+        if (rest >= kLanes)
+          store(c.data + r * c.stride + first, sums[h][r]);
+        else
+          store_part(c.data + r * c.stride + first, sums[h][r], rest);
+    }
   }
 }
 
 void score_heads(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVectors& keys,
                  const OfHeads<MutableMatrixView>& scores) {
-  for_heads(heads, keys, [&](std::int64_t h, const auto& own) {
-    for_few_rows(q.first.rows, [&](auto n, std::int64_t r) {
-      score_keys<n.value>(part_of(q, h, r, n.value), own, part_of(scores, h, r, n.value));
-    });
+  with_rows_of(keys.type, [&](auto row) {
+    for (std::int64_t h = 0; h < heads; h += kSideBySide)
+      for_few_rows(q.first.rows, [&](auto n, std::int64_t r) {
+        score_keys<n.value, decltype(row)>(h, heads - h < kSideBySide ? heads - h : kSideBySide, r, q, keys, scores);
+      });
   });
 }
 
-/// Count vectors of columns from `column` on; Whole: of which none is cut.
+/// Count vectors of columns of a head, from `column` on; Whole: of which none is cut.
 template <int Rows, int Count, bool Whole, class Row>
-void mix_columns(const MatrixView& weights, const Vectors<Row>& values, std::int64_t column, const MutableMatrixView& c,
-                 bool accumulate) {
-  Vec acc[Rows][Count] = {};
+void mix_columns(const MatrixView& weights, const KeptVectors& values, std::int64_t begin, std::int64_t column,
+                 const MutableMatrixView& c, bool accumulate) {
+  Vec sum[Rows][Count] = {};
   const std::int64_t rest = c.columns - column;
   for (std::int64_t j = 0; j < values.count; ++j) {
-    const Row row = values[j];
+    const Row row = Row::at(values.rows[j] + begin, 0);
 #pragma GCC unroll 4
     for (int v = 0; v < Count; ++v) {
       const Vec x = Whole ? row.get(column + v * kLanes) : row.get_part(column, rest);
 #pragma GCC unroll 4
-      for (int r = 0; r < Rows; ++r) acc[r][v] = fused(x, weights.data[r * weights.stride + j], acc[r][v]);
+      for (int r = 0; r < Rows; ++r) sum[r][v] = fused(x, weights.data[r * weights.stride + j], sum[r][v]);
     }
   }
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Count; ++v) {
-      float* to = c.data + r * c.stride + column + v * kLanes;
+      float* y = c.data + r * c.stride + column + v * kLanes;
       if (Whole)
-        store(to, accumulate ? load(to) + acc[r][v] : acc[r][v]);
+        store(y, accumulate ? load(y) + sum[r][v] : sum[r][v]);
       else
-        store_part(to, accumulate ? load_part(to, rest) + acc[r][v] : acc[r][v], rest);
+        store_part(y, accumulate ? load_part(y, rest) + sum[r][v] : sum[r][v], rest);
     }
 }
 
 template <int Rows, class Row>
-void mix_values(const MatrixView& weights, const Vectors<Row>& values, const MutableMatrixView& c, bool accumulate) {
-  // Several chains of sums at a time, and registers left for the operands.
+void mix_values(const MatrixView& weights, const KeptVectors& values, std::int64_t begin, const MutableMatrixView& c,
+                bool accumulate) {
+  // As many sums side by side as leave registers for the operands.
   constexpr int kCount = sizeof(Vec) == 32 && Rows > 2 ? 2 : 4;
+  const std::int64_t n = c.columns;
   std::int64_t j = 0;
-  for (; j + kCount * kLanes <= c.columns; j += kCount * kLanes)
-    mix_columns<Rows, kCount, true>(weights, values, j, c, accumulate);
-  for (; j + 2 * kLanes <= c.columns; j += 2 * kLanes) mix_columns<Rows, 2, true>(weights, values, j, c, accumulate);
-  if (j + kLanes <= c.columns) {
-    mix_columns<Rows, 1, true>(weights, values, j, c, accumulate);
-    j += kLanes;
-  }
-  if (j < c.columns) mix_columns<Rows, 1, false>(weights, values, j, c, accumulate);
+  for (; j + kCount * kLanes <= n; j += kCount * kLanes)
+    mix_columns<Rows, kCount, true, Row>(weights, values, begin, j, c, accumulate);
+  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+    mix_columns<Rows, 2, true, Row>(weights, values, begin, j, c, accumulate);
+  for (; j + kLanes <= n; j += kLanes) mix_columns<Rows, 1, true, Row>(weights, values, begin, j, c, accumulate);
+  if (j < n) mix_columns<Rows, 1, false, Row>(weights, values, begin, j, c, accumulate);
 }
 
 void mix_heads(std::int64_t heads, const OfHeads<MatrixView>& weights, const KeptVectors& values,
                const OfHeads<MutableMatrixView>& c, bool accumulate) {
-  for_heads(heads, values, [&](std::int64_t h, const auto& own) {
-    for_few_rows(weights.first.rows, [&](auto n, std::int64_t r) {
-      mix_values<n.value>(part_of(weights, h, r, n.value), own, part_of(c, h, r, n.value), accumulate);
-    });
+  with_rows_of(values.type, [&](auto row) {
+    for (std::int64_t h = 0; h < heads; ++h)
+      for_few_rows(weights.first.rows, [&](auto n, std::int64_t r) {
+        mix_values<n.value, decltype(row)>(part_of(weights, h, r, n.value), values, values.begin + h * values.step,
+                                           part_of(c, h, r, n.value), accumulate);
+      });
   });
 }
 

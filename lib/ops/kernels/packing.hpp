@@ -7,20 +7,20 @@
 namespace pipeformer {
 namespace {
 
-/// Calls body(step, v) for steps 0 .. steps of `depth` places from k on: v holds place k + step of kLanes rows.
-/// Missing: some of them may not be there, and are zero.
-template <bool Missing, class Row, class Body>
+/// Calls body(step, v) for steps 0 .. steps of `depth` places from k on: v holds place k + step of kLanes rows (zero
+/// for a row that is not there).
+template <class Row, class Body>
 inline void for_columns(const Row (&row)[kLanes], std::int64_t k, std::int64_t depth, Body body) {
   Vec block[kLanes];
   const std::int64_t steps = depth - k;
   if (steps >= kLanes) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kLanes; ++j) block[j] = !Missing || row[j].p ? row[j].get(k) : Vec{};
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j].p ? row[j].get(k) : Vec{};
     transpose(block);
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) body(i, block[i]);
   } else {
-    for (int j = 0; j < kLanes; ++j) block[j] = !Missing || row[j].p ? row[j].get_part(k, steps) : Vec{};
+    for (int j = 0; j < kLanes; ++j) block[j] = row[j].p ? row[j].get_part(k, steps) : Vec{};
     transpose(block);
     for (int i = 0; i < steps; ++i) body(i, block[i]);
   }
@@ -49,7 +49,7 @@ void pack_transposed_rows(std::int64_t n, std::int64_t depth, const TableRows& w
     rows_from(first, n, w, row);
     for (std::int64_t k = 0; k < depth; k += kLanes, to += kLanes * kPanel) {
       ask_for_next(row, first, n, w, k);
-      for_columns<true>(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
+      for_columns(row, k, depth, [&](std::int64_t i, Vec v) { store(to + i * kPanel, v); });
     }
   }
   // Lanes of the last panel that hold no column at all.
@@ -138,7 +138,7 @@ void dot_few_rows(const MatrixView& a, const TableRows& w, std::int64_t chain, c
       Vec acc[Rows] = {};
       for (std::int64_t k = begin; k < end; k += kLanes) {
         ask_for_next(row, first, n, w, k);
-        for_columns<true>(row, k, end, [&](std::int64_t i, Vec v) {
+        for_columns(row, k, end, [&](std::int64_t i, Vec v) {
           for (int r = 0; r < Rows; ++r) acc[r] = fused(v, a.data[r * a.stride + k + i], acc[r]);
         });
       }
