@@ -22,10 +22,9 @@ namespace pipeformer {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kLarge = 2 * kHugePage;
 
 std::align_val_t alignment(std::size_t bytes) {
-  return std::align_val_t(bytes >= kLarge ? kHugePage : 64);
+  return std::align_val_t(bytes >= kHugePage ? kHugePage : 64);
 }
 
 }  // namespace
@@ -33,7 +32,7 @@ std::align_val_t alignment(std::size_t bytes) {
 void* allocate_buffer(std::size_t bytes) {
   void* memory = ::operator new(bytes, alignment(bytes), std::nothrow);
   if (!memory) throw OutOfMemory(bytes);
-  if (bytes >= kLarge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may be refused
+  if (bytes >= kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // may be refused
   return memory;
 }
 
@@ -44,7 +43,7 @@ void free_buffer(void* memory, std::size_t bytes) {
 std::shared_ptr<std::byte> allocate_kept(std::size_t bytes) {
   constexpr std::size_t kWhole = 8 * kHugePage, kSmall = std::size_t{64} << 10;
   bytes = (bytes + 63) / 64 * 64;
-  if (bytes < kSmall || bytes >= kLarge) {
+  if (bytes < kSmall || bytes >= kHugePage) {
     const auto own = std::make_shared<Buffer<std::byte>>(bytes);
     return {own, own->data()};
   }

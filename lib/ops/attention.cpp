@@ -65,7 +65,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
       // V has `block` packed rows a panel; only the first `columns` take part.
       for (std::int64_t p = 0; p * width < dv; ++p)
         kernel.gemm_panel(block_weights, packed_values + p * block * width, packed_values + (p + 1) * block * width,
-                          columns_of(to, p), j0 > begin);
+                          nullptr, columns_of(to, p), j0 > begin);
     }
   }
   for (std::int64_t i = first_query; i < last_query; ++i)

@@ -134,14 +134,15 @@ inline MutableMatrixView columns_of(const MutableMatrixView& c, std::int64_t p) 
 inline void product(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
   const std::int64_t width = kernels().panel, depth = a.columns;
   for (std::int64_t p = 0; p * width < c.columns; ++p)
-    kernels().gemm_panel(a, panels + p * depth * width, panels + (p + 1) * depth * width, columns_of(c, p), accumulate);
+    kernels().gemm_panel(a, panels + p * depth * width, panels + (p + 1) * depth * width, nullptr, columns_of(c, p),
+                         accumulate);
 }
 /// c (rows, n) (+)= a^T * packed panels, a (depth, rows).
 inline void product_transposed(const MatrixView& a, const float* panels, const MutableMatrixView& c, bool accumulate) {
   const std::int64_t width = kernels().panel, depth = a.rows;
   for (std::int64_t p = 0; p * width < c.columns; ++p)
-    kernels().gemm_panel_transposed(a, panels + p * depth * width, panels + (p + 1) * depth * width, columns_of(c, p),
-                                    accumulate);
+    kernels().gemm_panel_transposed(a, panels + p * depth * width, panels + (p + 1) * depth * width, nullptr,
+                                    columns_of(c, p), accumulate);
 }
 
 /// The vectors of the first `count` rows of a table of keys or values, each of `width`; `rows` has room for as many,

@@ -103,12 +103,9 @@ void multiply_block(const MatrixView& a, const PackedView& panels, std::int64_t 
         widen(panels.type, depth * kernel.panel, stored, wide);
         panel = wide;
       }
-      panel_product(part, panel, ahead, {c.data + p * kernel.panel, m, columns, c.stride}, accumulate || k0 > 0);
+      const float* added = bias && k0 + depth == k ? bias + p * kernel.panel : nullptr;
+      panel_product(part, panel, ahead, added, {c.data + p * kernel.panel, m, columns, c.stride}, accumulate || k0 > 0);
     }
-  }
-  if (bias) {
-    const std::int64_t column = first * kernel.panel, width = std::min(n, last * kernel.panel) - column;
-    kernel.add_bias(m, width, bias + column, c.data + column, c.stride);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "core/error.hpp"
 #include "core/threads.hpp"
@@ -26,6 +27,10 @@ void expect_in_range_of_float16(std::int64_t n, const float* x) {
 
 void keep_vectors(WeightType type, std::int64_t count, std::int64_t n, const float* x, void* to) {
   const std::int64_t bytes = kept_bytes(type, n);
+  if (type == WeightType::float32) {
+    std::memcpy(to, x, static_cast<std::size_t>(count * bytes));
+    return;
+  }
   parallel_for(count, std::max<std::int64_t>(1, 65536 / (n + 1)), [&](std::int64_t begin, std::int64_t end) {
     if (type == WeightType::float16) expect_in_range_of_float16((end - begin) * n, x + begin * n);
     for (std::int64_t r = begin; r < end; ++r)

@@ -69,9 +69,9 @@ std::vector<float> product(const Kernels& kernel, std::int64_t m, std::int64_t k
     const MutableMatrixView to(c.data() + p * width, m, std::min(width, n - p * width), n);
     const float* panel = packed.data() + p * width * k;
     if (transposed)
-      kernel.gemm_panel_transposed({a.data(), k, m, m}, panel, panel, to, false);
+      kernel.gemm_panel_transposed({a.data(), k, m, m}, panel, panel, nullptr, to, false);
     else
-      kernel.gemm_panel({a.data(), m, k, k}, panel, panel, to, false);
+      kernel.gemm_panel({a.data(), m, k, k}, panel, panel, nullptr, to, false);
   }
   return c;
 }

@@ -23,13 +23,13 @@ constexpr int kTileRows = 6;
 constexpr int kTileRows = 2;
 #endif
 
-/// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j], rows i < Rows, columns j < those of C. KContiguous says
-/// that A is stored as it is, otherwise it is stored transposed; Row, what the elements of the panel are stored as. Of
-/// what comes next, `ahead`, a line is fetched with each k: spread over the whole tile, so that no product waits for
-/// memory.
+/// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j] + bias[j] (null: none), rows i < Rows, columns j < those
+/// of C. KContiguous says that A is stored as it is, otherwise it is stored transposed; Row, what the elements of the
+/// panel are stored as. Of what comes next, `ahead`, a line is fetched with each k: spread over the whole tile, so that
+/// no product waits for memory.
 template <int Rows, bool KContiguous, class Row>
-void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahead, const MutableMatrixView& to,
-               bool accumulate) {
+void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahead, const float* bias,
+               const MutableMatrixView& to, bool accumulate) {
   const std::int64_t depth = KContiguous ? from.columns : from.rows, stride = from.stride, ldc = to.stride;
   const float* a = from.data;
   float* c = to.data;
@@ -63,12 +63,18 @@ void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahea
   for (int i = 0; i < Rows; ++i, c += ldc) {
     if (columns == kPanel) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kPanelVectors; ++v)
-        store(c + v * kLanes, accumulate ? load(c + v * kLanes) + acc[i][v] : acc[i][v]);
+      for (int v = 0; v < kPanelVectors; ++v) {
+        Vec sum = accumulate ? load(c + v * kLanes) + acc[i][v] : acc[i][v];
+        if (bias) sum = sum + load(bias + v * kLanes);
+        store(c + v * kLanes, sum);
+      }
     } else {
       float row[kPanel];
       for (int v = 0; v < kPanelVectors; ++v) store(row + v * kLanes, acc[i][v]);
-      for (int j = 0; j < columns; ++j) c[j] = accumulate ? c[j] + row[j] : row[j];
+      for (int j = 0; j < columns; ++j) {
+        const float sum = accumulate ? c[j] + row[j] : row[j];
+        c[j] = bias ? sum + bias[j] : sum;
+      }
     }
   }
 }
@@ -95,8 +101,8 @@ GemmTile tile_for(int rows) {
 /// Rows of C by one panel, all tiles; the first two of them fetch the next panel, half of its lines each (all of a
 /// panel of 16 bits the first).
 template <bool KContiguous, class Row>
-void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const MutableMatrixView& c,
-                bool accumulate) {
+void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const float* bias,
+                const MutableMatrixView& c, bool accumulate) {
   const std::int64_t depth = KContiguous ? a.columns : a.rows;
   const std::int64_t tiles = (c.rows + kTileRows - 1) / kTileRows;
   const auto* next = static_cast<const std::byte*>(ahead);
@@ -106,7 +112,7 @@ void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const
   for (std::int64_t t = 0; t < tiles; ++t) {
     // Even heights, no thin last tile.
     const int height = static_cast<int>((c.rows - i + (tiles - t) - 1) / (tiles - t));
-    tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kCacheLine, to, accumulate);
+    tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kCacheLine, bias, to, accumulate);
     i += height;
     from.data += KContiguous ? height * a.stride : height;
     to.data += height * c.stride;

@@ -102,10 +102,10 @@ struct Kernels {
   /// What is too large for the type becomes NaN, not infinity, so that a softmax does not hide it.
   void (*narrow)(WeightType, std::int64_t n, const float* x, void* to);
 
-  /// C (rows, columns) (+)= A (rows, depth) * panel, columns at most those of a panel. `ahead` is the panel that comes
-  /// next: it is fetched into the cache meanwhile (any address will do, nothing is read).
-  using GemmPanel = void (*)(const MatrixView& a, const void* panel, const void* ahead, const MutableMatrixView& c,
-                             bool accumulate);
+  /// C (rows, columns) (+)= A (rows, depth) * panel + bias, columns at most those of a panel; bias may be null. `ahead`
+  /// is the panel that comes next: it is fetched into the cache meanwhile (any address will do, nothing is read).
+  using GemmPanel = void (*)(const MatrixView& a, const void* panel, const void* ahead, const float* bias,
+                             const MutableMatrixView& c, bool accumulate);
   GemmPanel gemm_panel;                               ///< Panels of floats, ...
   GemmPanel gemm_panel_float16, gemm_panel_bfloat16;  ///< ... of 16 bits, widened in registers.
   GemmPanel gemm_panel_transposed;                    ///< The first, for A stored transposed: a (depth, rows).

@@ -5,17 +5,16 @@
 namespace pipeformer {
 namespace {
 
-const float kLowest = -__FLT_MAX__;
-
 std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, const float* x) {
   while (first + kLanes <= n && !(max_lanes(load(x + first)) > threshold)) first += kLanes;
   while (first < n && !(x[first] > threshold)) ++first;
   return first;
 }
 
-/// The maximum of x, and those of its blocks; with SeesNaN it is NaN when an element is.
-template <bool SeesNaN>
-inline float maxima_of(std::int64_t n, const float* x, float* block_maxima) {
+/// The maximum of x, and those of its blocks. Looks: *zero becomes NaN when an
+/// element is infinite or NaN.
+template <bool Looks>
+inline float maxima_of(std::int64_t n, const float* x, float* block_maxima, float* zero = nullptr) {
   Vec top = splat(kMinusInfinity), zeros = splat(0.0f);
   for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
     const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
@@ -23,16 +22,23 @@ inline float maxima_of(std::int64_t n, const float* x, float* block_maxima) {
     for_vectors(count, [&](auto get, auto, std::int64_t) {
       const Vec v = get(x + first, kMinusInfinity);
       highest = max(highest, v);
-      if (SeesNaN) zeros = zeros + max(splat(kLowest), v) * 0.0f;
+      if (Looks) zeros = fused(v, 0.0f, zeros);
     });
     if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(highest);
     top = max(top, highest);
   }
-  return max_lanes(top) + (SeesNaN ? sum_lanes(zeros) : 0.0f);
+  if (Looks) *zero = sum_lanes(zeros);
+  return max_lanes(top);
 }
 
 float maxima(std::int64_t n, const float* x, float* block_maxima) {
-  return maxima_of<true>(n, x, block_maxima);
+  float zero;
+  const float top = maxima_of<true>(n, x, block_maxima, &zero);
+  if (zero == 0.0f) return top;
+  // An element is infinite or NaN, which maxima pass over. Minus infinity may be, the others may not.
+  for (std::int64_t i = 0; i < n; ++i)
+    if (!(x[i] <= __FLT_MAX__)) return __builtin_nanf("");
+  return top;
 }
 
 void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
