@@ -84,12 +84,8 @@ void norm(const NormShape& shape, const MatrixView& in, const float* gamma, cons
   const float* x = in.data;
   float *mean = statistics.mean, *rstd = statistics.rstd;
   parallel_for(rows, row_grain(n), [&](std::int64_t r, std::int64_t end) {
-    for (; r < end; ++r) {
-      const RowStatistics row = shape.rms ? kernels().rms_norm(n, x + r * n, gamma, shape.epsilon, y + r * n)
-                                          : kernels().layer_norm(n, x + r * n, gamma, beta, shape.epsilon, y + r * n);
-      mean[r] = row.mean;
-      rstd[r] = row.rstd;
-    }
+    const auto rows_of = shape.rms ? kernels().rms_norm : kernels().layer_norm;
+    rows_of(end - r, n, x + r * n, gamma, beta, shape.epsilon, y + r * n, mean + r, rstd + r);
   });
 }
 

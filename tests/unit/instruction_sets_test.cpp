@@ -112,8 +112,9 @@ void rows(const Kernels& kernel, Digest& digest) {
     kernel.dropout(n, static_cast<std::uint32_t>(i), 1u << 30, 1.25f, x.data(), out.data()), keep();
     for (const float epsilon : {1e-5f, 1e-12f}) {
       for (const bool centred : {true, false}) {
-        const RowStatistics s = centred ? kernel.layer_norm(n, x.data(), gamma.data(), beta.data(), epsilon, out.data())
-                                        : kernel.rms_norm(n, x.data(), gamma.data(), epsilon, out.data());
+        RowStatistics s;
+        (centred ? kernel.layer_norm : kernel.rms_norm)(1, n, x.data(), gamma.data(), beta.data(), epsilon, out.data(),
+                                                        &s.mean, &s.rstd);
         if (!std::isfinite(s.rstd) || !std::isfinite(s.mean)) continue;
         digest.add(s.mean), digest.add(s.rstd), keep();
         kernel.norm_backward(n, x.data(), gamma.data(), s, centred, y.data(), out.data()), keep();
@@ -312,6 +313,30 @@ TEST_CASE("attention of few queries multiplies as a plain loop does", "[ops]") {
         }
       CHECK(same);
     }
+  }
+}
+
+TEST_CASE("rows of a norm have the bits that they have alone", "[ops]") {
+  Draw draw(7);
+  for (const std::int64_t n : {1, 15, 16, 33, 128, 1024, 1025}) {
+    const std::int64_t rows = draw.size(11);
+    const auto x = draw.row(rows * n), gamma = draw.row(n), beta = draw.row(n);
+    for (const Kernels* const* set = available_kernels(); *set; ++set)
+      for (const auto norm : {(*set)->layer_norm, (*set)->rms_norm})
+        for (const float* shift : {beta.data(), static_cast<const float*>(nullptr)}) {
+          INFO((*set)->name << ", " << rows << " rows of " << n);
+          std::vector<float> y(x.size()), mean(static_cast<std::size_t>(rows)), rstd = mean, alone = y;
+          norm(rows, n, x.data(), gamma.data(), shift, 1e-5f, y.data(), mean.data(), rstd.data());
+          bool same = true;
+          for (std::int64_t r = 0; r < rows; ++r) {
+            float own_mean, own_rstd;
+            norm(1, n, x.data() + r * n, gamma.data(), shift, 1e-5f, alone.data() + r * n, &own_mean, &own_rstd);
+            same =
+                same && own_mean == mean[static_cast<std::size_t>(r)] && own_rstd == rstd[static_cast<std::size_t>(r)];
+          }
+          CHECK(same);
+          CHECK(y == alone);
+        }
   }
 }
 

@@ -104,16 +104,15 @@ template <bool KContiguous, class Row>
 void gemm_panel(const MatrixView& a, const void* panel, const void* ahead, const float* bias,
                 const MutableMatrixView& c, bool accumulate) {
   const std::int64_t depth = KContiguous ? a.columns : a.rows;
-  const std::int64_t tiles = (c.rows + kTileRows - 1) / kTileRows;
+  // Even heights, no thin last tile: the first ones may have a row more. Divisions of 32 bits, which take less time.
+  const int rows = static_cast<int>(c.rows), tiles = (rows + kTileRows - 1) / kTileRows;
+  const int least = rows / tiles, higher = rows - least * tiles;
   const auto* next = static_cast<const std::byte*>(ahead);
   MatrixView from = a;
   MutableMatrixView to = c;
-  std::int64_t i = 0;
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    // Even heights, no thin last tile.
-    const int height = static_cast<int>((c.rows - i + (tiles - t) - 1) / (tiles - t));
+  for (int t = 0; t < tiles; ++t) {
+    const int height = t < higher ? least + 1 : least;
     tile_for<KContiguous, Row>(height)(from, panel, next + (t & 1) * depth * kCacheLine, bias, to, accumulate);
-    i += height;
     from.data += KContiguous ? height * a.stride : height;
     to.data += height * c.stride;
   }

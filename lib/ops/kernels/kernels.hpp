@@ -143,11 +143,11 @@ struct Kernels {
   /// y = x * keep / (1 - p), keep drawn from (key, index + i); in place allowed. threshold = p * 2^32.
   void (*dropout)(std::int64_t n, std::uint32_t key, std::uint32_t threshold, float scale, const float* x, float* y);
 
-  /// y = (x - mean) / sqrt(var + epsilon) * gamma + beta; beta may be null. RMS: y = x / sqrt(mean(x^2) + epsilon) *
-  /// gamma.
-  RowStatistics (*layer_norm)(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
-                              float* y);
-  RowStatistics (*rms_norm)(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y);
+  /// y = (x - mean) / sqrt(var + epsilon) * gamma + beta for rows of n; beta may be null. RMS, without beta: y = x /
+  /// sqrt(mean(x^2) + epsilon) * gamma. mean (rows) and rstd (rows) take what RowStatistics says.
+  using NormRows = void (*)(std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta,
+                            float epsilon, float* y, float* mean, float* rstd);
+  NormRows layer_norm, rms_norm;
   /// dx = gradient through the norm of one row; `centred` is false for RMS.
   void (*norm_backward)(std::int64_t n, const float* x, const float* gamma, RowStatistics, bool centred,
                         const float* dy, float* dx);

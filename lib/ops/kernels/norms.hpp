@@ -6,32 +6,62 @@
 namespace pipeformer {
 namespace {
 
-RowStatistics layer_norm(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
-                         float* y) {
-  Wide sum;
-  for_wide(n, [&](auto get, auto) { sum = sum + get(x); });
-  const float mu = sum_lanes(sum) / static_cast<float>(n);
-  Wide squares;
+/// A row is steps that wait for each other; several are computed side by side to fill the processor.
+template <int Rows>
+void layer_norm_group(std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon, float* y,
+                      float* mean, float* rstd) {
+  Wide sum[Rows], squares[Rows];
+  float mu[Rows];
   for_wide(n, [&](auto get, auto) {
-    const Wide d = get(x, mu) - mu;
-    squares = fused(d, d, squares);
+    for (int r = 0; r < Rows; ++r) sum[r] = sum[r] + get(x + r * n);
   });
-  const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
+  for (int r = 0; r < Rows; ++r) mean[r] = mu[r] = sum_lanes(sum[r]) / static_cast<float>(n);
+  for_wide(n, [&](auto get, auto) {
+    for (int r = 0; r < Rows; ++r) {
+      const Wide d = get(x + r * n, mu[r]) - mu[r];
+      squares[r] = fused(d, d, squares[r]);
+    }
+  });
+  float scale[Rows];
+  for (int r = 0; r < Rows; ++r)
+    rstd[r] = scale[r] = 1.0f / __builtin_sqrtf(sum_lanes(squares[r]) / static_cast<float>(n) + epsilon);
   for_vectors(n, [&](auto get, auto put, std::int64_t) {
-    const Vec normal = (get(x) - mu) * r;
-    put(y, beta ? fused(normal, get(gamma), get(beta)) : normal * get(gamma));
+    const Vec g = get(gamma), b = beta ? get(beta) : Vec{};
+    for (int r = 0; r < Rows; ++r) {
+      const Vec normal = (get(x + r * n) - mu[r]) * scale[r];
+      put(y + r * n, beta ? fused(normal, g, b) : normal * g);
+    }
   });
-  return {mu, r};
 }
-RowStatistics rms_norm(std::int64_t n, const float* x, const float* gamma, float epsilon, float* y) {
-  Wide squares;
+template <int Rows>
+void rms_norm_group(std::int64_t n, const float* x, const float* gamma, const float*, float epsilon, float* y,
+                    float* mean, float* rstd) {
+  Wide squares[Rows];
   for_wide(n, [&](auto get, auto) {
-    const Wide v = get(x);
-    squares = fused(v, v, squares);
+    for (int r = 0; r < Rows; ++r) {
+      const Wide v = get(x + r * n);
+      squares[r] = fused(v, v, squares[r]);
+    }
   });
-  const float r = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(n) + epsilon);
-  for_vectors(n, [&](auto get, auto put, std::int64_t) { put(y, get(x) * r * get(gamma)); });
-  return {0.0f, r};
+  float scale[Rows];
+  for (int r = 0; r < Rows; ++r) {
+    mean[r] = 0.0f;
+    rstd[r] = scale[r] = 1.0f / __builtin_sqrtf(sum_lanes(squares[r]) / static_cast<float>(n) + epsilon);
+  }
+  for_vectors(n, [&](auto get, auto put, std::int64_t) {
+    const Vec g = get(gamma);
+    for (int r = 0; r < Rows; ++r) put(y + r * n, get(x + r * n) * scale[r] * g);
+  });
+}
+
+using NormGroup = decltype(&layer_norm_group<1>);
+template <NormGroup Four, NormGroup One>
+void norm_rows(std::int64_t rows, std::int64_t n, const float* x, const float* gamma, const float* beta, float epsilon,
+               float* y, float* mean, float* rstd) {
+  constexpr std::int64_t kNear = 1024;  // rows of which four stay in the first-level cache
+  std::int64_t r = 0;
+  for (; n <= kNear && r + 4 <= rows; r += 4) Four(n, x + r * n, gamma, beta, epsilon, y + r * n, mean + r, rstd + r);
+  for (; r < rows; ++r) One(n, x + r * n, gamma, beta, epsilon, y + r * n, mean + r, rstd + r);
 }
 void norm_backward(std::int64_t n, const float* x, const float* gamma, RowStatistics row, bool centred, const float* dy,
                    float* dx) {
