@@ -11,23 +11,33 @@ std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, con
   return first;
 }
 
-/// The maximum of x, and those of its blocks. Looks: *zero becomes NaN when an
-/// element is infinite or NaN.
+/// The maximum of x, and those of its blocks. Looks: *zero becomes NaN when an element is infinite or NaN. Several
+/// maxima side by side, for each waits for the one before.
 template <bool Looks>
 inline float maxima_of(std::int64_t n, const float* x, float* block_maxima, float* zero = nullptr) {
-  Vec top = splat(kMinusInfinity), zeros = splat(0.0f);
+  constexpr int kSideBySide = 4;
+  Vec top = splat(kMinusInfinity), zeros[kSideBySide] = {};
   for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
     const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
-    Vec highest = splat(kMinusInfinity);
-    for_vectors(count, [&](auto get, auto, std::int64_t) {
-      const Vec v = get(x + first, kMinusInfinity);
-      highest = max(highest, v);
-      if (Looks) zeros = fused(v, 0.0f, zeros);
+    Vec highest[kSideBySide];
+    for (Vec& h : highest) h = splat(kMinusInfinity);
+    std::int64_t i = 0;
+    for (; i + kSideBySide * kLanes <= count; i += kSideBySide * kLanes)
+#pragma GCC unroll 4
+      for (int s = 0; s < kSideBySide; ++s) {
+        const Vec v = load(x + first + i + s * kLanes);
+        highest[s] = max(highest[s], v);
+        if (Looks) zeros[s] = fused(v, 0.0f, zeros[s]);
+      }
+    for_vectors(count - i, [&](auto get, auto, std::int64_t) {
+      highest[0] = max(highest[0], get(x + first + i, kMinusInfinity));
+      if (Looks) zeros[0] = fused(get(x + first + i), 0.0f, zeros[0]);
     });
-    if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(highest);
-    top = max(top, highest);
+    const Vec all = max(max(highest[0], highest[1]), max(highest[2], highest[3]));
+    if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(all);
+    top = max(top, all);
   }
-  if (Looks) *zero = sum_lanes(zeros);
+  if (Looks) *zero = sum_lanes((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]));
   return max_lanes(top);
 }
 
