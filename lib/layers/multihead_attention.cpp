@@ -166,15 +166,15 @@ void MultiheadAttention::keep_keys(Context& ctx, const Ragged& ragged, const flo
   store(value, to.value);
 }
 
-void MultiheadAttention::keep(Context& ctx, std::int64_t rows, Saved& saved) const {
+void MultiheadAttention::keep(Context& ctx, std::int64_t rows, const KeyValues& place, Saved& saved) const {
   saved.kept = {saved.key, saved.value};
   if (ctx.kept == WeightType::float32 || !(shape_.causal || shape_.cross)) return;  // an encoder keeps nothing
-  const auto kept = [&](const float* x) {
-    void* to = ctx.workspace.get<std::byte>(rows * shape_.kept_row_bytes(ctx.kept));
+  const auto kept = [&](const float* x, void* to) {
+    if (!to) to = ctx.workspace.get<std::byte>(rows * shape_.kept_row_bytes(ctx.kept));
     keep_vectors(ctx.kept, rows * shape_.kv_heads, shape_.head_width, x, to);
     return to;
   };
-  saved.kept = {kept(saved.key), kept(saved.value), ctx.kept};
+  saved.kept = {kept(saved.key, place.key), kept(saved.value, place.value), ctx.kept};
 }
 
 void MultiheadAttention::attend_ready(Context& ctx, const Ragged& queries, const float* x,
@@ -201,8 +201,12 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   saved.memory = in.memory;
   saved.masks = in.masks;
   saved.query = ctx.workspace.get(rows * shape_.query_width());
-  saved.key = ctx.workspace.get(key_rows * shape_.kv_width());
-  saved.value = ctx.workspace.get(key_rows * shape_.kv_width());
+  const auto vectors = [&](void* place) {
+    const bool there = place && in.kept.type == WeightType::float32;
+    return there ? static_cast<float*>(place) : ctx.workspace.get(key_rows * shape_.kv_width());
+  };
+  saved.key = vectors(in.kept.key);
+  saved.value = vectors(in.kept.value);
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
   RowPositions query_positions, key_positions;
@@ -219,7 +223,7 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     ctx.show(value_tap_, saved.value, shape_.kv_width(), in.keys);
     ctx.places.growing = growing;
   }
-  keep(ctx, key_rows, saved);
+  keep(ctx, key_rows, in.kept, saved);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);

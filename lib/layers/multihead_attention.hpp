@@ -65,6 +65,7 @@ class MultiheadAttention {
     Ragged keys;
     const float* memory = nullptr;
     AttentionMasks masks{};
+    KeyValues kept{};  ///< Where keys and values are to lie, of the context's type; nothing: in the workspace.
   };
   void forward(Context&, const Input&, float* y, Saved&) const;
   /// Gradients that backward adds to, beside dx.
@@ -103,7 +104,7 @@ class MultiheadAttention {
   /// What the output projection reads, into saved.context. `shown`: how the context's places see the queries.
   void attend(Context&, const AttentionInput&, const Ragged& shown, const AttentionShape&, const Saved&) const;
   /// saved.kept of saved.key and saved.value.
-  void keep(Context&, std::int64_t rows, Saved&) const;
+  void keep(Context&, std::int64_t rows, const KeyValues& place, Saved&) const;
   AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;

@@ -125,8 +125,8 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
   int next = 1;
   if (shape_.cross)
     y = sublayer(next++, y, y, [&](const float* input, float* output) {
-      cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}}, output,
-                               saved.cross_attention);
+      cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}, around.memory_kept},
+                               output, saved.cross_attention);
     });
   return sublayer(next, shape_.parallel ? x : y, y, [&](const float* input, float* output) {
     feed_forward_.forward(ctx, ragged, input, output, saved.feed_forward);

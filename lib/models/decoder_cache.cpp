@@ -79,13 +79,10 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
   for (std::size_t l = 0; l < layers(); ++l) {
     const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
+    if (all.memory) all.memory_kept = memory(l);
     const float* y = model_.decoder().layers()[l].forward(ctx, ragged, x, all, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
     keep_past(l, saved.self_attention.kept, kept);
-    if (!all.memory) continue;
-    const auto bytes = static_cast<std::size_t>(memory_rows_ * row_bytes_);
-    std::memcpy(memory(l).key, saved.cross_attention.kept.key, bytes);
-    std::memcpy(memory(l).value, saved.cross_attention.kept.value, bytes);
   }
   for (std::int64_t s = 0; s < ragged.sequences(); ++s)
     std::memcpy(last + s * width, x + (ragged.begin(s + 1) - 1) * width,
