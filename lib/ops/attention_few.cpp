@@ -80,10 +80,11 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
     });
     kernel.softmax_rows({scores, rows, padded, kKeyBlock}, first.shifts_scores() ? 1.0f : shape.scale, seen, maximum,
                         sum, correction);
-    for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float* to) {
-      if (added && correction[row] != 1.0f) kernel.scale(dv, correction[row], to);
-      head_of(h).drop(first_query + i, j0, padded, own);
-    });
+    if (added || shape.dropout > 0)
+      for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float* to) {
+        if (added && correction[row] != 1.0f) kernel.scale(dv, correction[row], to);
+        head_of(h).drop(first_query + i, j0, padded, own);
+      });
     for_groups(first, heads, count, [&](const Group& g) {
       kernel.mix_heads(g.products, part<MatrixView>(g, scores, columns, kKeyBlock, of_head), group_of(values_here, g),
                        part<MutableMatrixView>(g, result, dv, out_stride, dv), added);
