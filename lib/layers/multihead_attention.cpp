@@ -202,11 +202,11 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
   saved.masks = in.masks;
   saved.query = ctx.workspace.get(rows * shape_.query_width());
   const auto vectors = [&](void* place) {
-    const bool there = place && in.kept.type == WeightType::float32;
+    const bool there = place && ctx.kept == WeightType::float32;
     return there ? static_cast<float*>(place) : ctx.workspace.get(key_rows * shape_.kv_width());
   };
-  saved.key = vectors(in.kept.key);
-  saved.value = vectors(in.kept.value);
+  saved.key = vectors(in.place.key);
+  saved.value = vectors(in.place.value);
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
   RowPositions query_positions, key_positions;
@@ -223,7 +223,7 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     ctx.show(value_tap_, saved.value, shape_.kv_width(), in.keys);
     ctx.places.growing = growing;
   }
-  keep(ctx, key_rows, in.kept, saved);
+  keep(ctx, key_rows, in.place, saved);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);

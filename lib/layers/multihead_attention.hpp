@@ -65,7 +65,7 @@ class MultiheadAttention {
     Ragged keys;
     const float* memory = nullptr;
     AttentionMasks masks{};
-    KeyValues kept{};  ///< Where keys and values are to lie, of the context's type; nothing: in the workspace.
+    KeyValues place{};  ///< Where keys and values are to be kept, as the context says; null: in the workspace.
   };
   void forward(Context&, const Input&, float* y, Saved&) const;
   /// Gradients that backward adds to, beside dx.

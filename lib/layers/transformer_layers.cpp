@@ -125,7 +125,7 @@ const float* TransformerLayer::forward(Context& ctx, const Ragged& ragged, const
   int next = 1;
   if (shape_.cross)
     y = sublayer(next++, y, y, [&](const float* input, float* output) {
-      cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}, around.memory_kept},
+      cross_attention_.forward(ctx, {ragged, input, around.memory_ragged, around.memory, {}, around.memory_place},
                                output, saved.cross_attention);
     });
   return sublayer(next, shape_.parallel ? x : y, y, [&](const float* input, float* output) {

@@ -76,7 +76,7 @@ class TransformerLayer {
     float* d_memory = nullptr;      ///< Backward: added to.
     float* d_distance = nullptr;    ///< Backward: added to; may be null.
     bool keeps = false;             ///< In inference, too, the keys and values in Saved are read afterwards.
-    KeyValues memory_kept{};        ///< Where those of the memory are to lie, as MultiheadAttention::Input says.
+    KeyValues memory_place{};       ///< Where those of the memory are to be kept, as MultiheadAttention::Input says.
   };
   /// y (rows, width), allocated in the workspace.
   const float* forward(Context&, const Ragged&, const float* x, const Surroundings&, Saved&) const;

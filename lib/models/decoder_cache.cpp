@@ -79,7 +79,7 @@ void DecoderCache::pass(Context& ctx, const TransformerLayer::Surroundings& arou
   for (std::size_t l = 0; l < layers(); ++l) {
     const WorkspaceScope layer_scope(ctx.workspace);
     TransformerLayer::Saved saved;
-    if (all.memory) all.memory_kept = memory(l);
+    if (all.memory) all.memory_place = memory(l);
     const float* y = model_.decoder().layers()[l].forward(ctx, ragged, x, all, saved);
     std::memcpy(x, y, static_cast<std::size_t>(rows * width) * sizeof(float));
     keep_past(l, saved.self_attention.kept, kept);

@@ -62,8 +62,8 @@ class DecoderCache {
   KeyValues memory(std::size_t layer) const { return pair(storage_.memory, layer, memory_rows_); }
   KeyValues pair(Buffer<std::byte>&, std::size_t layer, std::int64_t rows) const;
   void keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows);
-  /// One pass over whole sequences, whose keys and values are kept in `rows`. last (sequences, width): what the layers
-  /// give of the last position of each. memory may be null.
+  /// One pass over whole sequences, whose keys and values are kept in `rows`, those of the memory in storage_. last
+  /// (sequences, width): what the layers give of the last position of each. memory may be null.
   void pass(Context&, const TransformerLayer::Surroundings&, const Ragged&, const std::int32_t* ids,
             const std::vector<std::int32_t>& rows, float* last);
   /// The hypotheses that the last token took beyond the original context, once more from their beginning; y

@@ -8,26 +8,26 @@ namespace {
 /// Products that are taken together. Where each head has keys of its own, those of all heads, a row for each query.
 /// Heads that share their keys are the rows of one product, for one query after another.
 struct Group {
-  std::int64_t head, query;        ///< The first ones, counted from those of the step.
-  std::int64_t products, rows;     ///< How many, and the rows of each.
-  std::int64_t of_query, of_head;  ///< How far the next row is: by so many queries and heads.
+  std::int64_t head, query;     ///< The first ones, counted from those of the step.
+  std::int64_t products, rows;  ///< How many, and the rows of each.
+  bool shared;                  ///< The rows are heads, not queries.
 };
 
 template <class F>
 void for_groups(const Head& first, std::int64_t heads, std::int64_t queries, F f) {
   const std::int64_t share = first.shape.heads / first.shape.kv_heads;
-  if (share == 1) return f(Group{0, 0, heads, queries, 1, 0});
+  if (share == 1) return f(Group{0, 0, heads, queries, false});
   for (std::int64_t h = 0; h < heads;) {
     const std::int64_t rows = std::min(heads - h, share - (first.head + h) % share);
-    for (std::int64_t i = 0; i < queries; ++i) f(Group{h, i, 1, rows, 0, 1});
+    for (std::int64_t i = 0; i < queries; ++i) f(Group{h, i, 1, rows, true});
     h += rows;
   }
 }
 
-/// What a group works on, of x with a vector of n for each query and head.
+/// The rows of a group in x, which has a vector of n for each query and head.
 template <class View, class Float>
-OfHeads<View> part(const Group& g, Float* x, std::int64_t n, std::int64_t to_query, std::int64_t to_head) {
-  return {{x + g.query * to_query + g.head * to_head, g.rows, n, g.of_query * to_query + g.of_head * to_head}, to_head};
+OfHeads<View> rows_of(const Group& g, Float* x, std::int64_t n, std::int64_t query_step, std::int64_t head_step) {
+  return {{x + g.query * query_step + g.head * head_step, g.rows, n, g.shared ? head_step : query_step}, head_step};
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
   const Kernels& kernel = kernels();
   const std::int64_t count = last_query - first_query, rows = heads * count, keys = first.keys();
   const std::int64_t dk = shape.key_width, dv = shape.value_width, out_stride = shape.heads * dv;
-  const std::int64_t of_head = count * kKeyBlock;  // scores
+  const std::int64_t head_step = count * kKeyBlock;  // scores of one head
   float* scores = at_least(Scratch::get().scores, rows * kKeyBlock);
   float maximum[kMostRows], sum[kMostRows], correction[kMostRows];
   std::int64_t seen[kMostRows];
@@ -71,8 +71,8 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
     const KeptVectors keys_here = find_vectors(first.keys_from(j0), columns, dk, key_rows),
                       values_here = find_vectors(first.values_from(j0), columns, dv, value_rows);
     for_groups(first, heads, count, [&](const Group& g) {
-      kernel.score_heads(g.products, part<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk),
-                         group_of(keys_here, g), part<MutableMatrixView>(g, scores, columns, kKeyBlock, of_head));
+      kernel.score_heads(g.products, rows_of<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk),
+                         group_of(keys_here, g), rows_of<MutableMatrixView>(g, scores, columns, kKeyBlock, head_step));
     });
     for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float*) {
       seen[row] = std::clamp<std::int64_t>(first.visible(first_query + i) - j0, 0, columns);
@@ -86,8 +86,8 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
         head_of(h).drop(first_query + i, j0, padded, own);
       });
     for_groups(first, heads, count, [&](const Group& g) {
-      kernel.mix_heads(g.products, part<MatrixView>(g, scores, columns, kKeyBlock, of_head), group_of(values_here, g),
-                       part<MutableMatrixView>(g, result, dv, out_stride, dv), added);
+      kernel.mix_heads(g.products, rows_of<MatrixView>(g, scores, columns, kKeyBlock, head_step),
+                       group_of(values_here, g), rows_of<MutableMatrixView>(g, result, dv, out_stride, dv), added);
     });
   }
   for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float*, float* to) {

@@ -153,7 +153,7 @@ inline KeptVectors find_vectors(const TableRows& table, std::int64_t count, std:
   const auto* const data = static_cast<const std::byte*>(table.data);
   for (std::int64_t j = 0; j < count; ++j) {
     rows[j] = data + (table.index ? table.index[j] : j) * stride;
-    asm volatile("");  // not in vectors: before AVX-512 these multiply 64 bits in many steps
+    asm volatile("");  // keeps the compiler from vectors, which multiply 64 bits in many steps before AVX-512
   }
   if (count > 0) std::fill(rows + count, rows + round_up(count, kScoreColumns), rows[0]);
   return {rows, count, 0, kept_bytes(table.type, width), table.type};

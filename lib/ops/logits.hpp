@@ -6,7 +6,8 @@
 
 namespace pipeformer {
 
-/// The maximum of n logits, NaN when one of them is; block_maxima takes the maximum of each kMaximaBlock elements.
+/// The maximum of n logits, NaN when one of them is NaN or plus infinity; block_maxima takes the maximum of each
+/// kMaximaBlock elements.
 float maxima(std::int64_t n, const float* x, float* block_maxima);
 /// Maximum and sum of exp(x - maximum) of n logits; block_maxima may be null.
 void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima);

@@ -1,12 +1,13 @@
 /// Attention of few queries, whose keys and values are read where they are kept: packing them would take longer than
-/// the products.
+/// the products. An element is one chain in ascending order, as in a panel's product: the bits are the same.
 #pragma once
-#include "ops/kernels/packing.hpp"
+#include "ops/kernels/table_row.hpp"
 
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kSideBySide = 4;
+constexpr std::int64_t kSideBySide = 4;  // heads whose scores go on in turn
+static_assert(kScoreColumns % kWideLanes == 0 && kScoreColumns % kLanes == 0);
 
 template <int N>
 struct Constant {

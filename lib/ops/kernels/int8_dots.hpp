@@ -322,8 +322,8 @@ inline void int8_tile_of(int rows, const Int8Operands& from, const Int8Output& t
   }
 }
 
-/// All rows of A by one panel; each tile asks for its share of the next one, since what is asked for in haste waits for
-/// memory.
+/// All rows of A by one panel; each tile asks for its share of the next one: all of it at once is more than memory
+/// gives meanwhile.
 template <class M>
 void int8_panel(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                 const MutableMatrixView& c) {

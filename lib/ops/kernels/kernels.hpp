@@ -38,15 +38,14 @@ struct TableRows {
   WeightType type = WeightType::float32;
 };
 
-/// Keys or values of some heads, each a vector in a row of its own; of head h it begins begin + h * step bytes after
-/// the row does.
+/// Keys or values of some heads, `count` of each: that of head h in row j begins at rows[j] + begin + h * step.
 struct KeptVectors {
   const std::byte* const* rows;  ///< [count], filled up to a multiple of kScoreColumns with any row.
   std::int64_t count, begin, step;
   WeightType type;
 };
 
-/// A matrix of each of some heads: that of the first, and from one to the next in floats.
+/// A matrix of each of some heads: the first head's; the next begins `step` floats further.
 template <class View>
 struct OfHeads {
   View first;
@@ -76,8 +75,8 @@ struct IntegerKernels {
   /// Packs rows r < n of w, each depth long, as columns of panels; scales of int8 may be null.
   void (*pack)(std::int64_t n, std::int64_t depth, const void* w, const float* scales, std::byte* out);
   void (*quantise)(const MatrixView& x, const Int8Rows& to);
-  /// C (rows, columns) = A * panel * scales + bias, columns at most those of a panel; bias may be null, and scales are
-  /// those of int8.
+  /// C (rows, columns) = A * panel * scales + bias, one row at least, columns at most those of a panel; bias may be
+  /// null, and scales are those of int8.
   void (*multiply)(const Int8Rows& a, const std::byte* panel, const float* scales, const float* bias,
                    const MutableMatrixView& c);
 };
@@ -102,8 +101,9 @@ struct Kernels {
   /// What is too large for the type becomes NaN, not infinity, so that a softmax does not hide it.
   void (*narrow)(WeightType, std::int64_t n, const float* x, void* to);
 
-  /// C (rows, columns) (+)= A (rows, depth) * panel + bias, columns at most those of a panel; bias may be null. `ahead`
-  /// is the panel that comes next: it is fetched into the cache meanwhile (any address will do, nothing is read).
+  /// C (rows, columns) (+)= A (rows, depth) * panel + bias, one row at least, columns at most those of a panel; bias
+  /// may be null. `ahead` is the panel that comes next: it is fetched into the cache meanwhile (any address will do,
+  /// nothing is read).
   using GemmPanel = void (*)(const MatrixView& a, const void* panel, const void* ahead, const float* bias,
                              const MutableMatrixView& c, bool accumulate);
   GemmPanel gemm_panel;                               ///< Panels of floats, ...
@@ -164,7 +164,8 @@ struct Kernels {
 
   /// The first element from `first` on that is above the threshold; n when there is none.
   std::int64_t (*find_above)(std::int64_t first, std::int64_t n, float threshold, const float* x);
-  /// The maximum of a row of logits, NaN when one of them is; block_maxima takes that of each kMaximaBlock elements.
+  /// The maximum of a row of logits, NaN when one of them is NaN or plus infinity; block_maxima takes that of each
+  /// kMaximaBlock elements.
   float (*maxima)(std::int64_t n, const float* x, float* block_maxima);
   /// Maximum and sum of exp(x - maximum) of a row of logits; block_maxima may be null.
   void (*log_sum_exp)(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima);

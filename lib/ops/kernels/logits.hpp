@@ -11,44 +11,35 @@ std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, con
   return first;
 }
 
-/// The maximum of x, and those of its blocks. Looks: *zero becomes NaN when an element is infinite or NaN. Several
+const float kLowest = -__FLT_MAX__;
+
+/// The maximum of x, and those of its blocks; with SeesNaN it is NaN when an element is NaN or plus infinity. Four
 /// maxima side by side, for each waits for the one before.
-template <bool Looks>
-inline float maxima_of(std::int64_t n, const float* x, float* block_maxima, float* zero = nullptr) {
-  constexpr int kSideBySide = 4;
-  Vec top = splat(kMinusInfinity), zeros[kSideBySide] = {};
+template <bool SeesNaN>
+inline float maxima_of(std::int64_t n, const float* x, float* block_maxima) {
+  Vec top = splat(kMinusInfinity), zeros[4] = {};
   for (std::int64_t first = 0; first < n; first += kMaximaBlock) {
     const std::int64_t count = n - first < kMaximaBlock ? n - first : kMaximaBlock;
-    Vec highest[kSideBySide];
+    Vec highest[4];
     for (Vec& h : highest) h = splat(kMinusInfinity);
+    const auto look = [&](int s, Vec v) {
+      highest[s] = max(highest[s], v);
+      if (SeesNaN) zeros[s] = zeros[s] + max(splat(kLowest), v) * 0.0f;
+    };
     std::int64_t i = 0;
-    for (; i + kSideBySide * kLanes <= count; i += kSideBySide * kLanes)
+    for (; i + 4 * kLanes <= count; i += 4 * kLanes)
 #pragma GCC unroll 4
-      for (int s = 0; s < kSideBySide; ++s) {
-        const Vec v = load(x + first + i + s * kLanes);
-        highest[s] = max(highest[s], v);
-        if (Looks) zeros[s] = fused(v, 0.0f, zeros[s]);
-      }
-    for_vectors(count - i, [&](auto get, auto, std::int64_t) {
-      highest[0] = max(highest[0], get(x + first + i, kMinusInfinity));
-      if (Looks) zeros[0] = fused(get(x + first + i), 0.0f, zeros[0]);
-    });
+      for (int s = 0; s < 4; ++s) look(s, load(x + first + i + s * kLanes));
+    for_vectors(count - i, [&](auto get, auto, std::int64_t) { look(0, get(x + first + i, kMinusInfinity)); });
     const Vec all = max(max(highest[0], highest[1]), max(highest[2], highest[3]));
     if (block_maxima) block_maxima[first / kMaximaBlock] = max_lanes(all);
     top = max(top, all);
   }
-  if (Looks) *zero = sum_lanes((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]));
-  return max_lanes(top);
+  return max_lanes(top) + (SeesNaN ? sum_lanes((zeros[0] + zeros[1]) + (zeros[2] + zeros[3])) : 0.0f);
 }
 
 float maxima(std::int64_t n, const float* x, float* block_maxima) {
-  float zero;
-  const float top = maxima_of<true>(n, x, block_maxima, &zero);
-  if (zero == 0.0f) return top;
-  // An element is infinite or NaN, which maxima pass over. Minus infinity may be, the others may not.
-  for (std::int64_t i = 0; i < n; ++i)
-    if (!(x[i] <= __FLT_MAX__)) return __builtin_nanf("");
-  return top;
+  return maxima_of<true>(n, x, block_maxima);
 }
 
 void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, float* block_maxima) {
