@@ -1,6 +1,7 @@
 // Law 4 across processors: every table of kernels that this processor can run gives the same bits, and they are those
 // of every other machine (a digest of all of them stands here).
 #include <algorithm>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
@@ -251,7 +252,9 @@ TEST_CASE("all instruction sets give the same bits", "[ops]") {
 }
 
 TEST_CASE("attention of few queries multiplies as a plain loop does", "[ops]") {
-  const auto same_bits = [](float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; };
+  const auto same_bits = [](float a, float b) {
+    return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+  };
   Draw draw(6);
   for (int i = 0; i < 200; ++i) {
     const auto type = static_cast<WeightType>(i % 4);
