@@ -6,7 +6,6 @@
 namespace pipeformer {
 namespace {
 
-constexpr std::int64_t kSideBySide = 4;  // heads whose scores go on in turn
 static_assert(kScoreColumns % kWideLanes == 0 && kScoreColumns % kLanes == 0);
 
 template <int N>
@@ -30,62 +29,54 @@ inline View part_of(const OfHeads<View>& x, std::int64_t h, std::int64_t first, 
   return {x.first.data + h * x.step + first * x.first.stride, n, x.first.columns, x.first.stride};
 }
 
-/// Keys [first, first + kLanes) of a head, a vector for each of the places [k, k + kLanes), or as far as `width`.
+/// Keys [first, first + kLanes) of the head whose vectors begin `begin` bytes after the rows: a vector for each of the
+/// places [k, k + kLanes), or as far as `width`.
 template <class Row>
-inline void load_keys(const KeptVectors& keys, std::int64_t head, std::int64_t first, std::int64_t k,
+inline void load_keys(const KeptVectors& keys, std::int64_t begin, std::int64_t first, std::int64_t k,
                       std::int64_t width, Vec (&places)[kLanes]) {
   const std::byte* const* rows = keys.rows + first;
-  const std::int64_t offset = keys.begin + head * keys.step;
   if (k + kLanes <= width)
 #pragma GCC unroll 16
-    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + offset, 0).get(k);
+    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + begin, 0).get(k);
   else
-    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + offset, 0).get_part(k, width - k);
+    for (int j = 0; j < kLanes; ++j) places[j] = Row::at(rows[j] + begin, 0).get_part(k, width - k);
   transpose(places);
 }
 
-/// Up to kSideBySide heads from `head` on, Rows of their queries from `query` on. A sum is a chain of steps that wait
-/// for each other, so those of several heads go on in turn.
+/// Of one head: several in turn wait less for their sums, but more for memory, which gives a row's lines together.
 template <int Rows, class Row>
-void score_keys(std::int64_t head, std::int64_t heads, std::int64_t query, const OfHeads<MatrixView>& q,
-                const KeptVectors& keys, const OfHeads<MutableMatrixView>& scores) {
-  const std::int64_t width = q.first.columns;
+void score_keys(const MatrixView& q, const KeptVectors& keys, std::int64_t begin, const MutableMatrixView& c) {
+  const std::int64_t width = q.columns;
   for (std::int64_t first = 0; first < keys.count; first += kLanes) {
-    Vec sums[kSideBySide][Rows] = {};
-    for (std::int64_t k = 0; k < width; k += kLanes)
-      for (std::int64_t h = 0; h < heads; ++h) {
-        Vec places[kLanes], sum[Rows];
-        load_keys<Row>(keys, head + h, first, k, width, places);
-        const MatrixView a = part_of(q, head + h, query, Rows);
-        for (int r = 0; r < Rows; ++r) sum[r] = sums[h][r];
-        const auto add = [&](int i) {
-          for (int r = 0; r < Rows; ++r) sum[r] = fused(places[i], a.data[r * a.stride + k + i], sum[r]);
-        };
-        if (k + kLanes <= width)
+    Vec sum[Rows] = {};
+    for (std::int64_t k = 0; k < width; k += kLanes) {
+      Vec places[kLanes];
+      load_keys<Row>(keys, begin, first, k, width, places);
+      const auto add = [&](int i) {
+        for (int r = 0; r < Rows; ++r) sum[r] = fused(places[i], q.data[r * q.stride + k + i], sum[r]);
+      };
+      if (k + kLanes <= width)
 #pragma GCC unroll 16
-          for (int i = 0; i < kLanes; ++i) add(i);
-        else
-          for (int i = 0; i < width - k; ++i) add(i);
-        for (int r = 0; r < Rows; ++r) sums[h][r] = sum[r];
-      }
-    const std::int64_t rest = keys.count - first;
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const MutableMatrixView c = part_of(scores, head + h, query, Rows);
-      for (int r = 0; r < Rows; ++r)
-        if (rest >= kLanes)
-          store(c.data + r * c.stride + first, sums[h][r]);
-        else
-          store_part(c.data + r * c.stride + first, sums[h][r], rest);
+        for (int i = 0; i < kLanes; ++i) add(i);
+      else
+        for (int i = 0; i < width - k; ++i) add(i);
     }
+    const std::int64_t rest = keys.count - first;
+    for (int r = 0; r < Rows; ++r)
+      if (rest >= kLanes)
+        store(c.data + r * c.stride + first, sum[r]);
+      else
+        store_part(c.data + r * c.stride + first, sum[r], rest);
   }
 }
 
 void score_heads(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVectors& keys,
                  const OfHeads<MutableMatrixView>& scores) {
   with_rows_of(keys.type, [&](auto row) {
-    for (std::int64_t h = 0; h < heads; h += kSideBySide)
+    for (std::int64_t h = 0; h < heads; ++h)
       for_few_rows(q.first.rows, [&](auto n, std::int64_t r) {
-        score_keys<n.value, decltype(row)>(h, heads - h < kSideBySide ? heads - h : kSideBySide, r, q, keys, scores);
+        score_keys<n.value, decltype(row)>(part_of(q, h, r, n.value), keys, keys.begin + h * keys.step,
+                                           part_of(scores, h, r, n.value));
       });
   });
 }
