@@ -159,50 +159,21 @@ inline float max_lanes(Vec v) {
     return max_lanes<Width / 2>(max(v, rotate<Width>(v)));
 }
 
-// A vector is blocks of four lanes; moves inside of the blocks cost processors less than others.
-/// Of each block, lanes First and First + 1 of a and b in turn.
-template <int First, int... Lane>
-inline Vec interleave(Vec a, Vec b, LaneList<Lane...>) {
-  return __builtin_shufflevector(a, b, (Lane / 4 * 4 + First + Lane % 4 / 2 + Lane % 2 * kLanes)...);
-}
-/// Of each block, lanes First and First + 1 of a, then those of b.
-template <int First, int... Lane>
-inline Vec join_pairs(Vec a, Vec b, LaneList<Lane...>) {
-  return __builtin_shufflevector(a, b, (Lane / 4 * 4 + First + Lane % 2 + Lane % 4 / 2 * kLanes)...);
-}
-/// Every second block of a from the First on, then those of b.
-template <int First, int... Lane>
-inline Vec join_blocks(Vec a, Vec b, LaneList<Lane...>) {
-  constexpr int kHalf = kLanes / 2;
-  return __builtin_shufflevector(a, b, (Lane / kHalf * kLanes + Lane % kHalf / 4 * 8 + First * 4 + Lane % 4)...);
+/// One step of a transposition: swaps the lanes of a that have the bit Distance with those of b that lack it.
+template <int Distance, int... Lane>
+inline void exchange(Vec& a, Vec& b, LaneList<Lane...>) {
+  const Vec first = __builtin_shufflevector(a, b, (Lane & Distance ? kLanes + Lane - Distance : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & Distance ? kLanes + Lane : Lane + Distance)...);
+  a = first;
 }
 /// Transposes kLanes rows of kLanes, in registers.
+template <int Distance = kLanes / 2>
 inline void transpose(Vec (&rows)[kLanes]) {
-  constexpr AllLanes kAll;
-#pragma GCC unroll 4
-  for (int g = 0; g < kLanes; g += 4) {
-    const Vec a = interleave<0>(rows[g], rows[g + 1], kAll), b = interleave<0>(rows[g + 2], rows[g + 3], kAll);
-    const Vec c = interleave<2>(rows[g], rows[g + 1], kAll), d = interleave<2>(rows[g + 2], rows[g + 3], kAll);
-    rows[g] = join_pairs<0>(a, b, kAll);
-    rows[g + 1] = join_pairs<2>(a, b, kAll);
-    rows[g + 2] = join_pairs<0>(c, d, kAll);
-    rows[g + 3] = join_pairs<2>(c, d, kAll);
-  }
-  // Block b of rows[4 * g + i] holds column 4 * b + i of the rows of group g.
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    if constexpr (kLanes == 8) {
-      const Vec a = rows[i], b = rows[4 + i];
-      rows[i] = join_blocks<0>(a, b, kAll);
-      rows[4 + i] = join_blocks<1>(a, b, kAll);
-    } else if constexpr (kLanes == 16) {
-      const Vec a = join_blocks<0>(rows[i], rows[4 + i], kAll), b = join_blocks<0>(rows[8 + i], rows[12 + i], kAll);
-      const Vec c = join_blocks<1>(rows[i], rows[4 + i], kAll), d = join_blocks<1>(rows[8 + i], rows[12 + i], kAll);
-      rows[i] = join_blocks<0>(a, b, kAll);
-      rows[4 + i] = join_blocks<0>(c, d, kAll);
-      rows[8 + i] = join_blocks<1>(a, b, kAll);
-      rows[12 + i] = join_blocks<1>(c, d, kAll);
-    }
+  if constexpr (Distance > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i)
+      if (!(i & Distance)) exchange<Distance>(rows[i], rows[i + Distance], AllLanes());
+    transpose<Distance / 2>(rows);
   }
 }
 
