@@ -53,7 +53,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
       for (std::int64_t i = 0; i < count; ++i)
         f(h, i, h * count + i, scores + (h * count + i) * kKeyBlock, result + i * out_stride + h * dv);
   };
-  const auto group_of = [&](const KeptVectors& all, const Group& g) {
+  const auto vectors_of = [&](const KeptVectors& all, const Group& g) {
     KeptVectors own = all;
     own.begin = (head_of(g.head).kv_head() - first.kv_head()) * all.step;
     return own;
@@ -72,7 +72,8 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
                       values_here = find_vectors(first.values_from(j0), columns, dv, value_rows);
     for_groups(first, heads, count, [&](const Group& g) {
       kernel.score_heads(g.products, rows_of<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk),
-                         group_of(keys_here, g), rows_of<MutableMatrixView>(g, scores, columns, kKeyBlock, head_step));
+                         vectors_of(keys_here, g),
+                         rows_of<MutableMatrixView>(g, scores, columns, kKeyBlock, head_step));
     });
     for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float*) {
       seen[row] = std::clamp<std::int64_t>(first.visible(first_query + i) - j0, 0, columns);
@@ -87,7 +88,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
       });
     for_groups(first, heads, count, [&](const Group& g) {
       kernel.mix_heads(g.products, rows_of<MatrixView>(g, scores, columns, kKeyBlock, head_step),
-                       group_of(values_here, g), rows_of<MutableMatrixView>(g, result, dv, out_stride, dv), added);
+                       vectors_of(values_here, g), rows_of<MutableMatrixView>(g, result, dv, out_stride, dv), added);
     });
   }
   for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float*, float* to) {
