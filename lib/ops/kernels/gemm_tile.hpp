@@ -26,7 +26,7 @@ constexpr int kTileRows = 2;
 /// C[i, j] (+)= sum over k of A[i, k] * panel[k * kPanel + j] + bias[j] (null: none), rows i < Rows, columns j < those
 /// of C. KContiguous says that A is stored as it is, otherwise it is stored transposed; Row, what the elements of the
 /// panel are stored as. Of what comes next, `ahead`, a line is fetched with each k: spread over the whole tile, so that
-/// no product waits for memory.
+/// no product waits for memory. Nor does it wait to store: with each of the first k's a row of C is fetched.
 template <int Rows, bool KContiguous, class Row>
 void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahead, const float* bias,
                const MutableMatrixView& to, bool accumulate) {
@@ -43,7 +43,12 @@ void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahea
   if constexpr (!KContiguous)  // C is the gradient of a weight, which was last touched a while ago
     for (int i = 0; i < Rows; ++i)
       for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(c + i * ldc + j, 1);
+  const float* result = c;
   for (std::int64_t k = 0; k < depth; ++k) {
+    if constexpr (KContiguous) {
+      for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(result + j, 1);
+      result += k < Rows - 1 ? ldc : 0;
+    }
     Vec b[kPanelVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) b[v] = panel.get(v * kLanes);

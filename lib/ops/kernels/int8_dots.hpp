@@ -279,7 +279,7 @@ struct PlainInt8 {
 };
 
 /// On the way `Lines` cache lines are asked for with each quad: the panel that follows comes from memory while this
-/// one's rows are computed.
+/// one's rows are computed. So are, with the first quads, the lines that the result goes to.
 template <class M, int Rows, int Lines>
 void int8_tile(const Int8Operands& from, const Int8Output& out) {
   typename M::Sum sums[Rows][M::kVectors] = {};
@@ -294,9 +294,12 @@ void int8_tile(const Int8Operands& from, const Int8Output& out) {
 #pragma GCC unroll 4
   for (int i = 0; i < kFours; ++i) fours[i] = static_cast<const typename M::Element*>(from.a) + i * kFour * from.stride;
   const std::int8_t *panel = from.panel, *ahead = from.ahead;
+  const float* result = out.c;
   for (std::int64_t q = 0; q < from.quads; ++q, panel += kInt8Panel * kQuad, ahead += from.step) {
 #pragma GCC unroll 2
     for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + line * kCacheLine, 0, 2);
+    for (int j = 0; j < M::kColumns; j += kCacheLine / 4) __builtin_prefetch(result + j, 1);
+    result += q < Rows - 1 ? out.ldc : 0;
     decltype(M::weights(panel, 0)) w[M::kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < M::kVectors; ++v) w[v] = M::weights(panel, v);

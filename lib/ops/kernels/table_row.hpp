@@ -25,6 +25,31 @@ inline V load_first(const T* p, std::int64_t n) {
   return v;
 }
 
+// GCC takes __builtin_convertvector of narrow elements one by one.
+inline UintVec widened(HalfVec x) {
+#if defined(__AVX512F__)
+  return (UintVec)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)x);
+#elif defined(__AVX2__)
+  return (UintVec)_mm256_cvtepu16_epi32((__m128i)x);
+#elif defined(PIPEFORMER_NEON)
+  return vmovl_u16((uint16x4_t)x);
+#else
+  return __builtin_convertvector(x, UintVec);
+#endif
+}
+
+inline IntVec widened(ByteVec x) {
+#if defined(__AVX512F__)
+  return (IntVec)_mm512_maskz_cvtepi8_epi32(0xffff, (__m128i)x);
+#elif defined(__AVX2__)
+  return (IntVec)_mm256_cvtepi8_epi32(_mm_cvtsi64_si128((long long)x));
+#elif defined(PIPEFORMER_NEON)
+  return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32((std::uint32_t)x)))));
+#else
+  return __builtin_convertvector(x, IntVec);
+#endif
+}
+
 inline Vec widened_half(HalfVec x) {
 #if defined(__AVX512F__)
   return _mm512_maskz_cvtph_ps(0xffff, (__m256i)x);
@@ -33,7 +58,7 @@ inline Vec widened_half(HalfVec x) {
 #else
   // The exponent of a binary16 is 112 less than that of the binary32 with the same bits in place; the product is exact
   // for subnormal numbers too. Infinity and NaN, which becomes a quiet one, are put right afterwards.
-  const UintVec bits = __builtin_convertvector(x, UintVec), magnitude = bits & 0x7fffu;
+  const UintVec bits = widened(x), magnitude = bits & 0x7fffu;
   const Vec scaled = (Vec)(magnitude << 13) * 0x1p112f;
   const UintVec special =
       ((UintVec)(magnitude >= 0x7c00u) & 0x7f800000u) | ((UintVec)(magnitude > 0x7c00u) & 0x400000u);
@@ -62,9 +87,9 @@ struct BfloatRow {
   static BfloatRow at(const void* table, std::int64_t element) {
     return {static_cast<const std::uint16_t*>(table) + element};
   }
-  static Vec widened(HalfVec x) { return (Vec)(__builtin_convertvector(x, UintVec) << 16); }
-  Vec get(std::int64_t k) const { return widened(load_as<HalfVec>(p + k)); }
-  Vec get_part(std::int64_t k, std::int64_t n) const { return widened(load_first<HalfVec>(p + k, n)); }
+  static Vec vector(HalfVec x) { return (Vec)(widened(x) << 16); }
+  Vec get(std::int64_t k) const { return vector(load_as<HalfVec>(p + k)); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return vector(load_first<HalfVec>(p + k, n)); }
 };
 
 struct ByteRow {
@@ -74,9 +99,9 @@ struct ByteRow {
     const auto* row = static_cast<const std::int8_t*>(table) + element;
     return {row + sizeof(float), load_as<float>(row)};
   }
-  Vec widened(ByteVec x) const { return __builtin_convertvector(__builtin_convertvector(x, IntVec), Vec) * scale; }
-  Vec get(std::int64_t k) const { return widened(load_as<ByteVec>(p + k)); }
-  Vec get_part(std::int64_t k, std::int64_t n) const { return widened(load_first<ByteVec>(p + k, n)); }
+  Vec vector(ByteVec x) const { return __builtin_convertvector(widened(x), Vec) * scale; }
+  Vec get(std::int64_t k) const { return vector(load_as<ByteVec>(p + k)); }
+  Vec get_part(std::int64_t k, std::int64_t n) const { return vector(load_first<ByteVec>(p + k, n)); }
 };
 
 template <class Row>
