@@ -19,6 +19,43 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+struct Mass {
+  std::size_t index;
+  double before;
+};
+
+/// Of candidates whose logits are probabilities: the first, from the largest on, with which they add up to at least
+/// `mass`, or else the last one. It comes to `index`; those before it, which add up to `before`, come before it. By
+/// quickselect (Hoare 1961): sorting takes longer than the model where very many are possible.
+Mass candidate_at(std::vector<Candidate>& of, double mass) {
+  std::size_t first = 0, last = of.size();
+  double sum = 0;
+  while (last - first > 1) {
+    Candidate &a = of[first], &b = of[first + (last - first) / 2], &c = of[last - 1];
+    if (before(b, a)) std::swap(a, b);
+    if (before(b, c)) std::swap(b, c);
+    if (before(c, a)) std::swap(a, c);  // c is the median of the three: the pivot
+    const Candidate pivot = c;
+    std::size_t middle = first;
+    double higher = 0;
+    for (std::size_t i = first; i + 1 < last; ++i)
+      if (before(of[i], pivot)) {
+        higher += of[i].logit;
+        std::swap(of[i], of[middle++]);
+      }
+    std::swap(of[middle], of[last - 1]);
+    if (middle > first && sum + higher >= mass) {
+      last = middle;
+    } else if (sum + higher + of[middle].logit >= mass || middle + 1 == last) {
+      return {middle, sum + higher};
+    } else {
+      sum += higher + of[middle].logit;
+      first = middle + 1;
+    }
+  }
+  return {first, sum};
+}
+
 }  // namespace
 
 bool RowOfLogits::measure(std::int64_t n) {
@@ -75,9 +112,11 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
   if (k > 256 && k > n / 16) {  // so many that sorting is faster
     for (std::int64_t i = 0; i < n; ++i)
       if (x[i] > kMinusInfinity) best.push_back({static_cast<std::int32_t>(i), x[i]});
-    const auto middle = best.begin() + std::min<std::int64_t>(k, static_cast<std::int64_t>(best.size()));
-    std::partial_sort(best.begin(), middle, best.end(), before);
-    best.erase(middle, best.end());
+    if (k < static_cast<std::int64_t>(best.size())) {
+      std::nth_element(best.begin(), best.begin() + k, best.end(), before);
+      best.resize(static_cast<std::size_t>(k));
+    }
+    std::sort(best.begin(), best.end(), before);
     return;
   }
   // A scan against the k-th best so far, which few elements pass, and few blocks.
@@ -124,28 +163,27 @@ std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) 
     }
     return static_cast<std::int32_t>(last);
   }
-  thread_local std::vector<Candidate> best;
-  std::int64_t k = sampling.top_k > 0 ? std::min(sampling.top_k, n) : std::min<std::int64_t>(64, n);
-  double total = 0, kept = 0;
+  thread_local std::vector<Candidate> kept;
+  double total = 0;
   if (sampling.top_k > 0) {
-    best_candidates(n, p, nullptr, k, best);
-    for (const Candidate& c : best) total += c.logit;
+    best_candidates(n, p, nullptr, std::min(sampling.top_k, n), kept);
+    while (kept.back().logit <= 0) kept.pop_back();
+    for (const Candidate& c : kept) total += c.logit;
   } else {
     for (std::int64_t i = 0; i < n; ++i) total += p[i];
+    // All that are below this are together too little to be needed.
+    const double needless = (1 - sampling.top_p) * total / static_cast<double>(n) * 0.999;
+    kept.clear();
+    for (std::int64_t i = 0; i < n; ++i)
+      if (p[i] > needless) kept.push_back({static_cast<std::int32_t>(i), p[i]});
   }
-  for (;; k = std::min(n, 16 * k)) {
-    if (sampling.top_k == 0) best_candidates(n, p, nullptr, k, best);
-    std::size_t count = 0;
-    for (kept = 0; count < best.size() && (count == 0 || kept < sampling.top_p * total); ++count)
-      kept += best[count].logit;
-    if (kept < sampling.top_p * total && sampling.top_k == 0 && k < n) continue;  // more tokens are needed
-    best.resize(count);
-    break;
+  if (sampling.top_p < 1) {
+    const Mass cut = candidate_at(kept, sampling.top_p * total);
+    kept.resize(cut.index + 1);
+    total = cut.before + kept.back().logit;
   }
-  double rest = u * kept;
-  for (const Candidate& c : best)
-    if ((rest -= c.logit) < 0) return c.id;
-  return best.back().id;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();  // more than u * total, not at least
+  return kept[candidate_at(kept, std::nextafter(u * total, kInfinity)).index].id;
 }
 
 }  // namespace pipeformer

@@ -482,6 +482,48 @@ TEST_CASE("a large vocabulary is cut where a sort would cut it", "[search]") {
   REQUIRE(draw({1, 0, 1}, 3000, copy.data(), 0.9999999999) == 2999);
 }
 
+TEST_CASE("a draw is the one of a sorted vocabulary", "[search]") {
+  Random random(12);
+  for (int i = 0; i < 600; ++i) {
+    const std::int64_t n = 1 + static_cast<std::int64_t>(random.below(i % 10 == 0 ? 5000 : 40));
+    const double spread = std::vector<double>{0.01, 1, 3, 30, 300}[random.below(5)];
+    std::vector<float> logits(static_cast<std::size_t>(n));
+    for (float& v : logits) {
+      v = static_cast<float>(random.normal() * spread);
+      if (i % 3 == 0) v = std::round(v);        // equals
+      if (random.below(5) == 0) v = -INFINITY;  // rules forbid it
+    }
+    logits[random.below(static_cast<std::uint64_t>(n))] = 0;
+    const Sampling sampling{1, static_cast<std::int64_t>(random.below(3) * random.below(30)),
+                            random.below(2) ? 1 : random.uniform()};
+    const double u = random.uniform();
+
+    std::vector<float> p = logits;
+    exp_shifted(n, *std::max_element(p.begin(), p.end()), p.data());
+    std::vector<std::int32_t> order(p.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto at = [&](std::size_t rank) { return static_cast<double>(p[static_cast<std::size_t>(order[rank])]); };
+    std::size_t kept = p.size();
+    if ((sampling.top_k > 0 && sampling.top_k < n) ||
+        sampling.top_p < 1) {  // else it is drawn in the vocabulary's order
+      std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+        return p[static_cast<std::size_t>(a)] > p[static_cast<std::size_t>(b)];
+      });
+      if (sampling.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(sampling.top_k));
+    }
+    double total = 0, cut = 0;
+    for (std::size_t rank = 0; rank < kept; ++rank) total += at(rank);
+    std::size_t count = 0;
+    while (count < kept && (count == 0 || cut < sampling.top_p * total)) cut += at(count++);
+    double sum = 0;
+    std::size_t rank = 0;
+    for (; rank + 1 < count; ++rank)
+      if ((sum += at(rank)) > u * cut) break;
+    INFO(i << " n " << n << " k " << sampling.top_k << " p " << sampling.top_p);
+    REQUIRE(draw(sampling, n, logits.data(), u) == order[rank]);
+  }
+}
+
 TEST_CASE("outputs do not depend on the batch, the window's order or the threads", "[search]") {
   Configuration c = tiny(40);
   c.tied = Tied::none;
