@@ -20,4 +20,8 @@ void exp_shifted(std::int64_t n, float shift, float* x) {
   kernels().exp_shifted(n, shift, x);
 }
 
+void logarithms(std::int64_t n, float* x) {
+  kernels().logarithms(n, x);
+}
+
 }  // namespace pipeformer

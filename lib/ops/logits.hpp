@@ -15,5 +15,7 @@ void log_sum_exp(std::int64_t n, const float* x, float* maximum, float* sum, flo
 std::int64_t find_above(std::int64_t first, std::int64_t n, float threshold, const float* x);
 /// x (n) becomes exp(x - shift).
 void exp_shifted(std::int64_t n, float shift, float* x);
+/// x (n), finite and none below 0, becomes ln x: elementary::log of it, rounded to float32.
+void logarithms(std::int64_t n, float* x);
 
 }  // namespace pipeformer

@@ -19,6 +19,40 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+constexpr std::int64_t kBlock = 128;
+
+/// The sum of p, and those of its blocks of kBlock: four sums side by side, for each waits for the one before.
+double sum_blocks(std::int64_t n, const float* p, std::vector<double>& blocks) {
+  double total = 0;
+  blocks.clear();
+  for (std::int64_t first = 0; first < n; first += kBlock) {
+    const std::int64_t end = std::min(n, first + kBlock);
+    double sums[4] = {};
+    std::int64_t i = first;
+    for (; i + 4 <= end; i += 4)
+      for (int s = 0; s < 4; ++s) sums[s] += static_cast<double>(p[i + s]);
+    for (; i < end; ++i) sums[0] += static_cast<double>(p[i]);
+    blocks.push_back((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    total += blocks.back();
+  }
+  return total;
+}
+
+/// An element of p (n), each as often as it is large.
+std::int64_t draw_any(std::int64_t n, const float* p, double u) {
+  thread_local std::vector<double> blocks;
+  double rest = u * sum_blocks(n, p, blocks);
+  std::size_t block = 0;
+  while (block + 1 < blocks.size() && rest >= blocks[block]) rest -= blocks[block++];
+  std::int64_t last = 0;
+  for (std::int64_t i = static_cast<std::int64_t>(block) * kBlock; i < n; ++i) {
+    if (p[i] <= 0) continue;
+    last = i;
+    if ((rest -= static_cast<double>(p[i])) < 0) break;
+  }
+  return last;
+}
+
 struct Mass {
   std::size_t index;
   double before;
@@ -34,26 +68,46 @@ Mass candidate_at(std::vector<Candidate>& of, double mass) {
     Candidate &a = of[first], &b = of[first + (last - first) / 2], &c = of[last - 1];
     if (before(b, a)) std::swap(a, b);
     if (before(b, c)) std::swap(b, c);
-    if (before(c, a)) std::swap(a, c);  // c is the median of the three: the pivot
-    const Candidate pivot = c;
+    if (before(c, a)) std::swap(a, c);
+    const Candidate pivot = c;  // the median of the three
     std::size_t middle = first;
     double higher = 0;
-    for (std::size_t i = first; i + 1 < last; ++i)
-      if (before(of[i], pivot)) {
-        higher += of[i].logit;
-        std::swap(of[i], of[middle++]);
-      }
+    for (std::size_t i = first; i + 1 < last; ++i) {  // without branches, of which half would be foreseen wrongly
+      const Candidate x = of[i];
+      const bool is_before = (x.logit > pivot.logit) | ((x.logit == pivot.logit) & (x.id < pivot.id));
+      of[i] = of[middle];
+      of[middle] = x;
+      middle += is_before;
+      higher += static_cast<double>(x.logit) * is_before;
+    }
     std::swap(of[middle], of[last - 1]);
     if (middle > first && sum + higher >= mass) {
       last = middle;
-    } else if (sum + higher + of[middle].logit >= mass || middle + 1 == last) {
+    } else if (sum + higher + static_cast<double>(pivot.logit) >= mass || middle + 1 == last) {
       return {middle, sum + higher};
     } else {
-      sum += higher + of[middle].logit;
+      sum += higher + static_cast<double>(pivot.logit);
       first = middle + 1;
     }
   }
   return {first, sum};
+}
+
+/// As draw_any, of the largest that reach top_p of the sum together.
+std::int64_t draw_nucleus(std::int64_t n, const float* p, double top_p, double u) {
+  thread_local std::vector<Candidate> kept;
+  thread_local std::vector<double> blocks;
+  const double total = sum_blocks(n, p, blocks);
+  // All that are no larger than this are together too little to be needed.
+  const double needless = (1 - top_p) * total / static_cast<double>(n) * 0.999;
+  kept.clear();
+  for (std::int64_t i = 0; i < n; ++i)
+    if (p[i] > needless) kept.push_back({static_cast<std::int32_t>(i), p[i]});
+  const Mass cut = candidate_at(kept, top_p * total);
+  kept.resize(cut.index + 1);
+  const double mass = u * (cut.before + static_cast<double>(kept.back().logit));
+  // With the one that is drawn they are more than `mass`, not at least.
+  return kept[candidate_at(kept, std::nextafter(mass, std::numeric_limits<double>::infinity())).index].id;
 }
 
 }  // namespace
@@ -145,45 +199,20 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
   scan(kMinusInfinity);
 }
 
-std::int32_t draw(const Sampling& sampling, std::int64_t n, float* p, double u) {
-  scale(n, static_cast<float>(1 / sampling.temperature), p);
-  const float maximum = *std::max_element(p, p + n);
+std::int32_t draw(const Sampling& sampling, std::int64_t n, const float* logits, const float* block_maxima, double u) {
+  thread_local std::vector<Candidate> best;
+  thread_local Buffer<float> memory;
+  const bool cut = sampling.top_k > 0 && sampling.top_k < n;
+  if (cut) best_candidates(n, logits, block_maxima, sampling.top_k, best);
+  const std::int64_t count = cut ? static_cast<std::int64_t>(best.size()) : n;
+  float* p = at_least(memory, count);
+  for (std::int64_t i = 0; i < count; ++i) p[i] = cut ? best[static_cast<std::size_t>(i)].logit : logits[i];
+  scale(count, static_cast<float>(1 / sampling.temperature), p);
+  const float maximum = maxima(count, p, nullptr);
   if (maximum == kMinusInfinity) return -1;
-  exp_shifted(n, maximum, p);
-  // p is now proportional to the probabilities.
-  if ((sampling.top_k == 0 || sampling.top_k >= n) && sampling.top_p >= 1) {
-    double total = 0;
-    for (std::int64_t i = 0; i < n; ++i) total += p[i];
-    double rest = u * total;
-    std::int64_t last = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-      if (p[i] <= 0) continue;
-      last = i;
-      if ((rest -= p[i]) < 0) break;
-    }
-    return static_cast<std::int32_t>(last);
-  }
-  thread_local std::vector<Candidate> kept;
-  double total = 0;
-  if (sampling.top_k > 0) {
-    best_candidates(n, p, nullptr, std::min(sampling.top_k, n), kept);
-    while (kept.back().logit <= 0) kept.pop_back();
-    for (const Candidate& c : kept) total += c.logit;
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) total += p[i];
-    // All that are below this are together too little to be needed.
-    const double needless = (1 - sampling.top_p) * total / static_cast<double>(n) * 0.999;
-    kept.clear();
-    for (std::int64_t i = 0; i < n; ++i)
-      if (p[i] > needless) kept.push_back({static_cast<std::int32_t>(i), p[i]});
-  }
-  if (sampling.top_p < 1) {
-    const Mass cut = candidate_at(kept, sampling.top_p * total);
-    kept.resize(cut.index + 1);
-    total = cut.before + kept.back().logit;
-  }
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();  // more than u * total, not at least
-  return kept[candidate_at(kept, std::nextafter(u * total, kInfinity)).index].id;
+  exp_shifted(count, maximum, p);  // proportional to the probabilities
+  const std::int64_t drawn = sampling.top_p < 1 ? draw_nucleus(count, p, sampling.top_p, u) : draw_any(count, p, u);
+  return cut ? best[static_cast<std::size_t>(drawn)].id : static_cast<std::int32_t>(drawn);
 }
 
 }  // namespace pipeformer

@@ -41,8 +41,8 @@ struct Sampling {
   double top_p = 1;        ///< Then only the most probable that together reach this probability (Holtzman et al. 2020).
 };
 
-/// A draw from softmax(logits / temperature), cut as the settings say; u is uniform in [0, 1). logits (n) are
-/// overwritten. -1: all of them are -infinity.
-std::int32_t draw(const Sampling&, std::int64_t n, float* logits, double u);
+/// A draw from softmax(logits / temperature), logits (n), cut as the settings say; u is uniform in [0, 1).
+/// block_maxima: as in RowOfLogits, or null. -1: all logits are -infinity.
+std::int32_t draw(const Sampling&, std::int64_t n, const float* logits, const float* block_maxima, double u);
 
 }  // namespace pipeformer

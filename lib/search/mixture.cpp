@@ -1,6 +1,5 @@
 #include "search/mixture.hpp"
 
-#include "core/elementary.hpp"
 #include "core/threads.hpp"
 #include "ops/logits.hpp"
 
@@ -23,8 +22,7 @@ void for_mixture(Context& ctx, EnsembleMean mean, std::span<const HeadInput> mod
   parallel_for(rows, 1, [&](std::int64_t row, std::int64_t end) {
     for (; row < end; ++row) {
       float* values = memory.data() + row * vocabulary;
-      for (std::int64_t i = 0; i < vocabulary && !logs; ++i)
-        values[i] = static_cast<float>(elementary::log(static_cast<double>(values[i])));
+      if (!logs) logarithms(vocabulary, values);
       RowOfLogits logits{values, 0, nullptr};
       body(row, logits);
     }

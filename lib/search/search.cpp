@@ -320,14 +320,12 @@ class Search {
     for (std::size_t r = 1; r < first.size(); ++r) first[r] += first[r - 1];
     std::vector<Extension> drawn(live_.size());
     for_rows(rows, hidden, [&](std::int64_t row, const RowOfLogits& logits) {
-      thread_local std::vector<float> weights;
       for (std::size_t i = first[static_cast<std::size_t>(row)]; i < first[static_cast<std::size_t>(row) + 1]; ++i) {
         const Live& live = live_[i];
         const auto number = static_cast<std::uint64_t>(input_.numbers[static_cast<std::size_t>(live.sentence)]);
         const std::uint64_t seed =
             derive_seed(derive_seed(settings_.seed, number), static_cast<std::uint64_t>(live.sample));
-        weights.assign(logits.values, logits.values + vocabulary);
-        const std::int32_t id = draw(settings_.sampling, vocabulary, weights.data(),
+        const std::int32_t id = draw(settings_.sampling, vocabulary, logits.values, logits.block_maxima,
                                      Random(derive_seed(seed, static_cast<std::uint64_t>(length_))).uniform());
         drawn[i] = {i, id, id < 0 ? 0 : live.sum + (static_cast<double>(logits.values[id]) - logits.log_sum)};
       }

@@ -21,6 +21,7 @@
 #include <xtensor/xtensor.hpp>
 #include <xtensor/xview.hpp>
 
+#include "core/elementary.hpp"
 #include "core/half.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
@@ -31,6 +32,7 @@
 #include "ops/embedding.hpp"
 #include "ops/gemm.hpp"
 #include "ops/kept_vectors.hpp"
+#include "ops/logits.hpp"
 #include "ops/nearest.hpp"
 #include "ops/pair_cross_entropy.hpp"
 #include "ops/pooling.hpp"
@@ -102,6 +104,23 @@ struct Threads {
 };
 
 }  // namespace
+
+TEST_CASE("logarithms of a row are those of one number", "[ops]") {
+  std::vector<float> x{0.0f, 1.0f, 0x1p-149f, 0x1p-126f, 0x1.fffffep127f, 0.5f, 0x1.6a09e6p-1f, 0x1.6a09e8p-1f};
+  Random random(3);
+  for (int i = 0; i < 20000; ++i) {
+    const auto bits = static_cast<std::uint32_t>(random.below(0x7f800000));
+    x.push_back(i % 2 ? std::bit_cast<float>(bits) : static_cast<float>(random.uniform()));
+  }
+  for (const std::size_t n : {x.size(), std::size_t{13}, std::size_t{1}}) {
+    std::vector<float> y(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(n));
+    logarithms(static_cast<std::int64_t>(n), y.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      INFO(x[i]);
+      REQUIRE(y[i] == static_cast<float>(elementary::log(static_cast<double>(x[i]))));
+    }
+  }
+}
 
 TEST_CASE("products agree with float64", "[ops]") {
   struct Size {

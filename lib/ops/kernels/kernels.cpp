@@ -116,6 +116,7 @@ const Kernels PIPEFORMER_JOIN(kernels_, PIPEFORMER_ISA) = {
     .mix_heads = mix_heads,
     .softmax_rows = softmax_rows,
     .exp_shifted = exp_shifted,
+    .logarithms = logarithms,
     .dot = dot,
     .softmax_backward = softmax_backward,
     .dropout = dropout,
