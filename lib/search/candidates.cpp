@@ -42,10 +42,15 @@ double sum_blocks(std::int64_t n, const float* p, std::vector<double>& blocks) {
 std::int64_t draw_any(std::int64_t n, const float* p, double u) {
   thread_local std::vector<double> blocks;
   double rest = u * sum_blocks(n, p, blocks);
-  std::size_t block = 0;
-  while (block + 1 < blocks.size() && rest >= blocks[block]) rest -= blocks[block++];
-  std::int64_t last = 0;
-  for (std::int64_t i = static_cast<std::int64_t>(block) * kBlock; i < n; ++i) {
+  // Sums are rounded: what is left over after the last of them falls to the last block or element that is not 0.
+  std::int64_t begin = 0, last = 0;
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    if (blocks[b] <= 0) continue;
+    begin = static_cast<std::int64_t>(b) * kBlock;
+    if (rest < blocks[b]) break;
+    rest -= blocks[b];
+  }
+  for (std::int64_t i = begin; i < n; ++i) {
     if (p[i] <= 0) continue;
     last = i;
     if ((rest -= static_cast<double>(p[i])) < 0) break;

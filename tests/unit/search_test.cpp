@@ -523,6 +523,21 @@ TEST_CASE("a draw is the one of a sorted vocabulary", "[search]") {
   }
 }
 
+TEST_CASE("what is forbidden is not drawn, however sums are rounded", "[search]") {
+  Random random(13);
+  const double u = std::nextafter(1.0, 0.0);
+  for (int i = 0; i < 3000; ++i) {
+    std::vector<float> logits(1000, -INFINITY);
+    const std::int64_t allowed = 1 + static_cast<std::int64_t>(random.below(700));
+    for (std::int64_t j = 1; j <= allowed; ++j)
+      logits[static_cast<std::size_t>(j)] = static_cast<float>(random.normal() * 9);
+    const Sampling sampling{1, i % 3 == 1 ? 900 : 0, i % 3 == 2 ? 0.9999999999999999 : 1};
+    const std::int32_t id = draw(sampling, 1000, logits.data(), nullptr, u);
+    REQUIRE(id >= 1);
+    REQUIRE(id <= allowed);
+  }
+}
+
 TEST_CASE("outputs do not depend on the batch, the window's order or the threads", "[search]") {
   Configuration c = tiny(40);
   c.tied = Tied::none;
