@@ -15,8 +15,9 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
+/// Without branches, of which a selection would foresee half wrongly.
 bool before(const Candidate& a, const Candidate& b) {
-  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+  return (a.logit > b.logit) | ((a.logit == b.logit) & (a.id < b.id));
 }
 
 constexpr std::int64_t kBlock = 128;
@@ -38,10 +39,8 @@ double sum_blocks(std::int64_t n, const float* p, std::vector<double>& blocks) {
   return total;
 }
 
-/// An element of p (n), each as often as it is large.
-std::int64_t draw_any(std::int64_t n, const float* p, double u) {
-  thread_local std::vector<double> blocks;
-  double rest = u * sum_blocks(n, p, blocks);
+/// The first element of p (n) with which they add up to more than `rest`.
+std::int64_t draw_any(std::int64_t n, const float* p, const std::vector<double>& blocks, double rest) {
   // Sums are rounded: what is left over after the last of them falls to the last block or element that is not 0.
   std::int64_t begin = 0, last = 0;
   for (std::size_t b = 0; b < blocks.size(); ++b) {
@@ -77,9 +76,9 @@ Mass candidate_at(std::vector<Candidate>& of, double mass) {
     const Candidate pivot = c;  // the median of the three
     std::size_t middle = first;
     double higher = 0;
-    for (std::size_t i = first; i + 1 < last; ++i) {  // without branches, of which half would be foreseen wrongly
+    for (std::size_t i = first; i + 1 < last; ++i) {
       const Candidate x = of[i];
-      const bool is_before = (x.logit > pivot.logit) | ((x.logit == pivot.logit) & (x.id < pivot.id));
+      const bool is_before = before(x, pivot);
       of[i] = of[middle];
       of[middle] = x;
       middle += is_before;
@@ -98,11 +97,10 @@ Mass candidate_at(std::vector<Candidate>& of, double mass) {
   return {first, sum};
 }
 
-/// As draw_any, of the largest that reach top_p of the sum together.
-std::int64_t draw_nucleus(std::int64_t n, const float* p, double top_p, double u) {
+/// An element of those that are the largest of p (n) and reach top_p of their total together, each as often as it is
+/// large.
+std::int64_t draw_nucleus(std::int64_t n, const float* p, double total, double top_p, double u) {
   thread_local std::vector<Candidate> kept;
-  thread_local std::vector<double> blocks;
-  const double total = sum_blocks(n, p, blocks);
   // All that are no larger than this are together too little to be needed.
   const double needless = (1 - top_p) * total / static_cast<double>(n) * 0.999;
   kept.clear();
@@ -207,6 +205,7 @@ void best_candidates(std::int64_t n, const float* x, const float* block_maxima, 
 std::int32_t draw(const Sampling& sampling, std::int64_t n, const float* logits, const float* block_maxima, double u) {
   thread_local std::vector<Candidate> best;
   thread_local Buffer<float> memory;
+  thread_local std::vector<double> blocks;
   const bool cut = sampling.top_k > 0 && sampling.top_k < n;
   if (cut) best_candidates(n, logits, block_maxima, sampling.top_k, best);
   const std::int64_t count = cut ? static_cast<std::int64_t>(best.size()) : n;
@@ -216,7 +215,9 @@ std::int32_t draw(const Sampling& sampling, std::int64_t n, const float* logits,
   const float maximum = maxima(count, p, nullptr);
   if (maximum == kMinusInfinity) return -1;
   exp_shifted(count, maximum, p);  // proportional to the probabilities
-  const std::int64_t drawn = sampling.top_p < 1 ? draw_nucleus(count, p, sampling.top_p, u) : draw_any(count, p, u);
+  const double total = sum_blocks(count, p, blocks);
+  const std::int64_t drawn =
+      sampling.top_p < 1 ? draw_nucleus(count, p, total, sampling.top_p, u) : draw_any(count, p, blocks, u * total);
   return cut ? best[static_cast<std::size_t>(drawn)].id : static_cast<std::int32_t>(drawn);
 }
 
