@@ -40,15 +40,10 @@ void gemm_tile(const MatrixView& from, const void* stored, const std::byte* ahea
   constexpr int kGroups = (Rows + kGroup - 1) / kGroup;
   const float* group[kGroups];
   for (int g = 0; g < kGroups; ++g) group[g] = KContiguous ? a + g * kGroup * stride : a + g * kGroup;
-  if constexpr (!KContiguous)  // C is the gradient of a weight, which was last touched a while ago
-    for (int i = 0; i < Rows; ++i)
-      for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(c + i * ldc + j, 1);
   const float* result = c;
   for (std::int64_t k = 0; k < depth; ++k) {
-    if constexpr (KContiguous) {
-      for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(result + j, 1);
-      result += k < Rows - 1 ? ldc : 0;
-    }
+    for (int j = 0; j < kPanel; j += kCacheLine / 4) __builtin_prefetch(result + j, 1);
+    result += k < Rows - 1 ? ldc : 0;
     Vec b[kPanelVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) b[v] = panel.get(v * kLanes);
