@@ -3,13 +3,15 @@
 #include <cmath>
 #include <limits>
 
+#include "core/logarithm.hpp"
+
 namespace pipeformer::elementary {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-// ln 2 and pi / 2 in parts, the first ones short, so that their products with a whole number are exact.
-constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
+// pi / 2 in parts, as ln 2 in core/logarithm.hpp, the first ones short, so that their products with a whole number are
+// exact.
 constexpr double kHalfPi1 = 0x1.921fb5p+0, kHalfPi2 = 0x1.110b46p-26, kHalfPi3 = 0x1.1a6263p-54,
                  kHalfPi4 = 0x1.8a2e03707344ap-81;
 
@@ -76,16 +78,9 @@ double log(double x) {
   if (std::isnan(x) || x == kInfinity) return x;
   if (x < 0.0) return kNan;
   if (x == 0.0) return -kInfinity;
-  int exponent;
-  double m = std::frexp(x, &exponent);
-  if (m < 0.70710678118654752440) m *= 2.0, --exponent;
-  // ln m = 2 artanh((m - 1) / (m + 1)) = 2 (s + s^3/3 + s^5/5 + ...), |s| < 0.1716.
-  constexpr double kTerms[] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,
-                               2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23};
-  const double f = m - 1.0, s = f / (2.0 + f), square = s * s;
-  // 2 s = f - s f: the large part f is exact.
-  const double small = s * (square * polynomial(square, kTerms) - f);
-  return exponent * kLn2High + (f + (small + exponent * kLn2Low));
+  // Of subnormal numbers the exponent is read after they are scaled.
+  constexpr double kSmallest = std::numeric_limits<double>::min();
+  return x < kSmallest ? logarithm(x * 0x1p54, -54) : logarithm(x);
 }
 
 double pow(double x, double y) {

@@ -135,6 +135,7 @@ struct Kernels {
                        float* sum, float* correction);
   /// scores (n) become exp(scores - shift).
   void (*exp_shifted)(std::int64_t n, float shift, float* scores);
+  /// x (n), finite and none below 0, become ln x.
   void (*logarithms)(std::int64_t n, float* x);
   /// p (n): returns the sum of p * q.
   float (*dot)(std::int64_t n, const float* p, const float* q);

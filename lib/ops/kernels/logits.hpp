@@ -1,5 +1,6 @@
 /// A row of logits: its maxima, its normaliser, and the gradient of cross-entropy.
 #pragma once
+#include "core/logarithm.hpp"
 #include "ops/kernels/softmax.hpp"
 
 namespace pipeformer {
@@ -42,25 +43,10 @@ float maxima(std::int64_t n, const float* x, float* block_maxima) {
   return maxima_of<true>(n, x, block_maxima);
 }
 
-/// The operations of elementary::log on doubles, without its cases: the same bits.
 void logarithms(std::int64_t n, float* x) {
-  constexpr double kTerms[] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,
-                               2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23};
-  constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::int64_t bits = __builtin_bit_cast(std::int64_t, static_cast<double>(x[i]));
-    // x = m 2^exponent, m in [1/2, 1), then in [sqrt 1/2, sqrt 2).
-    const double half = __builtin_bit_cast(double, (bits & 0xfffffffffffff) | 0x3fe0000000000000);
-    const bool low = half < 0.70710678118654752440;
-    const double m = low ? half * 2.0 : half;
-    const double whole = __builtin_bit_cast(double, (bits >> 52) + 0x4330000000000000) - (0x1p52 + 1022.0);
-    const double exponent = low ? whole - 1.0 : whole, f = m - 1.0, s = f / (2.0 + f), square = s * s;
-    double sum = kTerms[10];
-#pragma GCC unroll 10
-    for (int t = 9; t >= 0; --t) sum = sum * square + kTerms[t];
-    const double small = s * (square * sum - f);
-    const double log = exponent * kLn2High + (f + (small + exponent * kLn2Low));
-    x[i] = x[i] > 0.0f ? static_cast<float>(log) : x[i] == 0.0f ? kMinusInfinity : __builtin_nanf("");
+    const auto ln = static_cast<float>(logarithm(static_cast<double>(x[i])));
+    x[i] = x[i] > 0.0f ? ln : x[i] == 0.0f ? kMinusInfinity : __builtin_nanf("");
   }
 }
 
