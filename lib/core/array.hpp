@@ -31,6 +31,9 @@ std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,
 /// Throws OutOfMemory.
 void* allocate_buffer(std::size_t bytes);
 void free_buffer(void* memory, std::size_t bytes);
+/// So many bytes, or more, up to the end of their last huge page, which is taken whole: what to ask for of memory that
+/// is filled bit by bit, and kept.
+std::size_t whole_pages(std::size_t bytes);
 /// Memory cut from a large piece that others share, so that huge pages serve what is smaller than they are. The large
 /// piece is freed with the last of its parts: for what is kept as long as its neighbours, as the weights of a model.
 std::shared_ptr<std::byte> allocate_kept(std::size_t bytes);
@@ -70,7 +73,7 @@ template <class T>
 T* at_least(Buffer<T>& buffer, std::int64_t count) {
   if (static_cast<std::int64_t>(buffer.size()) < count) {
     Buffer<T>().swap(buffer);
-    buffer.resize(static_cast<std::size_t>(count + count / 8));
+    buffer.resize(whole_pages(static_cast<std::size_t>(count + count / 8) * sizeof(T)) / sizeof(T));
   }
   return buffer.data();
 }

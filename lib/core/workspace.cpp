@@ -16,7 +16,7 @@ std::byte* Workspace::take(std::size_t bytes) {
     std::size_t whole = 0;
     for (const auto& block : blocks_) whole += block.size();
     blocks_.emplace_back();
-    blocks_.back().resize(std::max({bytes, whole, std::size_t{1} << 20}));
+    blocks_.back().resize(whole_pages(std::max({bytes, whole, std::size_t{1} << 20})));
     used_ = 0;
   }
   std::byte* pointer = blocks_[block_].data() + used_;

@@ -62,7 +62,7 @@ ByteSource::ByteSource(const std::string& path) : buffer_(buffer_size), fill_(bu
 #endif
 }
 
-ByteSource::ByteSource(std::vector<std::byte> bytes)
+ByteSource::ByteSource(Buffer<std::byte> bytes)
     : buffer_(std::move(bytes)), end_(buffer_.size()), fill_(0), position_(end_) {}
 
 ByteSource::~ByteSource() {

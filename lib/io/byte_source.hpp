@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/array.hpp"
+
 namespace pipeformer {
 
 class ByteSource {
@@ -15,7 +17,7 @@ class ByteSource {
   /// Opens a path; "-" is standard input. Throws Error naming the path.
   explicit ByteSource(const std::string& path);
   /// These bytes, as a pipe gives them.
-  explicit ByteSource(std::vector<std::byte> bytes);
+  explicit ByteSource(Buffer<std::byte> bytes);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
@@ -41,7 +43,7 @@ class ByteSource {
   bool fill();  ///< Reads on into the empty buffer; false at the end of the input.
   int fd_ = -1;
   bool regular_ = false;
-  std::vector<std::byte> buffer_;
+  Buffer<std::byte> buffer_;  ///< A page of it that is not read into takes no memory and no time.
   std::size_t begin_ = 0, end_ = 0;
   std::size_t fill_;            ///< How much to read at once into the buffer: little where much was skipped.
   std::uint64_t position_ = 0;  ///< Of the end of the buffer.

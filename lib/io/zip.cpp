@@ -163,9 +163,9 @@ void inflate_raw(std::span<const std::byte> from, std::span<std::byte> to) {
 
 }  // namespace
 
-std::vector<std::byte> read_zip_entry(std::span<const std::byte> archive, const ZipEntry& entry) {
+Buffer<std::byte> read_zip_entry(std::span<const std::byte> archive, const ZipEntry& entry) {
   const auto packed = archive.subspan(entry.offset, entry.size);
-  std::vector<std::byte> bytes;
+  Buffer<std::byte> bytes;
   if (entry.deflated) {
     bytes.resize(entry.unpacked);
     inflate_raw(packed, bytes);

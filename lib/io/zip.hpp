@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/array.hpp"
+
 namespace pipeformer {
 
 struct ZipEntry {
@@ -28,7 +30,7 @@ std::vector<ZipEntry> read_zip_directory(std::span<const std::byte> archive, Zip
 
 /// The bytes that an entry of this archive stands for. Throws Error, about "it", when they cannot be inflated or
 /// are damaged.
-std::vector<std::byte> read_zip_entry(std::span<const std::byte> archive, const ZipEntry&);
+Buffer<std::byte> read_zip_entry(std::span<const std::byte> archive, const ZipEntry&);
 
 /// True when bytes begin as an archive with an entry begins.
 bool looks_like_zip(std::span<const std::byte>);

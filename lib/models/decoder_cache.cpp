@@ -37,8 +37,9 @@ void DecoderCache::take_rows(std::int64_t count, std::int64_t each_step, std::ve
 }
 
 void DecoderCache::grow(std::int64_t capacity) {
-  const std::int64_t pieces = 2 * static_cast<std::int64_t>(layers()), before = capacity_ * row_bytes_,
-                     after = capacity * row_bytes_;
+  const std::int64_t pieces = 2 * static_cast<std::int64_t>(layers()), each = pieces * row_bytes_;
+  if (each > 0) capacity = static_cast<std::int64_t>(whole_pages(static_cast<std::size_t>(capacity * each))) / each;
+  const std::int64_t before = capacity_ * row_bytes_, after = capacity * row_bytes_;
   Buffer<std::byte> past(static_cast<std::size_t>(pieces * after));
   for (std::int64_t piece = 0; piece < pieces && before > 0; ++piece)
     std::memcpy(past.data() + piece * after, storage_.past.data() + piece * before, static_cast<std::size_t>(before));
