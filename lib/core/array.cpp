@@ -1,7 +1,6 @@
 #include "core/array.hpp"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <bit>
@@ -67,13 +66,6 @@ std::shared_ptr<std::byte> allocate_kept(std::size_t bytes) {
   }
   used += bytes;
   return {whole, whole->data() + used - bytes};
-}
-
-void release_mapped(const void* begin, std::size_t bytes) {
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t before = (page - reinterpret_cast<std::uintptr_t>(begin) % page) % page;
-  if (bytes < before + page) return;  // whole pages only
-  madvise(const_cast<char*>(static_cast<const char*>(begin) + before), (bytes - before) / page * page, MADV_DONTNEED);
 }
 
 namespace {

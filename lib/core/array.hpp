@@ -37,8 +37,6 @@ std::size_t whole_pages(std::size_t bytes);
 /// Memory cut from a large piece that others share, so that huge pages serve what is smaller than they are. The large
 /// piece is freed with the last of its parts: for what is kept as long as its neighbours, as the weights of a model.
 std::shared_ptr<std::byte> allocate_kept(std::size_t bytes);
-/// Lets go of memory that is mapped read-only from a file: whoever reads it again gets it from the file again.
-void release_mapped(const void* begin, std::size_t bytes);
 
 /// Allocator that leaves new elements uninitialised: buffers here are always filled by their user.
 template <class T>

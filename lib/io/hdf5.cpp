@@ -270,6 +270,10 @@ std::span<const std::byte> Hdf5File::mapped() const {
   return state_->reading->bytes();
 }
 
+int Hdf5File::descriptor() const {
+  return state_->reading->descriptor();
+}
+
 bool Hdf5File::has_group(const std::string& path) const {
   return state_->reading->is(path, hdf5::ObjectKind::group);
 }

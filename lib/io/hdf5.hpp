@@ -103,6 +103,7 @@ class Hdf5File {
   const std::string& name() const;
   /// The bytes of a file that is mapped, which Hdf5Dataset::file_offset() counts in: as long as it is open.
   std::span<const std::byte> mapped() const;
+  int descriptor() const;  ///< Of such a file, to read from.
   /// Finishes a created file: without it, nothing is left. Does nothing for a file opened for reading.
   void close();
 

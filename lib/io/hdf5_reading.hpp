@@ -28,6 +28,7 @@ class Hdf5Reading {
   Hdf5Reading(std::string name, std::span<const std::byte> bytes);  ///< Which are copied.
 
   bool mapped() const { return map_.has_value(); }
+  int descriptor() const { return map_->descriptor(); }  ///< Of a file that is mapped.
   std::span<const std::byte> bytes() const { return bytes_; }
   const hdf5::Objects& objects() const { return objects_; }
 

@@ -88,17 +88,20 @@ void unregister_mapping(int slot) {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  require(fd >= 0, path, ": cannot open: ", std::strerror(errno));
+  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  require(fd_ >= 0, path, ": cannot open: ", std::strerror(errno));
   struct stat status {};
-  const bool regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  const bool regular = ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
   const auto size = static_cast<std::size_t>(status.st_size);
-  void* start = regular && size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0) : nullptr;
-  const int problem = errno;
-  note_read_file(fd);
-  ::close(fd);  // the mapping keeps the file
-  require(regular, path, ": cannot map: not a regular file");
-  require(start != MAP_FAILED, path, ": cannot map: ", std::strerror(problem));
+  void* start = regular && size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0) : nullptr;
+  const std::string problem = !regular               ? "not a regular file"
+                              : start == MAP_FAILED ? std::strerror(errno)
+                                                     : "";
+  note_read_file(fd_);
+  if (!problem.empty()) {
+    ::close(fd_);
+    throw Error(cat(path, ": cannot map: ", problem));
+  }
   if (start == nullptr) return;
   bytes_ = {static_cast<const std::byte*>(start), size};
   slot_ = register_mapping(path, start, size);
@@ -107,6 +110,7 @@ MappedFile::MappedFile(const std::string& path) {
 MappedFile::~MappedFile() {
   unregister_mapping(slot_);
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  ::close(fd_);
 }
 
 }  // namespace pipeformer

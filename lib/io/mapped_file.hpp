@@ -21,8 +21,10 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  int descriptor() const { return fd_; }  ///< Open for reading, owned here.
 
  private:
+  int fd_ = -1;
   std::span<const std::byte> bytes_;
   int slot_ = -1;
 };

@@ -137,7 +137,8 @@ WeightView ModelFile::mapped(const Hdf5Dataset& dataset, const std::string& name
   require(*offset + static_cast<std::uint64_t>(rows * row_bytes(type, view.columns)) <= file_->mapped().size(),
           file_->name(), ": parameter ", name, " lies beyond the end of the file");
   view.data = file_->mapped().data() + *offset;
-  view.mapped = true;
+  view.file = file_->descriptor();
+  view.offset = static_cast<std::int64_t>(*offset);
   return view;
 }
 

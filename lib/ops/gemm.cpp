@@ -36,15 +36,21 @@ Buffer<float>& tile_scratch() {
 
 /// Packs panels [first, last) of B = w^T, w (n, k).
 auto pack_rows_of(const WeightView& w) {
-  return [w, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, void* out) {
-    const std::int64_t columns = std::min(w.rows, last * width) - first * width;
-    const void* from = w.row(first * width);
-    if (w.type == WeightType::float32)
-      kernels().pack_transposed(columns, w.columns, {static_cast<const float*>(from), w.columns},
-                                static_cast<float*>(out));
-    else
-      kernels().pack_transposed_16(columns, w.columns, static_cast<const std::uint16_t*>(from), w.columns,
-                                   static_cast<std::uint16_t*>(out));
+  const std::int64_t width = kernels().panel, step = rows_at_once(w, width);
+  return [w, width, step](std::int64_t first, std::int64_t last, void* to) {
+    auto* out = static_cast<std::byte*>(to);
+    const std::int64_t end = std::min(w.rows, last * width);
+    for (std::int64_t row = first * width; row < end; row += step) {
+      const std::int64_t columns = std::min(step, end - row);
+      const void* from = rows_once(w, row, columns);
+      if (w.type == WeightType::float32)
+        kernels().pack_transposed(columns, w.columns, {static_cast<const float*>(from), w.columns},
+                                  reinterpret_cast<float*>(out));
+      else
+        kernels().pack_transposed_16(columns, w.columns, static_cast<const std::uint16_t*>(from), w.columns,
+                                     reinterpret_cast<std::uint16_t*>(out));
+      out += step * row_bytes(w.type, w.columns);
+    }
   };
 }
 
@@ -157,10 +163,14 @@ void multiply(const MatrixView& a, PackedView packed, Pack pack, const float* bi
 /// C = A w^T for few rows, with w as it stands.
 void multiply_few(const MatrixView& a, const WeightView& w, const MutableMatrixView& c) {
   const std::int64_t n = c.columns, width = kernels().panel, panels = panel_count(n);
+  const std::int64_t step = rows_at_once(w, width);
   parallel_for(panels, n * w.columns < 200000 ? panels : 4, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = begin * width, last = std::min(n, end * width);
-    kernels().dot_few(a, {w.row(first), w.columns, nullptr, w.type}, kDepthBlock,
-                      {c.data + first, c.rows, last - first, c.stride});
+    const std::int64_t last = std::min(n, end * width);
+    for (std::int64_t row = begin * width; row < last; row += step) {
+      const std::int64_t rows = std::min(step, last - row);
+      kernels().dot_few(a, {rows_once(w, row, rows), w.columns, nullptr, w.type}, kDepthBlock,
+                        {c.data + row, c.rows, rows, c.stride});
+    }
   });
 }
 
@@ -237,13 +247,9 @@ const void* PackedWeight::Copy::get(std::int64_t bytes, std::uint64_t wanted, in
 }
 
 PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std::int64_t rows) {
-  const auto pack = [&](void* to) {
-    pack_nt(w, to);
-    // The panels are read from now on; of a model's file only single rows of embeddings are.
-    if (w.mapped) release_mapped(w.data, static_cast<std::size_t>(w.rows * row_bytes(w.type, w.columns)));
-  };
+  const auto pack = [&](void* to) { pack_nt(w, to); };
   const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
-  const bool few = rows <= few_rows(w.type), many = rows >= kManyRows && w.mapped;
+  const bool few = rows <= few_rows(w.type), many = rows >= kManyRows && w.file >= 0;
   const int cost = large && few ? kFewUse : large && many ? kManyUse : kCopy;
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, cost, pack), w.type, w.scales};
 }

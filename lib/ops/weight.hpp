@@ -29,7 +29,8 @@ struct WeightView {
   std::int64_t rows = 0, columns = 0;
   WeightType type = WeightType::float32;
   const float* scales = nullptr;  ///< (rows, row_scales) of integers.
-  bool mapped = false;            ///< `data` lies in a file that is mapped read-only.
+  int file = -1;                  ///< The descriptor of a file that is mapped, where `data` lies in it, ...
+  std::int64_t offset = 0;        ///< ... from here on.
 
   WeightView() = default;
   WeightView(const void* d, WeightType t, std::int64_t r, std::int64_t c) : data(d), rows(r), columns(c), type(t) {}
@@ -41,6 +42,13 @@ struct WeightView {
   /// The elements of a float32 weight.
   const float* values() const { return static_cast<const float*>(data); }
 };
+
+/// Rows [first, first + count) to be read once, soon. Those of a mapped file are read from it into memory of the calling
+/// thread, where the next call puts others: less time than the first touch of each page of a mapping takes, and no
+/// pages that stay. So count should be small enough for the processor's caches (rows_at_once).
+const std::byte* rows_once(const WeightView&, std::int64_t first, std::int64_t count);
+/// How many rows, a multiple of `step`, rows_once should be asked for.
+std::int64_t rows_at_once(const WeightView&, std::int64_t step);
 
 /// y (n) = n stored elements of 16 or 32 bits, widened.
 void widen(WeightType, std::int64_t n, const void* stored, float* y);

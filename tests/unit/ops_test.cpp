@@ -1,6 +1,7 @@
 // Every op against a plain reference in float64 (xtensor), its gradients against finite differences of that reference,
 // and law 4: the same bits whatever the batch and the threads. CTest runs this file once more for each instruction set.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -243,7 +244,7 @@ TEST_CASE("a weight is copied for the kernels where a copy pays", "[ops]") {
   const Floats w = random_floats(n * k, 1);
   const WeightView large(w.data(), n, k), small(w.data(), 16, 16);
   PackedWeight of_large, of_small;
-  for (int use = 0; use < 16; ++use) CHECK(!of_large.forward(large, 3, 4));
+  for (int use = 0; use < 2; ++use) CHECK(!of_large.forward(large, 3, 4));
   CHECK(of_large.forward(large, 3, 1));
   PackedWeight of_more;
   CHECK(!of_more.forward(large, 3, 300));
@@ -251,18 +252,17 @@ TEST_CASE("a weight is copied for the kernels where a copy pays", "[ops]") {
   CHECK(!of_small.forward(small, 3, 1));
   CHECK(of_small.forward(small, 3, 1));
 
-  // Of a file: packing lets go of its pages.
-  const auto bytes = static_cast<std::size_t>(n * k) * sizeof(float);
-  void* const file = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  REQUIRE(file != MAP_FAILED);
-  WeightView mapped(file, WeightType::float32, n, k);
-  mapped.mapped = true;
+  // Of a file.
+  WeightView mapped = large;
+  const int file = ::memfd_create("weight", 0);
+  REQUIRE(::write(file, w.data(), w.size() * sizeof(float)) == static_cast<ssize_t>(w.size() * sizeof(float)));
+  mapped.file = file;
   PackedWeight of_file, of_other;
   for (int use = 0; use < 4; ++use) CHECK(!of_file.forward(mapped, 0, 300));
   CHECK(of_file.forward(mapped, 0, 300));
   CHECK(!of_other.forward(mapped, 0, 40));
   CHECK(of_other.forward(mapped, 0, 40));
-  ::munmap(file, bytes);
+  ::close(file);
 }
 
 TEST_CASE("a row of a product has the same bits in every batch, at every place, with any threads", "[ops][law4]") {
