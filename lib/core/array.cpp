@@ -22,10 +22,6 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-/// From so many bytes on a huge page that is not filled is worth its memory. Where a virtual machine pays dearly for each
-/// page fault, clearing all of it takes as long as 12 small pages.
-constexpr std::size_t kWorthIt = std::size_t{128} << 10;
-
 std::align_val_t alignment(std::size_t bytes) {
   return std::align_val_t(bytes >= kHugePage ? kHugePage : 64);
 }
@@ -33,8 +29,8 @@ std::align_val_t alignment(std::size_t bytes) {
 }  // namespace
 
 std::size_t whole_pages(std::size_t bytes) {
-  const std::size_t last = bytes % kHugePage, least = bytes < kHugePage ? kHugePage / 2 : kWorthIt;
-  return last >= least ? bytes + (kHugePage - last) : bytes;
+  const std::size_t last = bytes % kHugePage;
+  return last >= kHugePage / 2 ? bytes + (kHugePage - last) : bytes;
 }
 
 void* allocate_buffer(std::size_t bytes) {
@@ -50,9 +46,9 @@ void free_buffer(void* memory, std::size_t bytes) {
 }
 
 std::shared_ptr<std::byte> allocate_kept(std::size_t bytes) {
-  constexpr std::size_t kWhole = 8 * kHugePage, kSmall = std::size_t{64} << 10;
+  constexpr std::size_t kWhole = 16 * kHugePage, kSmall = std::size_t{64} << 10;
   bytes = (bytes + 63) / 64 * 64;
-  if (bytes < kSmall || bytes >= kHugePage) {
+  if (bytes < kSmall || bytes >= kWhole / 2) {
     const auto own = std::make_shared<Buffer<std::byte>>(bytes);
     return {own, own->data()};
   }

@@ -31,8 +31,9 @@ std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,
 /// Throws OutOfMemory.
 void* allocate_buffer(std::size_t bytes);
 void free_buffer(void* memory, std::size_t bytes);
-/// So many bytes, or more, up to the end of their last huge page, which is taken whole: what to ask for of memory that
-/// is filled bit by bit, and kept.
+/// So many bytes or, if more than half of the last huge page is among them, all of that page: clearing it takes as long
+/// as a dozen small pages where a virtual machine pays dearly for each page fault. What to ask for of memory that is
+/// kept.
 std::size_t whole_pages(std::size_t bytes);
 /// Memory cut from a large piece that others share, so that huge pages serve what is smaller than they are. The large
 /// piece is freed with the last of its parts: for what is kept as long as its neighbours, as the weights of a model.
