@@ -94,9 +94,7 @@ MappedFile::MappedFile(const std::string& path) {
   const bool regular = ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
   const auto size = static_cast<std::size_t>(status.st_size);
   void* start = regular && size > 0 ? ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0) : nullptr;
-  const std::string problem = !regular               ? "not a regular file"
-                              : start == MAP_FAILED ? std::strerror(errno)
-                                                     : "";
+  const std::string problem = !regular ? "not a regular file" : start == MAP_FAILED ? std::strerror(errno) : "";
   note_read_file(fd_);
   if (!problem.empty()) {
     ::close(fd_);

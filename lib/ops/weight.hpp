@@ -43,9 +43,9 @@ struct WeightView {
   const float* values() const { return static_cast<const float*>(data); }
 };
 
-/// Rows [first, first + count) to be read once, soon. Those of a mapped file are read from it into memory of the calling
-/// thread, where the next call puts others: less time than the first touch of each page of a mapping takes, and no
-/// pages that stay. So count should be small enough for the processor's caches (rows_at_once).
+/// Rows [first, first + count) to be read once, soon. Those of a mapped file are read from it into memory of the
+/// calling thread, where the next call puts others: less time than the first touch of each page of a mapping takes, and
+/// no pages that stay. So count should be small enough for the processor's caches (rows_at_once).
 const std::byte* rows_once(const WeightView&, std::int64_t first, std::int64_t count);
 /// How many rows, a multiple of `step`, rows_once should be asked for.
 std::int64_t rows_at_once(const WeightView&, std::int64_t step);

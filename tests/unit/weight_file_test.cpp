@@ -14,8 +14,8 @@
 #include "core/array.hpp"
 #include "core/random.hpp"
 #include "core/threads.hpp"
-#include "ops/gemm.hpp"
 #include "files.hpp"
+#include "ops/gemm.hpp"
 
 using namespace pipeformer;
 
@@ -53,7 +53,8 @@ Bytes random_elements(WeightType type, std::int64_t n, std::int64_t k) {
 class File {
  public:
   explicit File(const Bytes& bytes) {
-    test::spit(path_, std::string(kBefore, '#') + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    test::spit(path_,
+               std::string(kBefore, '#') + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
     fd_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
     REQUIRE(fd_ >= 0);
   }
@@ -105,7 +106,8 @@ TEST_CASE("weights of a mapped file are read from the file, whole or in pieces, 
       const Floats bias = random_floats(n, 6);
       for (const std::int64_t m : {1, 3, 5, 40, 97})
         for (const int threads : {1, 2}) {
-          INFO("type " << static_cast<int>(type) << ": " << m << " x " << n << " x " << k << ", " << threads << " threads");
+          INFO("type " << static_cast<int>(type) << ": " << m << " x " << n << " x " << k << ", " << threads
+                       << " threads");
           const int before = thread_count();
           set_thread_count(threads);
           const Floats a = random_floats(m * k, 7), expected = product(a, kept, bias);
