@@ -250,7 +250,7 @@ PackedView PackedWeight::forward(const WeightView& w, std::uint64_t version, std
   const auto pack = [&](void* to) { pack_nt(w, to); };
   const bool large = w.columns >= kLongRow && w.rows * row_bytes(w.type, w.columns) >= kLargeBytes;
   const bool few = rows <= few_rows(w.type), many = rows >= kManyRows && w.file >= 0;
-  const int cost = large && few ? kFewUse : large && many ? kManyUse : kCopy;
+  const int cost = large && (few || many) ? kLargeUse : kCopy;
   return {forward_.get(packed_bytes(w.rows, w.columns, w.type), version, cost, pack), w.type, w.scales};
 }
 

@@ -21,9 +21,9 @@ constexpr std::int64_t kDepthBlock = 256;
 /// A weight (out, in) packed for the kernels, in both directions, kept between products, on any thread, until its
 /// `version` (a number of its values) is another one. Such a second copy of the model is made where it pays: at the
 /// second use of a version, since who runs a weight once should not pay for it. Of a weight too large for the caches,
-/// whose copy takes memory that the system has to give and clear first, it is made later: few rows (few_rows() of its
-/// type) read the weight as it stands, and get it at the third use; products of many rows with a file's weights, which
-/// are not changed meanwhile, hide the packing, and get it at the fifth.
+/// whose copy takes memory that the system has to give and clear first, it is made at the fifth: few rows (few_rows()
+/// of its type) read the weight as it stands, and products of many rows with a file's weights, which are not changed
+/// meanwhile, hide the packing.
 class PackedWeight {
  public:
   /// The panels for x w^T, x of so many rows, or null when it is better to go without. They keep the type of the
@@ -33,7 +33,7 @@ class PackedWeight {
   PackedView backward(const WeightView& w, std::uint64_t version);
 
  private:
-  static constexpr int kCopy = 4, kFewUse = 2, kManyUse = 1;  ///< What a copy costs; what uses cost without one.
+  static constexpr int kCopy = 4, kLargeUse = 1;  ///< What a copy costs; what uses of large weights cost without one.
   static constexpr std::int64_t kManyRows = 256;
   static constexpr std::int64_t kLargeBytes = std::int64_t{512} << 10, kLongRow = 256;
   struct Copy {

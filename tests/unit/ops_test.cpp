@@ -244,7 +244,7 @@ TEST_CASE("a weight is copied for the kernels where a copy pays", "[ops]") {
   const Floats w = random_floats(n * k, 1);
   const WeightView large(w.data(), n, k), small(w.data(), 16, 16);
   PackedWeight of_large, of_small;
-  for (int use = 0; use < 2; ++use) CHECK(!of_large.forward(large, 3, 4));
+  for (int use = 0; use < 4; ++use) CHECK(!of_large.forward(large, 3, 4));
   CHECK(of_large.forward(large, 3, 1));
   PackedWeight of_more;
   CHECK(!of_more.forward(large, 3, 300));
