@@ -36,21 +36,18 @@ Buffer<float>& tile_scratch() {
 
 /// Packs panels [first, last) of B = w^T, w (n, k).
 auto pack_rows_of(const WeightView& w) {
-  const std::int64_t width = kernels().panel, step = rows_at_once(w, width);
-  return [w, width, step](std::int64_t first, std::int64_t last, void* to) {
+  return [w, width = std::int64_t{kernels().panel}](std::int64_t first, std::int64_t last, void* to) {
     auto* out = static_cast<std::byte*>(to);
     const std::int64_t end = std::min(w.rows, last * width);
-    for (std::int64_t row = first * width; row < end; row += step) {
-      const std::int64_t columns = std::min(step, end - row);
-      const void* from = rows_once(w, row, columns);
+    for_rows_once(w, first * width, end, width, [&](std::int64_t, std::int64_t columns, const std::byte* from) {
       if (w.type == WeightType::float32)
-        kernels().pack_transposed(columns, w.columns, {static_cast<const float*>(from), w.columns},
+        kernels().pack_transposed(columns, w.columns, {from, w.columns, nullptr, w.type},
                                   reinterpret_cast<float*>(out));
       else
-        kernels().pack_transposed_16(columns, w.columns, static_cast<const std::uint16_t*>(from), w.columns,
+        kernels().pack_transposed_16(columns, w.columns, reinterpret_cast<const std::uint16_t*>(from), w.columns,
                                      reinterpret_cast<std::uint16_t*>(out));
-      out += step * row_bytes(w.type, w.columns);
-    }
+      out += columns * row_bytes(w.type, w.columns);
+    });
   };
 }
 
@@ -163,14 +160,12 @@ void multiply(const MatrixView& a, PackedView packed, Pack pack, const float* bi
 /// C = A w^T for few rows, with w as it stands.
 void multiply_few(const MatrixView& a, const WeightView& w, const MutableMatrixView& c) {
   const std::int64_t n = c.columns, width = kernels().panel, panels = panel_count(n);
-  const std::int64_t step = rows_at_once(w, width);
   parallel_for(panels, n * w.columns < 200000 ? panels : 4, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t last = std::min(n, end * width);
-    for (std::int64_t row = begin * width; row < last; row += step) {
-      const std::int64_t rows = std::min(step, last - row);
-      kernels().dot_few(a, {rows_once(w, row, rows), w.columns, nullptr, w.type}, kDepthBlock,
-                        {c.data + row, c.rows, rows, c.stride});
-    }
+    for_rows_once(w, begin * width, std::min(n, end * width), width,
+                  [&](std::int64_t first, std::int64_t count, const std::byte* rows) {
+                    kernels().dot_few(a, {rows, w.columns, nullptr, w.type}, kDepthBlock,
+                                      {c.data + first, c.rows, count, c.stride});
+                  });
   });
 }
 

@@ -21,13 +21,11 @@ std::int64_t panel_count(const IntegerKernels& by, std::int64_t n) {
 
 /// Packs panels [first, last) of B = w^T.
 void pack_panels(const IntegerKernels& by, const WeightView& w, std::int64_t first, std::int64_t last, std::byte* out) {
-  const std::int64_t end = std::min<std::int64_t>(w.rows, last * by.panel), step = rows_at_once(w, by.panel);
-  for (std::int64_t row = first * by.panel; row < end; row += step) {
-    const std::int64_t rows = std::min(step, end - row);
-    by.pack(rows, w.columns, rows_once(w, row, rows),
-            w.scales ? w.scales + row * row_scales(w.type, w.columns) : nullptr, out);
-    out += step / by.panel * by.panel_bytes(w.columns);
-  }
+  const std::int64_t end = std::min<std::int64_t>(w.rows, last * by.panel);
+  for_rows_once(w, first * by.panel, end, by.panel, [&](std::int64_t row, std::int64_t count, const std::byte* rows) {
+    by.pack(count, w.columns, rows, w.scales ? w.scales + row * row_scales(w.type, w.columns) : nullptr, out);
+    out += count / by.panel * by.panel_bytes(w.columns);  // of the last piece nothing reads it
+  });
 }
 
 Int8Rows row_range(const IntegerKernels& by, const Int8Rows& a, std::int64_t first, std::int64_t count) {
@@ -80,13 +78,11 @@ void multiply_row(const float* a, const WeightView& w, const float* bias, float*
   const float scale = kernels().quantise_int8(k, a, at_least(narrow, k));
   std::int16_t* q = at_least(wide, k);
   std::copy_n(narrow.data(), k, q);
-  const std::int64_t step = rows_at_once(w, 1);
-  parallel_for(w.rows, std::max<std::int64_t>(1, 262144 / (k + 1)), [&](std::int64_t first, std::int64_t last) {
-    for (; first < last; first += step) {
-      const std::int64_t rows = std::min(step, last - first);
-      kernels().int8_row(rows, k, q, scale, reinterpret_cast<const std::int8_t*>(rows_once(w, first, rows)),
-                         w.scales + first, bias ? bias + first : nullptr, c + first);
-    }
+  parallel_for(w.rows, std::max<std::int64_t>(1, 262144 / (k + 1)), [&](std::int64_t begin, std::int64_t end) {
+    for_rows_once(w, begin, end, 1, [&](std::int64_t first, std::int64_t count, const std::byte* rows) {
+      kernels().int8_row(count, k, q, scale, reinterpret_cast<const std::int8_t*>(rows), w.scales + first,
+                         bias ? bias + first : nullptr, c + first);
+    });
   });
 }
 

@@ -2,14 +2,10 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "core/array.hpp"
 
 namespace pipeformer {
 namespace {
-
-constexpr std::int64_t kAtOnce = std::int64_t{256} << 10;  // bytes
 
 /// Whether all of it could be read.
 bool read_at(int file, std::int64_t offset, std::int64_t size, std::byte* to) {
@@ -29,13 +25,9 @@ const std::byte* rows_once(const WeightView& w, std::int64_t first, std::int64_t
   if (w.file < 0) return w.row(first);
   thread_local Buffer<std::byte> memory;
   const std::int64_t each = row_bytes(w.type, w.columns), size = count * each;
-  std::byte* to = at_least(memory, std::max(size, kAtOnce));
+  std::byte* to = at_least(memory, size);
   // What cannot be read is touched: a mapping says what is wrong with its file.
   return read_at(w.file, w.offset + first * each, size, to) ? to : w.row(first);
-}
-
-std::int64_t rows_at_once(const WeightView& w, std::int64_t step) {
-  return std::max<std::int64_t>(1, kAtOnce / std::max<std::int64_t>(1, step * row_bytes(w.type, w.columns))) * step;
 }
 
 }  // namespace pipeformer

@@ -3,6 +3,7 @@
 /// integers with one scale a row, w = q * scale; those of 4 bits, -8 to 7, have a scale for each 32 of a row. Products
 /// with them quantise the other side as well and add integers (lib/ops/integer_product.hpp).
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,10 +46,20 @@ struct WeightView {
 
 /// Rows [first, first + count) to be read once, soon. Those of a mapped file are read from it into memory of the
 /// calling thread, where the next call puts others: less time than the first touch of each page of a mapping takes, and
-/// no pages that stay. So count should be small enough for the processor's caches (rows_at_once).
+/// no pages that stay.
 const std::byte* rows_once(const WeightView&, std::int64_t first, std::int64_t count);
-/// How many rows, a multiple of `step`, rows_once should be asked for.
-std::int64_t rows_at_once(const WeightView&, std::int64_t step);
+/// Calls body(first, count, rows) for rows [first, last) in pieces that stay in the processor's caches meanwhile, each
+/// but the last of a multiple of `step` rows.
+template <class Body>
+void for_rows_once(const WeightView& w, std::int64_t first, std::int64_t last, std::int64_t step, Body body) {
+  constexpr std::int64_t kBytes = std::int64_t{256} << 10;
+  const std::int64_t bytes = std::max<std::int64_t>(1, step * row_bytes(w.type, w.columns));
+  const std::int64_t piece = std::max<std::int64_t>(1, kBytes / bytes) * step;
+  for (; first < last; first += piece) {
+    const std::int64_t count = std::min(piece, last - first);
+    body(first, count, rows_once(w, first, count));
+  }
+}
 
 /// y (n) = n stored elements of 16 or 32 bits, widened.
 void widen(WeightType, std::int64_t n, const void* stored, float* y);
