@@ -321,5 +321,5 @@ for name, part in ('a.labels', labels[:200]), ('b.labels', labels[200:]):
   [ "$PIPEFORMER_BIN" = "$(realpath "$SCRIPTS/../build/tests/bin")" ] || skip "it measures build/tests"
   run --separate-stderr "$SCRIPTS/bench" --rounds 1 --threads 1 --part 0.02 start
   [ "$status" -eq 0 ]
-  [[ "${lines[-1]}" =~ ^start\ +1\ [0-9,]+\ .*\ starts ]]
+  [[ "${lines[-1]}" =~ ^start\ +1\ [0-9,.]+\ .*\ starts ]]
 }
