@@ -31,7 +31,7 @@ std::string shape_text(const Shape&);  ///< As Python prints a tuple: "()", "(3,
 /// Throws OutOfMemory.
 void* allocate_buffer(std::size_t bytes);
 void free_buffer(void* memory, std::size_t bytes);
-/// So many bytes or, if more than half of the last huge page is among them, all of that page: clearing it takes as long
+/// So many bytes or, if at least half of the last huge page is among them, all of that page: clearing it takes as long
 /// as a dozen small pages where a virtual machine pays dearly for each page fault. What to ask for of memory that is
 /// kept.
 std::size_t whole_pages(std::size_t bytes);

@@ -115,12 +115,11 @@ TEST_CASE("weights of a mapped file are read from the file, whole or in pieces, 
           CHECK(same_bits(packed_product(a, mapped, bias), expected));
           set_thread_count(before);
         }
-      // A file that was cut short: the mapping is touched, which says so.
+      // Of a file that was cut short the mapping is touched, which says so: here it holds other bytes.
       file.cut(kBefore + std::ssize(elements) - 1);
-      WeightView lost = kept;
-      lost.file = file.descriptor();
-      lost.offset = kBefore;
+      WeightView behind = mapped;
+      behind.file = -1;
       const Floats a = random_floats(k, 7);
-      CHECK(same_bits(product(a, lost, bias), product(a, kept, bias)));
+      CHECK(same_bits({product(a, mapped, bias).back()}, {product(a, behind, bias).back()}));
     }
 }
