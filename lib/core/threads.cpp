@@ -1,5 +1,9 @@
 #include "core/threads.hpp"
 
+#include <malloc.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -170,6 +174,20 @@ class Team {
 
 std::atomic<int> requested_threads{0};
 
+/// As many of these threads as leave memory for the work where the address space has a limit (ulimit -v): their stacks
+/// take at most a quarter of it. They allocate from one place then, since the C library would reserve 64 MB for each.
+int affordable(int threads) {
+  rlimit space{};
+  if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return threads;
+  mallopt(M_ARENA_MAX, 1);
+  pthread_attr_t attributes;
+  std::size_t stack = 0;
+  if (pthread_attr_init(&attributes) != 0) return 1;
+  pthread_attr_getstacksize(&attributes, &stack);
+  pthread_attr_destroy(&attributes);
+  return static_cast<int>(std::clamp<rlim_t>(space.rlim_cur / 4 / stack, 1, static_cast<rlim_t>(threads)));
+}
+
 /// Made at the first parallel loop: a tool that only prints its version starts no thread.
 Team& team() {
   static std::atomic<Team*> current{nullptr};
@@ -180,7 +198,7 @@ Team& team() {
   if (!instance || instance->size() != thread_count()) {
     current = nullptr;
     instance.reset();
-    int threads = thread_count();
+    int threads = affordable(thread_count());
     instance = std::make_unique<Team>(threads);
     while (instance->size() < threads) {  // a limit is reached: half of what it allows leaves memory for the work
       threads = std::max(1, instance->size() / 2);
