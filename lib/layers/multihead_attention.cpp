@@ -88,6 +88,7 @@ AttentionInput MultiheadAttention::attention_input(const Ragged& queries, const 
   in.key = saved.kept.key;
   in.value = saved.kept.value;
   in.kept = saved.kept.type;
+  in.transposed_keys = saved.kept.transposed_keys;
   in.key_stride = in.value_stride = shape_.kv_heads * kept_elements(in.kept, shape_.head_width);
   in.queries = queries;
   in.keys = keys;
@@ -166,8 +167,14 @@ void MultiheadAttention::keep_keys(Context& ctx, const Ragged& ragged, const flo
   store(value, to.value);
 }
 
-void MultiheadAttention::keep(Context& ctx, std::int64_t rows, const KeyValues& place, Saved& saved) const {
+void MultiheadAttention::keep(Context& ctx, const Ragged& keys, const KeyValues& place, Saved& saved) const {
+  const std::int64_t rows = keys.rows();
   saved.kept = {saved.key, saved.value};
+  if (place.transposed_keys) {
+    keep_transposed(keys, shape_.kv_width(), saved.key, static_cast<float*>(place.key));
+    saved.kept = {place.key, saved.value, WeightType::float32, true};
+    return;
+  }
   if (ctx.kept == WeightType::float32 || !(shape_.causal || shape_.cross)) return;  // an encoder keeps nothing
   const auto kept = [&](const float* x, void* to) {
     if (!to) to = ctx.workspace.get<std::byte>(rows * shape_.kept_row_bytes(ctx.kept));
@@ -205,7 +212,7 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     const bool there = place && ctx.kept == WeightType::float32;
     return there ? static_cast<float*>(place) : ctx.workspace.get(key_rows * shape_.kv_width());
   };
-  saved.key = vectors(in.place.key);
+  saved.key = vectors(in.place.transposed_keys ? nullptr : in.place.key);
   saved.value = vectors(in.place.value);
   saved.context = ctx.workspace.get(rows * shape_.query_width());
   saved.log_sum = ctx.training ? ctx.workspace.get(rows * shape_.heads) : nullptr;
@@ -223,7 +230,7 @@ void MultiheadAttention::forward(Context& ctx, const Input& in, float* y, Saved&
     ctx.show(value_tap_, saved.value, shape_.kv_width(), in.keys);
     ctx.places.growing = growing;
   }
-  keep(ctx, key_rows, in.place, saved);
+  keep(ctx, in.keys, in.place, saved);
   if (ctx.rate(ctx.dropout.attention) > 0) saved.seed = ctx.seed_of(name_);
   attend(ctx, attention_input(in.queries, in.keys, nullptr, saved), in.queries, attention_shape(ctx, saved), saved);
   output_.forward(rows, saved.context, y);

@@ -36,6 +36,7 @@ struct MultiheadAttentionShape {
 struct KeyValues {
   void *key = nullptr, *value = nullptr;  ///< (rows, kv_heads) vectors of head_width, contiguous
   WeightType type = WeightType::float32;  ///< As keep_vectors stores them.
+  bool transposed_keys = false;           ///< Those of each sequence are, as AttentionInput says.
 };
 
 class MultiheadAttention {
@@ -104,7 +105,7 @@ class MultiheadAttention {
   /// What the output projection reads, into saved.context. `shown`: how the context's places see the queries.
   void attend(Context&, const AttentionInput&, const Ragged& shown, const AttentionShape&, const Saved&) const;
   /// saved.kept of saved.key and saved.value.
-  void keep(Context&, std::int64_t rows, const KeyValues& place, Saved&) const;
+  void keep(Context&, const Ragged& keys, const KeyValues& place, Saved&) const;
   AttentionShape attention_shape(const Context&, const Saved&) const;
   AttentionInput attention_input(const Ragged& queries, const Ragged& keys, const std::int32_t* key_index,
                                  const Saved&) const;

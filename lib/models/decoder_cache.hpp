@@ -59,7 +59,12 @@ class DecoderCache {
   std::size_t layers() const { return model_.decoder().layers().size(); }
   /// Of a layer in storage_: rows of the past, of the memory.
   KeyValues past(std::size_t layer) const { return pair(storage_.past, layer, capacity_); }
-  KeyValues memory(std::size_t layer) const { return pair(storage_.memory, layer, memory_rows_); }
+  /// Many queries read these keys, nobody adds to them.
+  KeyValues memory(std::size_t layer) const {
+    KeyValues kv = pair(storage_.memory, layer, memory_rows_);
+    kv.transposed_keys = kept_ == WeightType::float32;
+    return kv;
+  }
   KeyValues pair(Buffer<std::byte>&, std::size_t layer, std::int64_t rows) const;
   void keep_past(std::size_t layer, const KeyValues& from, const std::vector<std::int32_t>& rows);
   /// One pass over whole sequences, whose keys and values are kept in `rows`, those of the memory in storage_. last

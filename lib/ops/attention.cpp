@@ -39,7 +39,7 @@ void forward_chunk(const Head& head, std::int64_t first_query, std::int64_t last
     const std::int64_t block = std::min(kKeyBlock, keys - j0);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
     float* packed_values = at_least(scratch.values, kKeyBlock * round_up(dv, width));
-    kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
+    head.pack_keys(j0, block, packed_keys);
     kernel.pack(block, dv, head.values_from(j0), packed_values);
     for (std::int64_t i0 = first_query; i0 < last_query; i0 += kQueryBlock) {
       const std::int64_t i1 = std::min(last_query, i0 + kQueryBlock);

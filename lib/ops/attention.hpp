@@ -56,10 +56,12 @@ struct AttentionMasks {
 struct AttentionInput {
   const float* query = nullptr;  ///< (rows, heads * key_width), row stride query_stride
   std::int64_t query_stride = 0;
-  const void* key = nullptr;              ///< (rows, kv_heads) vectors of key_width
-  std::int64_t key_stride = 0;            ///< In elements of their type, as kept_elements counts them.
-  const void* value = nullptr;            ///< (rows, kv_heads) vectors of value_width
-  std::int64_t value_stride = 0;          ///< Likewise.
+  const void* key = nullptr;      ///< (rows, kv_heads) vectors of key_width
+  std::int64_t key_stride = 0;    ///< In elements of their type, as kept_elements counts them.
+  const void* value = nullptr;    ///< (rows, kv_heads) vectors of value_width
+  std::int64_t value_stride = 0;  ///< Likewise.
+  /// Each sequence's keys stand transposed, as (kv_heads * key_width, keys), where its rows would; float32, no index.
+  bool transposed_keys = false;
   WeightType kept = WeightType::float32;  ///< What the vectors of keys and values are stored as.
   Ragged queries, keys;                   ///< Same number of sequences.
   const std::int32_t* key_index =

@@ -41,6 +41,7 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
   const std::int64_t count = last_query - first_query, rows = heads * count, keys = first.keys();
   const std::int64_t dk = shape.key_width, dv = shape.value_width, out_stride = shape.heads * dv;
   const std::int64_t head_step = count * kKeyBlock;  // scores of one head
+  const bool transposed = first.in.transposed_keys;
   float* scores = at_least(Scratch::get().scores, rows * kKeyBlock);
   float maximum[kMostRows], sum[kMostRows], correction[kMostRows];
   std::int64_t seen[kMostRows];
@@ -68,12 +69,15 @@ void forward_few(const Head& first, std::int64_t heads, std::int64_t first_query
     const std::int64_t padded = round_up(columns, kScoreColumns);
     const bool added = j0 > begin;
     const std::byte *key_rows[kKeyBlock], *value_rows[kKeyBlock];
-    const KeptVectors keys_here = find_vectors(first.keys_from(j0), columns, dk, key_rows),
+    const KeptVectors keys_here = find_vectors(first.keys_from(j0), transposed ? 0 : columns, dk, key_rows),
                       values_here = find_vectors(first.values_from(j0), columns, dv, value_rows);
     for_groups(first, heads, count, [&](const Group& g) {
-      kernel.score_heads(g.products, rows_of<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk),
-                         vectors_of(keys_here, g),
-                         rows_of<MutableMatrixView>(g, scores, columns, kKeyBlock, head_step));
+      const auto q = rows_of<MatrixView>(g, first.query(first_query), dk, first.in.query_stride, dk);
+      const auto to = rows_of<MutableMatrixView>(g, scores, columns, kKeyBlock, head_step);
+      if (!transposed) return kernel.score_heads(g.products, q, vectors_of(keys_here, g), to);
+      MatrixView own = head_of(g.head).transposed_keys_from(j0);
+      own.columns = columns;
+      kernel.score_transposed(g.products, q, {own, dk * keys}, to);
     });
     for_rows([&](std::int64_t h, std::int64_t i, std::int64_t row, float* own, float*) {
       seen[row] = std::clamp<std::int64_t>(first.visible(first_query + i) - j0, 0, columns);

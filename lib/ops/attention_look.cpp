@@ -39,7 +39,7 @@ void score_rows(const Head& head, std::int64_t first, std::int64_t last, float* 
   for (std::int64_t j0 = 0; j0 < keys; j0 += kKeyBlock) {
     const std::int64_t block = std::min(kKeyBlock, keys - j0), padded = round_up(block, width);
     float* packed_keys = at_least(scratch.keys, round_up(kKeyBlock, width) * dk);
-    kernel.pack_transposed(block, dk, head.keys_from(j0), packed_keys);
+    head.pack_keys(j0, block, packed_keys);
     for (std::int64_t i0 = first; i0 < last; i0 += kQueryBlock) {
       const std::int64_t rows = std::min(last - i0, kQueryBlock);
       product({head.query(i0), rows, dk, head.in.query_stride}, packed_keys, {scores, rows, padded, kKeyBlock}, false);

@@ -44,6 +44,17 @@ struct Head {
   TableRows values_from(std::int64_t j) const {
     return rows_from(j, vectors_of(kv_head(), in.value, shape.value_width), in.value_stride);
   }
+  /// (key_width, keys - j), of transposed keys.
+  MatrixView transposed_keys_from(std::int64_t j) const {
+    const auto* key = static_cast<const float*>(in.key) + in.keys.begin(sequence) * in.key_stride;
+    return {key + kv_head() * shape.key_width * keys() + j, shape.key_width, keys() - j, keys()};
+  }
+  /// The `count` keys from j on as panels.
+  void pack_keys(std::int64_t j, std::int64_t count, float* to) const {
+    if (!in.transposed_keys) return kernels().pack_transposed(count, shape.key_width, keys_from(j), to);
+    const MatrixView keys = transposed_keys_from(j);
+    kernels().pack(shape.key_width, count, {keys.data, keys.stride}, to);
+  }
   const std::byte* vectors_of(std::int64_t kv, const void* table, std::int64_t width) const {
     return static_cast<const std::byte*>(table) + kv * kept_bytes(in.kept, width);
   }

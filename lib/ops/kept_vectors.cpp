@@ -38,4 +38,13 @@ void keep_vectors(WeightType type, std::int64_t count, std::int64_t n, const flo
   });
 }
 
+void keep_transposed(const Ragged& ragged, std::int64_t n, const float* x, float* to) {
+  parallel_for(ragged.sequences(), 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t s = begin; s < end; ++s) {
+      const std::int64_t at = ragged.begin(s) * n;
+      kernels().transpose_rows(ragged.length(s), n, x + at, n, to + at);
+    }
+  });
+}
+
 }  // namespace pipeformer

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/ragged.hpp"
 #include "ops/kernel_types.hpp"
 
 namespace pipeformer {
@@ -19,5 +20,9 @@ constexpr std::int64_t kept_bytes(WeightType type, std::int64_t n) {
 /// Infinity, and a number too large for bfloat16, become NaN; a vector with NaN or infinity becomes NaN in 8 bits.
 /// Throws Error for a finite number that is too large for float16.
 void keep_vectors(WeightType type, std::int64_t count, std::int64_t n, const float* x, void* to);
+
+/// Stores the rows of each sequence of x (rows, n) transposed, as (n, rows of the sequence), where they would be: keys
+/// that many queries read, in float32 (AttentionInput::transposed_keys).
+void keep_transposed(const Ragged&, std::int64_t n, const float* x, float* to);
 
 }  // namespace pipeformer

@@ -292,10 +292,17 @@ TEST_CASE("attention of few queries multiplies as a plain loop does", "[ops]") {
       std::vector<float> scores(static_cast<std::size_t>(count * rows * ld), -7.0f), mixed = before, added = before;
       (*set)->score_heads(count, {{q.data(), rows, width, count * width}, width}, kept,
                           {{scores.data(), rows, keys, ld}, rows * ld});
+      std::vector<float> turned(static_cast<std::size_t>(count * width * keys)), transposed(scores.size(), -7.0f);
+      for (std::int64_t h = 0; h < count; ++h)
+        (*set)->transpose_rows(keys, width, wide.data() + (first + h) * width, heads * width,
+                               turned.data() + h * width * keys);
+      (*set)->score_transposed(count, {{q.data(), rows, width, count * width}, width},
+                               {{turned.data(), width, keys}, width * keys},
+                               {{transposed.data(), rows, keys, ld}, rows * ld});
       const OfHeads<MatrixView> weights{{p.data(), rows, keys, keys + 3}, rows * (keys + 3)};
       (*set)->mix_heads(count, weights, kept, {{mixed.data(), rows, width, count * width}, width}, false);
       (*set)->mix_heads(count, weights, kept, {{added.data(), rows, width, count * width}, width}, true);
-      bool same = true;
+      bool same = std::equal(scores.begin(), scores.end(), transposed.begin(), same_bits);
       for (std::int64_t h = 0; h < count; ++h)
         for (std::int64_t r = 0; r < rows; ++r) {
           const auto key = [&](std::int64_t j) { return wide.data() + (j * heads + first + h) * width; };

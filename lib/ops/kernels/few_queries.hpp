@@ -81,6 +81,57 @@ void score_heads(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVec
   });
 }
 
+/// Scores of the first n keys, n at most kLanes, of some rows of one head (Shared), or of one row of some heads: rows
+/// of q and c, with as many matrices of keys, `keys_step` apart.
+template <int Rows, bool Shared, bool Whole>
+inline void score_lanes(const MatrixView& q, const float* keys, std::int64_t stride, std::int64_t keys_step,
+                        std::int64_t n, float* c, std::int64_t c_step) {
+  Vec sum[Rows] = {};
+#pragma GCC unroll 4
+  for (std::int64_t k = 0; k < q.columns; ++k, keys += stride) {
+    Vec x;
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      const float* own = keys + (Shared ? 0 : r * keys_step);
+      if (r == 0 || !Shared) x = Whole ? load(own) : load_part(own, n);
+      sum[r] = fused(x, q.data[r * q.stride + k], sum[r]);
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    if (Whole)
+      store(c + r * c_step, sum[r]);
+    else
+      store_part(c + r * c_step, sum[r], n);
+}
+
+/// All keys of what score_lanes says.
+template <int Rows, bool Shared>
+inline void score_columns(const MatrixView& q, const MatrixView& keys, std::int64_t keys_step, float* c,
+                          std::int64_t c_step) {
+  std::int64_t j = 0;
+  for (; j + kLanes <= keys.columns; j += kLanes)
+    score_lanes<Rows, Shared, true>(q, keys.data + j, keys.stride, keys_step, kLanes, c + j, c_step);
+  if (j < keys.columns)
+    score_lanes<Rows, Shared, false>(q, keys.data + j, keys.stride, keys_step, keys.columns - j, c + j, c_step);
+}
+
+void score_transposed(std::int64_t heads, const OfHeads<MatrixView>& q, const OfHeads<MatrixView>& keys,
+                      const OfHeads<MutableMatrixView>& scores) {
+  const std::int64_t rows = q.first.rows, width = q.first.columns;
+  const auto own = [&](std::int64_t h) { return part_of(keys, h, 0, width); };
+  if (rows == 1)  // a sum waits for the one before it: those of several heads side by side
+    for_few_rows(heads, [&](auto n, std::int64_t h) {
+      score_columns<n.value, false>({q.first.data + h * q.step, n.value, width, q.step}, own(h), keys.step,
+                                    scores.first.data + h * scores.step, scores.step);
+    });
+  else
+    for (std::int64_t h = 0; h < heads; ++h)
+      for_few_rows(rows, [&](auto n, std::int64_t r) {
+        score_columns<n.value, true>(part_of(q, h, r, n.value), own(h), 0, part_of(scores, h, r, n.value).data,
+                                     scores.first.stride);
+      });
+}
+
 /// Count vectors of columns of a head, from `column` on; Whole: of which none is cut.
 template <int Rows, int Count, bool Whole, class Row>
 void mix_columns(const MatrixView& weights, const KeptVectors& values, std::int64_t begin, std::int64_t column,

@@ -91,6 +91,9 @@ struct Kernels {
   /// Packs b (depth rows of n) as it is: out[p][k][j] = b[row(k)][p * panel + j].
   void (*pack)(std::int64_t depth, std::int64_t n, const TableRows& b, float* out);
 
+  /// out (depth, n) = x (n, depth), transposed; x has row stride `stride`.
+  void (*transpose_rows)(std::int64_t n, std::int64_t depth, const float* x, std::int64_t stride, float* out);
+
   /// pack_transposed for elements of 16 bits.
   void (*pack_transposed_16)(std::int64_t n, std::int64_t depth, const std::uint16_t* w, std::int64_t ld,
                              std::uint16_t* out);
@@ -124,6 +127,9 @@ struct Kernels {
   /// rows.
   void (*score_heads)(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVectors& keys,
                       const OfHeads<MutableMatrixView>& scores);
+  /// The same where each head's keys stand transposed, as (width, keys): nothing moves between lanes.
+  void (*score_transposed)(std::int64_t heads, const OfHeads<MatrixView>& q, const OfHeads<MatrixView>& keys,
+                           const OfHeads<MutableMatrixView>& scores);
   /// c (rows, width) (+)= weights (rows, keys) V of some heads, likewise.
   void (*mix_heads)(std::int64_t heads, const OfHeads<MatrixView>& weights, const KeptVectors& values,
                     const OfHeads<MutableMatrixView>& c, bool accumulate);

@@ -61,6 +61,23 @@ void pack_transposed(std::int64_t n, std::int64_t depth, const TableRows& w, flo
   with_rows_of(w.type, [&](auto row) { pack_transposed_rows<decltype(row)>(n, depth, w, out); });
 }
 
+void transpose_rows(std::int64_t n, std::int64_t depth, const float* x, std::int64_t stride, float* out) {
+  const TableRows table{x, stride};
+  for (std::int64_t first = 0; first < n; first += kLanes) {
+    const std::int64_t rest = n - first;
+    FloatRow row[kLanes];
+    rows_from(first, n, table, row);
+    for (std::int64_t k = 0; k < depth; k += kLanes)
+      for_columns(row, k, depth, [&](std::int64_t i, Vec v) {
+        float* to = out + (k + i) * n + first;
+        if (rest >= kLanes)
+          store(to, v);
+        else
+          store_part(to, v, rest);
+      });
+  }
+}
+
 /// As pack_transposed, in squares of 32 x 32 elements, so that both sides stay in the first-level cache.
 void pack_transposed_16(std::int64_t n, std::int64_t depth, const std::uint16_t* w, std::int64_t ld,
                         std::uint16_t* out) {
