@@ -156,8 +156,16 @@ void MultiheadAttention::keep_keys(Context& ctx, const Ragged& ragged, const flo
                                    const KeyValues& to) const {
   const WorkspaceScope scope(ctx.workspace);
   const std::int64_t rows = ragged.rows(), width = shape_.kv_width(), bytes = shape_.kept_row_bytes(to.type);
-  float *key = ctx.workspace.get(rows * width), *value = ctx.workspace.get(rows * width);
+  // Rows that follow one another are computed where they will be.
+  const bool together =
+      to.type == WeightType::float32 && rows > 0 &&
+      std::adjacent_find(index, index + rows, [](auto a, auto b) { return b != a + 1; }) == index + rows;
+  const auto place = [&](void* table) {
+    return together ? static_cast<float*>(table) + index[0] * width : ctx.workspace.get(rows * width);
+  };
+  float *key = place(to.key), *value = place(to.value);
   project_keys(ctx, ragged, memory, positions, key, value);
+  if (together) return;
   const auto store = [&](const float* x, void* table) {
     for (std::int64_t r = 0; r < rows; ++r)
       keep_vectors(to.type, shape_.kv_heads, shape_.head_width, x + r * width,
