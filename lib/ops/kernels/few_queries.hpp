@@ -81,38 +81,47 @@ void score_heads(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVec
   });
 }
 
-/// Scores of the first n keys, n at most kLanes, of some rows of one head (Shared), or of one row of some heads: rows
-/// of q and c, with as many matrices of keys, `keys_step` apart.
-template <int Rows, bool Shared, bool Whole>
+/// Scores of the first Count vectors of keys of some rows of one head (Shared), or of one row of some heads: rows of q
+/// and c, with as many matrices of keys, `keys_step` apart. Not Whole: of the first n keys, fewer than a vector.
+template <int Rows, bool Shared, int Count, bool Whole>
 inline void score_lanes(const MatrixView& q, const float* keys, std::int64_t stride, std::int64_t keys_step,
                         std::int64_t n, float* c, std::int64_t c_step) {
-  Vec sum[Rows] = {};
+  Vec sum[Rows][Count] = {};
 #pragma GCC unroll 4
   for (std::int64_t k = 0; k < q.columns; ++k, keys += stride) {
-    Vec x;
+    Vec x[Count];
 #pragma GCC unroll 4
-    for (int r = 0; r < Rows; ++r) {
-      const float* own = keys + (Shared ? 0 : r * keys_step);
-      if (r == 0 || !Shared) x = Whole ? load(own) : load_part(own, n);
-      sum[r] = fused(x, q.data[r * q.stride + k], sum[r]);
-    }
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < Count; ++v) {
+        const float* own = keys + (Shared ? 0 : r * keys_step) + v * kLanes;
+        if (r == 0 || !Shared) x[v] = Whole ? load(own) : load_part(own, n);
+        sum[r][v] = fused(x[v], q.data[r * q.stride + k], sum[r][v]);
+      }
   }
   for (int r = 0; r < Rows; ++r)
-    if (Whole)
-      store(c + r * c_step, sum[r]);
-    else
-      store_part(c + r * c_step, sum[r], n);
+    for (int v = 0; v < Count; ++v) {
+      float* y = c + r * c_step + v * kLanes;
+      if (Whole)
+        store(y, sum[r][v]);
+      else
+        store_part(y, sum[r][v], n);
+    }
 }
 
 /// All keys of what score_lanes says.
 template <int Rows, bool Shared>
 inline void score_columns(const MatrixView& q, const MatrixView& keys, std::int64_t keys_step, float* c,
                           std::int64_t c_step) {
+  const std::int64_t n = keys.columns;
   std::int64_t j = 0;
-  for (; j + kLanes <= keys.columns; j += kLanes)
-    score_lanes<Rows, Shared, true>(q, keys.data + j, keys.stride, keys_step, kLanes, c + j, c_step);
-  if (j < keys.columns)
-    score_lanes<Rows, Shared, false>(q, keys.data + j, keys.stride, keys_step, keys.columns - j, c + j, c_step);
+  const auto next = [&](auto count, auto whole) {
+    score_lanes<Rows, Shared, count.value, whole.value>(q, keys.data + j, keys.stride, keys_step, n - j, c + j, c_step);
+    j += count.value * kLanes;
+  };
+  while (j + 2 * kLanes <= n) next(Constant<2>(), Constant<true>());
+  if (j + kLanes <= n) next(Constant<1>(), Constant<true>());
+  if (j < n) next(Constant<1>(), Constant<false>());
 }
 
 void score_transposed(std::int64_t heads, const OfHeads<MatrixView>& q, const OfHeads<MatrixView>& keys,
