@@ -777,6 +777,42 @@ TEST_CASE("attention to keys and values of fewer bits is attention to what they 
   }
 }
 
+TEST_CASE("attention to transposed keys is attention to the keys", "[ops]") {
+  const std::int64_t kv_heads = GENERATE(1, 3, 6);
+  for (const std::int64_t width : {1, 7, 16, 40}) {
+    Attention a({1, 3, 4, 5, 40, 0, 2, 1, 30}, {300, 3, 17, 270, 40, 4, 0, 33, 600}, 6, kv_heads, width, width + 3);
+    CAPTURE(kv_heads, width);
+    AttentionInput in = a.input();
+    const std::int64_t n = kv_heads * width;
+    Floats key(a.key.size()), kept(key.size());
+    for (std::int64_t s = 0; s < in.keys.sequences(); ++s)
+      for (std::int64_t j = 0; j < in.keys.length(s); ++j)
+        for (std::int64_t k = 0; k < n; ++k)
+          key[static_cast<std::size_t>(in.keys.begin(s) * n + k * in.keys.length(s) + j)] =
+              a.key[static_cast<std::size_t>((in.keys.begin(s) + j) * n + k)];
+    keep_transposed(in.keys, n, a.key.data(), kept.data());
+    CHECK(same_bits(kept.data(), key.data(), static_cast<std::int64_t>(key.size())));
+    const auto scores_of = [&](const AttentionInput& input, Floats& out) {
+      Floats scores;
+      attention_forward(a.shape, input, out.data(), nullptr);
+      attention_look(
+          a.shape, input,
+          {[&](const AttentionRows& rows) { scores.insert(scores.end(), rows.x, rows.x + rows.rows * rows.keys); }, {}},
+          out.data());
+      return scores;
+    };
+    const Floats expected = a.forward();
+    Floats rows(expected.size()), out(expected.size());
+    const Floats expected_scores = scores_of(in, rows);
+    in.key = key.data();
+    in.transposed_keys = true;
+    const Floats scores = scores_of(in, out);
+    CHECK(same_bits(out.data(), expected.data(), static_cast<std::int64_t>(out.size())));
+    REQUIRE(scores.size() == expected_scores.size());
+    CHECK(same_bits(scores.data(), expected_scores.data(), static_cast<std::int64_t>(scores.size())));
+  }
+}
+
 TEST_CASE("what is too large to be kept in fewer bits is an error or NaN", "[ops]") {
   const float infinity = std::numeric_limits<float>::infinity();
   const Floats edges{65504.0f, 65519.99f, 65520.0f, 3.3895e38f, 3.4e38f, infinity, -infinity, NAN, -65520.0f};
