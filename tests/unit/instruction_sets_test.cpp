@@ -263,7 +263,7 @@ TEST_CASE("attention of few queries multiplies as a plain loop does", "[ops]") {
     const std::int64_t filled = (keys + kScoreColumns - 1) / kScoreColumns * kScoreColumns;
     const Kernels& best = **available_kernels();
     std::vector<std::byte> table(static_cast<std::size_t>((keys + 1) * bytes));
-    std::vector<float> wide(static_cast<std::size_t>(keys * heads * width));
+    std::vector<float> wide(static_cast<std::size_t>((keys + 1) * heads * width));
     std::vector<const std::byte*> places;
     for (std::int64_t j = 0; j < keys; ++j) {  // last row first
       std::byte* row = table.data() + (keys - 1 - j) * bytes;
