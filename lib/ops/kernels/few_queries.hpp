@@ -81,27 +81,22 @@ void score_heads(std::int64_t heads, const OfHeads<MatrixView>& q, const KeptVec
   });
 }
 
-/// Scores of the first Count vectors of keys of some rows of one head (Shared), or of one row of some heads: rows of q
-/// and c, with as many matrices of keys, `keys_step` apart. Not Whole: of the first n keys, fewer than a vector.
-template <int Rows, bool Shared, int Count, bool Whole>
-inline void score_lanes(const MatrixView& q, const float* keys, std::int64_t stride, std::int64_t keys_step,
-                        std::int64_t n, float* c, std::int64_t c_step) {
+/// Scores of rows q of one head against Count vectors of keys, which begin at `keys`; not Whole: only n of them.
+template <int Rows, int Count, bool Whole>
+inline void score_lanes(const MatrixView& q, const float* keys, std::int64_t stride, std::int64_t n, float* c,
+                        std::int64_t c_stride) {
   Vec sum[Rows][Count] = {};
 #pragma GCC unroll 4
   for (std::int64_t k = 0; k < q.columns; ++k, keys += stride) {
     Vec x[Count];
+    for (int v = 0; v < Count; ++v) x[v] = Whole ? load(keys + v * kLanes) : load_part(keys, n);
 #pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < Count; ++v) {
-        const float* own = keys + (Shared ? 0 : r * keys_step) + v * kLanes;
-        if (r == 0 || !Shared) x[v] = Whole ? load(own) : load_part(own, n);
-        sum[r][v] = fused(x[v], q.data[r * q.stride + k], sum[r][v]);
-      }
+      for (int v = 0; v < Count; ++v) sum[r][v] = fused(x[v], q.data[r * q.stride + k], sum[r][v]);
   }
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Count; ++v) {
-      float* y = c + r * c_step + v * kLanes;
+      float* y = c + r * c_stride + v * kLanes;
       if (Whole)
         store(y, sum[r][v]);
       else
@@ -109,36 +104,22 @@ inline void score_lanes(const MatrixView& q, const float* keys, std::int64_t str
     }
 }
 
-/// All keys of what score_lanes says.
-template <int Rows, bool Shared>
-inline void score_columns(const MatrixView& q, const MatrixView& keys, std::int64_t keys_step, float* c,
-                          std::int64_t c_step) {
-  const std::int64_t n = keys.columns;
-  std::int64_t j = 0;
-  const auto next = [&](auto count, auto whole) {
-    score_lanes<Rows, Shared, count.value, whole.value>(q, keys.data + j, keys.stride, keys_step, n - j, c + j, c_step);
-    j += count.value * kLanes;
-  };
-  while (j + 2 * kLanes <= n) next(Constant<2>(), Constant<true>());
-  if (j + kLanes <= n) next(Constant<1>(), Constant<true>());
-  if (j < n) next(Constant<1>(), Constant<false>());
-}
-
+/// Heads one after another, as their keys lie in memory.
 void score_transposed(std::int64_t heads, const OfHeads<MatrixView>& q, const OfHeads<MatrixView>& keys,
                       const OfHeads<MutableMatrixView>& scores) {
-  const std::int64_t rows = q.first.rows, width = q.first.columns;
-  const auto own = [&](std::int64_t h) { return part_of(keys, h, 0, width); };
-  if (rows == 1)  // a sum waits for the one before it: those of several heads side by side
-    for_few_rows(heads, [&](auto n, std::int64_t h) {
-      score_columns<n.value, false>({q.first.data + h * q.step, n.value, width, q.step}, own(h), keys.step,
-                                    scores.first.data + h * scores.step, scores.step);
+  const std::int64_t n = keys.first.columns, stride = keys.first.stride;
+  for (std::int64_t h = 0; h < heads; ++h)
+    for_few_rows(q.first.rows, [&](auto rows, std::int64_t r) {
+      const auto part = part_of(q, h, r, rows.value);
+      const auto to = part_of(scores, h, r, rows.value);
+      const float* key = keys.first.data + h * keys.step;
+      std::int64_t j = 0;
+      for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+        score_lanes<rows.value, 2, true>(part, key + j, stride, n, to.data + j, to.stride);
+      for (; j + kLanes <= n; j += kLanes)
+        score_lanes<rows.value, 1, true>(part, key + j, stride, n, to.data + j, to.stride);
+      if (j < n) score_lanes<rows.value, 1, false>(part, key + j, stride, n - j, to.data + j, to.stride);
     });
-  else
-    for (std::int64_t h = 0; h < heads; ++h)
-      for_few_rows(rows, [&](auto n, std::int64_t r) {
-        score_columns<n.value, true>(part_of(q, h, r, n.value), own(h), 0, part_of(scores, h, r, n.value).data,
-                                     scores.first.stride);
-      });
 }
 
 /// Count vectors of columns of a head, from `column` on; Whole: of which none is cut.
