@@ -60,7 +60,8 @@ struct AttentionInput {
   std::int64_t key_stride = 0;    ///< In elements of their type, as kept_elements counts them.
   const void* value = nullptr;    ///< (rows, kv_heads) vectors of value_width
   std::int64_t value_stride = 0;  ///< Likewise.
-  /// Each sequence's keys stand transposed, as (kv_heads * key_width, keys), where its rows would; float32, no index.
+  /// Each sequence's keys stand transposed, as (kv_heads * key_width, keys), where its rows would: of float32, without
+  /// an index, and not for attention_backward.
   bool transposed_keys = false;
   WeightType kept = WeightType::float32;  ///< What the vectors of keys and values are stored as.
   Ragged queries, keys;                   ///< Same number of sequences.
