@@ -81,7 +81,7 @@ static void encode(const Args& args) {
     turn.ctx.places.first = turn.first_sequence;
     const EncodedBatch encoded =
         encode_batch(turn.ctx, transformer, input.batch, source_kind(c, input.batch, input.where_record(0)),
-                     args.integer("batch-rows"), types ? &turn[1].batch : nullptr);
+                     types ? &turn[1].batch : nullptr);
     const GivenRows given = give(turn.ctx, transformer, input.batch, encoded, output);
     model.explain(given.rows, given.count(encoded));
     return [&, encoded, given] { write_given(*writer, input.batch, encoded, given); };

@@ -11,36 +11,7 @@
 #include "ops/pooling.hpp"
 
 namespace pipeformer {
-namespace {
-
 using Source = Transformer::Source;
-
-/// The sequences of `ragged`, of which the first begins at row first_row of the batch.
-const float* encode_part(Context& ctx, const Transformer& model, const Batch& batch, const Source& whole,
-                         const Ragged& ragged, std::int64_t first_row) {
-  Source part = whole;
-  part.ragged = ragged;
-  if (part.ids) part.ids += first_row;
-  if (part.types) part.types += first_row;
-  if (part.rows) part.rows += first_row * batch.width;
-  Transformer::Encoded encoded;
-  model.encode(ctx, part, encoded);
-  return encoded.memory;
-}
-
-/// Cuts the sequences into `parts` of about as many rows each; the first sequence of each part, and the end.
-std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t parts) {
-  std::vector<std::int64_t> cuts{0};
-  for (std::int64_t s = 0, p = 1; s < ragged.sequences() && p < parts; ++s)
-    if (ragged.begin(s + 1) * parts >= ragged.rows() * p) {
-      cuts.push_back(s + 1);
-      while (p < parts && ragged.begin(s + 1) * parts >= ragged.rows() * p) ++p;
-    }
-  if (cuts.back() < ragged.sequences()) cuts.push_back(ragged.sequences());
-  return cuts;
-}
-
-}  // namespace
 
 Source::Kind source_kind(const Configuration& c, const Batch& batch, const std::string& where) {
   if (batch.ids) {
@@ -54,42 +25,15 @@ Source::Kind source_kind(const Configuration& c, const Batch& batch, const std::
 }
 
 EncodedBatch encode_batch(Context& ctx, const Transformer& model, const Batch& batch, Source::Kind kind,
-                          std::int64_t part_rows, const Batch* types) {
-  const Ragged ragged = batch.ragged();
-  const std::int64_t width = model.configuration().width,
-                     extra = kind == Source::Kind::vectors ? model.configuration().class_tokens : 0;
-  Source source{.ragged = ragged, .kind = kind};
+                          const Batch* types) {
+  Source source{.ragged = batch.ragged(), .kind = kind};
   if (batch.ids) source.ids = batch.tokens.data();
   if (!batch.ids) source.rows = batch.rows.data();
   if (types) source.types = types->tokens.data();
-  EncodedBatch encoded;
-  for (std::int64_t s = 0; s <= ragged.sequences(); ++s)
-    encoded.offsets.push_back((s < ragged.sequences() ? ragged.begin(s) : ragged.rows()) + extra * s);
-  const std::vector<std::int64_t> cuts = cut(ragged, ragged.rows() / std::max<std::int64_t>(1, part_rows));
-  const auto parts = static_cast<std::int64_t>(cuts.size()) - 1;
-  if (parts < 2 || ctx.probe) {
-    encoded.memory = encode_part(ctx, model, batch, source, ragged, 0);
-    return encoded;
-  }
-  float* memory = ctx.workspace.get(encoded.offsets.back() * width);
-  parallel_for(parts, 1, [&](std::int64_t p, std::int64_t) {
-    thread_local Workspace own;
-    own.clear();
-    Context mine{own};
-    const std::int64_t first = cuts[static_cast<std::size_t>(p)], last = cuts[static_cast<std::size_t>(p) + 1];
-    const std::int64_t row = ragged.begin(first), to = encoded.offsets[static_cast<std::size_t>(first)],
-                       end = encoded.offsets[static_cast<std::size_t>(last)];
-    std::vector<std::int64_t> offsets;
-    for (std::int64_t s = first; s <= last; ++s) offsets.push_back(ragged.begin(s) - row);
-    try {
-      std::memcpy(memory + to * width, encode_part(mine, model, batch, source, {offsets}, row),
-                  static_cast<std::size_t>((end - to) * width) * sizeof(float));
-    } catch (const RowError& error) {
-      throw RowError(row + error.row(), error.what());
-    }
-  });
-  encoded.memory = memory;
-  return encoded;
+  Transformer::Encoded encoded;
+  model.encode(ctx, source, encoded);
+  const auto& offsets = encoded.ragged.offsets;
+  return {{offsets.begin(), offsets.end()}, encoded.memory};
 }
 
 EncoderOutput encoder_output_from_name(const std::string& name) {

@@ -22,10 +22,8 @@ struct EncodedBatch {
 /// the former. Throws Error naming both widths.
 Transformer::Source::Kind source_kind(const Configuration&, const Batch&, const std::string& where);
 
-/// Encodes ids or vectors; types (may be null) are those of the ids, row for row. A batch of many more than part_rows
-/// positions (one large record) is computed in parts of about so many; a pass with a probe computes the whole at
-/// once. Throws RowError.
-EncodedBatch encode_batch(Context&, const Transformer&, const Batch&, Transformer::Source::Kind, std::int64_t part_rows,
+/// Encodes ids or vectors; types (may be null) are those of the ids, row for row. Throws RowError.
+EncodedBatch encode_batch(Context&, const Transformer&, const Batch&, Transformer::Source::Kind,
                           const Batch* types = nullptr);
 
 /// What `encode --give` writes. hidden: (..., T, D); logits: of tokens or of classes at each position (..., T, C), of

@@ -223,35 +223,6 @@ void Transformer::build_readout(ParameterSource& source, Stacks stacks, Readout 
     head_ = OutputHead(source, c, c.has_decoder() ? "decoder" : "encoder", c.width, std::move(*projection));
 }
 
-/// Sets where the encoder's rows are in the whole batch.
-void Transformer::enter_encoder(Context& ctx, const Source& source) const {
-  ctx.first = source.first;
-  ctx.first.row += configuration_.class_tokens * source.first.sequence;
-}
-
-void Transformer::encode(Context& ctx, const Source& source, Encoded& encoded) const {
-  enter_encoder(ctx, source);
-  const float* x = source.rows;
-  encoded.ragged = source.ragged;
-  if (source.kind == Source::Kind::vectors) {
-    x = vector_embedding_.forward(ctx, source.ragged, source.rows, encoded.vectors);
-    encoded.ragged = encoded.vectors.ragged();
-  } else if (source.kind == Source::Kind::ids) {
-    x = source_embedding_.forward(ctx, source.ragged, source.ids, source.types, encoded.tokens);
-  }
-  encoded.memory = encoder_.forward(ctx, encoded.ragged, x, {}, encoded.stack);
-}
-
-void Transformer::encode_backward(Context& ctx, const Source& source, const Encoded& encoded,
-                                  const float* d_memory) const {
-  enter_encoder(ctx, source);
-  const float* dx = encoder_.backward(ctx, encoded.ragged, {}, encoded.stack, d_memory, nullptr);
-  if (source.kind == Source::Kind::vectors)
-    vector_embedding_.backward(ctx, source.ragged, encoded.vectors, dx);
-  else
-    source_embedding_.backward(ctx, source.ragged, encoded.tokens, dx);
-}
-
 void Transformer::decode(Context& ctx, const Target& target, const Stack::Memory& memory, Decoded& decoded) const {
   ctx.first = target.first;
   const float* x = target_embedding_.forward(ctx, target.ragged, target.ids, nullptr, decoded.tokens);

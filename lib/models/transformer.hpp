@@ -112,10 +112,12 @@ class Transformer {
     TokenEmbedding::Saved tokens;
     VectorEmbedding::Saved vectors;
     Stack::Saved stack;
-    Ragged ragged;                  ///< Of the memory: with class tokens each sequence has more rows.
-    const float* memory = nullptr;  ///< (ragged.rows(), width), in the workspace
+    std::vector<std::int64_t> offsets{};  ///< Of a memory that was computed in parts.
+    Ragged ragged;                        ///< Of the memory: with class tokens each sequence has more rows.
+    const float* memory = nullptr;        ///< (ragged.rows(), width), in the workspace
   };
-  /// Fills `encoded`, which keeps what backward needs.
+  /// Fills `encoded`, which keeps what backward needs. Inference without a probe computes a large batch in parts, side
+  /// by side. Throws RowError.
   void encode(Context&, const Source&, Encoded&) const;
   /// Adds to the gradients of everything before the memory.
   void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;
@@ -162,6 +164,7 @@ class Transformer {
  private:
   void build_readout(ParameterSource&, Stacks, Readout);
   void enter_encoder(Context&, const Source&) const;
+  void encode_parts(Context&, const Source&, std::span<const std::int64_t> cuts, Encoded&) const;
   LossSums span_loss(Context&, const Examples&, const CrossEntropyForm&) const;
   LossSums value_loss(Context&, const Examples&, const CrossEntropyForm&) const;
 

@@ -230,7 +230,7 @@ class BatchGenerator {
 const float* source_memory(Context& ctx, const Transformer& model, const Batch& batch) {
   if (!model.configuration().has_encoder()) return nullptr;
   if (!batch.ids) return batch.rows.data();
-  return encode_batch(ctx, model, batch, Transformer::Source::Kind::ids, batch.positions()).memory;
+  return encode_batch(ctx, model, batch, Transformer::Source::Kind::ids).memory;
 }
 
 std::optional<std::int64_t> decoder_window(const Configuration& c, Beyond beyond) {
