@@ -16,8 +16,9 @@ void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, fl
   const std::int64_t rows = ragged.rows(), inner = shape_.inner;
   saved.input = x;
   saved.up = ctx.workspace.get(rows * inner);
-  // The gradient of relu needs no more than where its result is positive, so it takes the place of its input.
-  const bool in_place = !shape_.gated && (shape_.activation == Activation::relu || !ctx.training);
+  // What the backward pass does not read gives its place to what follows. The gradient of relu needs no more than where
+  // its result is positive.
+  const bool in_place = !ctx.training || (!shape_.gated && shape_.activation == Activation::relu);
   saved.inner = in_place ? saved.up : ctx.workspace.get(rows * inner);
   const SameRows same;
   linear1_.forward(rows, x, saved.up);
@@ -26,8 +27,9 @@ void FeedForward::forward(Context& ctx, const Ragged& ragged, const float* x, fl
     saved.gate = ctx.workspace.get(rows * inner);
     gate_.forward(rows, x, saved.gate);
     ctx.show(gate_tap_, saved.gate, inner, ragged);
-    activation(shape_.activation, rows, inner, saved.gate, saved.inner);
-    multiply(rows * inner, saved.inner, saved.up, saved.inner);
+    float* active = in_place ? saved.gate : saved.inner;
+    activation(shape_.activation, rows, inner, saved.gate, active);
+    multiply(rows * inner, active, saved.up, saved.inner);
   } else {
     activation(shape_.activation, rows, inner, saved.up, saved.inner);
   }

@@ -27,6 +27,8 @@ class FeedForward {
   void forward(Context&, const Ragged&, const float* x, float* y, Saved&) const;
   void backward(Context&, const Ragged&, const Saved&, const float* dy, float* dx) const;
   const FeedForwardShape& shape() const { return shape_; }
+  /// Whether the copies of the weights are made: from then on it costs nothing to use them for some rows at a time.
+  bool is_packed() const { return linear2_.is_packed(); }
 
  private:
   std::string name_;

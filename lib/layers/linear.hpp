@@ -28,6 +28,7 @@ class Linear {
   const Parameter& bias() const { return bias_; }
   /// The weight as PackedWeight keeps it, for so many rows; may be null.
   PackedView packed_forward(std::int64_t rows) const { return packed_->forward(weight_.stored, version(), rows); }
+  bool is_packed() const { return packed_->is_packed(version()); }
   PackedView packed_backward() const { return packed_->backward(weight_.stored, version()); }
 
  private:

@@ -101,6 +101,7 @@ class TransformerLayer {
   const float* step(Context&, const Step&, const float* x) const;
   const MultiheadAttention& cross_attention() const { return cross_attention_; }
   const LayerShape& shape() const { return shape_; }
+  bool is_packed() const { return feed_forward_.is_packed(); }  ///< As of the feed-forward layer, its largest part.
 
  private:
   std::string name_;

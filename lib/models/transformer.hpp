@@ -59,6 +59,7 @@ class Stack {
   const float* finish(Context&, const Ragged&, const float* x, Norm::Saved&) const;
 
   std::int64_t input_width() const { return input_width_; }
+  bool is_packed() const { return !layers_.empty() && layers_.back().is_packed(); }
 
  private:
   /// One layer in training, of which the backward pass computes all but the result again.
@@ -117,7 +118,7 @@ class Transformer {
     const float* memory = nullptr;        ///< (ragged.rows(), width), in the workspace
   };
   /// Fills `encoded`, which keeps what backward needs. Inference without a probe computes a large batch in parts, side
-  /// by side. Throws RowError.
+  /// by side, once the weights are packed. Throws RowError.
   void encode(Context&, const Source&, Encoded&) const;
   /// Adds to the gradients of everything before the memory.
   void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;

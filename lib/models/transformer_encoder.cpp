@@ -33,7 +33,8 @@ void Transformer::enter_encoder(Context& ctx, const Source& source) const {
 }
 
 void Transformer::encode(Context& ctx, const Source& source, Encoded& encoded) const {
-  if (!ctx.training && !ctx.probe)
+  // Not before the weights are packed: each part would pack them again.
+  if (!ctx.training && !ctx.probe && encoder_.is_packed())
     if (const std::vector<std::int64_t> cuts = cut(source.ragged); cuts.size() > 2)
       return encode_parts(ctx, source, cuts, encoded);
   enter_encoder(ctx, source);

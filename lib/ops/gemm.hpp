@@ -29,6 +29,8 @@ class PackedWeight {
   /// The panels for x w^T, x of so many rows, or null when it is better to go without. They keep the type of the
   /// weight.
   PackedView forward(const WeightView& w, std::uint64_t version, std::int64_t rows);
+  /// Whether forward() has its copy of that version: until then, products may pack the weight each time.
+  bool is_packed(std::uint64_t version) const { return forward_.version.load(std::memory_order_acquire) == version; }
   /// The panels for dy w, w float32.
   PackedView backward(const WeightView& w, std::uint64_t version);
 

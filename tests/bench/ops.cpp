@@ -70,7 +70,7 @@ double flops_limit() {
   static const double limit = [] {
     constexpr std::int64_t m = 2048, n = 512;
     const auto a = random_floats(m * n, 1), w = random_floats(n * n, 2);
-    std::vector<float> c(static_cast<std::size_t>(m * n));
+    Buffer<float> c(static_cast<std::size_t>(m * n));
     PackedWeight packed;
     const double ours = best_seconds([&] {
       product_packed({a.data(), m, n}, panels_of(packed, {w.data(), n, n}, m), nullptr, {c.data(), m, n});
@@ -100,7 +100,7 @@ void count(State& state, const char* what, double each) {
 void openblas(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
-  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Buffer<float> c(static_cast<std::size_t>(m * n));
   for (auto _ : state) sgemm(m, n, k, a.data(), w.data(), c.data());
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
@@ -108,7 +108,7 @@ void openblas(State& state) {
 void product(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
-  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Buffer<float> c(static_cast<std::size_t>(m * n));
   PackedWeight packed;
   const PackedView panels = panels_of(packed, {w.data(), n, k}, m);
   for (auto _ : state) product_packed({a.data(), m, k}, panels, nullptr, {c.data(), m, n});
@@ -119,7 +119,7 @@ void product(State& state) {
 void product_once(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1), w = random_floats(n * k, 2);
-  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Buffer<float> c(static_cast<std::size_t>(m * n));
   for (auto _ : state) product_nt({a.data(), m, k}, {w.data(), n, k}, nullptr, {c.data(), m, n});
   count(state, "flops", 2.0 * static_cast<double>(m * n * k));
 }
@@ -163,7 +163,7 @@ struct Weight4 {
 void product_int4(State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1);
-  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Buffer<float> c(static_cast<std::size_t>(m * n));
   Weight4 w(n, k);
   for (auto _ : state) product_packed({a.data(), m, k}, panels_of(w.packed, w.view, m), nullptr, {c.data(), m, n});
   state.counters["ops"] =
@@ -200,13 +200,13 @@ void product_int8(State& state) {
   static const double limit = [] {
     constexpr std::int64_t m = 96, n = 256, k = 512;
     const auto a = random_floats(m * k, 1);
-    std::vector<float> c(static_cast<std::size_t>(m * n));
+    Buffer<float> c(static_cast<std::size_t>(m * n));
     Weight8 weight(n, k);
     return 2.0 * m * n * k / best_seconds([&] { weight.product(a.data(), m, c.data()); });
   }();
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto a = random_floats(m * k, 1);
-  std::vector<float> c(static_cast<std::size_t>(m * n));
+  Buffer<float> c(static_cast<std::size_t>(m * n));
   Weight8 weight(n, k);
   for (auto _ : state) weight.product(a.data(), m, c.data());
   const double done = 2.0 * static_cast<double>(m * n * k) * static_cast<double>(state.iterations());

@@ -400,18 +400,82 @@ TEST_CASE("the parts of a batch have together its loss and gradients, dropout to
   CHECK(std::sqrt(difference / norm) < 1e-5);
 }
 
+namespace {
+
+/// The row that a RowError names; -1: there is none.
+template <class Run>
+std::int64_t row_of(Run run) {
+  try {
+    run();
+  } catch (const RowError& error) {
+    return error.row();
+  }
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("a large batch that the encoder computes in parts has the bits of the whole", "[model][law4]") {
+  using Kind = Transformer::Source::Kind;
+  const Kind kind = GENERATE(Kind::ids, Kind::vectors, Kind::embedded);
+  Configuration c = tiny();
+  c.kind = ModelKind::encoder_only;
+  c.stacks([](StackSpec& s) { s.positions = PositionKind::learned, s.max_positions = 700, s.token_types = 2; });
+  if (kind == Kind::vectors) {
+    c.stacks([](StackSpec& s) { s.token_types = 0; });
+    c.source_vocabulary = 0;
+    c.input_width = 6;
+    c.class_tokens = 2;
+  }
+  ParameterArena arena([&](ParameterSource& source) { Transformer(source, c); });
+  arena.initialize(3);
+  const Transformer model(arena, c);
+  Random random(4);
+  std::vector<std::int64_t> offsets{0};  // empty sequences, and one that is longer than a part
+  for (int s = 0; s < 90; ++s) offsets.push_back(offsets.back() + (s == 40 ? 600 : static_cast<int>(random.below(20))));
+  const auto rows = static_cast<std::size_t>(offsets.back());
+  std::vector<std::int32_t> ids(rows), types(rows);
+  std::vector<float> vectors(rows * 16);
+  for (auto& id : ids) id = static_cast<std::int32_t>(random.below(23));
+  for (auto& type : types) type = static_cast<std::int32_t>(random.below(2));
+  for (auto& x : vectors) x = static_cast<float>(random.normal());
+  const Transformer::Source source{.ragged = {offsets},
+                                   .kind = kind,
+                                   .ids = kind == Kind::ids ? ids.data() : nullptr,
+                                   .rows = kind == Kind::ids ? nullptr : vectors.data(),
+                                   .types = kind == Kind::ids ? types.data() : nullptr};
+  Workspace workspace;
+  const auto encode = [&](bool in_parts) {
+    workspace.clear();
+    Context ctx{workspace};
+    Transformer::Encoded encoded;
+    CHECK(model.encoder().is_packed() == in_parts);
+    model.encode(ctx, source, encoded);
+    CHECK(encoded.offsets.empty() != in_parts);
+    std::vector<float> memory(encoded.memory, encoded.memory + encoded.ragged.rows() * c.width);
+    return std::pair(std::vector<std::int64_t>(encoded.ragged.offsets.begin(), encoded.ragged.offsets.end()), memory);
+  };
+  const auto whole = encode(false);
+  CHECK(whole.first.back() == offsets.back() + std::ssize(offsets) * c.class_tokens - c.class_tokens);
+  encode(false);  // the second use of small weights packs them
+  const int threads = thread_count();
+  for (const int n : {1, 2, 5}) {
+    set_thread_count(n);
+    CHECK(encode(true) == whole);
+    CHECK(encode(true) == whole);
+  }
+  if (kind == Kind::ids) {
+    ids[rows - 3] = 23;
+    ids[rows - 2] = -1;
+    CHECK(row_of([&] { encode(true); }) == static_cast<std::int64_t>(rows) - 3);
+  }
+  set_thread_count(threads);
+}
+
 TEST_CASE("an id outside the vocabulary and a position beyond the last name their row", "[model]") {
   Configuration c = tiny();
   c.stacks([](StackSpec& s) { s.positions = PositionKind::learned; });
   Setting setting(c);
-  const auto row_of = [](auto run) -> std::int64_t {
-    try {
-      run();
-    } catch (const RowError& error) {
-      return error.row();
-    }
-    return -1;
-  };
   const TokenEmbedding& embedding = setting.model.target_embedding();
   std::vector<std::int32_t> ids{1, 2, 23, 4};
   std::vector<float> x(64 * 16);
