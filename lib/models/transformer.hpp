@@ -118,7 +118,7 @@ class Transformer {
     const float* memory = nullptr;        ///< (ragged.rows(), width), in the workspace
   };
   /// Fills `encoded`, which keeps what backward needs. Inference without a probe computes a large batch in parts, side
-  /// by side, once the weights are packed. Throws RowError.
+  /// by side. Throws RowError.
   void encode(Context&, const Source&, Encoded&) const;
   /// Adds to the gradients of everything before the memory.
   void encode_backward(Context&, const Source&, const Encoded&, const float* d_memory) const;

@@ -8,12 +8,13 @@
 namespace pipeformer {
 namespace {
 
-/// Positions of a part of a batch in inference: what its layers compute stays in the second-level cache.
-constexpr std::int64_t kPartRows = 256;
+/// Positions of a part of a batch in inference. What the layers compute of the smaller ones stays in the second-level
+/// cache; until the weights are packed parts are larger, since each would pack them again.
+constexpr std::int64_t kPartRows = 256, kUnpackedPartRows = 1024;
 
-/// The first sequence of each part, of about as many rows each, and the end.
-std::vector<std::int64_t> cut(const Ragged& ragged) {
-  const std::int64_t parts = ragged.rows() / kPartRows;
+/// The first sequence of each part, of about part_rows rows each, and the end.
+std::vector<std::int64_t> cut(const Ragged& ragged, std::int64_t part_rows) {
+  const std::int64_t parts = ragged.rows() / part_rows;
   std::vector<std::int64_t> cuts{0};
   for (std::int64_t s = 0, p = 1; s < ragged.sequences() && p < parts; ++s)
     if (ragged.begin(s + 1) * parts >= ragged.rows() * p) {
@@ -33,10 +34,10 @@ void Transformer::enter_encoder(Context& ctx, const Source& source) const {
 }
 
 void Transformer::encode(Context& ctx, const Source& source, Encoded& encoded) const {
-  // Not before the weights are packed: each part would pack them again.
-  if (!ctx.training && !ctx.probe && encoder_.is_packed())
-    if (const std::vector<std::int64_t> cuts = cut(source.ragged); cuts.size() > 2)
-      return encode_parts(ctx, source, cuts, encoded);
+  if (!ctx.training && !ctx.probe) {
+    const auto cuts = cut(source.ragged, encoder_.is_packed() ? kPartRows : kUnpackedPartRows);
+    if (cuts.size() > 2) return encode_parts(ctx, source, cuts, encoded);
+  }
   enter_encoder(ctx, source);
   const float* x = source.rows;
   encoded.ragged = source.ragged;
