@@ -1,16 +1,12 @@
 #include "models/encode_batch.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <vector>
-
 #include "core/error.hpp"
 #include "core/one_nan.hpp"
-#include "core/threads.hpp"
 #include "models/sequence_vectors.hpp"
 #include "ops/pooling.hpp"
 
 namespace pipeformer {
+
 using Source = Transformer::Source;
 
 Source::Kind source_kind(const Configuration& c, const Batch& batch, const std::string& where) {
