@@ -128,12 +128,16 @@ VectorEmbedding::VectorEmbedding(ParameterSource& source, const Configuration& c
   positions_tap_ = source.tap("encoder", "positions", {c.width});
 }
 
+std::vector<std::int64_t> VectorEmbedding::offsets(const Ragged& ragged) const {
+  std::vector<std::int64_t> offsets(ragged.offsets.begin(), ragged.offsets.end());
+  for (std::size_t s = 0; s < offsets.size(); ++s) offsets[s] += class_tokens_ * static_cast<std::int64_t>(s);
+  return offsets;
+}
+
 float* VectorEmbedding::project(Context& ctx, const Ragged& ragged, const float* x, Saved& saved) const {
   const std::int64_t extra = class_tokens_, sequences = ragged.sequences();
   saved.x = x;
-  saved.offsets.resize(static_cast<std::size_t>(sequences + 1));
-  for (std::int64_t s = 0; s <= sequences; ++s)
-    saved.offsets[static_cast<std::size_t>(s)] = ragged.offsets[static_cast<std::size_t>(s)] + extra * s;
+  saved.offsets = offsets(ragged);
   float* y = ctx.workspace.get(saved.ragged().rows() * width());
   float* projected = extra > 0 ? ctx.workspace.get(ragged.rows() * width()) : y;
   input_.forward(ragged.rows(), x, projected);

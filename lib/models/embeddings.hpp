@@ -116,6 +116,8 @@ class VectorEmbedding {
   std::int64_t input_width() const { return input_.in(); }
   std::int64_t width() const { return input_.out(); }
   std::int64_t class_tokens() const { return class_tokens_; }
+  /// Of the rows that come out.
+  std::vector<std::int64_t> offsets(const Ragged&) const;
 
  private:
   Linear input_;

@@ -113,9 +113,8 @@ class Transformer {
     TokenEmbedding::Saved tokens;
     VectorEmbedding::Saved vectors;
     Stack::Saved stack;
-    std::vector<std::int64_t> offsets{};  ///< Of a memory that was computed in parts.
-    Ragged ragged;                        ///< Of the memory: with class tokens each sequence has more rows.
-    const float* memory = nullptr;        ///< (ragged.rows(), width), in the workspace
+    Ragged ragged;                  ///< Of the memory: with class tokens each sequence has more rows.
+    const float* memory = nullptr;  ///< (ragged.rows(), width), in the workspace
   };
   /// Fills `encoded`, which keeps what backward needs. Inference without a probe computes a large batch in parts, side
   /// by side. Throws RowError.

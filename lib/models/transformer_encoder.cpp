@@ -53,13 +53,14 @@ void Transformer::encode(Context& ctx, const Source& source, Encoded& encoded) c
 void Transformer::encode_parts(Context& ctx, const Source& source, std::span<const std::int64_t> cuts,
                                Encoded& encoded) const {
   const Ragged& ragged = source.ragged;
-  const std::int64_t width = configuration_.width,
-                     read = source.kind == Source::Kind::vectors ? configuration_.input_width : encoder_.input_width(),
-                     more = source.kind == Source::Kind::vectors ? configuration_.class_tokens : 0;
-  encoded.offsets.clear();
-  for (std::size_t s = 0; s < ragged.offsets.size(); ++s)
-    encoded.offsets.push_back(ragged.offsets[s] + more * static_cast<std::int64_t>(s));
-  encoded.ragged = {encoded.offsets};
+  const std::int64_t width = configuration_.width;
+  std::int64_t read = encoder_.input_width();
+  encoded.ragged = ragged;
+  if (source.kind == Source::Kind::vectors) {
+    read = vector_embedding_.input_width();
+    encoded.vectors.offsets = vector_embedding_.offsets(ragged);
+    encoded.ragged = encoded.vectors.ragged();
+  }
   float* memory = ctx.workspace.get(encoded.ragged.rows() * width);
   const auto caller = std::this_thread::get_id();
   parallel_for(std::ssize(cuts) - 1, 1, [&](std::int64_t p, std::int64_t) {
